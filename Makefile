@@ -1,0 +1,60 @@
+# Two commands: `make bench FRAMEWORK=pytorch` and `make test`. Both set themselves up. `make help` lists the rest.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python3.10,$(shell \
+	command -v $(name) >/dev/null && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $(name))))
+VENV := .venv
+RUN := $(VENV)/bin/
+
+# What a run may be told; each becomes an option of `orchestrator bench`.
+OPTIONS = $(CONFIG) \
+	$(foreach name,$(FRAMEWORK),--framework $(name)) \
+	$(foreach name,$(WORKLOAD),--workload $(name)) \
+	$(if $(DEVICE),--device $(DEVICE)) \
+	$(if $(ENGINE),--engine $(ENGINE)) \
+	$(if $(DATASET),--dataset $(DATASET)) \
+	$(if $(REPEATS),--repeats $(REPEATS)) \
+	$(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help install bench test lint benchmark lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null || true
+	@echo
+	@echo '  bench takes FRAMEWORK= WORKLOAD= DEVICE=cpu|gpu ENGINE=docker|process CONFIG=FILE DATASET= REPEATS= ARGS='
+	@echo '  for example: make bench FRAMEWORK=pytorch WORKLOAD="cnn rnn" DATASET=synthetic'
+
+install: $(VENV)/installed ## make .venv with the orchestrator in it
+
+bench: install ## run a benchmark and print its tables
+	@$(RUN)orchestrator bench $(OPTIONS)
+
+test: $(VENV)/installed-dev lint ## run every test this machine can run
+	$(RUN)pytest $(ARGS)
+
+lint: $(VENV)/installed-dev
+	$(RUN)ruff check .
+	$(RUN)ruff format --check .
+	$(RUN)mypy
+	$(RUN)vermin --quiet --no-tips --target=3.6- --violations workloads
+
+benchmark: $(VENV)/installed-dev ## measure the orchestrator itself
+	$(RUN)python -m tests.benchmarks
+
+lock: ## make every lock file anew
+	ci/lock.sh
+
+clean: ## remove .venv (runs under results/ stay)
+	rm -rf $(VENV)
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo 'error: no Python 3.10 or newer on PATH'; echo '  → install one, or: make PYTHON=/path/to/python3'; exit 4; }
+	@echo 'setting up $(VENV) with $(PYTHON) (once)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN)python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	@$(RUN)python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	@$(RUN)python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@touch $@

@@ -1,0 +1,147 @@
+"""The main job: a spec becomes a plan, the plan runs, its results are stored. All of `bench` but the screen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator import catalog, code, engines, host, inputs, plan, spec, store
+from orchestrator.engines.base import Engine
+from orchestrator.errors import HostError, UsageError
+from orchestrator.plan import Device, Job
+from orchestrator.results import Result
+from orchestrator.runner import Listener, Runner
+from orchestrator.spec import Override
+
+DEFAULT_SPECS: Mapping[Device, str] = {"gpu": "seed.yaml", "cpu": "quick.yaml"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asks for."""
+
+    root: Path
+    results: Path
+    cache: Path
+    spec: Path | None = None
+    overrides: Sequence[Override] = ()
+    pythons: Mapping[str, Path] = field(default_factory=dict)
+    resume: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run that is about to start."""
+
+    catalog: catalog.Catalog
+    spec: spec.Spec
+    host: host.Host
+    engine: Engine
+    jobs: list[Job]
+
+
+def prepare(request: Request, notify: Callable[[str], None]) -> Prepared:
+    """Resolve everything a run needs, without changing anything. Raises OrchestratorError."""
+    known = catalog.load(request.root)
+    machine = host.inspect()
+    chosen = _load_spec(request, known, _default_device(machine))
+    engine = engines.choose(chosen.engine, cache=request.cache, pythons=_pythons(request, known), notify=notify)
+    device = _device(chosen, machine, engine, notify)
+    if request.spec is None and DEFAULT_SPECS[device] != DEFAULT_SPECS[_default_device(machine)]:
+        chosen = _load_spec(request, known, device)
+    return Prepared(catalog=known, spec=chosen, host=machine, engine=engine, jobs=plan.plan(chosen, known, device))
+
+
+def start(request: Request, prepared: Prepared) -> store.RunFolder:
+    """Make the folder of a new run."""
+    rows = {job.framework for job in prepared.jobs}
+    name = prepared.spec.name + (f"-{next(iter(rows))}" if len(rows) == 1 else "")
+    folder = store.RunFolder.create(request.results, name)
+    folder.write_run(
+        store.Run(
+            id=folder.id,
+            began=store.now(),
+            command=tuple(sys.argv),
+            engine=prepared.engine.name,
+            spec=prepared.spec,
+            jobs=tuple(prepared.jobs),
+        )
+    )
+    return folder
+
+
+def resume(request: Request, notify: Callable[[str], None]) -> tuple[store.RunFolder, Prepared]:
+    """An earlier run and what is missing of it, with the engine and the jobs it was started with."""
+    folder = store.find(request.results, request.resume)
+    run = folder.read_run()
+    known = catalog.load(request.root)
+    engine = engines.choose(run.engine, cache=request.cache, pythons=_pythons(request, known), notify=notify)
+    missing = [job for job in run.jobs if folder.read_result(job.id) is None]
+    gone = sorted({job.framework for job in missing} - set(known.frameworks))
+    if gone:
+        raise UsageError(
+            f"run {folder.id} needs {', '.join(gone)}, which this checkout lacks", hint="check it out again"
+        )
+    return folder, Prepared(catalog=known, spec=run.spec, host=host.inspect(), engine=engine, jobs=missing)
+
+
+def run(
+    request: Request,
+    folder: store.RunFolder,
+    prepared: Prepared,
+    listener: Listener,
+    notify: Callable[[str], None],
+) -> list[Result]:
+    """Run what is prepared into `folder`; returns the results of this call's jobs."""
+    runner = Runner(
+        catalog=prepared.catalog,
+        engine=prepared.engine,
+        folder=folder,
+        inputs=inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=notify),
+        facts={"code": code.facts(request.root), "host": prepared.host.facts()},
+        cpus=prepared.host.cpus,
+        listener=listener,
+    )
+    return runner.run(prepared.jobs)
+
+
+def default_cache() -> Path:
+    """Where datasets, weights and environments are kept: ROSETTA_CACHE, or the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("ROSETTA_CACHE") or user_cache_path("rosetta")).expanduser().resolve()
+
+
+def _load_spec(request: Request, known: catalog.Catalog, device: Device) -> spec.Spec:
+    path = request.spec or request.root / "configs" / DEFAULT_SPECS[device]
+    return spec.load(path, frameworks=known.frameworks, overrides=request.overrides)
+
+
+def _default_device(machine: host.Host) -> Device:
+    return "gpu" if machine.gpus else "cpu"
+
+
+def _device(chosen: spec.Spec, machine: host.Host, engine: Engine, notify: Callable[[str], None]) -> Device:
+    """The device to run on; `auto` is the GPU when there is one and the engine can hand it out."""
+    if chosen.device == "cpu" or (chosen.device == "auto" and not machine.gpus):
+        return "cpu"
+    if not machine.gpus:
+        raise HostError("--device gpu, but this machine has no NVIDIA GPU (or no driver)", hint="use --device cpu")
+    problem = engine.gpu_problem()
+    if problem is None:
+        return "gpu"
+    if chosen.device == "gpu":
+        raise HostError(problem, hint="install the NVIDIA Container Toolkit, or use --engine process")
+    notify(f"{problem}; using the CPU")
+    return "cpu"
+
+
+def _pythons(request: Request, known: catalog.Catalog) -> Mapping[str, Path]:
+    images = {image.name for image in known.images}
+    for name in request.pythons:
+        if name not in images:
+            raise UsageError(f"--python: no image is called {name!r}{spec.did_you_mean(name, images)}")
+    return request.pythons

@@ -1,0 +1,107 @@
+"""Why an image build failed, told from its output; pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SHOWN_LINES = 12
+_SHOWN_CHARACTERS = 300  # of a line; pip can put hundreds of file names into one
+_STEP = re.compile(r"^#(?P<number>\d+) (?:(?P<seconds>\d+\.\d+) )?(?P<text>.*)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cause:
+    pattern: str  # its first group, if any, fills {} below
+    says: str
+    hint: str
+
+
+# The first that matches wins: pip reports a network it cannot reach as a package that does not exist.
+_CAUSES = (
+    _Cause(
+        pattern=r"(?i)no space left on device",
+        says="the disk is full",
+        hint="see what Docker holds with `docker system df`; `docker builder prune` empties its build cache",
+    ),
+    _Cause(
+        pattern=r"DO NOT MATCH THE HASHES[^\n]*\n\s*(\S+)",
+        says="{} is not the file that the lock names",
+        hint="something between here and the package index changes files, or a release was replaced: "
+        "find out which before running ci/lock.sh",
+    ),
+    _Cause(
+        pattern=r"failed to (?:do request|authorize|resolve (?:source metadata|reference))"
+        r"|pull access denied|manifest unknown|toomanyrequests|httpReadSeeker",
+        says="its base image cannot be pulled",
+        hint="check the network; or make local base images with ci/make-bases.sh and set "
+        "ROSETTA_BASE_PREFIX=rosetta-base; or use --engine process",
+    ),
+    _Cause(
+        pattern=r"CERTIFICATE_VERIFY_FAILED",
+        says="the package index shows a certificate that is not trusted",
+        hint="behind a proxy that signs TLS itself, set PIP_CERT to the file with all certificates you trust",
+    ),
+    _Cause(
+        pattern=r"(?:NewConnection|ConnectTimeout|ReadTimeout|Proxy)Error[\s\S]*from versions: (?:none)?\)"
+        r"|HTTPS?ConnectionPool",
+        says="the package index cannot be reached from inside a build",
+        hint="check the network and the proxy variables, or set PIP_INDEX_URL to an index within reach",
+    ),
+    _Cause(
+        pattern=r"No matching distribution found for (\S+\+\S+)",
+        says="the package index has no {}",
+        hint="{} is a local version, which public indexes do not carry: put the folder with its wheel into "
+        "PIP_FIND_LINKS, or an index that has it into PIP_EXTRA_INDEX_URL",
+    ),
+    _Cause(
+        pattern=r"No matching distribution found for (\S+)",
+        says="the package index has no {} for this Python",
+        hint="check PIP_INDEX_URL; if the base image changed its Python, run ci/lock.sh",
+    ),
+    _Cause(
+        pattern=r"(?i)cannot connect to the docker daemon|error during connect",
+        says="the Docker daemon does not answer",
+        hint="start the Docker daemon and check that this user may use it, or use --engine process",
+    ),
+)
+
+
+def explain(subject: str, lines: Sequence[str]) -> BuildError:
+    """Return the error for a failed build of `subject` whose output was `lines`, oldest first.
+
+    Its message is one line with the cause and, below it, the last lines of the step that failed; its hint is
+    the remedy for that cause.
+    """
+    text = "\n".join(_text(line) for line in lines)
+    says, hint = "a step of its Dockerfile failed", "the lines above are the end of that step's output"
+    for cause in _CAUSES:
+        if match := re.search(cause.pattern, text):
+            what = match[1] if match.groups() else ""
+            says, hint = cause.says.format(what), cause.hint.format(what)
+            break
+    shown = [f"    {line[:_SHOWN_CHARACTERS]}" for line in _failed_step(lines)[-_SHOWN_LINES:]]
+    return BuildError("\n".join([f"{subject} could not be built: {says}", *shown]), hint=hint)
+
+
+def _text(line: str) -> str:
+    """A line without BuildKit's step number and clock."""
+    step = _STEP.match(line)
+    return step["text"] if step else line
+
+
+def _failed_step(lines: Sequence[str]) -> list[str]:
+    """What the failed step printed; if it printed nothing, the reason BuildKit gives; else all there is."""
+    steps = [step for line in lines if (step := _STEP.match(line))]
+    failed = [step for step in steps if step["text"].startswith("ERROR: ")]
+    if not failed:
+        return [line for line in lines if line.strip()]
+    number = failed[-1]["number"]
+    printed = [step["text"] for step in steps if step["number"] == number and step["seconds"]]
+    return [line for line in printed if line.strip()] or [failed[-1]["text"]]

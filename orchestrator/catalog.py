@@ -1,0 +1,167 @@
+"""Which frameworks there are: read from the LABELs of images/*/Dockerfile and the listing of workloads/.
+
+Adding a framework adds a Dockerfile and its workload files; nothing here knows any of them by name. Labels are flat,
+read from the Dockerfile's text before anything is built:
+
+    rosetta.frameworks                   the rows this image serves, separated by spaces
+    rosetta.python                       the Python in it, for engines that build a virtual environment instead
+    rosetta.disk.<variant>               size of the built image, e.g. "1.1 GB"
+    rosetta.cuda, rosetta.cuda.capability   where a cuda variant exists: CUDA version, compute capabilities built for
+    rosetta.framework.<id>.title         how tables call the row
+    rosetta.framework.<id>.version       version of the framework
+    rosetta.framework.<id>.module        folder under workloads/, by default the id
+    rosetta.framework.<id>.workloads     fewer workloads than the folder has
+    rosetta.framework.<id>.env.<NAME>    an environment variable of this row
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import CatalogError, UsageError
+from orchestrator.spec import WORKLOADS, did_you_mean
+
+PREFIX = "rosetta."
+VARIANTS = ("cpu", "cuda")
+MAX_DOCKERFILE_BYTES = 1 << 18
+_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,39}$")
+_MODULE = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
+_ENVIRONMENT = re.compile(r"^[A-Z][A-Z0-9_]*$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framework:
+    """One row of the tables."""
+
+    id: str
+    title: str
+    version: str
+    module: str
+    workloads: tuple[str, ...]
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """One pinned environment, serving one or more frameworks."""
+
+    name: str
+    folder: Path
+    base: str  # the pinned reference the Dockerfile builds on
+    python: str  # "3.11"
+    labels: Mapping[str, str]
+    locks: Mapping[str, Path]  # variant → hash-locked requirements
+    frameworks: tuple[Framework, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """All images and frameworks of a checkout."""
+
+    root: Path
+    images: tuple[Image, ...]
+
+    @property
+    def frameworks(self) -> dict[str, tuple[Framework, Image]]:
+        """Every framework by its id, with the image that serves it."""
+        return {framework.id: (framework, image) for image in self.images for framework in image.frameworks}
+
+    def select(self, names: Sequence[str]) -> tuple[Image, ...]:
+        """The images called `names`; all when empty. Raises UsageError."""
+        known = {image.name: image for image in self.images}
+        for name in names:
+            if name not in known:
+                raise UsageError(f"no image is called {name!r}{did_you_mean(name, known)}")
+        return tuple(known[name] for name in names) or self.images
+
+
+def load(root: Path) -> Catalog:
+    """Read the catalog of the checkout at `root`. Raises CatalogError naming the file that is wrong."""
+    folders = sorted(path.parent for path in (root / "images").glob("*/Dockerfile"))
+    if not folders:
+        raise CatalogError(f"no images/*/Dockerfile under {root}", hint="the orchestrator runs from a git checkout")
+    images = tuple(_image(folder, root / "workloads") for folder in folders)
+    owners: dict[str, str] = {}
+    for image in images:
+        for framework in image.frameworks:
+            if framework.id in owners:
+                raise CatalogError(
+                    f"framework {framework.id!r} is served by images {owners[framework.id]!r} and {image.name!r}",
+                    hint="every framework has one image",
+                )
+            owners[framework.id] = image.name
+    return Catalog(root=root, images=images)
+
+
+def _image(folder: Path, workloads: Path) -> Image:
+    dockerfile = folder / "Dockerfile"
+    labels, base = _read_dockerfile(dockerfile)
+    names = _required(labels, f"{PREFIX}frameworks", dockerfile).split()
+    locks = {variant: folder / f"requirements-{variant}.txt" for variant in VARIANTS}
+    return Image(
+        name=folder.name,
+        folder=folder,
+        base=base,
+        python=_required(labels, f"{PREFIX}python", dockerfile),
+        labels=labels,
+        locks={variant: lock for variant, lock in locks.items() if lock.is_file()},
+        frameworks=tuple(_framework(name, labels, dockerfile, workloads) for name in names),
+    )
+
+
+def _read_dockerfile(path: Path) -> tuple[dict[str, str], str]:
+    """The labels of a Dockerfile and the reference its BASE_IMAGE argument defaults to."""
+    from dockerfile_parse import DockerfileParser
+
+    try:
+        if path.stat().st_size > MAX_DOCKERFILE_BYTES:
+            raise CatalogError(f"{path}: larger than {MAX_DOCKERFILE_BYTES >> 10} KiB", hint="this is no Dockerfile")
+        parser = DockerfileParser(fileobj=io.BytesIO(path.read_bytes()))
+        labels = {key: value for key, value in parser.labels.items() if key.startswith(PREFIX)}
+        arguments = [line["value"] for line in parser.structure if line["instruction"] == "ARG"]
+    except (OSError, ValueError) as error:
+        raise CatalogError(
+            f"{path}: cannot be read: {error}", hint="see images/numpy/Dockerfile for the form"
+        ) from error
+    base = next((value.partition("=")[2] for value in arguments if value.startswith("BASE_IMAGE=")), "")
+    if not base:
+        raise CatalogError(f"{path}: has no ARG BASE_IMAGE=…", hint="see images/numpy/Dockerfile for the form")
+    return labels, base
+
+
+def _framework(name: str, labels: Mapping[str, str], dockerfile: Path, workloads: Path) -> Framework:
+    prefix = f"{PREFIX}framework.{name}."
+    module = labels.get(prefix + "module", name.replace("-", "_"))
+    if not _ID.match(name) or not _MODULE.match(module):
+        raise CatalogError(f"{dockerfile}: {name!r} or its module {module!r} is no valid name", hint="use a-z, 0-9, -")
+    env = {key.removeprefix(prefix + "env."): value for key, value in labels.items() if key.startswith(prefix + "env.")}
+    for variable in env:
+        if not _ENVIRONMENT.match(variable):
+            raise CatalogError(f"{dockerfile}: {variable!r} is no environment variable", hint="use A-Z, 0-9 and _")
+    present = tuple(workload for workload in WORKLOADS if any((workloads / module).glob(f"{workload}.*")))
+    wanted = labels.get(prefix + "workloads", " ".join(present)).split()
+    missing = sorted(set(wanted) - set(present))
+    if missing or not present:
+        raise CatalogError(
+            f"{dockerfile}: workloads/{module}/ has no {', '.join(missing) or 'workload'} for {name!r}",
+            hint="a workload is a file named cnn, rnn or resnet50",
+        )
+    return Framework(
+        id=name,
+        title=_required(labels, prefix + "title", dockerfile),
+        version=_required(labels, prefix + "version", dockerfile),
+        module=module,
+        workloads=tuple(workload for workload in present if workload in wanted),
+        env=env,
+    )
+
+
+def _required(labels: Mapping[str, str], key: str, dockerfile: Path) -> str:
+    value = labels.get(key, "").strip()
+    if not value:
+        raise CatalogError(f"{dockerfile}: LABEL {key} is missing", hint="see images/numpy/Dockerfile for the form")
+    return value

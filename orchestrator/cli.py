@@ -1,0 +1,335 @@
+"""The command line: one function per verb. The only place that prints errors and decides the exit code.
+
+Heavy modules are imported by the verb that needs them, so that --help and a mistyped option answer at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from orchestrator.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, OrchestratorError, UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+EXIT_CODES = """\
+Exit codes: 0 all jobs ok · 1 some job failed · 2 wrong usage · 3 wrong spec · 4 this host lacks something ·
+5 data missing or corrupt · 6 an image could not be built · 7 this checkout is malformed · 8 results cannot be
+read or written · 130 interrupted"""
+
+app = typer.Typer(
+    help="Runs the same three models in many deep learning frameworks, each in its own pinned environment.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+images_app = typer.Typer(help="Build the images, or see which are built.", no_args_is_help=True)
+data_app = typer.Typer(help="Prepare datasets, import your own copies, or see what is there.", no_args_is_help=True)
+app.add_typer(images_app, name="images")
+app.add_typer(data_app, name="data")
+
+ResultsOption = Annotated[Path, typer.Option("--results", help="folder that holds the runs", metavar="DIR")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
+DEFAULT_RESULTS = ROOT / "results"
+
+
+class DatasetName(str, Enum):
+    """Datasets a person can prepare."""
+
+    cifar10 = "cifar10"
+    imdb = "imdb"
+
+
+class Format(str, Enum):
+    """How `report` writes."""
+
+    table = "table"
+    markdown = "markdown"
+    csv = "csv"
+    json = "json"
+
+
+@app.command(epilog=EXIT_CODES)
+def bench(
+    spec: Annotated[
+        Optional[Path], typer.Argument(help="a YAML spec; by default configs/quick.yaml, on a GPU configs/seed.yaml")
+    ] = None,
+    framework: Annotated[Optional[list[str]], typer.Option(help="only this framework (repeatable)")] = None,
+    workload: Annotated[
+        Optional[list[str]], typer.Option(help="only this workload: cnn, rnn, resnet50 (repeatable)")
+    ] = None,
+    device: Annotated[Optional[str], typer.Option(help="auto, cpu or gpu")] = None,
+    engine: Annotated[Optional[str], typer.Option(help="auto, docker or process")] = None,
+    dataset: Annotated[Optional[str], typer.Option(help="auto, real, official, imported or synthetic")] = None,
+    repeats: Annotated[Optional[int], typer.Option(help="run every job this often")] = None,
+    set_: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", help="change any value of the spec, e.g. cnn.epochs=1", metavar="KEY=VALUE"),
+    ] = None,
+    python: Annotated[
+        Optional[list[str]],
+        typer.Option(help="process engine: use this interpreter for an image", metavar="IMAGE=PATH"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the jobs and stop")] = False,
+    resume: Annotated[
+        Optional[str], typer.Option(help="go on with an earlier run: only what is missing", metavar="RUN")
+    ] = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="show all output of builds and installations")
+    ] = False,
+) -> None:
+    """Run a spec and print its tables.
+
+    \b
+    Examples:
+      orchestrator bench --framework pytorch
+      orchestrator bench configs/seed.yaml --workload cnn --dataset synthetic
+      orchestrator bench configs/smoke.yaml --set cnn.epochs=2 --set trace=5
+      orchestrator bench --resume 20261123-140000-quick-pytorch
+    """
+    from orchestrator import bench as benching
+    from orchestrator.screen import Screen
+    from orchestrator.spec import Override, parse_setting
+
+    options = {
+        "frameworks": framework or None,
+        "workloads": workload or None,
+        "device": device,
+        "engine": engine,
+        "dataset": dataset,
+        "repeats": repeats,
+    }
+    overrides = [
+        Override(path=(key,), value=value, origin=f"--{key.removesuffix('s') if isinstance(value, list) else key}")
+        for key, value in options.items()
+        if value is not None
+    ]
+    request = benching.Request(
+        root=ROOT,
+        results=results,
+        cache=benching.default_cache(),
+        spec=spec,
+        overrides=[*overrides, *map(parse_setting, set_ or ())],
+        pythons=dict(map(_python_option, python or ())),
+        resume=resume,
+    )
+    screen = Screen()
+    if resume is not None:
+        folder, prepared = benching.resume(request, screen.warn)
+    else:
+        prepared = benching.prepare(request, screen.warn)
+        if dry_run:
+            screen.show_plan(prepared.jobs, prepared.engine.name)
+            return
+        folder = benching.start(request, prepared)
+    screen.show_start(folder.path, prepared)
+    with _interruptible(folder.id), screen.live(verbose=verbose) as listener:
+        benching.run(request, folder, prepared, listener, screen.warn)
+    screen.show_report([folder], ROOT)
+    screen.say(f"\nstored in {screen.shorten(folder.path)}/")
+    if any(result.status != "ok" for result in folder.results()):
+        raise typer.Exit(EXIT_JOBS_FAILED)
+
+
+@app.command("list")
+def list_(json: JsonOption = False) -> None:
+    """Show every framework: title, version, workloads, image, and whether it is built.
+
+    \b
+    Examples:
+      orchestrator list
+      orchestrator list --json
+    """
+    from orchestrator import catalog, listing
+    from orchestrator.screen import Screen
+
+    frameworks = listing.frameworks(catalog.load(ROOT))
+    if json:
+        Screen().print_json(frameworks)
+    else:
+        Screen().show_rows("Frameworks", frameworks)
+
+
+@images_app.command("build")
+def images_build(
+    image: Annotated[Optional[list[str]], typer.Argument(help="names; all images when none is given")] = None,
+    variant: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+) -> None:
+    """Build images, each from its Dockerfile and hash-locked requirements. An image that is built is left alone.
+
+    \b
+    Examples:
+      orchestrator images build numpy
+      orchestrator images build pytorch --variant cuda
+    """
+    from orchestrator import catalog, images
+    from orchestrator.screen import Screen
+
+    screen = Screen()
+    for chosen in catalog.load(ROOT).select(image or ()):
+        screen.say(f"{images.build(chosen, variant, log=screen.dim)} is built")
+
+
+@images_app.command("ls")
+def images_ls(json: JsonOption = False) -> None:
+    """Show every image, its variants, and what is built.
+
+    \b
+    Examples:
+      orchestrator images ls
+      orchestrator images ls --json
+    """
+    from orchestrator import catalog, listing
+    from orchestrator.screen import Screen
+
+    images = listing.images(catalog.load(ROOT))
+    if json:
+        Screen().print_json(images)
+    else:
+        Screen().show_rows("Images", images)
+
+
+@data_app.command("prepare")
+def data_prepare(
+    name: Annotated[Optional[list[DatasetName]], typer.Argument(help="both when none is given")] = None,
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="make the stand-in instead of downloading")] = False,
+) -> None:
+    """Download the official datasets, verify their checksums and prepare them.
+
+    \b
+    Examples:
+      orchestrator data prepare
+      orchestrator data prepare cifar10 --synthetic
+    """
+    from orchestrator import bench as benching
+    from orchestrator import datasets
+    from orchestrator.screen import Screen
+
+    screen = Screen()
+    for each in name or DatasetName:
+        prepared = datasets.resolve(
+            each.value,
+            "synthetic" if synthetic else "official",
+            cache=benching.default_cache(),
+            notify=screen.warn,
+        )
+        screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
+
+
+@data_app.command("import")
+def data_import(
+    name: Annotated[DatasetName, typer.Argument()],
+    folder: Annotated[Path, typer.Argument(help="holds x_train.npy, y_train.npy, x_test.npy and y_test.npy")],
+) -> None:
+    """Use arrays you prepared yourself. Results made from them are labelled "imported".
+
+    \b
+    cifar10: x uint8 (n, 3, 32, 32), y integer 0 to 9. imdb: x int32 (n, 150) token ids, y integer 0 or 1.
+
+    \b
+    Example:
+      orchestrator data import cifar10 ~/my-cifar10
+    """
+    from orchestrator import bench as benching
+    from orchestrator import datasets
+    from orchestrator.screen import Screen
+
+    screen = Screen()
+    prepared = datasets.import_(name.value, folder, cache=benching.default_cache())
+    screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
+
+
+@data_app.command("ls")
+def data_ls(json: JsonOption = False) -> None:
+    """Show the datasets that are ready.
+
+    \b
+    Examples:
+      orchestrator data ls
+      orchestrator data ls --json
+    """
+    from orchestrator import bench as benching
+    from orchestrator import listing
+    from orchestrator.screen import Screen
+
+    found = listing.datasets(benching.default_cache())
+    if json:
+        Screen().print_json(found)
+    elif found:
+        Screen().show_rows("Datasets", found)
+    else:
+        Screen().say("no dataset is prepared yet: `orchestrator data prepare`")
+
+
+@app.command()
+def report(
+    run: Annotated[
+        Optional[list[str]], typer.Argument(help="run ids or folders; the latest run when none is given")
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.table,
+    output: Annotated[Optional[Path], typer.Option("-o", "--output", help="write to this file", metavar="FILE")] = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Print the tables of one or more runs, again and in other forms.
+
+    \b
+    Examples:
+      orchestrator report
+      orchestrator report --format markdown -o table.md
+      orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
+    """
+    from orchestrator import store
+    from orchestrator.files import atomic_write
+    from orchestrator.screen import Screen
+
+    folders = [store.find(results, name) for name in run or (None,)]
+    screen = Screen()
+    if format_ is Format.table and output is None:
+        screen.show_report(folders, ROOT)
+        return
+    text = screen.render_report(folders, ROOT, format_.value)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        atomic_write(output, text.encode())
+
+
+def main() -> None:
+    """Run the command line; errors become one line and an exit code. ROSETTA_DEBUG=1 shows the traceback."""
+    # SIGTERM is Ctrl-C by other means: both end the running job and leave the run ready to be resumed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except OrchestratorError as error:
+        if os.environ.get("ROSETTA_DEBUG"):
+            raise
+        typer.secho(f"error: {error.message}", fg="red", err=True)
+        if error.hint:
+            typer.secho(f"  → {error.hint}", fg="yellow", err=True)
+        sys.exit(error.exit_code)
+
+
+@contextlib.contextmanager
+def _interruptible(run: str) -> Iterator[None]:
+    """Turn an interruption into the way to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.secho(f"\ninterrupted; go on with: orchestrator bench --resume {run}", fg="yellow", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _python_option(text: str) -> tuple[str, Path]:
+    image, equals, path = text.partition("=")
+    if not equals or not image or not path:
+        raise UsageError(f"--python {text}: not of the form IMAGE=PATH", hint="--python pytorch=/usr/bin/python3")
+    return image, Path(path).expanduser()

@@ -1,0 +1,314 @@
+"""The docker engine: one container per job, locked down, removed whatever happens. The only import of docker.
+
+Facts behind the order of calls and the odd-looking steps are at each of them; the engine itself never looks into
+the bytes it moves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import docker
+import docker.errors
+import docker.types
+import requests
+
+from orchestrator import images
+from orchestrator.catalog import Image
+from orchestrator.engines.base import (
+    STOP_GRACE,
+    EngineError,
+    Environment,
+    Exit,
+    Launch,
+    Output,
+    StreamName,
+    job_variables,
+)
+from orchestrator.engines.pump import Pump
+from orchestrator.errors import HostError
+from orchestrator.spec import EngineName
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+ROOT = "/bench"
+LABEL = "rosetta"
+UNPRIVILEGED = 1000  # uid and gid in the container when the orchestrator itself is root
+PIDS = 4096
+TMP_BYTES = 4 << 30
+SHM_BYTES = 1 << 30
+TMP = "/tmp"  # noqa: S108  (in the container: a tmpfs of its own)
+RECONNECT_SECONDS = 60
+CONNECT_SECONDS = 60
+END_SECONDS = 1.0  # between the end of a container's streams and its state saying so
+# The `local` driver keeps output readable after a lost connection and bounds what a chatty job can write to disk.
+LOG_OPTIONS = {"max-size": "64m", "max-file": "2"}
+_CONNECTION_LOST = (requests.exceptions.RequestException, docker.errors.APIError, OSError)
+
+
+def connect() -> DockerEngine:
+    """The engine, if a daemon answers. Raises HostError saying why not."""
+    try:
+        client = docker.from_env(timeout=60)
+        client.ping()
+    except docker.errors.DockerException as error:
+        raise HostError(
+            f"no Docker daemon answers ({_reason(error)})",
+            hint="start Docker and check that this user may use it (`docker info`), or use --engine process",
+        ) from error
+    return DockerEngine(client)
+
+
+class DockerEngine:
+    """Runs jobs as containers of a local daemon."""
+
+    name: EngineName = "docker"
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        self._client = client
+
+    def gpu_problem(self) -> str | None:
+        info = self._client.info()
+        if "nvidia" in info.get("Runtimes", {}) or info.get("CDISpecDirs"):
+            return None
+        return "this Docker has neither the nvidia runtime nor CDI, so containers cannot use the GPU"
+
+    def facts(self) -> Mapping[str, Any]:
+        version = self._client.version()
+        return {"docker": version["Version"], "docker_api": version["ApiVersion"]}
+
+    def prepare(self, image: Image, variant: str, log: Callable[[str], None]) -> Environment:
+        tag = images.build(image, variant, log=log)
+        built = self._client.images.get(tag)
+        facts = {
+            "image": image.name,
+            "variant": variant,
+            "tag": tag,
+            "id": built.id,
+            "digests": built.attrs.get("RepoDigests") or [],
+            "base": images.base_reference(image),
+            "lock_sha256": images.lock_sha256(image, variant),
+            "labels": {key: value for key, value in built.labels.items() if key.startswith("rosetta.")},
+        }
+        return Environment(handle=str(built.id), facts=facts)
+
+    @contextlib.contextmanager
+    def run(self, environment: Environment, launch: Launch) -> Iterator[_Container]:
+        user = _user()
+        if os.geteuid() == 0:
+            os.chown(launch.output, *user)
+        container = self._create(environment, launch, user)
+        running = _Container(self._client.api, container)
+        try:
+            _start(container)
+            yield running
+        finally:
+            running.let_go()
+            # Not auto_remove: with it, a container that has ended can no longer be asked how.
+            with contextlib.suppress(docker.errors.NotFound):
+                container.remove(force=True, v=True)
+
+    def _create(self, environment: Environment, launch: Launch, user: tuple[int, int]) -> Container:
+        job = launch.job
+        try:
+            return self._client.containers.create(
+                environment.handle,
+                list(job.argv),
+                name=f"rosetta-{launch.run}-{job.id}-{secrets.token_hex(3)}",
+                labels={f"{LABEL}.run": launch.run, f"{LABEL}.job": job.id, f"{LABEL}.orchestrator": str(os.getpid())},
+                working_dir=ROOT,
+                environment=job_variables(
+                    launch, spec=f"{ROOT}/spec.json", inputs=f"{ROOT}/inputs", output=f"{ROOT}/output", home=TMP
+                ),
+                mounts=_mounts(launch),
+                user=f"{user[0]}:{user[1]}",
+                init=True,  # as PID 1 a workload that kills itself would be ignored and seem to succeed
+                read_only=True,
+                network_mode="none",
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                pids_limit=PIDS,
+                mem_limit=job.memory,
+                memswap_limit=job.memory,
+                cpuset_cpus=",".join(map(str, launch.cpus)),
+                shm_size=SHM_BYTES,
+                # Executable: frameworks that compile at run time keep their shared objects there.
+                tmpfs={TMP: f"rw,exec,nosuid,nodev,mode=1777,size={TMP_BYTES}"},
+                log_config=docker.types.LogConfig(type="local", config=LOG_OPTIONS),
+                **_gpu_request(self._client, job.device),
+            )
+        except docker.errors.APIError as error:
+            raise EngineError(f"the container cannot be created: {error.explanation}", hint=_hint(error)) from error
+
+
+class _Container:
+    """A container and its output. Attached before it starts, so that not a byte is missed."""
+
+    def __init__(self, api: docker.APIClient, container: Container) -> None:
+        self._api = api
+        self._container = container
+        self._exit: Exit | None = None
+        self._pump = Pump(self._read(self._attach()))
+
+    def output(self) -> Iterator[Output | None]:
+        try:
+            yield from self._pump.outputs()
+        except _CONNECTION_LOST as error:
+            raise EngineError(
+                f"the connection to the Docker daemon was lost and did not come back: {_reason(error)}",
+                hint="check the daemon (`docker info`), then go on with --resume",
+            ) from error
+
+    def stop(self) -> None:
+        self.let_go()
+        with contextlib.suppress(docker.errors.APIError):
+            self._container.stop(timeout=STOP_GRACE)
+
+    def let_go(self) -> None:
+        """The container is about to end: do not hold it up."""
+        self._pump.relax()
+
+    @property
+    def exit(self) -> Exit:
+        if self._exit is None:
+            raise EngineError("the container has not ended")
+        return self._exit
+
+    def _attach(self) -> Iterator[tuple[StreamName, bytes]]:
+        """What the container writes from now on."""
+        return self._stream("POST", "attach", stdout=1, stderr=1, stream=1)
+
+    def _logs(self) -> Iterator[tuple[StreamName, bytes]]:
+        """What the container has written since it started, and writes until it ends."""
+        return self._stream("GET", "logs", stdout=1, stderr=1, follow=1)
+
+    def _stream(self, method: str, what: str, **parameters: int) -> Iterator[tuple[StreamName, bytes]]:
+        # The SDK's own attach and logs either lose what arrives together with the response's header, or do not
+        # say which stream a chunk belongs to.
+        url = self._api._url("/containers/{0}/" + what, self._container.id)
+        response = self._api.request(method, url, params=parameters, stream=True, timeout=(CONNECT_SECONDS, None))
+        self._api._raise_for_status(response)
+        return _frames(response)
+
+    def _read(self, attached: Iterator[tuple[StreamName, bytes]]) -> Iterator[Output]:
+        """Output until the container has ended.
+
+        The end of an attached stream means nothing: it also ends when the daemon restarts. So the daemon's log is
+        read afterwards, without what has been seen, until that has been done once after the container's end. (Logs
+        keep bytes as they were, but for lines over 16 KiB, longer than any event needs to be.)
+        """
+        seen: dict[StreamName, int] = {"stdout": 0, "stderr": 0}
+        skip = dict(seen)
+        while True:
+            ended_before = self._exit is not None
+            with contextlib.suppress(*_CONNECTION_LOST):
+                for stream, data in attached:
+                    passed = min(skip[stream], len(data))
+                    skip[stream] -= passed
+                    seen[stream] += len(data) - passed
+                    if len(data) > passed:
+                        yield Output(stream, data[passed:])
+            if ended_before:
+                return
+            self._exit = self._look(patience=END_SECONDS)
+            skip = dict(seen)
+            attached = self._logs()
+
+    def _look(self, *, patience: float) -> Exit | None:
+        """How the container ended, or None when it still runs after `patience` seconds.
+
+        Waits for a daemon that is restarting, up to RECONNECT_SECONDS.
+        """
+        began = time.monotonic()
+        while True:
+            try:
+                self._container.reload()
+                state = self._container.attrs["State"]
+                if not state["Running"]:
+                    return _exit_of(state)
+                if time.monotonic() > began + patience:
+                    return None
+                time.sleep(0.005)
+            except docker.errors.NotFound:
+                raise
+            except _CONNECTION_LOST:
+                if time.monotonic() > began + RECONNECT_SECONDS:
+                    raise
+                time.sleep(0.5)
+
+
+def _frames(response: requests.Response) -> Iterator[tuple[StreamName, bytes]]:
+    """The chunks of a multiplexed stream until it ends: a header of 8 bytes (stream number, length), then the bytes."""
+    with contextlib.closing(response):
+        while len(header := response.raw.read(8)) == 8:
+            number, length = struct.unpack(">BxxxL", header)
+            yield ("stderr" if number == 2 else "stdout"), response.raw.read(length)
+
+
+def _exit_of(state: Mapping[str, Any]) -> Exit:
+    code = int(state["ExitCode"])
+    # OOMKilled is also true when only a child was killed and the container went on to succeed.
+    out_of_memory = bool(state["OOMKilled"]) and code != 0
+    if code > 128:
+        return Exit(code=None, signal=code - 128, out_of_memory=out_of_memory)
+    return Exit(code=code, out_of_memory=out_of_memory)
+
+
+def _start(container: Container) -> None:
+    try:
+        container.start()
+    except docker.errors.APIError as error:
+        raise EngineError(f"the container cannot start: {error.explanation}", hint=_hint(error)) from error
+
+
+def _mounts(launch: Launch) -> list[docker.types.Mount]:
+    """Everything read-only but the output folder."""
+    sources = {
+        f"{ROOT}/workloads": launch.workloads,
+        f"{ROOT}/spec.json": launch.spec,
+        **{f"{ROOT}/inputs/{name}": path for name, path in launch.inputs.items()},
+    }
+    mounts = [
+        docker.types.Mount(target, str(source.resolve()), type="bind", read_only=True)
+        for target, source in sources.items()
+    ]
+    return [*mounts, docker.types.Mount(f"{ROOT}/output", str(launch.output.resolve()), type="bind")]
+
+
+def _user() -> tuple[int, int]:
+    """The caller, so that the files in the output folder are his; never root."""
+    return (os.getuid(), os.getgid()) if os.geteuid() else (UNPRIVILEGED, UNPRIVILEGED)
+
+
+def _gpu_request(client: docker.DockerClient, device: str) -> dict[str, Any]:
+    """Arguments that put the first GPU into a container: through CDI where only that is set up, else by request."""
+    if device == "cpu":
+        return {}
+    info = client.info()
+    if "nvidia" not in info.get("Runtimes", {}) and info.get("CDISpecDirs"):
+        return {"device_requests": [docker.types.DeviceRequest(driver="cdi", device_ids=["nvidia.com/gpu=0"])]}
+    return {"device_requests": [docker.types.DeviceRequest(device_ids=["0"], capabilities=[["gpu"]])]}
+
+
+def _hint(error: docker.errors.APIError) -> str:
+    text = str(error.explanation)
+    if "device driver" in text or "nvidia" in text.lower() or "cdi" in text.lower():
+        return "this Docker cannot hand out GPUs: install the NVIDIA Container Toolkit, or use --device cpu"
+    if "no space left" in text:
+        return "see what Docker holds with `docker system df`"
+    return "`docker info` and the daemon's log may say more"
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause in a few words: docker and requests wrap it several times over."""
+    cause: BaseException = error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
+    return str(getattr(cause, "strerror", None) or cause).splitlines()[0][:200] if str(cause) else type(cause).__name__

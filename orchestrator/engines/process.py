@@ -1,0 +1,195 @@
+"""The embedded engine: a virtual environment per image, the workload as a child process. No daemon needed.
+
+It measures as well as the docker engine does, but it is no sandbox: a workload can read what its user can read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from orchestrator import pythons, venvs
+from orchestrator.catalog import Image
+from orchestrator.engines.base import STOP_GRACE, EngineError, Environment, Exit, Launch, Output, job_variables
+from orchestrator.engines.pump import Pump
+from orchestrator.spec import EngineName
+
+CHUNK = 1 << 16
+# What a job inherits: where libraries and GPUs are (HPC modules set these), not how libraries are tuned.
+INHERITED = ("PATH", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "TZ")
+
+
+class ProcessEngine:
+    """Runs jobs as children of this process."""
+
+    name: EngineName = "process"
+
+    def __init__(self, *, cache: Path, pythons: Mapping[str, Path]) -> None:
+        self._cache = cache
+        self._pythons = pythons
+
+    def gpu_problem(self) -> str | None:
+        return None  # children see every GPU their parent sees
+
+    def facts(self) -> Mapping[str, Any]:
+        return {}
+
+    def prepare(self, image: Image, variant: str, log: Callable[[str], None]) -> Environment:
+        given = self._pythons.get(image.name)
+        if given is not None:
+            version = pythons.check(given)
+            facts = {"python": version, "interpreter": str(given), "lock_sha256": None, "given_by_user": True}
+            return Environment(handle=str(given), facts=facts)
+        interpreter = pythons.find(image.python, image.name)
+        return venvs.ensure(image, variant, interpreter, self._cache / "venvs", log)
+
+    @contextlib.contextmanager
+    def run(self, environment: Environment, launch: Launch) -> Iterator[_Child]:
+        with tempfile.TemporaryDirectory(prefix="rosetta-job-", ignore_cleanup_errors=True) as folder:
+            place = Path(folder)
+            _lay_out(place, launch)
+            child = _Child(_start(environment, launch, place), memory=launch.job.memory)
+            try:
+                yield child
+            finally:
+                child.kill()
+
+
+def _lay_out(place: Path, launch: Launch) -> None:
+    """The same layout a container has: workloads/, inputs/ and home/ below the working directory."""
+    (place / "workloads").symlink_to(launch.workloads.resolve(), target_is_directory=True)
+    (place / "inputs").mkdir()
+    (place / "home").mkdir()
+    for name, path in launch.inputs.items():
+        (place / "inputs" / name).symlink_to(path.resolve())
+    shutil.copyfile(launch.spec, place / "spec.json")
+
+
+def _start(environment: Environment, launch: Launch, place: Path) -> subprocess.Popen[bytes]:
+    variables = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    variables |= job_variables(
+        launch,
+        spec=str(place / "spec.json"),
+        inputs=str(place / "inputs"),
+        output=str(launch.output.resolve()),
+        home=str(place / "home"),
+    )
+    variables["TMPDIR"] = str(place / "home")
+    variables["PYTHONNOUSERSITE"] = "1"
+    variables["PATH"] = f"{Path(environment.handle).parent}{os.pathsep}{variables.get('PATH', os.defpath)}"
+    argv = [environment.handle, *launch.job.argv[1:]]
+    try:
+        with _affinity(launch.cpus):
+            return subprocess.Popen(
+                argv,
+                cwd=place,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # a process group of its own, so that its children can be ended with it
+            )
+    except OSError as error:
+        raise EngineError(
+            f"cannot start {argv[0]}: {error}", hint="remove the cached environment and try again"
+        ) from error
+
+
+@contextlib.contextmanager
+def _affinity(cpus: tuple[int, ...]) -> Iterator[None]:
+    """Children started in this block may use `cpus` only: affinity is inherited from the thread that forks."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class _Child:
+    """A running child process and its group."""
+
+    def __init__(self, process: subprocess.Popen[bytes], *, memory: int | None) -> None:
+        self._process = process
+        self._memory = memory
+        self._out_of_memory = False
+        self._pump = Pump(_read(process))
+
+    def output(self) -> Iterator[Output | None]:
+        for output in self._pump.outputs():
+            if output is None and self._memory is not None and self._group_memory() > self._memory:
+                self._out_of_memory = True
+                self._signal(signal.SIGKILL)
+            yield output
+        # Both pipes are closed; the process may still run, and its owner may lose patience meanwhile.
+        while self._process.poll() is None:
+            time.sleep(0.01)
+            yield None
+
+    def stop(self) -> None:
+        self._pump.relax()
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_GRACE)
+        self._signal(signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End the whole group at once, whatever state it is in, and reap the child."""
+        self._pump.relax()
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        self._pump.join(1)  # a grandchild that left the group may hold the pipes open for ever
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    @property
+    def exit(self) -> Exit:
+        code = self._process.returncode
+        if code is not None and code < 0:
+            return Exit(code=None, signal=-code, out_of_memory=self._out_of_memory)
+        return Exit(code=code, out_of_memory=self._out_of_memory)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The group outlives its leader when the leader's own children still run.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _group_memory(self) -> int:
+        """Resident bytes of the child and all its descendants."""
+        import psutil
+
+        total = 0
+        with contextlib.suppress(psutil.Error):
+            leader = psutil.Process(self._process.pid)
+            for member in (leader, *leader.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):
+                    total += member.memory_info().rss
+        return total
+
+
+def _read(process: subprocess.Popen[bytes]) -> Iterator[Output]:
+    """Both pipes of a child, chunk by chunk, until both are closed."""
+    pipes: dict[IO[bytes], str] = {process.stdout: "stdout", process.stderr: "stderr"}  # type: ignore[dict-item]
+    with selectors.DefaultSelector() as selector:
+        for pipe, name in pipes.items():
+            selector.register(pipe, selectors.EVENT_READ, name)
+        while selector.get_map():
+            for key, _ in selector.select():
+                data = os.read(key.fd, CHUNK)
+                if data:
+                    yield Output(key.data, data)
+                else:
+                    selector.unregister(key.fileobj)

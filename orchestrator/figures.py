@@ -1,0 +1,141 @@
+"""Events → the figures of a job. Pure: the same stored events always give the same figures.
+
+All times are seconds on the workload's own monotonic clock, read while the device was idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator import protocol
+from orchestrator.plan import Job
+from orchestrator.protocol import Event, Violation
+from orchestrator.spec import Strict
+
+
+class EpochFigure(Strict):
+    """One pass over the training set."""
+
+    samples: int
+    seconds: float
+    loss: float
+
+
+class Figures(Strict):
+    """What was measured. Training fields are None for inference, and the other way round."""
+
+    load_s: float | None = None
+    build_s: float | None = None
+    compile_s: float | None = None
+    epochs: tuple[EpochFigure, ...] = ()
+    train_s: float | None = None  # all epochs, the first one included
+    train_samples_per_s: float | None = None
+    steady_samples_per_s: float | None = None  # without the first epoch; None when there is only one
+    test_samples: int | None = None
+    accuracy: float | None = None  # share of all test samples predicted correctly, 0 to 1
+    score_s: float | None = None
+    cold_s: float | None = None
+    inference_s: float | None = None
+    images_per_s: float | None = None
+    batch_seconds: tuple[float, ...] = ()
+    losses: tuple[float, ...] = ()  # of the first `trace` steps
+    artifacts: tuple[str, ...] = ()
+
+
+class Collector:
+    """Takes events one by one, keeps what the figures need (bounded by the job, not by the stream)."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.start: protocol.Start | None = None
+        self._ready: protocol.Ready | None = None
+        self._epochs: list[EpochFigure] = []
+        self._score: protocol.Score | None = None
+        self._passes: dict[str, protocol.Cold | protocol.Inference] = {}
+        self._losses: list[float] = []
+        self._artifacts: list[str] = []
+
+    def add(self, event: Event) -> None:
+        """Take one event. Raises Violation when it contradicts the job."""
+        match event:
+            case protocol.Start():
+                self._check_start(event)
+                self.start = event
+            case protocol.Ready():
+                self._ready = event
+            case protocol.Step() if event.epoch == 1 and event.step <= self._job.trace:
+                self._losses.append(event.loss)
+            case protocol.Epoch():
+                self._check_epoch(event)
+                self._epochs.append(EpochFigure(samples=event.samples, seconds=event.seconds, loss=event.loss))
+            case protocol.Score():
+                self._score = event
+            case protocol.Cold() | protocol.Inference():
+                self._passes[event.event] = event
+            case protocol.Artifact():
+                if len(self._artifacts) >= 1000:
+                    raise Violation("more than 1,000 artifacts")
+                self._artifacts.append(event.name)
+
+    def figures(self) -> Figures:
+        """The figures so far; what has not been measured is None."""
+        ready, score = self._ready, self._score
+        cold, timed = self._passes.get("cold"), self._passes.get("inference")
+        epochs = self._epochs
+        return Figures(
+            load_s=ready.load_s if ready else None,
+            build_s=ready.build_s if ready else None,
+            compile_s=ready.compile_s if ready else None,
+            epochs=tuple(epochs),
+            train_s=sum(epoch.seconds for epoch in epochs) if epochs else None,
+            train_samples_per_s=_rate(epochs),
+            steady_samples_per_s=_rate(epochs[1:]),
+            accuracy=score.correct / score.samples if score else None,
+            test_samples=score.samples if score else None,
+            score_s=score.seconds if score else None,
+            cold_s=cold.seconds if cold else None,
+            inference_s=timed.seconds if timed else None,
+            images_per_s=_per_second(timed.samples, timed.seconds) if timed else None,
+            batch_seconds=tuple(timed.batch_seconds) if timed else (),
+            losses=tuple(self._losses),
+            artifacts=tuple(self._artifacts),
+        )
+
+    def check_complete(self, expected_test_samples: int | None) -> None:
+        """Raise Violation when a stream that ended well left something out."""
+        if self._ready is None:
+            raise Violation("no 'ready' event")
+        if self._job.workload == "resnet50":
+            missing = [name for name in ("cold", "inference") if name not in self._passes]
+            if missing:
+                raise Violation(f"no {' and no '.join(missing)} event")
+            return
+        epochs = self._job.settings["epochs"]
+        if len(self._epochs) != epochs:
+            raise Violation(f"{len(self._epochs)} of {epochs} epochs reported")
+        if self._score is None:
+            raise Violation("no 'score' event")
+        if expected_test_samples is not None and self._score.samples != expected_test_samples:
+            raise Violation(f"{self._score.samples} of {expected_test_samples} test samples scored")
+
+    def _check_start(self, event: protocol.Start) -> None:
+        if event.protocol != protocol.VERSION:
+            raise Violation(f"the workload speaks protocol {event.protocol}, this program {protocol.VERSION}")
+        for key in ("framework", "workload", "device", "precision"):
+            if getattr(event, key) != getattr(self._job, key):
+                raise Violation(f"{key} is {getattr(event, key)!r}, the job asked for {getattr(self._job, key)!r}")
+
+    def _check_epoch(self, event: protocol.Epoch) -> None:
+        if event.epoch > self._job.settings.get("epochs", 0):
+            raise Violation(f"epoch {event.epoch} of {self._job.settings.get('epochs', 0)}")
+        if event.samples % self._job.settings["batch"]:
+            raise Violation(f"epoch of {event.samples} samples is no whole number of batches")
+
+
+def _rate(epochs: Sequence[EpochFigure]) -> float | None:
+    """Samples per second over whole epochs."""
+    return _per_second(sum(epoch.samples for epoch in epochs), sum(epoch.seconds for epoch in epochs))
+
+
+def _per_second(amount: int, seconds: float) -> float | None:
+    return amount / seconds if seconds else None

@@ -1,0 +1,140 @@
+"""Writes that are never half done, and fingerprints of files and folders.
+
+Every file of this program that another process may read is written beside its final name and renamed into
+place, so a reader sees the old content or the new one, whatever happens to the writer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+_CHUNK = 1 << 20  # bytes read at a time
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Make `path` a file holding exactly `data`; its folder is created when missing.
+
+    Raises OSError as any write does; `path` is then what it was before.
+    """
+    with atomic_file(path) as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a binary stream whose content becomes `path` when the block ends and vanishes when it raises."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_name(path)
+    try:
+        # "x" and not tempfile: the user's umask decides who may read the file, a container's user among them.
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `path` when the block ends and is removed when it raises.
+
+    An existing `path` is replaced as a whole: it is moved aside first, because no portable call swaps two
+    folders. A reader may find no folder for that instant, but never a mixture. Two writers of the same `path`
+    need a lock.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_name(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        _sync_tree(temporary)
+        if path.exists():
+            aside = _temporary_name(path)
+            path.rename(aside)
+            temporary.rename(path)
+            shutil.rmtree(aside)
+        else:
+            temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what killed writers of `path` left beside it. Call it only while holding the lock of `path`."""
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content as 64 hex digits. Raises OSError."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_CHUNK))
+    with path.open("rb", buffering=0) as stream:
+        while count := stream.readinto(buffer):
+            digest.update(buffer[:count])
+    return digest.hexdigest()
+
+
+def sha256_of_tree(folder: Path, *, ignore: Collection[str] = ("__pycache__",)) -> str:
+    """Return one SHA-256 over the names and contents of everything under `folder`, as 64 hex digits.
+
+    Two folders have the same value exactly when they hold the same relative paths with the same bytes; modes,
+    times and empty folders do not count. Files and folders whose name is in `ignore` are left out. A symbolic
+    link counts as the text it holds and is never followed. Raises OSError; NotADirectoryError when `folder`
+    is no folder.
+    """
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder")
+    entries = sorted(
+        (path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_symlink() or path.is_file()
+    )
+    digest = hashlib.sha256()
+    for name, path in entries:
+        if any(part in ignore for part in name.split("/")):
+            continue
+        if path.is_symlink():
+            kind, content = b"link", hashlib.sha256(os.fsencode(path.readlink())).hexdigest()
+        else:
+            kind, content = b"file", sha256_of(path)
+        # NUL cannot occur in a path, so no two different trees give the same byte sequence.
+        digest.update(b"\0".join((kind, os.fsencode(name), content.encode(), b"")))
+    return digest.hexdigest()
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+
+
+def _sync_tree(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with Path(parent, name).open("rb") as stream:
+                os.fsync(stream.fileno())
+        _sync_folder(Path(parent))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

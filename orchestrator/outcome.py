@@ -1,0 +1,119 @@
+"""How a job went, told from its stream and its exit. Pure; this is where failure classes are decided."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable
+
+from orchestrator.engines.base import Exit, Output
+from orchestrator.figures import Collector
+from orchestrator.plan import Job
+from orchestrator.protocol import Error, Event, Lines, Reader, Violation
+from orchestrator.results import Failure, FailureKind
+from orchestrator.store import Recorder
+
+LOG_LINES = 12  # shown with a failure; all of it is in <job>.log
+MAX_LOG_LINE = 500
+
+HINTS: dict[FailureKind, str] = {
+    "out_of_memory": "give the job more memory (limits.memory), or a smaller batch (--set WORKLOAD.batch=…)",
+    "killed": "something outside the job ended it: look for it in the system's log (dmesg)",
+    "timeout": "raise limits.timeout in the spec, or find out in the log what it waited for",
+    "diverged": "check lr in the spec; if it is the default, this framework computes something else: report it",
+    "protocol": "the workload file breaks workloads/common/PROTOCOL.md: fix it there",
+    "unsupported": "choose what this framework supports, or leave it out of the spec",
+    "exception": "the full log is beside the result",
+    "data": "run `orchestrator data ls`; then prepare the dataset again",
+}
+
+
+class Conversation:
+    """Listens to one job: records everything, keeps what the figures and a failure report need."""
+
+    def __init__(self, job: Job, recorder: Recorder, hear: Callable[[Event], None]) -> None:
+        self._recorder = recorder
+        self._hear = hear
+        self._lines = Lines()
+        self._reader = Reader()
+        self._tail: deque[str] = deque(maxlen=LOG_LINES)
+        self._log_rest = b""
+        self._error: Error | None = None
+        self.collector = Collector(job)
+        self.violation: Violation | None = None
+
+    def take(self, output: Output) -> None:
+        """Take a chunk as it arrived. After a violation the rest only goes to the log."""
+        if output.stream == "stderr" or self.violation is not None:
+            self._log(output.data)
+            return
+        try:
+            for line in self._lines.feed(output.data):
+                self._take_line(line)
+        except Violation as violation:
+            self.violation = violation
+
+    def close(self) -> None:
+        """The stream has ended: account for what follows its last newline."""
+        if self.violation is None:
+            try:
+                if rest := self._lines.close():
+                    self._take_line(rest)
+            except Violation as violation:
+                self.violation = violation
+        self._log(b"\n" if self._log_rest else b"")
+
+    def failure(self, exit_: Exit, *, timed_out: bool, test_samples: int | None) -> Failure | None:
+        """Why the job failed, or None when it did not. `test_samples` is how many had to be scored."""
+        kind, message = self._verdict(exit_, timed_out=timed_out, test_samples=test_samples)
+        if kind is None:
+            return None
+        return Failure(kind=kind, message=message, hint=HINTS.get(kind, ""), log=tuple(self._tail))
+
+    def _verdict(self, exit_: Exit, *, timed_out: bool, test_samples: int | None) -> tuple[FailureKind | None, str]:
+        if timed_out:
+            return "timeout", "the job was stopped at its time limit"
+        if exit_.out_of_memory:
+            return "out_of_memory", "the job used more memory than its limit or the machine has"
+        if self._error is not None:
+            kind: FailureKind = "data" if self._error.kind == "input" else self._error.kind
+            return kind, f"{self._error.type}: {self._error.message}".splitlines()[0]
+        if self.violation is not None:
+            return "protocol", str(self.violation)
+        if exit_.signal is not None:
+            return "killed", f"the job was ended by {_signal_name(exit_.signal)}"
+        if exit_.code:
+            return "exception", f"the job ended with exit code {exit_.code} and no word why"
+        if not self._reader.over:
+            return "protocol", "the event stream stopped without 'end'"
+        try:
+            self.collector.check_complete(test_samples)
+        except Violation as violation:
+            return "protocol", str(violation)
+        return None, ""
+
+    def _take_line(self, line: bytes) -> None:
+        if not line.startswith(b"{"):
+            self._log(line + b"\n")  # no event and no attempt at one: a program that writes past bench
+            return
+        self._recorder.event(line)
+        event = self._reader.read(line)
+        self.collector.add(event)
+        if isinstance(event, Error):
+            self._error = event
+        self._hear(event)
+
+    def _log(self, data: bytes) -> None:
+        self._recorder.log(data)
+        *lines, rest = (self._log_rest + data).split(b"\n")
+        self._log_rest = rest[:MAX_LOG_LINE]
+        for line in lines[-LOG_LINES:]:
+            if text := line[:MAX_LOG_LINE].decode("utf-8", "replace").strip():
+                self._tail.append("".join(c if c.isprintable() else "�" for c in text))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,96 @@
+"""Spec × catalog × device → the jobs of a run, fully resolved and frozen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from orchestrator import protocol
+from orchestrator.catalog import Catalog, Framework, Image
+from orchestrator.errors import UsageError
+from orchestrator.spec import Spec, Strict, WorkloadName
+
+Device = Literal["cpu", "gpu"]
+DatasetName = Literal["cifar10", "imdb", "images"]
+
+DATASETS: Mapping[WorkloadName, DatasetName] = {"cnn": "cifar10", "rnn": "imdb", "resnet50": "images"}
+INFERENCE_BATCHES: Mapping[Device, int] = {"gpu": 40, "cpu": 8}  # the 2017 study's
+
+
+class Job(Strict):
+    """One framework × workload × device × repeat. Everything that decides its outcome, but for the environment."""
+
+    id: str
+    framework: str
+    title: str
+    image: str
+    module: str
+    env: dict[str, str]
+    workload: WorkloadName
+    dataset: DatasetName
+    device: Device
+    repeat: int
+    precision: str
+    seed: int
+    trace: int
+    settings: dict[str, Any]
+    timeout: float  # seconds
+    memory: int | None  # bytes
+    cpus: int | None
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The command, the same in every engine; `python` is the environment's."""
+        return ("python", "-m", f"workloads.{self.module}.{self.workload}")
+
+    def for_workload(self) -> dict[str, Any]:
+        """The JSON document a workload reads: see workloads/common/PROTOCOL.md."""
+        keys = ("framework", "workload", "device", "precision", "seed", "trace", "settings")
+        return {"protocol": protocol.VERSION, **{key: getattr(self, key) for key in keys}}
+
+
+def plan(spec: Spec, catalog: Catalog, device: Device) -> list[Job]:
+    """The jobs of `spec` in the order they run: round by round, so that drift hits every framework alike.
+
+    Raises UsageError when nothing is left to run.
+    """
+    rows = catalog.frameworks
+    names = spec.frameworks or tuple(rows)
+    jobs = [
+        _job(spec, *rows[name], workload, device, repeat)
+        for repeat in range(1, spec.repeats + 1)
+        for workload in spec.workloads
+        for name in names
+        if workload in rows[name][0].workloads
+    ]
+    if not jobs:
+        raise UsageError(
+            f"nothing to run: {', '.join(names)} has no {', '.join(spec.workloads)}",
+            hint="`orchestrator list` shows who has what",
+        )
+    return jobs
+
+
+def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName, device: Device, repeat: int) -> Job:
+    settings = getattr(spec, workload).model_dump()
+    if workload == "resnet50" and settings["batches"] is None:
+        settings["batches"] = INFERENCE_BATCHES[device]
+    return Job(
+        id=f"{framework.id}-{workload}-{device}-{repeat}",
+        framework=framework.id,
+        title=framework.title,
+        image=image.name,
+        module=framework.module,
+        env=dict(framework.env),
+        workload=workload,
+        dataset=DATASETS[workload],
+        device=device,
+        repeat=repeat,
+        precision=spec.precision,
+        seed=spec.seed,
+        trace=spec.trace,
+        settings=settings,
+        timeout=spec.limits.timeout,
+        memory=spec.limits.memory,
+        cpus=spec.limits.cpus,
+    )

@@ -1,0 +1,1 @@
+"""Results → tables (pure, tables.py) → terminal, Markdown, CSV, JSON (one module each)."""

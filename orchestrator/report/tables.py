@@ -1,0 +1,218 @@
+"""Results → the study's three tables. Pure.
+
+Results share a row only when everything but the repeat is the same: data, device, engine, precision, settings and
+machine. What is the same in all rows of a table stands above it; what differs becomes a column.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.report.reference import Reference
+from orchestrator.results import Result
+
+Cell = str | float | None
+
+TITLES = {
+    "cnn": "Training a CNN (VGG-style) on CIFAR-10: image recognition",
+    "rnn": "Training an RNN (GRU) on IMDB: sentiment analysis",
+    "resnet50": "Inference with ResNet-50: feature extraction",
+}
+SAMPLES = {"cnn": "images", "rnn": "reviews", "resnet50": "images"}
+# Settings that describe the amount of work; a table says them in words.
+AMOUNTS = ("epochs", "batch", "train_samples", "test_samples", "batches")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column and how its numbers are written (a format specification; "" for text)."""
+
+    title: str
+    form: str = ""
+
+    def show(self, cell: Cell) -> str:
+        """A cell as text; a dash where there is nothing."""
+        if cell is None:
+            return "–"
+        return format(cell, self.form) if isinstance(cell, int | float) and self.form else str(cell)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """What every renderer shows."""
+
+    title: str
+    conditions: tuple[str, ...]  # what holds for all rows, in words
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...]
+
+
+def tables(results: Iterable[Result], reference: Reference) -> list[Table]:
+    """One table per workload that occurs in `results`, in the study's order."""
+    results = list(results)
+    makers: Mapping[str, Callable[[Sequence[Result], Reference], Table]] = {
+        "cnn": lambda some, known: _training("cnn", some, known),
+        "rnn": lambda some, known: _training("rnn", some, known),
+        "resnet50": _inference,
+    }
+    found = {name: [result for result in results if result.job.workload == name] for name in makers}
+    return [makers[name](some, reference) for name, some in found.items() if some]
+
+
+def _training(workload: str, results: Sequence[Result], reference: Reference) -> Table:
+    rows = _rows(results)
+    shared, varying = _split([conditions for conditions, _ in rows])
+    columns = [
+        Column(title="DL Library"),
+        *(Column(title=name) for name in varying),
+        Column(title="Test accuracy (%)", form=".1f"),
+        Column(title="Training time (s)", form=".1f"),
+        Column(title=f"{SAMPLES[workload].capitalize()}/s", form=",.0f"),
+    ]
+    if workload == "rnn":
+        columns.append(Column(title="Fused kernel?"))
+    columns += [
+        Column(title=f"{reference.title}: accuracy (%)", form=".0f"),
+        Column(title=f"{reference.title}: time (s)", form=".0f"),
+    ]
+    if workload == "rnn":
+        columns.append(Column(title=f"{reference.title}: cuDNN?"))
+    cells: list[tuple[Cell, ...]] = []
+    for conditions, same in rows:
+        accuracy = _median(same, lambda figures: figures.accuracy)
+        then = reference.training(workload, same[0].job.framework)
+        row: list[Cell] = [
+            _title(same),
+            *(conditions[name] for name in varying),
+            None if accuracy is None else 100 * accuracy,
+            _median(same, lambda figures: figures.train_s if figures.accuracy is not None else None),
+            _median(same, lambda figures: figures.train_samples_per_s if figures.accuracy is not None else None),
+        ]
+        if workload == "rnn":
+            row.append(_fused(same))
+        row += [then.accuracy, then.seconds] if then else [None, None]
+        if workload == "rnn":
+            row.append(then.cudnn if then else None)
+        cells.append(tuple(row))
+    time = next(index for index, column in enumerate(columns) if column.title.startswith("Training time"))
+    return Table(
+        title=TITLES[workload],
+        conditions=tuple(shared),
+        columns=tuple(columns),
+        rows=tuple(sorted(cells, key=lambda row: (row[time] is None, row[time] or 0))),
+        notes=_notes(results, reference),
+    )
+
+
+def _inference(results: Sequence[Result], reference: Reference) -> Table:
+    """Images per second; a framework's GPU and CPU results stand in one row, as in the study."""
+    rows = _rows(results, ignore=("device", "batches"))
+    shared, varying = _split([conditions for conditions, _ in rows])
+    devices = [name for name in ("gpu", "cpu") if any(result.job.device == name for result in results)]
+    columns = [
+        Column(title="DL Library"),
+        *(Column(title=name) for name in varying),
+        *(Column(title=f"Images/s {device.upper()}", form=",.1f") for device in devices),
+        *(Column(title=f"{reference.title}: images/s {device.upper()}", form=".0f") for device in ("gpu", "cpu")),
+    ]
+    cells: list[tuple[Cell, ...]] = []
+    for conditions, same in rows:
+        then = reference.inference(same[0].job.framework)
+        rates = [
+            _median([result for result in same if result.job.device == device], lambda figures: figures.images_per_s)
+            for device in devices
+        ]
+        published = (then.gpu, then.cpu) if then else (None, None)
+        cells.append((_title(same), *(conditions[name] for name in varying), *rates, *published))
+    first = 1 + len(varying)
+    return Table(
+        title=TITLES["resnet50"],
+        conditions=tuple(shared),
+        columns=tuple(columns),
+        rows=tuple(sorted(cells, key=lambda row: -float(row[first] or 0))),
+        notes=_notes(results, reference),
+    )
+
+
+def conditions_of(result: Result) -> dict[str, str]:
+    """All that has to be equal for two results to be comparable, in words."""
+    job, provenance = result.job, result.provenance
+    data = provenance.data.label if provenance.data else "no data"
+    host = provenance.host
+    others = {key: value for key, value in job.settings.items() if key not in AMOUNTS}
+    return {
+        "data": data,
+        "amount": _amount(job.workload, job.settings),
+        "device": job.device.upper() if job.device == "cpu" else "GPU",
+        "engine": f"{provenance.engine} engine",
+        "precision": job.precision,
+        "settings": ", ".join(f"{key} {value}" for key, value in others.items()),
+        "seed": f"seed {job.seed}",
+        "host": f"{host.get('cpu', 'unknown CPU')}, {len(host.get('cpus_used', ()))} CPUs",
+    }
+
+
+def _rows(results: Sequence[Result], ignore: Sequence[str] = ()) -> list[tuple[dict[str, str], list[Result]]]:
+    """Results that differ in nothing but the repeat, together."""
+    groups: dict[tuple[Any, ...], tuple[dict[str, str], list[Result]]] = {}
+    for result in results:
+        conditions = {key: value for key, value in conditions_of(result).items() if key not in ignore}
+        if "batches" in ignore:
+            conditions["amount"] = f"batches of {result.job.settings['batch']}"
+        key = (result.job.framework, *conditions.values())
+        groups.setdefault(key, (conditions, []))[1].append(result)
+    return list(groups.values())
+
+
+def _split(conditions: Sequence[Mapping[str, str]]) -> tuple[list[str], list[str]]:
+    """What all rows share, in words; and the names of what they do not."""
+    names = list(conditions[0])
+    varying = [name for name in names if len({row[name] for row in conditions}) > 1]
+    return [conditions[0][name] for name in names if name not in varying and conditions[0][name]], varying
+
+
+def _amount(workload: str, settings: Mapping[str, Any]) -> str:
+    if workload == "resnet50":
+        return f"{settings['batches']} batches of {settings['batch']}"
+    samples = settings["train_samples"]
+    epochs = settings["epochs"]
+    parts = [f"{epochs} epoch{'s' if epochs > 1 else ''} of {f'{samples:,}' if samples else 'all'} {SAMPLES[workload]}"]
+    if settings["test_samples"]:
+        parts.append(f"scored on {settings['test_samples']:,}")
+    return ", ".join([*parts, f"batch {settings['batch']}"])
+
+
+def _median(results: Sequence[Result], figure: Callable[[Any], float | None]) -> float | None:
+    values = [value for result in results if result.status == "ok" and (value := figure(result.figures)) is not None]
+    return statistics.median(values) if values else None
+
+
+def _title(results: Sequence[Result]) -> str:
+    good = sum(result.status == "ok" for result in results)
+    title = results[0].job.title
+    if not good:
+        kind = results[0].failure.kind if results[0].failure else results[0].status
+        return f"{title} (failed: {kind.replace('_', ' ')})"
+    return title if len(results) == 1 else f"{title} (median of {good})"
+
+
+def _fused(results: Sequence[Result]) -> str | None:
+    told = [result.start.fused for result in results if result.start and result.start.fused is not None]
+    return ("yes" if told[0] else "no") if told else None
+
+
+def _notes(results: Sequence[Result], reference: Reference) -> tuple[str, ...]:
+    notes = [f"{reference.title}: {reference.source}, {reference.hardware}"]
+    sources = {result.provenance.data.source for result in results if result.provenance.data}
+    if "synthetic" in sources and results[0].job.workload != "resnet50":
+        notes.append("SYNTHETIC DATA: times are real, accuracy is not comparable with any published figure")
+    for result in results:
+        for note in result.start.notes if result.start else ():
+            line = f"{result.job.title}: {note}"
+            if line not in notes:
+                notes.append(line)
+    return tuple(notes)

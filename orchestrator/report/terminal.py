@@ -1,0 +1,59 @@
+"""Tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from orchestrator.report.tables import Table
+from orchestrator.results import Result
+
+
+def show(console: Console, tables: Iterable[Table], results: Iterable[Result]) -> None:
+    """Print tables, then what failed and why."""
+    for table in tables:
+        console.print()
+        console.print(_table(table))
+    failures = [result for result in results if result.failure is not None]
+    if failures:
+        console.print()
+        console.print(Text(f"{len(failures)} job{'s' if len(failures) > 1 else ''} failed", style="bold red"))
+    for result in failures:
+        console.print(failure(result))
+
+
+def failure(result: Result) -> RenderableType:
+    """A failed job: which, why, what to do, and the end of its log."""
+    reason = result.failure
+    if reason is None:
+        return Text()
+    lines: list[RenderableType] = [
+        Text.assemble(
+            (f"✗ {result.job.id} ", "bold red"), (reason.kind.replace("_", " "), "red"), f": {reason.message}"
+        )
+    ]
+    lines += [Padding(Text(line, style="dim", overflow="ellipsis", no_wrap=True), (0, 0, 0, 4)) for line in reason.log]
+    if reason.hint:
+        lines.append(Padding(Text(f"→ {reason.hint}", style="yellow"), (0, 0, 0, 2)))
+    return Group(*lines)
+
+
+def _table(table: Table) -> RenderableType:
+    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        then = column.title[:4].isdigit()
+        grid.add_column(
+            column.title.replace(": ", ":\n"),
+            justify="right" if column.form else "left",
+            style="dim" if then else "bold" if column.form else None,
+            vertical="bottom",
+        )
+    for row in table.rows:
+        grid.add_row(*(Text(column.show(cell)) for column, cell in zip(table.columns, row, strict=True)))
+    notes = [Text(note, style="bold yellow" if note.startswith("SYNTHETIC") else "dim") for note in table.notes]
+    return Group(Text(table.title, style="bold cyan"), Text(" · ".join(table.conditions), style="dim"), grid, *notes)

@@ -1,0 +1,93 @@
+"""Tables as Markdown, and results as CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator.report.tables import Table, conditions_of
+from orchestrator.results import Result
+
+FIGURES = (
+    "accuracy",
+    "train_s",
+    "train_samples_per_s",
+    "steady_samples_per_s",
+    "images_per_s",
+    "inference_s",
+    "cold_s",
+    "load_s",
+    "build_s",
+    "compile_s",
+    "score_s",
+)
+
+
+def markdown(tables: Iterable[Table]) -> str:
+    """GitHub-flavoured Markdown."""
+    return "\n".join(_markdown(table) for table in tables)
+
+
+def as_csv(results: Iterable[Result]) -> str:
+    """One line per result, failed ones included; empty where nothing was measured. Times in seconds."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    conditions = ("data", "amount", "device", "engine", "precision", "seed", "host")
+    writer.writerow(["job", "framework", "workload", "repeat", "status", "failure", *conditions, *FIGURES])
+    for result in results:
+        told = conditions_of(result)
+        reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
+        writer.writerow(
+            [
+                result.job.id,
+                result.job.framework,
+                result.job.workload,
+                result.job.repeat,
+                result.status,
+                reason,
+                *(told[name] for name in conditions),
+                *(_number(getattr(result.figures, name)) for name in FIGURES),
+            ]
+        )
+    return file.getvalue()
+
+
+def as_json(tables: Iterable[Table], results: Iterable[Result]) -> str:
+    """The tables as shown and the results they were made from."""
+    document: dict[str, Any] = {
+        "schema_version": 1,
+        "tables": [
+            {
+                "title": table.title,
+                "conditions": list(table.conditions),
+                "columns": [column.title for column in table.columns],
+                "rows": [list(row) for row in table.rows],
+                "notes": list(table.notes),
+            }
+            for table in tables
+        ],
+        "results": [result.model_dump(mode="json") for result in results],
+    }
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def _markdown(table: Table) -> str:
+    lines = [f"### {table.title}", "", _escape(" · ".join(table.conditions)), ""]
+    lines.append("| " + " | ".join(_escape(column.title) for column in table.columns) + " |")
+    lines.append("|" + "|".join(" ---: " if column.form else " --- " for column in table.columns) + "|")
+    for row in table.rows:
+        cells = (column.show(cell) for column, cell in zip(table.columns, row, strict=True))
+        lines.append("| " + " | ".join(_escape(cell) for cell in cells) + " |")
+    lines += ["", *(f"- {_escape(note)}" for note in table.notes), ""]
+    return "\n".join(lines)
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else repr(value)

@@ -1,0 +1,70 @@
+"""The outcome of a job, as stored in results/<run>/<job>.json and read by every report."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from orchestrator.figures import Figures
+from orchestrator.plan import Job
+from orchestrator.protocol import Start
+from orchestrator.spec import Strict
+
+SCHEMA_VERSION: Final = 1
+
+Status = Literal["ok", "failed", "timeout", "interrupted", "skipped"]
+FailureKind = Literal[
+    "environment",  # the image or virtual environment could not be made
+    "data",  # a dataset is missing or corrupt
+    "out_of_memory",
+    "killed",  # by a signal
+    "timeout",
+    "diverged",
+    "protocol",
+    "unsupported",
+    "exception",
+    "engine",  # the engine could not start or lost the job
+    "interrupted",
+]
+
+
+class Failure(Strict):
+    """Why a job has no figures: one line of cause, what to do, and the last useful lines of its log."""
+
+    kind: FailureKind
+    message: str
+    hint: str = ""
+    log: tuple[str, ...] = ()
+
+
+class DataFacts(Strict):
+    """Which inputs a job had."""
+
+    label: str  # "cifar10", "cifar10 (imported)", "cifar10 (synthetic)", …
+    source: str
+    fingerprint: str
+    inputs: dict[str, str]  # file name → sha256
+
+
+class Provenance(Strict):
+    """Where a figure comes from: all that another person needs to judge or repeat it."""
+
+    engine: str
+    environment: dict[str, Any]  # image id, digest, base and lock, or interpreter and lock: the engine's own facts
+    code: dict[str, Any]  # workloads sha256, git commit, dirty, version of this program
+    host: dict[str, Any]
+    data: DataFacts | None = None
+
+
+class Result(Strict):
+    """One job's outcome."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    job: Job
+    status: Status
+    failure: Failure | None = None
+    start: Start | None = None
+    figures: Figures = Figures()
+    provenance: Provenance
+    began: str  # UTC, ISO 8601
+    seconds: float  # wall clock of the whole job as the host saw it, container start included
+    exit_code: int | None = None

@@ -1,0 +1,206 @@
+"""Jobs → results, one at a time. A job that fails is a result like any other, and the run goes on."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from orchestrator import inputs
+from orchestrator.catalog import Catalog
+from orchestrator.engines.base import Engine, EngineError, Environment, Exit, Launch
+from orchestrator.errors import BuildError, DataError, HostError, OrchestratorError
+from orchestrator.figures import Figures
+from orchestrator.outcome import HINTS, Conversation
+from orchestrator.plan import Job
+from orchestrator.protocol import Event, Start
+from orchestrator.results import Failure, FailureKind, Provenance, Result, Status
+from orchestrator.store import RunFolder
+
+FLUSH_SECONDS = 1.0
+
+
+class Listener(Protocol):
+    """Whoever wants to know how a run is going. Calls are short and never raise."""
+
+    def preparing(self, what: str) -> None:
+        """An image is built, an environment made, a dataset prepared: it may take minutes."""
+
+    def log(self, line: str) -> None:
+        """A line of output of what is being prepared."""
+
+    def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
+        """Job `number` of `total` (from 1) begins; a training epoch has `epoch_samples`."""
+
+    def job_event(self, job: Job, event: Event) -> None:
+        """A job said something."""
+
+    def job_finished(self, result: Result) -> None:
+        """A job has ended and its result is on disk."""
+
+
+class Runner:
+    """Runs jobs with one engine and stores what comes of them in one run folder."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        engine: Engine,
+        folder: RunFolder,
+        inputs: inputs.Store,
+        facts: Mapping[str, Mapping[str, Any]],
+        cpus: tuple[int, ...],
+        listener: Listener,
+    ) -> None:
+        """`facts` are the provenance of `code` and `host`; `cpus` those that jobs may use."""
+        self._catalog = catalog
+        self._engine = engine
+        self._folder = folder
+        self._inputs = inputs
+        self._facts = facts
+        self._cpus = cpus
+        self._listener = listener
+        self._environments: dict[tuple[str, str], Environment | OrchestratorError] = {}
+
+    def run(self, jobs: Sequence[Job]) -> list[Result]:
+        """Run `jobs` in order. Every environment is made before the first job, so that no build disturbs a clock."""
+        for job in jobs:
+            self._environment(job)
+        results = []
+        for number, job in enumerate(jobs, start=1):
+            result = self._attempt(job, number, len(jobs))
+            self._folder.write_result(result)
+            self._listener.job_finished(result)
+            results.append(result)
+        return results
+
+    def _environment(self, job: Job) -> Environment | OrchestratorError:
+        """The job's environment, or why there is none. Asked once per image."""
+        _, image = self._catalog.frameworks[job.framework]
+        variant = "cuda" if job.device == "gpu" else "cpu"
+        key = (image.name, variant)
+        if key not in self._environments:
+            self._listener.preparing(f"environment {image.name} ({variant})")
+            try:
+                self._environments[key] = self._engine.prepare(image, variant, self._listener.log)
+            except (BuildError, HostError) as error:
+                self._environments[key] = error
+        return self._environments[key]
+
+    def _attempt(self, job: Job, number: int, total: int) -> Result:
+        """One job from start to result."""
+        report = _Report(job, self._provenance(job))
+        environment = self._environment(job)
+        if isinstance(environment, OrchestratorError):
+            return report.failed("environment", environment.message, environment.hint)
+        try:
+            self._listener.preparing(f"data and weights for {job.workload}")
+            prepared = self._inputs.for_job(job)
+        except DataError as error:
+            return report.failed("data", error.message, error.hint)
+        report.provenance = report.provenance.model_copy(update={"data": prepared.facts})
+        launch = self._launch(job, prepared)
+        self._listener.job_started(job, number, total, prepared.train_samples)
+        report.clock_starts()
+        with self._folder.record(job.id) as recorder:
+            conversation = Conversation(job, recorder, lambda event: self._listener.job_event(job, event))
+            try:
+                exit_, timed_out = self._converse(environment, launch, conversation, recorder.flush)
+            except EngineError as error:
+                conversation.close()
+                return report.failed("engine", error.message, error.hint, conversation)
+            conversation.close()
+        failure = conversation.failure(exit_, timed_out=timed_out, test_samples=prepared.test_samples)
+        return report.ended(conversation, exit_, failure)
+
+    def _converse(
+        self, environment: Environment, launch: Launch, conversation: Conversation, flush: Any
+    ) -> tuple[Exit, bool]:
+        """Start the job, listen until it has ended; returns how it ended and whether its time was up."""
+        deadline = time.monotonic() + launch.job.timeout
+        next_flush = time.monotonic() + FLUSH_SECONDS
+        timed_out = stopped = False
+        with self._engine.run(environment, launch) as execution:
+            for output in execution.output():
+                if output is not None:
+                    conversation.take(output)
+                now = time.monotonic()
+                if now > next_flush:
+                    flush()
+                    next_flush = now + FLUSH_SECONDS
+                timed_out = timed_out or (not stopped and now > deadline)
+                if not stopped and (timed_out or conversation.violation is not None):
+                    stopped = True
+                    execution.stop()
+            return execution.exit, timed_out
+
+    def _launch(self, job: Job, prepared: inputs.Inputs) -> Launch:
+        spec = self._folder.path / f"{job.id}.spec.json"
+        spec.write_text(json.dumps(job.for_workload(), indent=1) + "\n", encoding="utf-8")
+        return Launch(
+            job=job,
+            run=self._folder.id,
+            workloads=self._catalog.root / "workloads",
+            inputs=prepared.files,
+            spec=spec,
+            output=self._folder.output(job.id),
+            cpus=self._cpus[: job.cpus],
+        )
+
+    def _provenance(self, job: Job) -> Provenance:
+        environment = self._environment(job)
+        facts = {} if isinstance(environment, OrchestratorError) else dict(environment.facts)
+        return Provenance(
+            engine=self._engine.name,
+            environment=facts,
+            code=dict(self._facts["code"]),
+            host={**self._facts["host"], **self._engine.facts(), "cpus_used": list(self._cpus[: job.cpus])},
+        )
+
+
+class _Report:
+    """Collects what every result needs, whichever way the job ends."""
+
+    def __init__(self, job: Job, provenance: Provenance) -> None:
+        self._job = job
+        self.provenance = provenance
+        self._start: Start | None = None
+        self.clock_starts()
+
+    def clock_starts(self) -> None:
+        """From now on time counts as the job's."""
+        self._began = datetime.datetime.now(datetime.timezone.utc)
+        self._clock = time.monotonic()
+
+    def failed(
+        self, kind: FailureKind, message: str, hint: str = "", conversation: Conversation | None = None
+    ) -> Result:
+        """The result of a job that could not be run to its end."""
+        failure = Failure(kind=kind, message=message, hint=hint or HINTS.get(kind, ""))
+        collector = None if conversation is None else conversation.collector
+        figures = Figures() if collector is None else collector.figures()
+        return self._result("failed", failure, None if collector is None else collector.start, figures, None)
+
+    def ended(self, conversation: Conversation, exit_: Exit, failure: Failure | None) -> Result:
+        """The result of a job that ran until it ended or was stopped."""
+        status: Status = "ok" if failure is None else "timeout" if failure.kind == "timeout" else "failed"
+        collector = conversation.collector
+        return self._result(status, failure, collector.start, collector.figures(), exit_.code)
+
+    def _result(
+        self, status: Status, failure: Failure | None, start: Start | None, figures: Figures, code: int | None
+    ) -> Result:
+        return Result(
+            job=self._job,
+            status=status,
+            failure=failure,
+            start=start,
+            figures=figures,
+            provenance=self.provenance,
+            began=self._began.isoformat(timespec="seconds"),
+            seconds=time.monotonic() - self._clock,
+            exit_code=code,
+        )

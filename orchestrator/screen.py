@@ -1,0 +1,131 @@
+"""Everything the command line prints, but for errors: notices, plans, tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from orchestrator.bench import Prepared
+    from orchestrator.plan import Job
+    from orchestrator.progress import LiveListener
+    from orchestrator.store import RunFolder
+
+
+class Screen:
+    """Results go to stdout; what only matters while waiting goes to stderr."""
+
+    def __init__(self) -> None:
+        self._out = Console(highlight=False)
+        self._notices = Console(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """A line on stdout."""
+        self._out.print(Text(text))
+
+    def dim(self, text: str) -> None:
+        """A line that matters only while waiting."""
+        self._notices.print(Text(text, style="dim"))
+
+    def warn(self, text: str) -> None:
+        """A notice nobody should miss."""
+        self._notices.print(Panel(Text(text), style="yellow", box=box.HEAVY, title="note", title_align="left"))
+
+    def live(self, *, verbose: bool) -> LiveListener:
+        """The listener that draws a run's progress."""
+        from orchestrator.progress import LiveListener
+
+        return LiveListener(self._notices, verbose=verbose)
+
+    def show_start(self, folder: Path, prepared: Prepared) -> None:
+        """What is about to happen."""
+        jobs = prepared.jobs
+        device = jobs[0].device if jobs else "cpu"
+        self.dim(f"{prepared.host.title()}")
+        self.dim(
+            f"{len(jobs)} job{'s' if len(jobs) != 1 else ''} on the {device} with the {prepared.engine.name} engine, "
+            f"spec {prepared.spec.name}, into {self.shorten(folder)}/"
+        )
+
+    def show_plan(self, jobs: Sequence[Job], engine: str) -> None:
+        """The jobs of a dry run, in order."""
+        rows = [
+            {"#": number, "job": job.id, "image": job.image, "data": job.dataset, "settings": _settings(job.settings)}
+            for number, job in enumerate(jobs[:100], start=1)
+        ]
+        self.show_rows(f"{len(jobs):,} jobs with the {engine} engine", rows)
+        if len(jobs) > len(rows):
+            self.say(f"… and {len(jobs) - len(rows):,} more")
+
+    def show_rows(self, title: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Plain rows as a table."""
+        table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold cyan")
+        for name in rows[0] if rows else ():
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(_cell(value)) for value in row.values()))
+        self._out.print(table)
+
+    def print_json(self, value: object) -> None:
+        """JSON for a program."""
+        self._out.out(json.dumps(value, indent=1), highlight=False)
+
+    def show_report(self, folders: Sequence[RunFolder], root: Path) -> None:
+        """The tables of runs, and what failed."""
+        from orchestrator.report import terminal
+
+        results, tables = _report(folders, root)
+        terminal.show(self._out, tables, results)
+
+    def render_report(self, folders: Sequence[RunFolder], root: Path, form: str) -> str:
+        """The tables of runs as text: table, markdown, csv or json."""
+        from orchestrator.report import terminal, text
+
+        results, tables = _report(folders, root)
+        if form == "markdown":
+            return text.markdown(tables)
+        if form == "csv":
+            return text.as_csv(results)
+        if form == "json":
+            return text.as_json(tables, results)
+        console = Console(width=140, no_color=True, highlight=False)
+        with console.capture() as capture:
+            terminal.show(console, tables, results)
+        return capture.get()
+
+    @staticmethod
+    def shorten(path: Path) -> str:
+        """A path as a person would type it here."""
+        try:
+            return str(path.resolve().relative_to(Path.cwd()))
+        except ValueError:
+            return str(path)
+
+
+def _report(folders: Sequence[RunFolder], root: Path) -> tuple[Any, Any]:
+    from orchestrator.report import reference, tables
+
+    results = [result for folder in folders for result in folder.results()]
+    return results, tables.tables(results, reference.load(root / "results" / "reference" / "2017.json"))
+
+
+def _settings(settings: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in settings.items() if value is not None)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "?"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "no"
+    return str(value)

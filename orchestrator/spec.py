@@ -1,0 +1,230 @@
+"""A run spec: what a person writes to say what should be measured.
+
+    YAML text → yamltree.Document (plain tree with line numbers) → Spec (frozen pydantic models)
+
+Unknown keys are refused, nothing is converted silently, and every complaint names file, line and key, with the
+nearest valid name where one exists.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
+
+from orchestrator import yamltree
+from orchestrator.errors import SpecError
+
+MAX_REPEATS = 10_000
+WorkloadName = Literal["cnn", "rnn", "resnet50"]
+WORKLOADS: tuple[WorkloadName, ...] = ("cnn", "rnn", "resnet50")
+
+DeviceChoice = Literal["auto", "cpu", "gpu"]
+EngineName = Literal["docker", "process"]
+EngineChoice = Literal["auto", "docker", "process"]
+DatasetChoice = Literal["auto", "real", "official", "imported", "synthetic"]
+Precision = Literal["fp32", "tf32", "fp64"]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+MemorySize = Annotated[  # bytes, written "8 GiB"
+    int,
+    pydantic.BeforeValidator(lambda value: pydantic.TypeAdapter(ByteSize).validate_python(value)),
+    Field(ge=1 << 26),
+]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Strict(BaseModel):
+    """Frozen, no unknown keys, no silent conversions (a quoted "3" is not a number)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Training(Strict):
+    """What the two training workloads have in common. Defaults are the 2017 study's."""
+
+    epochs: Count = Field(default=1, description="passes over the training set")
+    batch: Count = Field(default=64, description="samples per step; full batches only")
+    train_samples: Count | None = Field(default=None, description="use only the first N training samples")
+    test_samples: Count | None = Field(default=None, description="score only the first N test samples")
+
+
+class Cnn(Training):
+    """The CNN on CIFAR-10: SGD with momentum."""
+
+    epochs: Count = 10
+    lr: Positive = Field(default=0.01, description="learning rate")
+    momentum: Fraction = 0.9
+    dropout_conv: Fraction = Field(default=0.25, description="after each pair of convolutions")
+    dropout_dense: Fraction = Field(default=0.5, description="before the last layer")
+
+
+class Rnn(Training):
+    """The GRU on IMDB: Adam, bias-corrected."""
+
+    epochs: Count = 3
+    lr: Positive = Field(default=0.001, description="learning rate")
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    epsilon: Positive = 1e-8
+
+
+class ResNet50(Strict):
+    """ResNet-50 feature extraction."""
+
+    batch: Annotated[int, Field(ge=1, le=4096)] = Field(default=32, description="images per batch")
+    batches: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="batches in the timed pass; by default 40 on a GPU and 8 on a CPU"
+    )
+    variant: Literal["v1", "v1.5"] = Field(default="v1", description="v1.5 moves the stride to the 3x3 convolution")
+
+
+class Limits(Strict):
+    """What one job may use. What is not given is the machine's own limit."""
+
+    timeout: Positive = Field(default=4 * 3600.0, description="seconds until a job is stopped")
+    memory: MemorySize | None = Field(default=None, description="e.g. 8 GiB; at least 64 MiB")
+    cpus: Count | None = Field(default=None, description="the first N of the CPUs this process may use")
+
+
+class Spec(Strict):
+    """One run: which frameworks, which workloads, how, where, how often."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    description: Annotated[str, Field(max_length=500)] = ""
+    frameworks: Annotated[tuple[str, ...], Field(strict=False, max_length=1000)] = Field(
+        default=(), description="rows of the tables; all when empty"
+    )
+    workloads: Annotated[tuple[WorkloadName, ...], Field(strict=False, min_length=1, max_length=3)] = WORKLOADS
+    device: DeviceChoice = "auto"
+    engine: EngineChoice = "auto"
+    dataset: DatasetChoice = "auto"
+    precision: Precision = "fp32"
+    repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    trace: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=0, description="record the loss of each of the first N steps, the features of the first N batches"
+    )
+    cnn: Cnn = Cnn()
+    rnn: Rnn = Rnn()
+    resnet50: ResNet50 = ResNet50()
+    limits: Limits = Limits()
+
+    @pydantic.field_validator("frameworks")
+    @classmethod
+    def _known_frameworks(cls, names: tuple[str, ...], info: pydantic.ValidationInfo) -> tuple[str, ...]:
+        known = (info.context or {}).get("frameworks")
+        for name in names:
+            if known is not None and name not in known:
+                raise ValueError(f"no framework is called {name!r}{did_you_mean(name, known)}")
+        return names
+
+    @pydantic.model_validator(mode="after")
+    def _enough_samples(self) -> Spec:
+        for name, settings in (("cnn", self.cnn), ("rnn", self.rnn)):
+            if settings.train_samples is not None and settings.train_samples < settings.batch:
+                raise ValueError(f"{name}.train_samples is smaller than one batch of {settings.batch}")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """A value that replaces one of the spec's, and the option it came from, for error messages."""
+
+    path: tuple[str, ...]
+    value: Any
+    origin: str
+
+
+def load(path: Path, *, frameworks: Iterable[str] | None = None, overrides: Sequence[Override] = ()) -> Spec:
+    """Read the spec at `path`. Raises SpecError; `frameworks`, when given, are the valid names."""
+    try:
+        if not path.is_file():
+            raise SpecError(f"there is no spec file {path}", hint="specs that come with the project are in configs/")
+        with path.open("rb") as file:
+            text = file.read(yamltree.MAX_BYTES + 1)
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}", hint="check the file's permissions") from error
+    return parse(text, name=str(path), frameworks=frameworks, overrides=overrides)
+
+
+def parse(
+    text: bytes | str, *, name: str, frameworks: Iterable[str] | None = None, overrides: Sequence[Override] = ()
+) -> Spec:
+    """Parse spec text; `name` stands for the file in messages. Pure. Raises SpecError."""
+    document = yamltree.read(text, name=name)
+    if not isinstance(document.tree, dict):
+        raise SpecError(f"{name}: not a spec: keys and values expected", hint="start from one of configs/*.yaml")
+    for override in overrides:
+        _apply(document.tree, override)
+    context = {"frameworks": None if frameworks is None else sorted(frameworks)}
+    try:
+        return Spec.model_validate(document.tree, context=context)
+    except pydantic.ValidationError as error:
+        complaints = [_complaint(details, document, name, overrides) for details in error.errors(include_url=False)]
+        raise SpecError("\n".join(complaints[:10]), hint="every key and its default: configs/README.md") from None
+
+
+def parse_setting(text: str) -> Override:
+    """`cnn.epochs=1` (the argument of --set) as an Override. Raises SpecError."""
+    key, equals, value = text.partition("=")
+    path = tuple(key.strip().split("."))
+    if not equals or not all(path):
+        raise SpecError(f"--set {text}: not of the form KEY=VALUE", hint="for example --set cnn.epochs=1")
+    origin = f"--set {text}"
+    return Override(path=path, value=yamltree.read(value, name=origin).tree, origin=origin)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """'; did you mean 'x'?' when something close is known, else what is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(known)}" if known else ""
+
+
+def _apply(tree: dict[str, Any], override: Override) -> None:
+    """Set one value in the tree. Copies what it changes: an anchor may be shared by several keys."""
+    *parents, last = override.path
+    for part in parents:
+        child = tree.get(part)
+        tree[part] = dict(child) if isinstance(child, Mapping) else {}
+        tree = tree[part]
+    tree[last] = override.value
+
+
+def _complaint(
+    details: Mapping[str, Any], document: yamltree.Document, name: str, overrides: Sequence[Override]
+) -> str:
+    """One line for one validation error: file:line: key: what is wrong."""
+    location = tuple(details["loc"])
+    unknown = details["type"] == "extra_forbidden"
+    origins = [o.origin for o in overrides if o.path[: len(location)] == location or location[: len(o.path)] == o.path]
+    where = origins[0] if origins else f"{name}:{document.line(location, key=unknown)}"
+    key = ".".join(map(str, location))
+    if unknown:
+        valid = _fields_at(location[:-1])
+        return f"{where}: unknown key {key!r}{did_you_mean(str(location[-1]), valid)}"
+    message = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    given = details.get("input")
+    shown = (
+        f" (not {given!r})" if isinstance(given, str | int | float | bool) and details["type"] != "value_error" else ""
+    )
+    if details["type"] == "literal_error" and isinstance(given, str):
+        expected = str(details["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        shown += did_you_mean(given, expected) if difflib.get_close_matches(given, expected, cutoff=0.5) else ""
+    return f"{where}: {key + ': ' if key else ''}{message}{shown}"
+
+
+def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    """The valid keys of the model at `location`."""
+    model: Any = Spec
+    for part in location:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)

@@ -1,0 +1,108 @@
+"""The docker engine, with real containers."""
+
+import itertools
+import json
+import os
+import shutil
+import threading
+
+import pytest
+from tests import engine_cases as cases
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.mark.parametrize("check", [value for name, value in vars(cases).items() if name.startswith("check_")])
+def test_the_contract_of_engines(check, docker_engine, tmp_path):
+    check(docker_engine, tmp_path)
+
+
+@pytest.fixture
+def nosy(docker_engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROSETTA_TEST_SECRET", "hush")
+    folder, (result,) = cases.run_echo(docker_engine, tmp_path, "nosy", cpus=1)
+    return json.loads((folder.path / f"{result.job.id}.output" / "facts.json").read_text())
+
+
+def test_a_container_is_locked_down(nosy):
+    assert nosy["uid"] != 0
+    assert nosy["pid"] != 1  # an init process reaps and passes signals on
+    assert nosy["capabilities"].strip("0") == ""
+    assert nosy["network"] == "OSError"
+    assert {nosy["root"], nosy["workloads"], nosy["inputs"]} <= {"OSError", "PermissionError"}
+    assert (nosy["tmp"], nosy["output"]) == ("allowed", "allowed")
+    assert nosy["secret"] is None
+    assert nosy["variable"] == "very"
+    assert nosy["cpus"] == [min(os.sched_getaffinity(0))]
+    assert nosy["listing"] == ["weights.npz"]
+
+
+def test_provenance_names_the_image(docker_engine, tmp_path):
+    _, (result,) = cases.run_echo(docker_engine, tmp_path, "good")
+    facts = result.provenance.environment
+    assert facts["id"].startswith("sha256:")
+    assert facts["tag"].startswith("rosetta/echo:cpu-")
+    assert facts["labels"]["rosetta.python"] == "3.11"
+    assert result.provenance.host["docker"]
+
+
+def test_no_container_is_left_behind(docker_engine, tmp_path):
+    folder, _ = cases.run_echo(docker_engine, tmp_path, "good", "crash", "flood")
+    assert containers_of(docker_engine, folder.id) == []
+
+
+def test_an_interrupted_run_leaves_no_container(docker_engine, tmp_path):
+    class Impatient(cases.Silent):
+        def job_event(self, job, event):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cases.run_echo(docker_engine, tmp_path, "hang", listener=Impatient())
+    (folder,) = (tmp_path / "results").iterdir()
+    assert containers_of(docker_engine, folder.name) == []
+    assert not list(folder.glob("*-1.json"))  # the job has no result, so --resume runs it again
+
+
+def test_a_lost_connection_is_picked_up_from_the_log(docker_engine, tmp_path, monkeypatch):
+    """The daemon's end of the stream goes away in the middle of a job; not a byte is lost or told twice."""
+    from orchestrator.engines import docker as engine
+
+    attach, logs = engine._Container._attach, engine._Container._logs
+    picked_up = []
+    monkeypatch.setattr(engine._Container, "_attach", lambda self: itertools.islice(attach(self), 1))
+    monkeypatch.setattr(engine._Container, "_logs", lambda self: picked_up.append(1) or logs(self))
+    folder, (result,) = cases.run_echo(docker_engine, tmp_path, "good")
+    assert picked_up
+    assert result.status == "ok", result.failure
+    assert (folder.path / f"{result.job.id}.jsonl").read_bytes().count(b"\n") == 5
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(docker_engine, tmp_path):
+    outcomes = []
+
+    def run(name):
+        (tmp_path / name).mkdir()
+        _, results = cases.run_echo(docker_engine, tmp_path / name, "good")
+        outcomes.extend(result.status for result in results)
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == ["ok", "ok"]
+
+
+def test_an_image_that_cannot_be_built_fails_its_jobs_only(docker_engine, tmp_path):
+    root = tmp_path / "project"
+    shutil.copytree(cases.ECHO, root)
+    dockerfile = root / "images" / "echo" / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("WORKDIR", "RUN echo broken >&2 && exit 9\nWORKDIR"))
+    _, (result,) = cases.run_echo(docker_engine, tmp_path, "good", root=root)
+    assert (result.status, result.failure.kind) == ("failed", "environment")
+    assert "image echo (cpu) could not be built" in result.failure.message
+    assert "broken" in result.failure.message
+
+
+def containers_of(engine, run):
+    return engine._client.containers.list(all=True, filters={"label": f"rosetta.run={run}"})

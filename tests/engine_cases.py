@@ -1,0 +1,147 @@
+"""What every engine must do, whatever it is: used by the tests of the process engine and of the docker engine."""
+
+import contextlib
+import time
+from pathlib import Path
+
+from orchestrator import catalog, host, plan, spec
+from orchestrator.inputs import Inputs
+from orchestrator.results import DataFacts
+from orchestrator.runner import Runner
+from orchestrator.store import RunFolder
+
+ECHO = Path(__file__).resolve().parent / "echo"
+
+
+class Silent:
+    """A listener that remembers what it was told."""
+
+    def __init__(self):
+        self.lines = []
+        self.events = []
+
+    def preparing(self, what):
+        pass
+
+    def log(self, line):
+        self.lines.append(line)
+
+    def job_started(self, job, number, total, epoch_samples):
+        pass
+
+    def job_event(self, job, event):
+        self.events.append(event)
+
+    def job_finished(self, result):
+        pass
+
+
+class FewInputs:
+    """Stands in for inputs.Store: one small file, made in `folder`."""
+
+    def __init__(self, folder):
+        self.file = folder / "weights.npz"
+        self.file.write_bytes(b"weights")
+
+    def for_job(self, job):
+        facts = DataFacts(label="none", source="synthetic", fingerprint="", inputs={})
+        return Inputs(files={"weights.npz": self.file}, facts=facts, train_samples=None, test_samples=None)
+
+
+def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, **limits):
+    """Run the echo workload once per behaviour; returns the run folder and the results."""
+    known = catalog.load(root)
+    told = spec.Spec(
+        name="echo",
+        frameworks=behaviours,
+        workloads=("resnet50",),
+        resnet50=spec.ResNet50(batch=2, batches=3),
+        limits=spec.Limits(**limits),
+    )
+    jobs = plan.plan(told, known, "cpu")
+    run_folder = RunFolder.create(folder / "results", "echo")
+    runner = Runner(
+        catalog=known,
+        engine=engine,
+        folder=run_folder,
+        inputs=FewInputs(folder),
+        facts={"code": {}, "host": {}},
+        cpus=host.inspect().cpus,
+        listener=listener or Silent(),
+    )
+    return run_folder, runner.run(jobs)
+
+
+@contextlib.contextmanager
+def at_most(seconds):
+    """The block must not take longer than this: for claims about stopping, not about speed."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+def check_good(engine, folder):
+    run_folder, (result,) = run_echo(engine, folder, "good")
+    assert result.status == "ok", result.failure
+    assert result.figures.images_per_s == 12.0
+    assert result.exit_code == 0
+    assert result.provenance.engine == engine.name
+    assert (run_folder.path / f"{result.job.id}.jsonl").read_bytes().count(b"\n") == 5
+    assert run_folder.read_result(result.job.id) == result
+
+
+def check_failures_are_told_apart(engine, folder):
+    names = ("error", "crash", "killed", "silent", "torn")
+    _, results = run_echo(engine, folder, *names)
+    found = {result.job.framework: (result.status, result.failure.kind, result.failure.message) for result in results}
+    assert found == {
+        "error": ("failed", "out_of_memory", "CudaError: out of memory"),
+        "crash": ("failed", "exception", "the job ended with exit code 3 and no word why"),
+        "killed": ("failed", "killed", "the job was ended by SIGKILL"),
+        "silent": ("failed", "protocol", "the event stream stopped without 'end'"),
+        "torn": ("failed", "protocol", found["torn"][2]),
+    }
+    assert "is no event" in found["torn"][2]
+    crash = next(result for result in results if result.job.framework == "crash")
+    assert crash.failure.log == ("something went wrong in �[31mlayer 3�[0m",)
+    assert crash.failure.hint
+
+
+def check_one_failure_does_not_stop_the_others(engine, folder):
+    _, results = run_echo(engine, folder, "crash", "good")
+    assert [result.status for result in results] == ["failed", "ok"]
+
+
+def check_a_hanging_job_is_killed(engine, folder):
+    with at_most(60):
+        _, (result,) = run_echo(engine, folder, "hang", timeout=2.0)
+    assert (result.status, result.failure.kind) == ("timeout", "timeout")
+    assert result.start is not None
+
+
+def check_a_flood_is_stopped(engine, folder):
+    with at_most(60):
+        run_folder, (result,) = run_echo(engine, folder, "flood")
+    assert (result.failure.kind, result.failure.message) == ("protocol", "a line is longer than 1 MiB")
+    assert (run_folder.path / f"{result.job.id}.log").stat().st_size <= 64 << 20
+
+
+def check_an_endless_stream_is_stopped(engine, folder):
+    with at_most(60):
+        _, (result,) = run_echo(engine, folder, "endless")
+    assert (result.failure.kind, result.failure.message) == ("protocol", "more than 1,000 artifacts")
+
+
+def check_chatter_goes_to_the_log(engine, folder):
+    run_folder, (result,) = run_echo(engine, folder, "chatty")
+    assert result.status == "ok", result.failure
+    log = (run_folder.path / f"{result.job.id}.log").read_bytes()
+    assert b"loading \xff\xfe libraries ...\n" in log
+    assert "warning: 😀 is split\n".encode() in log
+    assert b"x" * 300000 in log
+
+
+def check_a_memory_limit_holds(engine, folder):
+    with at_most(120):
+        _, (result,) = run_echo(engine, folder, "greedy", memory=512 << 20)
+    assert (result.status, result.failure.kind) == ("failed", "out_of_memory")

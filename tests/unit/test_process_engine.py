@@ -1,0 +1,69 @@
+"""The process engine, with real children."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tests import engine_cases as cases
+
+from orchestrator.engines.process import ProcessEngine
+from orchestrator.errors import HostError
+
+
+@pytest.fixture
+def engine(tmp_path):
+    return ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
+
+
+@pytest.mark.parametrize("check", [value for name, value in vars(cases).items() if name.startswith("check_")])
+def test_the_contract_of_engines(check, engine, tmp_path):
+    check(engine, tmp_path)
+
+
+def test_a_job_sees_its_own_environment_only(engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROSETTA_TEST_SECRET", "hush")
+    folder, (result,) = cases.run_echo(engine, tmp_path, "nosy", cpus=1)
+    facts = json.loads((folder.path / f"{result.job.id}.output" / "facts.json").read_text())
+    assert facts["secret"] is None
+    assert facts["variable"] == "very"
+    assert facts["listing"] == ["weights.npz"]
+    assert facts["cpus"] == [min(os.sched_getaffinity(0))]
+    assert not Path(facts["home"]).exists()  # a job's home goes with the job
+
+
+def test_children_of_a_job_go_with_it(engine, tmp_path):
+    before = set(psutil.pids())
+    with cases.at_most(60):
+        _, (result,) = cases.run_echo(engine, tmp_path, "fork", timeout=3.0)
+    assert result.failure.kind == "timeout"  # its child held the pipes open
+    time.sleep(0.2)
+    left = [process for pid in set(psutil.pids()) - before if (process := _command(pid)) and "sleep(600)" in process]
+    assert left == []
+
+
+def test_a_missing_python_is_told_with_the_remedy(tmp_path, monkeypatch, root):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    from orchestrator import pythons
+
+    with pytest.raises(HostError, match=r"image 'old' needs Python 2\.0") as caught:
+        pythons.find("2.0", "old")
+    assert "--python old=" in caught.value.hint
+
+
+def test_a_python_that_does_not_run_is_refused(tmp_path):
+    from orchestrator import pythons
+
+    with pytest.raises(HostError, match="no Python interpreter that runs"):
+        pythons.check(tmp_path / "python")
+
+
+def _command(pid):
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return None

@@ -1,0 +1,5 @@
+"""The three workloads in CNTK 2.7."""
+
+from workloads.cntk import libraries
+
+libraries.load()

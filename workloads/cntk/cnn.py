@@ -1,0 +1,65 @@
+"""CNN on CIFAR-10 in CNTK."""
+
+import cntk as C
+import numpy as np
+
+from workloads.cntk import runtime
+from workloads.cntk.runtime import parameter
+from workloads.common import bench
+
+CLASSES = 10
+
+
+def network(x, weights, dropout_conv, dropout_dense):
+    def conv(name, x):
+        kernel, bias = parameter(weights[name + ".weight"]), parameter(weights[name + ".bias"][:, None, None])
+        return C.convolution(kernel, x, auto_padding=[False, True, True]) + bias
+
+    def dense(name, x):
+        return C.times(x, parameter(weights[name + ".weight"].T)) + parameter(weights[name + ".bias"])
+
+    pool = C.layers.MaxPooling((2, 2), strides=2)
+    x = C.relu(conv("conv1", x))
+    x = C.relu(pool(conv("conv2", x)))
+    x = C.layers.Dropout(dropout_conv)(x)
+    x = C.relu(conv("conv3", x))
+    x = C.relu(pool(conv("conv4", x)))
+    x = C.layers.Dropout(dropout_conv)(x)
+    x = C.relu(dense("fc1", C.reshape(x, -1)))
+    x = C.layers.Dropout(dropout_dense)(x)
+    return dense("fc2", x)
+
+
+def build(job):
+    settings = job.settings
+    x, y = C.input_variable((3, 32, 32)), C.input_variable(())
+    model = network(x, job.weights(), settings["dropout_conv"], settings["dropout_dense"])
+    loss = C.cross_entropy_with_softmax(model, C.one_hot(y, CLASSES))
+    learner = C.momentum_sgd(
+        model.parameters,
+        lr=C.learning_parameter_schedule(settings["lr"]),
+        momentum=C.momentum_schedule(settings["momentum"]),
+        unit_gain=False,
+        minibatch_size=C.learners.IGNORE,  # lr and momentum are meant for the mean gradient of a batch, whatever its size
+    )
+    return model, x, y, C.Trainer(model, (loss, None), [learner])
+
+
+def run(job):
+    runtime.start(job)
+    x_train, y_train, x_test, y_test = job.data(labels=np.float32)
+    model, x, y, trainer = build(job)
+    batch = job.settings["batch"]
+    with job.compiling():
+        runtime.compile_ahead(trainer, {x: x_train[:batch], y: y_train[:batch]}, model, x_train[:batch])
+
+    job.ready()
+    for epoch in job.epochs(sync=lambda: runtime.synchronize(model)):
+        for images, labels in epoch.batches(x_train, y_train):
+            trainer.train_minibatch({x: images, y: labels})
+            epoch.step(lambda: trainer.previous_minibatch_loss_average)
+    job.score(model.eval, x_test, y_test)
+
+
+if __name__ == "__main__":
+    bench.main(run)

@@ -1,0 +1,61 @@
+"""Where a CNTK job runs: the device, its threads and seed, and how to wait for it."""
+
+import os
+
+import cntk as C
+import numpy as np
+
+from workloads.cntk import libraries
+
+
+def start(job, fused=None):
+    """Set CNTK up for this job and announce it."""
+    configure(job)
+    job.start(version=C.__version__, fused=fused, **facts())
+
+
+def configure(job):
+    """Give CNTK this job's device, CPUs and seed.
+
+    Raises ValueError where there is no such device, NotImplementedError for a precision other than fp32."""
+    if job.precision != "fp32":
+        raise NotImplementedError("CNTK computes in fp32 here, the job asks for {}".format(job.precision))
+    if not C.device.try_set_default_device(C.gpu(0) if job.device == "gpu" else C.cpu()):
+        raise ValueError("CNTK cannot use the {}".format(job.device))
+    C.cntk_py.set_max_num_cputhreads(job.threads)  # or CNTK takes all CPUs of the machine, whatever OpenMP was told
+    C.cntk_py.set_fixed_random_seed(job.seed)
+
+
+def facts():
+    """What a result must say of CNTK on this machine, as arguments of job.start."""
+    device = C.device.use_default_device()
+    on_gpu = device.type() == C.device.DeviceKind.GPU.value
+    kind = os.environ.get("MKL_DEBUG_CPU_TYPE")
+    return {
+        "versions": {"mkl": libraries.mkl_version()},
+        "device_name": C.device.get_gpu_properties(device).name if on_gpu else None,
+        "notes": ["MKL_DEBUG_CPU_TYPE={}: MKL uses AVX2 on an AMD CPU".format(kind)] if kind else [],
+    }
+
+
+def synchronize(model):
+    """Wait until every update of `model` has happened: reading a parameter waits for the device."""
+    return model.parameters[-1].value
+
+
+def compile_ahead(trainer, batch, model, x):
+    """Compile training on `batch` {variable: array} and prediction of `model` from `x`, and leave no trace of it.
+
+    CNTK compiles a network when it first runs. The one step this takes is undone, in the weights and the learner."""
+    before = [parameter.value for parameter in model.parameters]
+    trainer.train_minibatch(batch)
+    model.eval(x)
+    for parameter, value in zip(model.parameters, before):
+        parameter.value = value
+    for learner in trainer.parameter_learners:
+        learner.reset_smoothed_gradients()
+
+
+def parameter(array):
+    """A learnable parameter that starts as `array`."""
+    return C.parameter(init=np.ascontiguousarray(array))

@@ -1,0 +1,292 @@
+"""What must be equal in every framework: the job, the data, the batch order, the clock, the scoring, the events.
+
+A workload file owns its model, its optimiser and its loop; this module owns the rest. The whole vocabulary:
+
+    main(run)                      run a workload: run(job), with errors reported as events
+    job.start(...)                 say what is running, before anything expensive
+    job.data(...)  job.images(...) the dataset, as NumPy arrays
+    job.weights()                  the initial weights every framework shares
+    job.compiling()                a block whose time is reported apart
+    job.ready()                    everything is built; from here on time counts
+    job.epochs(sync=...)           the training clock; epoch.batches(x, y) and epoch.step(loss) within
+    job.score(predict, x, y)       accuracy over all test samples
+    job.extract(features, images)  the inference clock: one cold pass, one timed pass
+    job.artifact(name, array)      keep a small array beside the result
+
+`sync` waits until the device is idle. It has no default, because a clock read on a busy device measures nothing.
+Runs on Python 3.6 and later with nothing but NumPy. The event stream is specified in PROTOCOL.md.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import time
+import traceback
+
+import numpy as np
+
+from workloads.common import startup
+
+PROTOCOL = 1
+STEP_INTERVAL = 0.5  # seconds between two `step` events; reading a loss may wait for the device, so seldom
+LAYOUTS = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1)}
+
+clock = time.perf_counter
+
+
+class Diverged(Exception):
+    """The training loss is no longer a finite number."""
+
+
+class Unsupported(Exception):
+    """This framework cannot do what the job asks for."""
+
+
+def main(run):
+    """Run the workload `run(job)` for the job described by BENCH_SPEC and end the process."""
+    events = Events(startup.event_fd if startup.event_fd is not None else startup.claim_stdout())
+    try:
+        with open(os.environ["BENCH_SPEC"], encoding="utf-8") as file:
+            job = Job(json.load(file), os.environ["BENCH_INPUTS"], os.environ["BENCH_OUTPUT"], events)
+        run(job)
+        events.emit("end")
+        sys.stderr.flush()
+        os._exit(0)  # all is said: some frameworks hang or crash while they are torn down
+    except Exception as error:  # noqa: BLE001  (whatever it is, the host must hear of it)
+        traceback.print_exc()
+        events.emit("error", kind=failure_class(error), type=type(error).__name__, message=str(error)[:2000])
+        sys.exit(1)
+
+
+def failure_class(error):
+    """Tell apart the failures that mean different things to the person who has to act on them."""
+    text = "{}: {}".format(type(error).__name__, error).lower()
+    if isinstance(error, (Diverged, Unsupported)):
+        return type(error).__name__.lower()
+    if isinstance(error, MemoryError) or "out of memory" in text or ("alloc" in text and "fail" in text):
+        return "out_of_memory"
+    if isinstance(error, (FileNotFoundError, PermissionError)):
+        return "input"
+    return "exception"
+
+
+class Events:
+    """The event stream: one JSON object per line, numbered, written whole."""
+
+    def __init__(self, descriptor):
+        self._descriptor = descriptor
+        self._sequence = 0
+        self._started = clock()
+
+    def emit(self, event, **fields):
+        """Write one event. A value JSON cannot hold (NaN, infinity) is a programming error and raises ValueError."""
+        record = dict(event=event, seq=self._sequence, t=round(clock() - self._started, 6), **fields)
+        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        self._sequence += 1
+        while line:
+            line = line[os.write(self._descriptor, line) :]
+
+
+class Job:
+    """One workload of one framework on one device, with everything it is allowed to know."""
+
+    def __init__(self, spec, inputs, output, events):
+        if spec["protocol"] != PROTOCOL:
+            raise ValueError("this workload speaks protocol {}, the job {}".format(PROTOCOL, spec["protocol"]))
+        self.framework = spec["framework"]
+        self.workload = spec["workload"]
+        self.device = spec["device"]  # "cpu" or "gpu"
+        self.precision = spec["precision"]  # "fp32", ...
+        self.seed = spec["seed"]
+        self.settings = spec["settings"]  # the workload's own part of the run spec: epochs, batch, lr, ...
+        self.threads = startup.available_cpus()
+        self._trace = spec["trace"]  # report the loss of this many first steps, the features of as many first batches
+        self._inputs = inputs
+        self._output = output
+        self._events = events
+        self._created = clock()
+        self._loading = self._compiling = 0.0
+
+    def start(self, version, versions=None, device_name=None, fused=None, notes=()):
+        """Say what runs: the framework's version, those of its libraries, the device's name, whether the recurrent
+        kernel is a fused one (None where there is none to fuse), and what this framework does differently."""
+        self._events.emit(
+            "start",
+            protocol=PROTOCOL,
+            framework=self.framework,
+            workload=self.workload,
+            version=version,
+            versions=dict(versions or {}, python=sys.version.split()[0], numpy=np.__version__),
+            device=self.device,
+            device_name=device_name,
+            precision=self.precision,
+            threads=self.threads,
+            fused=fused,
+            denormals="flushed" if startup.denormals_flushed() else "kept",
+            notes=list(notes),
+        )
+
+    def data(self, layout="NCHW", labels=np.int32):
+        """The dataset as (x_train, y_train, x_test, y_test), cut to the samples the job asks for.
+
+        Images: float32 in [0, 1], `layout` NCHW or NHWC. Reviews: int32 token ids, (n, 150). Labels: (n,)."""
+        arrays = []
+        with self._timed_loading():
+            for split in ("train", "test"):
+                samples = self.settings[split + "_samples"]  # None: all of them
+                x, y = self._load("x_" + split)[:samples], self._load("y_" + split)[:samples]
+                arrays += [_pixels(x, layout) if x.dtype == np.uint8 else np.array(x), y.astype(labels)]
+        return arrays
+
+    def images(self, layout="NCHW"):
+        """The inference input: float32 (batches, batch, 3, 224, 224), or channels last."""
+        with self._timed_loading():
+            images = np.array(self._load("images"))
+            if layout != "NCHW":
+                images = np.ascontiguousarray(np.stack([batch.transpose(LAYOUTS[layout]) for batch in images]))
+        return images
+
+    def weights(self):
+        """The initial weights, the same for every framework: {name: float32 array}, named as in PROTOCOL.md."""
+        with self._timed_loading(), np.load(os.path.join(self._inputs, "weights.npz")) as archive:
+            return {name: archive[name] for name in archive.files}
+
+    @contextlib.contextmanager
+    def compiling(self):
+        """Time spent in this block is compilation: reported, not counted."""
+        began = clock()
+        yield
+        self._compiling += clock() - began
+
+    def ready(self):
+        """Model built, data loaded, everything compiled that can be compiled ahead."""
+        build = clock() - self._created - self._loading - self._compiling
+        self._events.emit("ready", load_s=self._loading, build_s=build, compile_s=self._compiling)
+
+    def epochs(self, sync):
+        """Yield the epochs of the training; the clock runs from one idle device to the next."""
+        order = self._load("order")
+        for number in range(1, self.settings["epochs"] + 1):
+            epoch = Epoch(number, order[number - 1], self.settings["batch"], self._trace, self._events)
+            sync()
+            began = clock()
+            yield epoch
+            sync()
+            seconds = clock() - began
+            self._events.emit("epoch", epoch=number, samples=epoch.samples, seconds=seconds, loss=epoch.last_loss())
+
+    def score(self, predict, x, y, pad=False):
+        """Count correct predictions over all of `x`, the last partial batch included.
+
+        `predict` takes a batch and returns an array of scores, (n, classes). `pad=True` fills the last batch up for
+        frameworks with a fixed batch size; the filling is not scored."""
+        batch = self.settings["batch"]
+        correct = 0
+        began = clock()
+        for first in range(0, len(x), batch):
+            inputs, wanted = x[first : first + batch], y[first : first + batch]
+            if pad and len(inputs) < batch:
+                inputs = np.concatenate([inputs, np.repeat(inputs[-1:], batch - len(inputs), axis=0)])
+            scores = np.asarray(predict(inputs))[: len(wanted)]
+            if scores.shape[0] != len(wanted) or scores.ndim != 2:
+                raise ValueError("predict returned shape {} for {} samples".format(scores.shape, len(wanted)))
+            if not np.isfinite(scores).all():
+                raise Diverged("the model's scores on the test set are not finite")
+            correct += int((scores.argmax(axis=1) == wanted).sum())
+        self._events.emit("score", samples=len(x), correct=correct, seconds=clock() - began)
+
+    def extract(self, features, images, sync):
+        """Time `features(batch)` -> (batch, 2048) NumPy array over all of `images`: a cold pass, then the timed one."""
+        for event in ("cold", "inference"):
+            seconds = []
+            for number, batch in enumerate(images):
+                sync()
+                began = clock()
+                result = features(batch)
+                sync()
+                seconds.append(clock() - began)
+                _check_features(result, len(batch))
+                if event == "cold" and number < self._trace:
+                    self.artifact("features-{}".format(number), result)
+            samples = images.shape[0] * images.shape[1]
+            self._events.emit(event, samples=samples, seconds=sum(seconds), batch_seconds=seconds)
+
+    def artifact(self, name, array):
+        """Keep `array` as NAME.npy in the job's output folder."""
+        path = os.path.join(self._output, name + ".npy")
+        array = np.ascontiguousarray(array)
+        np.save(path, array)
+        digest = hashlib.sha256(array.tobytes()).hexdigest()
+        self._events.emit(
+            "artifact", name=name + ".npy", dtype=str(array.dtype), shape=list(array.shape), sha256=digest
+        )
+
+    def _load(self, name):
+        return np.load(os.path.join(self._inputs, name + ".npy"), mmap_mode="r", allow_pickle=False)
+
+    @contextlib.contextmanager
+    def _timed_loading(self):
+        began = clock()
+        yield
+        self._loading += clock() - began
+
+
+class Epoch:
+    """One pass over the training set, in the order the seed decides."""
+
+    def __init__(self, number, order, batch, trace, events):
+        self.number = number
+        self.samples = 0  # samples trained on so far in this epoch
+        self._order = order
+        self._batch = batch
+        self._trace = trace if number == 1 else 0
+        self._events = events
+        self._steps = 0
+        self._began = self._reported = clock()
+        self._loss = None
+
+    def batches(self, x, y):
+        """Yield the full batches (x, y) of this epoch as NumPy arrays; a last partial batch is left out."""
+        for first in range(0, len(self._order) - self._batch + 1, self._batch):
+            chosen = self._order[first : first + self._batch]
+            yield x[chosen], y[chosen]
+            self.samples += self._batch
+
+    def step(self, loss):
+        """After every training step. `loss` is the mean loss of the batch: anything float() takes, or a function
+        returning that; it is only read now and then, so that a device need not be waited for at every step."""
+        self._steps += 1
+        self._loss = loss
+        now = clock()
+        if self._steps > self._trace and now - self._reported < STEP_INTERVAL:
+            return
+        self._reported = now
+        self._events.emit(
+            "step",
+            epoch=self.number,
+            step=self._steps,
+            samples=self.samples + self._batch,
+            seconds=now - self._began,
+            loss=self.last_loss(),
+        )
+
+    def last_loss(self):
+        """The loss of the latest step as a float. Raises Diverged when it is not finite."""
+        loss = float(self._loss() if callable(self._loss) else self._loss)
+        if not np.isfinite(loss):
+            raise Diverged("loss is {} in epoch {}, step {}".format(loss, self.number, self._steps))
+        return loss
+
+
+def _pixels(x, layout):
+    """uint8 (n, 3, h, w) -> float32 in [0, 1], contiguous in the wanted layout; H and W keep their order."""
+    return np.ascontiguousarray(x.transpose(LAYOUTS[layout])).astype(np.float32) / np.float32(255)
+
+
+def _check_features(result, batch):
+    if not isinstance(result, np.ndarray) or result.shape != (batch, 2048):
+        raise ValueError("features must be an array of shape ({}, 2048), got {}".format(batch, np.shape(result)))
+    if not np.isfinite(result).all():
+        raise Diverged("features are not finite")

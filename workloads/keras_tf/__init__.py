@@ -1,0 +1,1 @@
+"""The three workloads in Keras 3 on TensorFlow."""

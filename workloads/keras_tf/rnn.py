@@ -1,0 +1,70 @@
+"""GRU on IMDB reviews in Keras 3 on TensorFlow.
+
+On a GPU keras.layers.GRU is cuDNN's fused kernel. On a CPU it is a loop inside the graph of many small operations,
+which XLA merges: a third less work than without, so it is switched on here, which Keras does by itself on GPUs only.
+"""
+
+import keras
+import numpy as np
+from keras import layers
+
+from workloads.common import bench
+from workloads.keras_tf import runtime
+
+VOCABULARY, EMBEDDING, UNITS, CLASSES, LENGTH = 30000, 125, 100, 2, 150
+
+
+def network():
+    return keras.Sequential(
+        [
+            keras.Input((LENGTH,), dtype="int32"),
+            layers.Embedding(VOCABULARY, EMBEDDING, name="embedding"),
+            layers.GRU(UNITS, reset_after=True, name="gru"),
+            layers.Dense(CLASSES, name="fc"),
+        ]
+    )
+
+
+def keras_gates(array):
+    """Gates stacked r, z, n as Keras wants them: z, r, n."""
+    r, z, n = np.split(array, 3)
+    return np.concatenate([z, r, n])
+
+
+def build(job):
+    model = network()
+    weights = job.weights()
+    kernel, recurrent, bias, recurrent_bias = (
+        keras_gates(weights["gru." + name]) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    model.get_layer("embedding").set_weights([weights["embedding.weight"]])
+    model.get_layer("gru").set_weights([kernel.T, recurrent.T, np.stack([bias, recurrent_bias])])
+    model.get_layer("fc").set_weights([weights["fc.weight"].T, weights["fc.bias"]])
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            job.settings["lr"], job.settings["beta1"], job.settings["beta2"], job.settings["epsilon"]
+        ),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=job.device == "cpu",  # XLA cannot hold cuDNN's kernel
+    )
+    return model
+
+
+def run(job):
+    runtime.start(
+        job, fused=job.device == "gpu", notes=["Adam adds epsilon before the bias correction of the variance"]
+    )
+    x_train, y_train, x_test, y_test = job.data()
+    model = build(job)
+    with job.compiling():
+        batch = job.settings["batch"]
+        runtime.compile_ahead(model, x_train[:batch], y_train[:batch])
+    job.ready()
+    for epoch in job.epochs(sync=runtime.synchronize):
+        for x, y in epoch.batches(x_train, y_train):
+            epoch.step(runtime.train_on_batch(model, x, y))
+    job.score(model.predict_on_batch, x_test, y_test, pad=True)  # XLA compiles for one batch size
+
+
+if __name__ == "__main__":
+    bench.main(run)

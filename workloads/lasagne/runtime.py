@@ -1,0 +1,23 @@
+"""Where a Lasagne job runs: the device, the libraries behind it, and how to wait for it."""
+
+import lasagne
+import numpy as np
+import theano
+
+from workloads import theano as toolchain
+from workloads.common import bench
+
+
+def start(job, fused=None, notes=()):
+    """Set Theano up for this job and announce it."""
+    toolchain.check()
+    lasagne.random.set_rng(np.random.RandomState(job.seed))
+    job.start(version=lasagne.__version__, versions={"theano": theano.__version__}, fused=fused, notes=notes)
+
+
+def synchronize(variables):
+    """Wait until the shared `variables` have their latest values. On a CPU they always have."""
+    for variable in variables:
+        value = variable.get_value(borrow=True, return_internal_type=True)
+        if hasattr(value, "sync"):
+            value.sync()

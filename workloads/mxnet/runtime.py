@@ -1,0 +1,85 @@
+"""Where an MXNet job runs, and what its workloads share. Gluon is another interface to the same engine."""
+
+import ctypes
+import math
+import os
+import re
+
+import mxnet as mx
+import numpy as np
+
+
+def start(job, fused=None):
+    """Set MXNet up for this job, announce it, and return the context to use.
+
+    `fused`: whether the workload uses the RNN operator, which oneDNN or cuDNN compute in one go; None without one."""
+    if job.precision not in ("fp32", "tf32"):
+        raise NotImplementedError("the MXNet workloads compute in fp32 or tf32, not in {}".format(job.precision))
+    mx.random.seed(job.seed)
+    versions = {"openblas": openblas_version()}
+    if job.device == "gpu":
+        # MXNet has no switch of its own; NVIDIA's libraries look at this one when they are first used.
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "1" if job.precision == "tf32" else "0"
+        job.start(version=mx.__version__, versions=versions, fused=fused)
+        return mx.gpu()
+    notes = []
+    if onednn_enabled():
+        versions["onednn"] = onednn_version()
+    else:
+        notes.append("oneDNN is switched off: MXNet's own operators on OpenBLAS")
+        if fused:
+            forbid_rnn_without_kernel()
+            fused = False
+    job.start(version=mx.__version__, versions=versions, fused=fused, notes=notes)
+    return mx.cpu()
+
+
+def onednn_enabled():
+    return mx.runtime.Features().is_enabled("MKLDNN") and os.environ.get("MXNET_MKLDNN_ENABLED", "1") != "0"
+
+
+def forbid_rnn_without_kernel():
+    """Without oneDNN the RNN operator must be told so itself; else it returns zeros, and zero gradients, in silence."""
+    if os.environ.get("MXNET_USE_MKLDNN_RNN", "1") != "0":
+        raise RuntimeError("MXNET_MKLDNN_ENABLED=0 needs MXNET_USE_MKLDNN_RNN=0, or the RNN operator returns zeros")
+
+
+def openblas_version():
+    library = os.path.join(os.path.dirname(mx.libinfo.find_lib_path()[0]), "libopenblas.so.0")
+    config = ctypes.CDLL(library).openblas_get_config
+    config.restype = ctypes.c_char_p
+    return config().decode().split()[1]  # "OpenBLAS 0.3.13 DYNAMIC_ARCH ..."
+
+
+def onednn_version():
+    """From the header beside the library, as MXNet has no function that tells."""
+    header = os.path.join(mx.libinfo.find_include_path(), "mkldnn", "oneapi", "dnnl", "dnnl_version.h")
+    with open(header, encoding="utf-8") as file:
+        return ".".join(re.findall(r"define DNNL_VERSION_(?:MAJOR|MINOR|PATCH)\s+(\d+)", file.read()))
+
+
+class Adam(mx.optimizer.Adam):
+    """Adam as published: w ← w − lr · m̂ / (√v̂ + ε).
+
+    MXNet adds ε to √v, which still lacks the bias correction √(1 − β₂ᵗ); scaled by the same factor, ε is ε again."""
+
+    def __init__(self, epsilon, **options):
+        super().__init__(**options)
+        self.published_epsilon = epsilon
+
+    def update(self, index, weight, grad, state):
+        step = self._index_update_count.get(index, 0) + 1
+        self.epsilon = self.published_epsilon * math.sqrt(1 - self.beta2**step)
+        super().update(index, weight, grad, state)
+
+
+def batch(x, y=None):
+    """NumPy arrays as what a Module takes; it copies them to its own device."""
+    return mx.io.DataBatch(data=[mx.nd.array(x)], label=None if y is None else [mx.nd.array(y)])
+
+
+def cross_entropy(probabilities, labels):
+    """The mean over the batch, from the output of SoftmaxOutput, whose value is not the loss but the softmax."""
+    chosen = probabilities.asnumpy()[np.arange(len(labels)), labels]
+    # A probability may be rounded to zero where its logarithm would still be finite.
+    return -np.log(np.maximum(chosen, np.finfo(np.float32).tiny)).mean()

@@ -1,0 +1,1 @@
+"""The three workloads in PyTorch 2."""

@@ -1,0 +1,77 @@
+"""CNN on CIFAR-10 in PyTorch.
+
+Tensors are channels last, as PyTorch's performance guide recommends for convolutions.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from workloads.common import bench
+from workloads.pytorch import runtime
+
+
+class Cnn(nn.Module):
+    def __init__(self, dropout_conv, dropout_dense):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 50, 3, padding=1)
+        self.conv2 = nn.Conv2d(50, 50, 3, padding=1)
+        self.conv3 = nn.Conv2d(50, 100, 3, padding=1)
+        self.conv4 = nn.Conv2d(100, 100, 3, padding=1)
+        self.fc1 = nn.Linear(100 * 8 * 8, 512)
+        self.fc2 = nn.Linear(512, 10)
+        self.dropout_conv = nn.Dropout(dropout_conv)
+        self.dropout_dense = nn.Dropout(dropout_dense)
+
+    def forward(self, x):
+        x = F.relu(self.conv1(x))
+        x = F.relu(F.max_pool2d(self.conv2(x), 2))
+        x = self.dropout_conv(x)
+        x = F.relu(self.conv3(x))
+        x = F.relu(F.max_pool2d(self.conv4(x), 2))
+        x = self.dropout_conv(x)
+        x = F.relu(self.fc1(torch.flatten(x, 1)))
+        return self.fc2(self.dropout_dense(x))
+
+
+def build(job, device):
+    model = Cnn(job.settings["dropout_conv"], job.settings["dropout_dense"])
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in job.weights().items()})
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def run(job):
+    device = runtime.start(job)
+    x_train, y_train, x_test, y_test = job.data(layout="NHWC", labels=np.int64)
+    model = build(job, device)
+    loss_function = nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=job.settings["lr"], momentum=job.settings["momentum"], fused=True
+    )
+
+    def images(batch):
+        return runtime.to_device(batch, device).permute(0, 3, 1, 2)  # NCHW to PyTorch, channels last in memory
+
+    def train_step(x, y):
+        optimizer.zero_grad()
+        loss = loss_function(model(images(x)), runtime.to_device(y, device))
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    @torch.inference_mode()
+    def predict(x):
+        return model(images(x)).cpu().numpy()
+
+    job.ready()
+    model.train()
+    for epoch in job.epochs(sync=lambda: runtime.synchronize(device)):
+        for x, y in epoch.batches(x_train, y_train):
+            epoch.step(train_step(x, y))
+    model.eval()
+    job.score(predict, x_test, y_test)
+
+
+if __name__ == "__main__":
+    bench.main(run)

@@ -1,0 +1,74 @@
+"""GRU on IMDB reviews in PyTorch.
+
+Sequences are time first, the layout torch.nn.GRU works in; on a GPU it is cuDNN's fused kernel.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from workloads.common import bench
+from workloads.pytorch import runtime
+
+VOCABULARY, EMBEDDING, UNITS, CLASSES = 30000, 125, 100, 2
+
+
+class Rnn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, EMBEDDING)
+        self.gru = nn.GRU(EMBEDDING, UNITS)
+        self.fc = nn.Linear(UNITS, CLASSES)
+
+    def forward(self, tokens):
+        _, last = self.gru(self.embedding(tokens))
+        return self.fc(last[0])
+
+
+def build(job, device):
+    model = Rnn()
+    names = {"gru.weight_ih": "gru.weight_ih_l0", "gru.weight_hh": "gru.weight_hh_l0"}
+    names.update({"gru.bias_ih": "gru.bias_ih_l0", "gru.bias_hh": "gru.bias_hh_l0"})
+    weights = {names.get(name, name): torch.from_numpy(array) for name, array in job.weights().items()}
+    model.load_state_dict(weights)
+    return model.to(device)
+
+
+def run(job):
+    device = runtime.start(job, fused=job.device == "gpu")
+    x_train, y_train, x_test, y_test = job.data(labels=np.int64)
+    model = build(job, device)
+    loss_function = nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(
+        model.parameters(),
+        lr=job.settings["lr"],
+        betas=(job.settings["beta1"], job.settings["beta2"]),
+        eps=job.settings["epsilon"],
+        fused=True,
+    )
+
+    def tokens(batch):
+        return runtime.to_device(batch, device).t().contiguous()
+
+    def train_step(x, y):
+        optimizer.zero_grad()
+        loss = loss_function(model(tokens(x)), runtime.to_device(y, device))
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    @torch.inference_mode()
+    def predict(x):
+        return model(tokens(x)).cpu().numpy()
+
+    job.ready()
+    model.train()
+    for epoch in job.epochs(sync=lambda: runtime.synchronize(device)):
+        for x, y in epoch.batches(x_train, y_train):
+            epoch.step(train_step(x, y))
+    model.eval()
+    job.score(predict, x_test, y_test)
+
+
+if __name__ == "__main__":
+    bench.main(run)

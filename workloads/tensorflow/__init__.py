@@ -1,0 +1,1 @@
+"""The three workloads in TensorFlow 2."""
