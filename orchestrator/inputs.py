@@ -47,7 +47,7 @@ class Store:
         hashes = {"weights.npz": self._weights(job)}
         wanted: dict[str, int] = {}
         if job.workload != "resnet50":
-            lengths = {split: _length(dataset, split) for split in ("train", "test")}
+            lengths = {split: dataset.shapes[f"y_{split}.npy"][0] for split in ("train", "test")}
             wanted = {split: _wanted(job, dataset, split, lengths[split]) for split in lengths}
             hashes["order.npy"] = self._order(job, wanted["train"])
         files.update({name: path for name, (path, _) in hashes.items()})
@@ -61,15 +61,14 @@ class Store:
 
     def _dataset(self, job: Job) -> datasets.Prepared:
         if job.dataset == "images":
-            key: tuple[object, ...] = (job.dataset, job.seed, job.settings["batches"], job.settings["batch"])
+            batches, batch = job.settings["batches"], job.settings["batch"]
+            key: tuple[object, ...] = (job.dataset, job.seed, batches, batch)
             if key not in self._datasets:
-                self._datasets[key] = datasets.images(*key[1:], cache=self._cache)
-        else:
-            key = (job.dataset,)
-            if key not in self._datasets:
-                self._datasets[key] = datasets.resolve(
-                    job.dataset, self._choice, cache=self._cache, notify=self._notify
-                )
+                self._datasets[key] = datasets.images(job.seed, batches, batch, cache=self._cache)
+            return self._datasets[key]
+        key = (job.dataset,)
+        if key not in self._datasets:
+            self._datasets[key] = datasets.resolve(job.dataset, self._choice, cache=self._cache, notify=self._notify)
         return self._datasets[key]
 
     def _weights(self, job: Job) -> tuple[Path, str]:
@@ -88,10 +87,6 @@ class Store:
             atomic_write(path, file.getvalue())  # every run anew: it is cheap, and so it cannot be stale
             self._made[key] = (path, sha256_of(path))
         return self._made[key]
-
-
-def _length(dataset: datasets.Prepared, split: str) -> int:
-    return int(np.load(dataset.files[f"y_{split}.npy"], mmap_mode="r", allow_pickle=False).shape[0])
 
 
 def _wanted(job: Job, dataset: datasets.Prepared, split: str, available: int) -> int:

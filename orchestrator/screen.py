@@ -69,7 +69,7 @@ class Screen:
         """Plain rows as a table."""
         table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold cyan")
         for name in rows[0] if rows else ():
-            table.add_column(name, overflow="fold")
+            table.add_column(name, overflow="fold", min_width=min(12, max(len(_cell(row[name])) for row in rows)))
         for row in rows:
             table.add_row(*(Text(_cell(value)) for value in row.values()))
         self._out.print(table)

@@ -100,7 +100,7 @@ class Spec(Strict):
     frameworks: Annotated[tuple[str, ...], Field(strict=False, max_length=1000)] = Field(
         default=(), description="rows of the tables; all when empty"
     )
-    workloads: Annotated[tuple[WorkloadName, ...], Field(strict=False, min_length=1, max_length=3)] = WORKLOADS
+    workloads: Annotated[tuple[WorkloadName, ...], Field(strict=False, max_length=3)] = WORKLOADS
     device: DeviceChoice = "auto"
     engine: EngineChoice = "auto"
     dataset: DatasetChoice = "auto"

@@ -192,9 +192,9 @@ class _Container:
     def _stream(self, method: str, what: str, **parameters: int) -> Iterator[tuple[StreamName, bytes]]:
         # The SDK's own attach and logs either lose what arrives together with the response's header, or do not
         # say which stream a chunk belongs to.
-        url = self._api._url("/containers/{0}/" + what, self._container.id)
+        url = f"{self._api.base_url}/v{self._api.api_version}/containers/{self._container.id}/{what}"
         response = self._api.request(method, url, params=parameters, stream=True, timeout=(CONNECT_SECONDS, None))
-        self._api._raise_for_status(response)
+        response.raise_for_status()
         return _frames(response)
 
     def _read(self, attached: Iterator[tuple[StreamName, bytes]]) -> Iterator[Output]:

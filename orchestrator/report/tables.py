@@ -76,11 +76,11 @@ def _training(workload: str, results: Sequence[Result], reference: Reference) ->
     if workload == "rnn":
         columns.append(Column(title="Fused kernel?"))
     columns += [
-        Column(title=f"{reference.title}: accuracy (%)", form=".0f"),
-        Column(title=f"{reference.title}: time (s)", form=".0f"),
+        Column(title=f"{reference.title} (%)", form=".0f"),
+        Column(title=f"{reference.title} (s)", form=".0f"),
     ]
     if workload == "rnn":
-        columns.append(Column(title=f"{reference.title}: cuDNN?"))
+        columns.append(Column(title=f"{reference.title} cuDNN?"))
     cells: list[tuple[Cell, ...]] = []
     for conditions, same in rows:
         accuracy = _median(same, lambda figures: figures.accuracy)
@@ -117,7 +117,7 @@ def _inference(results: Sequence[Result], reference: Reference) -> Table:
         Column(title="DL Library"),
         *(Column(title=name) for name in varying),
         *(Column(title=f"Images/s {device.upper()}", form=",.1f") for device in devices),
-        *(Column(title=f"{reference.title}: images/s {device.upper()}", form=".0f") for device in ("gpu", "cpu")),
+        *(Column(title=f"{reference.title} {device.upper()}", form=".0f") for device in ("gpu", "cpu")),
     ]
     cells: list[tuple[Cell, ...]] = []
     for conditions, same in rows:
@@ -192,12 +192,13 @@ def _median(results: Sequence[Result], figure: Callable[[Any], float | None]) ->
 
 
 def _title(results: Sequence[Result]) -> str:
-    good = sum(result.status == "ok" for result in results)
+    devices = [result.job.device for result in results if result.status == "ok"]
     title = results[0].job.title
-    if not good:
+    if not devices:
         kind = results[0].failure.kind if results[0].failure else results[0].status
         return f"{title} (failed: {kind.replace('_', ' ')})"
-    return title if len(results) == 1 else f"{title} (median of {good})"
+    repeats = max(devices.count(device) for device in set(devices))
+    return title if repeats == 1 else f"{title} (median of {repeats})"
 
 
 def _fused(results: Sequence[Result]) -> str | None:

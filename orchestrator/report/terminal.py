@@ -48,10 +48,11 @@ def _table(table: Table) -> RenderableType:
     for column in table.columns:
         then = column.title[:4].isdigit()
         grid.add_column(
-            column.title.replace(": ", ":\n"),
+            column.title,
             justify="right" if column.form else "left",
             style="dim" if then else "bold" if column.form else None,
             vertical="bottom",
+            min_width=max(map(len, column.title.split())),
         )
     for row in table.rows:
         grid.add_row(*(Text(column.show(cell)) for column, cell in zip(table.columns, row, strict=True)))

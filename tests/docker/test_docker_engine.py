@@ -7,6 +7,7 @@ import shutil
 import threading
 
 import pytest
+
 from tests import engine_cases as cases
 
 pytestmark = pytest.mark.docker

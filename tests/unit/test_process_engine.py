@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests import engine_cases as cases
 
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.errors import HostError
+from tests import engine_cases as cases
 
 
 @pytest.fixture

@@ -156,3 +156,20 @@ def test_no_tree_crashes_the_parser(tree):
         parse(yaml.safe_dump(tree))
     except SpecError as error:
         assert error.message  # noqa: PT017
+
+
+def test_the_documentation_lists_every_key_with_its_default(root):
+    """configs/README.md is the reference: a new key, or a new default, must be in it."""
+    documented = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", (root / "configs" / "README.md").read_text(), re.MULTILINE))
+    fields = {}
+    for key, field in spec.Spec.model_fields.items():
+        inner = getattr(field.default, "model_fields", None) if not isinstance(field.default, str) else None
+        if isinstance(field.default, spec.Strict):
+            fields |= {f"{key}.{name}": part.default for name, part in type(field.default).model_fields.items()}
+        else:
+            assert inner is None
+            fields[key] = field.default
+    assert set(documented) == set(fields)
+    for key, default in fields.items():
+        if isinstance(default, int | float | str) and default and key != "name":
+            assert documented[key] == f"`{default}`", key

@@ -40,7 +40,7 @@ def build(job):
         lr=C.learning_parameter_schedule(settings["lr"]),
         momentum=C.momentum_schedule(settings["momentum"]),
         unit_gain=False,
-        minibatch_size=C.learners.IGNORE,  # lr and momentum are meant for the mean gradient of a batch, whatever its size
+        minibatch_size=C.learners.IGNORE,  # lr and momentum apply to the mean gradient of a batch
     )
     return model, x, y, C.Trainer(model, (loss, None), [learner])
 

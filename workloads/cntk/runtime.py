@@ -8,10 +8,10 @@ import numpy as np
 from workloads.cntk import libraries
 
 
-def start(job, fused=None):
+def start(job, fused=None, notes=()):
     """Set CNTK up for this job and announce it."""
     configure(job)
-    job.start(version=C.__version__, fused=fused, **facts())
+    job.start(version=C.__version__, fused=fused, **facts(notes))
 
 
 def configure(job):
@@ -26,15 +26,16 @@ def configure(job):
     C.cntk_py.set_fixed_random_seed(job.seed)
 
 
-def facts():
+def facts(notes=()):
     """What a result must say of CNTK on this machine, as arguments of job.start."""
     device = C.device.use_default_device()
     on_gpu = device.type() == C.device.DeviceKind.GPU.value
-    kind = os.environ.get("MKL_DEBUG_CPU_TYPE")
+    code = os.environ.get("MKL_DEBUG_CPU_TYPE")
+    overruled = ["MKL_DEBUG_CPU_TYPE={} overrules MKL's choice of code for this CPU".format(code)] if code else []
     return {
         "versions": {"mkl": libraries.mkl_version()},
         "device_name": C.device.get_gpu_properties(device).name if on_gpu else None,
-        "notes": ["MKL_DEBUG_CPU_TYPE={}: MKL uses AVX2 on an AMD CPU".format(kind)] if kind else [],
+        "notes": [*notes, *overruled],
     }
 
 
@@ -47,11 +48,11 @@ def compile_ahead(trainer, batch, model, x):
     """Compile training on `batch` {variable: array} and prediction of `model` from `x`, and leave no trace of it.
 
     CNTK compiles a network when it first runs. The one step this takes is undone, in the weights and the learner."""
-    before = [parameter.value for parameter in model.parameters]
+    before = [weight.value for weight in model.parameters]
     trainer.train_minibatch(batch)
     model.eval(x)
-    for parameter, value in zip(model.parameters, before):
-        parameter.value = value
+    for weight, value in zip(model.parameters, before):
+        weight.value = value
     for learner in trainer.parameter_learners:
         learner.reset_smoothed_gradients()
 

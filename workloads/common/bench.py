@@ -40,10 +40,6 @@ class Diverged(Exception):
     """The training loss is no longer a finite number."""
 
 
-class Unsupported(Exception):
-    """This framework cannot do what the job asks for."""
-
-
 def main(run):
     """Run the workload `run(job)` for the job described by BENCH_SPEC and end the process."""
     events = Events(startup.event_fd if startup.event_fd is not None else startup.claim_stdout())
@@ -63,8 +59,10 @@ def main(run):
 def failure_class(error):
     """Tell apart the failures that mean different things to the person who has to act on them."""
     text = "{}: {}".format(type(error).__name__, error).lower()
-    if isinstance(error, (Diverged, Unsupported)):
-        return type(error).__name__.lower()
+    if isinstance(error, Diverged):
+        return "diverged"
+    if isinstance(error, NotImplementedError):  # raised by a workload for what its framework cannot do
+        return "unsupported"
     if isinstance(error, MemoryError) or "out of memory" in text or ("alloc" in text and "fail" in text):
         return "out_of_memory"
     if isinstance(error, (FileNotFoundError, PermissionError)):

@@ -29,9 +29,8 @@ def build(job, context):
     net = Rnn(job.settings["batch"])
     names = {"gru.weight_ih": "gru_l0_i2h_weight", "gru.weight_hh": "gru_l0_h2h_weight"}
     names.update({"gru.bias_ih": "gru_l0_i2h_bias", "gru.bias_hh": "gru_l0_h2h_bias"})
-    runtime.set_weights(
-        net, {names.get(name, name.replace(".", "_")): array for name, array in job.weights().items()}, context
-    )
+    weights = {names.get(name, name.replace(".", "_")): array for name, array in job.weights().items()}
+    runtime.set_weights(net, weights, context)
     net.hybridize(static_alloc=True, static_shape=True)
     return net
 

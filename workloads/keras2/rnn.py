@@ -52,7 +52,7 @@ def build(job):
 
 
 def run(job):
-    runtime.start(job, fused=False)
+    runtime.start(job, fused=False, notes=["Adam adds epsilon before the bias correction"])
     x_train, y_train, x_test, y_test = job.data()
     model = build(job)
     batch = job.settings["batch"]

@@ -8,15 +8,15 @@ from keras import backend as K
 from keras.utils import conv_utils
 
 
-def start(job, fused=None):
+def start(job, fused=None, notes=()):
     """Set Keras and its backend up for this job and announce it."""
-    np.random.seed(job.seed)  # dropout layers draw their seeds from NumPy
+    np.random.seed(job.seed)  # noqa: NPY002  (dropout layers draw their seeds from it)
     K.set_image_data_format("channels_first")
-    facts = {"versions": {}}
+    facts = {"versions": {}, "notes": notes}
     if K.backend() == "cntk":
         cntk = importlib.import_module("workloads.cntk.runtime")
         cntk.configure(job)
-        facts = cntk.facts()
+        facts = cntk.facts(notes)
     facts["versions"][K.backend()] = importlib.import_module(K.backend()).__version__
     job.start(version=keras.__version__, fused=fused, **facts)
 
@@ -29,7 +29,8 @@ def synchronize(model):
 def compile_ahead(model, x, y):
     """Compile training and prediction of `model` for batches like `x` and `y`, and leave no trace of having done so.
 
-    Backends compile when they first run. The one step this takes is undone, in the weights and in the optimiser."""
+    Backends compile when they first run. The one step this takes is undone: in the weights, and in the state of the
+    optimiser, all of which starts at zero."""
     before = model.get_weights()
     model.train_on_batch(x, y)
     model.predict_on_batch(x)

@@ -1,7 +1,7 @@
 """GRU on IMDB reviews in Keras 3 on TensorFlow.
 
 On a GPU keras.layers.GRU is cuDNN's fused kernel. On a CPU it is a loop inside the graph of many small operations,
-which XLA merges: a third less work than without, so it is switched on here, which Keras does by itself on GPUs only.
+which XLA merges: a quarter less CPU time, so it is switched on here, which Keras does by itself on GPUs only.
 """
 
 import keras

@@ -3,14 +3,11 @@
 Lasagne 0.1 asks for a module that Theano 0.9 renamed, with parameters that Theano 0.9 renamed too.
 """
 
-import importlib
 import sys
 import types
 
-importlib.import_module("workloads.theano")  # before anything loads OpenBLAS
-
-from theano.tensor import signal  # noqa: E402
-from theano.tensor.signal.pool import pool_2d  # noqa: E402
+from theano.tensor import signal
+from theano.tensor.signal.pool import pool_2d
 
 
 def max_pool_2d(input, ds, st=None, ignore_border=False, padding=(0, 0), mode="max"):

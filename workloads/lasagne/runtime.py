@@ -2,17 +2,15 @@
 
 import lasagne
 import numpy as np
-import theano
 
-from workloads import theano as toolchain
-from workloads.common import bench
+from workloads.theano import toolchain
 
 
 def start(job, fused=None, notes=()):
-    """Set Theano up for this job and announce it."""
+    """Set Lasagne up for this job and announce it."""
     toolchain.check()
     lasagne.random.set_rng(np.random.RandomState(job.seed))
-    job.start(version=lasagne.__version__, versions={"theano": theano.__version__}, fused=fused, notes=notes)
+    job.start(version=lasagne.__version__, versions=toolchain.versions(), fused=fused, notes=notes)
 
 
 def synchronize(variables):

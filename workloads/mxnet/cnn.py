@@ -34,7 +34,7 @@ def network(dropout_conv, dropout_dense):
 def build(job, context):
     batch = job.settings["batch"]
     module = mx.mod.Module(network(job.settings["dropout_conv"], job.settings["dropout_dense"]), context=context)
-    module.bind(data_shapes=[("data", (batch,) + IMAGE)], label_shapes=[("softmax_label", (batch,))])
+    module.bind(data_shapes=[("data", (batch, *IMAGE))], label_shapes=[("softmax_label", (batch,))])
     weights = {name.replace(".", "_"): mx.nd.array(array) for name, array in job.weights().items()}
     module.set_params(weights, {})
     module.init_optimizer(

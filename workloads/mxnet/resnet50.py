@@ -52,7 +52,7 @@ def network(variant):
 
 def build(job, context):
     module = mx.mod.Module(network(job.settings["variant"]), label_names=None, context=context)
-    module.bind(data_shapes=[("data", (job.settings["batch"],) + IMAGE)], for_training=False)
+    module.bind(data_shapes=[("data", (job.settings["batch"], *IMAGE))], for_training=False)
     parameters, statistics = {}, {}
     for name, array in job.weights().items():
         layer, kind = name.replace(".", "_").rsplit("_", 1)

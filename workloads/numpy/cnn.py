@@ -6,6 +6,7 @@ A network is a list of layers; layers.py says what each of them computes. Images
 import numpy as np
 
 from workloads.common import bench
+from workloads.numpy import runtime
 from workloads.numpy.layers import (
     Convolution,
     Dense,
@@ -16,7 +17,6 @@ from workloads.numpy.layers import (
     backward,
     forward,
     softmax_cross_entropy,
-    start,
 )
 
 
@@ -33,9 +33,12 @@ class MomentumSgd:
         weights = [w for layer in self.layers for w in layer.parameters]
         gradients = [g for layer in self.layers for g in layer.gradients]
         for w, g, v in zip(weights, gradients, self.velocities):
-            v *= self.momentum
-            v += g
-            w -= self.lr * v
+            self.update(w, g, v)
+
+    def update(self, w, g, v):
+        v *= self.momentum
+        v += g
+        w -= self.lr * v
 
 
 def build(job, dtype):
@@ -69,7 +72,7 @@ def build(job, dtype):
 
 
 def run(job):
-    dtype = start(job)
+    dtype = runtime.start(job)
     x_train, y_train, x_test, y_test = job.data(layout="NHWC")
     model = build(job, dtype)
     without_dropout = [layer for layer in model if not isinstance(layer, Dropout)]
@@ -85,7 +88,7 @@ def run(job):
         return forward(without_dropout, x.astype(dtype, copy=False))
 
     job.ready()
-    for epoch in job.epochs(sync=lambda: None):  # NumPy returns when the result is there
+    for epoch in job.epochs(sync=runtime.synchronize):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
     job.score(predict, x_test, y_test)

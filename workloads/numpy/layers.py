@@ -1,4 +1,4 @@
-"""The layers that the workloads share, each with its forward and its backward pass, and how a NumPy job starts.
+"""The layers that the workloads share, each with its forward and its backward pass.
 
 Images are channels last, (n, height, width, channels), so that a patch of an image is a few contiguous runs of memory
 and a convolution one matrix product. A layer keeps in `forward` what its `backward` needs; `backward` takes dL/dy of
@@ -12,21 +12,6 @@ from numpy.lib.stride_tricks import as_strided
 
 # Patches are worked off in portions of about this many bytes, so that the matrix product finds them in the cache.
 PORTION = 2**22
-
-
-def start(job, fused=None):
-    """Announce this job and return the dtype it computes in."""
-    job.start(version=np.__version__, versions={"blas": blas()}, fused=fused)
-    return np.dtype({"fp32": np.float32, "fp64": np.float64}[job.precision])
-
-
-def blas():
-    """Name and version of the BLAS library behind NumPy's matrix product."""
-    config = getattr(np.__config__, "CONFIG", None)  # NumPy 1.25 and later
-    if config is None:
-        return "unknown"
-    library = config["Build Dependencies"]["blas"]
-    return "{} {}".format(library["name"], library["version"])
 
 
 class Layer:
@@ -58,9 +43,10 @@ class Convolution(Layer):
         for part in portions(self.x, dy, len(kernel)):
             dw += patches(self.x[part], len(kernel), padding=padding).T @ dy[part].reshape(-1, dy.shape[-1])
         self.gradients = [dw.reshape(kernel.shape), dy.sum(axis=(0, 1, 2))]
-        # ... and x[i] contributes w[k] to y[i - k]: dx is dy convolved with the mirrored kernel, its channels swapped.
-        if self.input_gradient:
-            return convolve(dy, kernel[::-1, ::-1].swapaxes(2, 3), padding=padding)
+        if not self.input_gradient:
+            return None
+        # ... and x[i] enters y[i - k] times w[k]: dx is dy convolved with the mirrored kernel, in and out swapped.
+        return convolve(dy, kernel[::-1, ::-1].swapaxes(2, 3), padding=padding)
 
 
 def channels_last(weight):
@@ -86,7 +72,8 @@ def patches(x, size, stride=1, padding=0):
         framed = np.zeros((n, height + 2 * padding, width + 2 * padding, channels), x.dtype)
         framed[:, padding:-padding, padding:-padding] = x
         x = framed
-    # A window's row of size · c numbers is contiguous: as_strided names it, reshape copies it.
+    # In contiguous memory a row of a window is size · c numbers side by side: as_strided names it, reshape copies it.
+    x = np.ascontiguousarray(x)
     image, row, pixel, number = x.strides
     height, width = ((side - size) // stride + 1 for side in x.shape[1:3])
     windows = as_strided(

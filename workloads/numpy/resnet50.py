@@ -7,7 +7,8 @@ Images are channels last.
 import numpy as np
 
 from workloads.common import bench
-from workloads.numpy.layers import channels_last, convolve, start
+from workloads.numpy import runtime
+from workloads.numpy.layers import channels_last, convolve
 
 STAGES = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))  # blocks, width, stride of the first block
 EXPANSION = 4
@@ -90,7 +91,7 @@ def build(job, dtype):
 
 
 def run(job):
-    dtype = start(job)
+    dtype = runtime.start(job)
     images = job.images(layout="NHWC")
     model = build(job, dtype)
 
@@ -99,7 +100,7 @@ def run(job):
         return np.concatenate([model.forward(x.astype(dtype, copy=False)) for x in portions])
 
     job.ready()
-    job.extract(features, images, sync=lambda: None)  # NumPy returns when the result is there
+    job.extract(features, images, sync=runtime.synchronize)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ Sequences are time first, (time, batch, numbers), so that one step of the whole 
 import numpy as np
 
 from workloads.common import bench
-from workloads.numpy.layers import Dense, Layer, backward, forward, softmax_cross_entropy, start
+from workloads.numpy import runtime
+from workloads.numpy.layers import Dense, Layer, backward, forward, softmax_cross_entropy
 
-PORTION = 2**15  # numbers that Adam updates at a time: few enough to stay in the cache
+AT_A_TIME = 2**15  # numbers that Adam updates: few enough for all its intermediate results to stay in the cache
 
 
 class Embedding(Layer):
@@ -51,7 +52,8 @@ class Gru(Layer):
         self.x = x
         self.h = np.zeros((steps + 1, batch, units), x.dtype)  # h[t] goes into step t
         self.past = np.empty((steps, batch, units), x.dtype)  # U_n h + c_n
-        self.gates = x @ W.T  # W x + b of all steps at once; each step turns its part into r, z, n
+        # W x + b of all steps is one matrix product; each step then turns its part into r, z, n.
+        self.gates = (x.reshape(steps * batch, -1) @ W.T).reshape(steps, batch, -1)
         self.gates += b
         r, z, n = np.split(self.gates, 3, axis=2)
         rz = self.gates[:, :, : 2 * units]
@@ -87,15 +89,14 @@ class Gru(Layer):
             drecurrent[t, :, : 2 * units] = dinput[t, :, : 2 * units]
             np.multiply(dn[t], r[t], out=dpast[t])
             dh = dh * z[t] + drecurrent[t] @ U
-        rows = dinput.reshape(steps * batch, -1)
-        recurrent_rows = drecurrent.reshape(steps * batch, -1)
+        dinput, drecurrent = dinput.reshape(steps * batch, -1), drecurrent.reshape(steps * batch, -1)
         self.gradients = [
-            rows.T @ self.x.reshape(steps * batch, -1),
-            recurrent_rows.T @ self.h[:-1].reshape(steps * batch, -1),
-            rows.sum(axis=0),
-            recurrent_rows.sum(axis=0),
+            dinput.T @ self.x.reshape(steps * batch, -1),
+            drecurrent.T @ self.h[:-1].reshape(steps * batch, -1),
+            dinput.sum(axis=0),
+            drecurrent.sum(axis=0),
         ]
-        return dinput @ W
+        return (dinput @ W).reshape(self.x.shape)
 
 
 def sigmoid(x):
@@ -107,9 +108,13 @@ def sigmoid(x):
 
 
 class Adam:
-    """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², w ← w − lr · m̂ / (√v̂ + ε), where m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
+    """Running means of g and g², corrected for having started at zero, give every weight a pace of its own.
 
-    Every weight moves at every step, the rows of absent tokens too: their moments are not zero."""
+    m ← β₁ m + (1 − β₁) g, m̂ = m / (1 − β₁ᵗ)
+    v ← β₂ v + (1 − β₂) g², v̂ = v / (1 − β₂ᵗ)
+    w ← w − lr · m̂ / (√v̂ + ε)
+
+    Every weight moves at every step, an absent token's too: its moments are not zero."""
 
     def __init__(self, layers, lr, beta1, beta2, epsilon):
         self.layers = layers
@@ -122,9 +127,10 @@ class Adam:
         weights = [w for layer in self.layers for w in layer.parameters]
         gradients = [g for layer in self.layers for g in layer.gradients]
         for w, g, (m, v) in zip(weights, gradients, self.moments):
-            flat = [array.reshape(-1) for array in (w, g, m, v)]
-            for first in range(0, w.size, PORTION):
-                self.update(*(array[first : first + PORTION] for array in flat))
+            rows = max(1, AT_A_TIME // w[0].size)
+            for first in range(0, len(w), rows):
+                part = slice(first, first + rows)
+                self.update(w[part], g[part], m[part], v[part])
 
     def update(self, w, g, m, v):
         m *= self.beta1
@@ -146,7 +152,7 @@ def build(job, dtype):
 
 
 def run(job):
-    dtype = start(job, fused=False)
+    dtype = runtime.start(job, fused=False)
     x_train, y_train, x_test, y_test = job.data()
     model = build(job, dtype)
     optimizer = Adam(
@@ -167,7 +173,7 @@ def run(job):
         return forward(model, x.T)
 
     job.ready()
-    for epoch in job.epochs(sync=lambda: None):  # NumPy returns when the result is there
+    for epoch in job.epochs(sync=runtime.synchronize):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
     job.score(predict, x_test, y_test)

@@ -5,6 +5,8 @@ import torch
 
 def start(job, fused=None):
     """Set PyTorch up for this job, announce it, and return the torch.device to use."""
+    if job.precision == "fp64":
+        raise NotImplementedError("these workloads train in fp32 or, on a GPU, tf32")
     torch.manual_seed(job.seed)
     torch.set_num_threads(job.threads)
     if job.device == "cpu":

@@ -1,7 +1,7 @@
 """CNN on CIFAR-10 in TensorFlow, without Keras: a tf.Module, a gradient tape and tf.function.
 
 Tensors are channels last, the layout TensorFlow's convolutions are written for. On a GPU the graph is compiled with
-XLA; on a CPU oneDNN's convolutions are twice as fast as XLA's.
+XLA; on a CPU oneDNN's convolutions are about twice as fast as XLA's.
 """
 
 import numpy as np

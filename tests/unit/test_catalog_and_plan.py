@@ -1,0 +1,147 @@
+"""Dockerfile labels and folder listings become frameworks; a spec and a catalog become jobs."""
+
+import ast
+import re
+import shutil
+
+import pytest
+from tests.engine_cases import ECHO
+
+from orchestrator import catalog, plan, spec
+from orchestrator.errors import CatalogError, UsageError
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A checkout with one image and one framework, to be spoilt."""
+    root = tmp_path / "project"
+    (root / "images" / "tiny").mkdir(parents=True)
+    (root / "workloads" / "tiny").mkdir(parents=True)
+    for name in ("cnn.py", "rnn.py", "runtime.py"):
+        (root / "workloads" / "tiny" / name).touch()
+    (root / "images" / "tiny" / "requirements-cpu.txt").touch()
+    (root / "images" / "tiny" / "Dockerfile").write_text(
+        "ARG BASE_IMAGE=python:3.11@sha256:00\nFROM ${BASE_IMAGE}\n"
+        'LABEL rosetta.frameworks="tiny tiny-fast" rosetta.python="3.11" \\\n'
+        '      rosetta.framework.tiny.title="Tiny" rosetta.framework.tiny.version="1.0" \\\n'
+        '      rosetta.framework.tiny-fast.title="Tiny (fast)" rosetta.framework.tiny-fast.version="1.0" \\\n'
+        '      rosetta.framework.tiny-fast.module="tiny" rosetta.framework.tiny-fast.workloads="rnn" \\\n'
+        '      rosetta.framework.tiny-fast.env.TINY_FAST="1"\n'
+    )
+    return root
+
+
+def test_labels_become_frameworks(project):
+    known = catalog.load(project)
+    (image,) = known.images
+    assert (image.name, image.base, image.python, list(image.locks)) == ("tiny", "python:3.11@sha256:00", "3.11", ["cpu"])
+    tiny, fast = image.frameworks
+    assert (tiny.id, tiny.title, tiny.workloads, tiny.env) == ("tiny", "Tiny", ("cnn", "rnn"), {})
+    assert (fast.module, fast.workloads, fast.env) == ("tiny", ("rnn",), {"TINY_FAST": "1"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('rosetta.python="3.11"', "", "LABEL rosetta.python is missing"),
+        ('rosetta.framework.tiny.title="Tiny"', "", "LABEL rosetta.framework.tiny.title is missing"),
+        ("ARG BASE_IMAGE=python:3.11@sha256:00\n", "", "has no ARG BASE_IMAGE"),
+        ('workloads="rnn"', 'workloads="rnn resnet50"', "workloads/tiny/ has no resnet50"),
+        ('module="tiny"', 'module="../../etc"', "no valid name"),
+        ('frameworks="tiny ', 'frameworks="../tiny ', "no valid name"),
+        ("env.TINY_FAST", "env.tiny-fast", "no environment variable"),
+        ('frameworks="tiny tiny-fast"', 'frameworks=""', "LABEL rosetta.frameworks is missing"),
+    ],
+)
+def test_a_malformed_dockerfile_is_named(project, old, new, complaint):
+    dockerfile = project / "images" / "tiny" / "Dockerfile"
+    text = dockerfile.read_text()
+    assert old in text
+    dockerfile.write_text(text.replace(old, new))
+    with pytest.raises(CatalogError, match=re.escape(complaint)):
+        catalog.load(project)
+
+
+def test_a_framework_has_one_image_only(project):
+    shutil.copytree(project / "images" / "tiny", project / "images" / "twin")
+    with pytest.raises(CatalogError, match="'tiny' is served by images 'tiny' and 'twin'"):
+        catalog.load(project)
+
+
+def test_nothing_found_is_an_error(tmp_path):
+    with pytest.raises(CatalogError, match=r"no images/\*/Dockerfile"):
+        catalog.load(tmp_path)
+
+
+def test_selecting_images(project):
+    known = catalog.load(project)
+    assert [image.name for image in known.select([])] == ["tiny"]
+    with pytest.raises(UsageError, match="did you mean 'tiny'"):
+        known.select(["tny"])
+
+
+def test_this_checkout_is_well_formed(root):
+    known = catalog.load(root)
+    assert {"numpy", "pytorch"} <= set(known.frameworks)
+    for image in known.images:
+        assert re.search(r"@sha256:[0-9a-f]{64}$", image.base), f"{image.name}: base image is not pinned by digest"
+        for variant, lock in image.locks.items():
+            assert "--hash=sha256:" in lock.read_text(), f"{image.name}: {variant} lock has no hashes"
+
+
+def test_versions_in_labels_are_those_in_the_locks(root):
+    for image in catalog.load(root).images:
+        pins = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;+]+)", image.locks["cpu"].read_text(), re.MULTILINE)) if "cpu" in image.locks else {}
+        for framework in image.frameworks:
+            assert not pins or framework.version in pins.values(), f"{framework.id}: {framework.version} is in no lock"
+
+
+def test_the_host_side_names_no_framework(root):
+    names = {framework for framework in catalog.load(root).frameworks if framework != "numpy"}  # the host uses NumPy
+    names |= {"torch", "keras", "theano"}
+    for path in (root / "orchestrator").rglob("*.py"):
+        found = _words_of_code(path.read_text()) & names
+        assert not found, f"{path.name} names {found}"
+
+
+def _words_of_code(source):
+    """All names and texts of a module but its docstrings, whose examples may name a framework."""
+    tree = ast.parse(source)
+    words = set()
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        for _, value in ast.iter_fields(node):
+            if isinstance(value, str) and id(node) not in docstrings and not value.startswith("https://"):
+                words.update(re.findall(r"[a-z0-9-]+", value.lower()))
+    return words
+
+
+def jobs(text, root=ECHO, device="cpu"):
+    return plan.plan(spec.parse(text, name="t"), catalog.load(root), device)
+
+
+def test_jobs_run_round_by_round(project):
+    planned = jobs("name: t\nrepeats: 2\nworkloads: [rnn, cnn]", project)
+    assert [job.id for job in planned] == [
+        "tiny-rnn-cpu-1", "tiny-fast-rnn-cpu-1", "tiny-cnn-cpu-1",
+        "tiny-rnn-cpu-2", "tiny-fast-rnn-cpu-2", "tiny-cnn-cpu-2",
+    ]  # fmt: skip
+    assert planned[1].env == {"TINY_FAST": "1"}
+    assert planned[1].argv == ("python", "-m", "workloads.tiny.rnn")
+
+
+def test_the_number_of_inference_batches_depends_on_the_device():
+    text = "name: t\nframeworks: [good]\nworkloads: [resnet50]"
+    assert jobs(text)[0].settings["batches"] == 8
+    assert jobs(text, device="gpu")[0].settings["batches"] == 40
+    assert jobs(text + "\nresnet50: {batches: 3}")[0].settings["batches"] == 3
+
+
+def test_nothing_to_run_is_an_error():
+    with pytest.raises(UsageError, match="nothing to run: good has no cnn"):
+        jobs("name: t\nframeworks: [good]\nworkloads: [cnn]")
+
+
+def test_ten_thousand_jobs_have_names_of_their_own():
+    planned = jobs("name: t\nframeworks: [good]\nworkloads: [resnet50]\nrepeats: 10000")
+    assert len({job.id for job in planned}) == 10_000

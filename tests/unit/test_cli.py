@@ -1,0 +1,130 @@
+"""The command line as a person meets it: help, mistakes, exit codes, a whole run."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+VERBS = ["bench", "list", "report", "images build", "images ls", "data prepare", "data import", "data ls"]
+
+
+@pytest.fixture
+def run(root, tmp_path):
+    def call(*arguments, check=None, **kwargs):
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            cwd=root,
+            env={**os.environ, "ROSETTA_CACHE": str(tmp_path / "cache"), "COLUMNS": "120", "NO_COLOR": "1"},
+            **kwargs,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        if check is not None:
+            assert done.returncode == check, done.stderr + done.stdout
+        return done
+
+    return call
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_an_example_in_its_help(run, verb):
+    assert f"orchestrator {verb}" in re.sub(r"\s+", " ", run(*verb.split(), "--help", check=0).stdout)
+
+
+def test_exit_codes_are_documented(run):
+    assert "130 interrupted" in re.sub(r"\s+", " ", run("--help", check=0).stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["bench", "nope.yaml"], 3, "there is no spec file nope.yaml"),
+        (["bench", "--framework", "pytroch"], 3, "--framework: frameworks: no framework is called 'pytroch'; did you mean 'pytorch'?"),
+        (["bench", "--workload", "cmm"], 3, "--workload: workloads.0: must be 'cnn', 'rnn' or 'resnet50' (not 'cmm')"),
+        (["bench", "--set", "cnn.epochs"], 3, "--set cnn.epochs: not of the form KEY=VALUE"),
+        (["bench", "--set", "cnn.epochs=0"], 3, "--set cnn.epochs=0: cnn.epochs: must be greater than or equal to 1"),
+        (["bench", "--python", "numpy"], 2, "--python numpy: not of the form IMAGE=PATH"),
+        (["bench", "--python", "nunpy=/x"], 2, "no image is called 'nunpy'; did you mean 'numpy'?"),
+        (["bench", "--resume", "nope"], 8, "no run 'nope'"),
+        (["report", "nope"], 8, "no run 'nope'"),
+        (["data", "import", "cifar10", "nowhere"], 5, "nowhere"),
+        (["images", "build", "nunpy"], 2, "did you mean 'numpy'?"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_a_mistake_gets_one_clear_error_and_its_own_exit_code(run, arguments, code, message):
+    done = run(*arguments, check=code)
+    assert message in re.sub(r"\s+", " ", done.stderr)
+
+
+def test_list_for_people_and_for_programs(run):
+    assert "NumPy" in run("list", check=0).stdout
+    rows = json.loads(run("list", "--json", check=0).stdout)
+    numpy = next(row for row in rows if row["framework"] == "numpy")
+    assert numpy["workloads"] == ["cnn", "rnn", "resnet50"]
+
+
+def test_a_dry_run_shows_the_jobs_and_writes_nothing(run, tmp_path):
+    results = tmp_path / "results"
+    done = run("bench", "configs/quick.yaml", "--framework", "numpy", "--engine", "process", "--dry-run", "--results", results, check=0)
+    assert "3 jobs with the process engine" in done.stdout
+    assert "numpy-cnn-cpu-1" in done.stdout
+    assert not results.exists()
+
+
+SMALL = ["--framework", "numpy", "--workload", "resnet50", "--engine", "process", "--set", "resnet50.batch=1", "--set", "resnet50.batches=1"]
+
+
+def test_a_run_from_spec_to_tables(run, tmp_path):
+    """Real workload, this Python as its environment: run, report in every form, resume with nothing missing."""
+    results = tmp_path / "results"
+    done = run("bench", "configs/smoke.yaml", *SMALL, "--python", f"numpy={sys.executable}", "--results", results, check=0)
+    assert "Inference with ResNet-50" in done.stdout
+    (folder,) = results.iterdir()
+    written = json.loads((folder / "numpy-resnet50-cpu-1.json").read_text())
+    assert written["status"] == "ok"
+    assert written["figures"]["images_per_s"] > 0
+    assert written["provenance"]["code"]["workloads_sha256"]
+    for form, marker in (("table", "Images/s CPU"), ("markdown", "| DL Library |"), ("csv", "numpy-resnet50-cpu-1,"), ("json", '"schema_version": 1')):
+        target = tmp_path / f"report.{form}"
+        run("report", "--results", results, "--format", form, "-o", target, check=0)
+        assert marker in target.read_text()
+    again = run("bench", "--resume", folder.name, "--results", results, "--python", f"numpy={sys.executable}", check=0)
+    assert "0 jobs" in again.stderr
+    assert "NumPy" in again.stdout
+
+
+def test_a_failed_job_ends_with_code_1_and_says_why(run, tmp_path):
+    done = run("bench", "configs/smoke.yaml", *SMALL, "--python", f"numpy={sys.executable}", "--results", tmp_path / "r", "--set", "limits.timeout=0.05", check=1)
+    assert "numpy-resnet50-cpu-1 timeout: the job was stopped at its time limit" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on_and_does(run, root, tmp_path, number):
+    results = tmp_path / "results"
+    command = [sys.executable, "-m", "orchestrator", "bench", "configs/smoke.yaml", *SMALL, "--repeats", "2"]
+    command += ["--set", "resnet50.batches=12", "--python", f"numpy={sys.executable}", "--results", str(results)]
+    child = subprocess.Popen(
+        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "ROSETTA_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(results.glob("*/*.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    child.send_signal(number)
+    _, stderr = child.communicate(timeout=60)
+    assert child.returncode == 130, stderr
+    (folder,) = results.iterdir()
+    assert f"go on with: orchestrator bench --resume {folder.name}" in stderr
+    assert not list(folder.glob("*-1.json"))
+    run("bench", "--resume", folder.name, "--results", results, "--python", f"numpy={sys.executable}", check=0)
+    assert len(list(folder.glob("numpy-resnet50-cpu-[12].json"))) == 2

@@ -1,0 +1,102 @@
+"""Streams and exits become figures or a failure that says what happened."""
+
+import io
+import json
+
+import pytest
+from tests.unit.test_protocol import START
+
+from orchestrator import catalog, plan, spec
+from orchestrator.engines.base import Exit, Output
+from orchestrator.outcome import Conversation
+from orchestrator.store import Recorder
+
+EPOCH = {"event": "epoch", "epoch": 1, "samples": 128, "seconds": 2.0, "loss": 2.0}
+READY = {"event": "ready", "load_s": 1.0, "build_s": 2.0, "compile_s": 3.0}
+SCORE = {"event": "score", "samples": 100, "correct": 77, "seconds": 0.5}
+END = {"event": "end"}
+
+
+@pytest.fixture
+def job(root):
+    told = spec.parse("name: t\nframeworks: [numpy]\nworkloads: [cnn]\ncnn: {epochs: 2}\ntrace: 2", name="t")
+    (only,) = plan.plan(told, catalog.load(root), "cpu")
+    return only
+
+
+def converse(job, *events, exit_=Exit(code=0), timed_out=False, tail=b"", stderr=b"", test_samples=100):
+    lines = [json.dumps({"seq": number, "t": 1.0, **event}) for number, event in enumerate(events)]
+    log = io.BytesIO()
+    conversation = Conversation(job, Recorder(io.BytesIO(), log), lambda event: None)
+    conversation.take(Output("stderr", stderr))
+    conversation.take(Output("stdout", "".join(line + "\n" for line in lines).encode() + tail))
+    conversation.close()
+    return conversation, conversation.failure(exit_, timed_out=timed_out, test_samples=test_samples)
+
+
+def whole(*, steps=()):
+    return (START, READY, *steps, EPOCH, {**EPOCH, "epoch": 2, "seconds": 1.0, "loss": 1.5}, SCORE, END)
+
+
+def test_figures_of_a_training(job):
+    steps = [{"event": "step", "epoch": 1, "step": n, "samples": 64, "seconds": 1.0, "loss": 3.0 - n} for n in (1, 2, 3)]
+    conversation, failure = converse(job, *whole(steps=steps))
+    assert failure is None
+    told = conversation.collector.figures()
+    assert (told.load_s, told.build_s, told.compile_s) == (1.0, 2.0, 3.0)
+    assert (told.train_s, told.train_samples_per_s, told.steady_samples_per_s) == (3.0, 256 / 3, 128.0)
+    assert (told.accuracy, told.test_samples) == (0.77, 100)
+    assert told.losses == (2.0, 1.0)  # of the first two steps, as trace says
+    assert [epoch.loss for epoch in told.epochs] == [2.0, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"timed_out": True}, "timeout", "the job was stopped at its time limit"),
+        ({"exit_": Exit(code=None, signal=9, out_of_memory=True)}, "out_of_memory", "more memory than its limit"),
+        ({"exit_": Exit(code=None, signal=11)}, "killed", "ended by SIGSEGV"),
+        ({"exit_": Exit(code=None, signal=200)}, "killed", "ended by signal 200"),
+        ({"exit_": Exit(code=1)}, "exception", "exit code 1 and no word why"),
+        ({"test_samples": 10_000}, "protocol", "100 of 10000 test samples scored"),
+        ({"tail": b"{"}, "protocol", "is no event"),
+    ],
+)
+def test_an_exit_that_is_no_success(job, change, kind, message):
+    _, failure = converse(job, *whole(), **change)
+    assert (failure.kind, message in failure.message) == (kind, True), failure
+    assert failure.hint
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        ((START, READY), "stopped without 'end'"),
+        ((START, EPOCH, {**EPOCH, "epoch": 2}, SCORE, END), "no 'ready' event"),
+        ((START, READY, EPOCH, SCORE, END), "1 of 2 epochs reported"),
+        ((START, READY, EPOCH, {**EPOCH, "epoch": 2}, END), "no 'score' event"),
+        ((START, READY, EPOCH, {**EPOCH, "epoch": 2}, {**EPOCH, "epoch": 3}), "epoch 3 of 2"),
+        ((START, READY, {**EPOCH, "samples": 100}), "no whole number of batches"),
+        (({**START, "framework": "other"},), "framework is 'other', the job asked for 'numpy'"),
+        (({**START, "precision": "fp16"},), "precision is 'fp16'"),
+        (({**START, "protocol": 2},), "speaks protocol 2"),
+    ],
+)
+def test_a_stream_that_leaves_something_out_or_adds_something(job, events, message):
+    _, failure = converse(job, *events)
+    assert (failure.kind, message in failure.message) == ("protocol", True), failure
+
+
+@pytest.mark.parametrize(("kind", "told"), [("out_of_memory", "out_of_memory"), ("input", "data"), ("diverged", "diverged")])
+def test_what_the_workload_says_itself_goes_first(job, kind, told):
+    error = {"event": "error", "kind": kind, "type": "SomeError", "message": "it broke\nTraceback ..."}
+    _, failure = converse(job, START, error, exit_=Exit(code=1))
+    assert (failure.kind, failure.message) == (told, "SomeError: it broke")
+
+
+def test_a_failure_shows_the_end_of_the_log_made_printable(job):
+    stderr = b"".join(b"line %d\n" % n for n in range(100)) + b"\x1b]0;evil\x07 \xff\n"
+    _, failure = converse(job, START, stderr=stderr)
+    assert len(failure.log) == 12
+    assert failure.log[0] == "line 89"
+    assert all(character.isprintable() for line in failure.log for character in line)

@@ -1,0 +1,139 @@
+"""Tables are a pure function of results, and say what they are."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from tests.unit.test_protocol import START
+
+from orchestrator.figures import Figures
+from orchestrator.plan import Job
+from orchestrator.protocol import Start
+from orchestrator.report import reference, tables, text
+from orchestrator.results import DataFacts, Failure, Provenance, Result
+
+CNN = {"epochs": 2, "batch": 64, "train_samples": 12800, "test_samples": None, "lr": 0.01, "momentum": 0.9}
+RESNET = {"batch": 32, "batches": 8, "variant": "v1"}
+
+
+@pytest.fixture(scope="session")
+def known(root):
+    return reference.load(root / "results" / "reference" / "2017.json")
+
+
+def result(framework="pytorch", workload="cnn", *, device="cpu", source="official", repeat=1, failure=None, engine="docker", cpu="CPU X", **figures):
+    data = "cifar10" if workload == "cnn" else "images"
+    job = Job(
+        id=f"{framework}-{workload}-{device}-{repeat}", framework=framework, title=framework.title(), image=framework,
+        module=framework, env={}, workload=workload, dataset=data, device=device, repeat=repeat, precision="fp32",
+        seed=1, trace=0, settings=CNN if workload == "cnn" else RESNET, timeout=1.0, memory=None, cpus=None,
+    )  # fmt: skip
+    label = data if source == "official" else f"{data} ({source})"
+    return Result(
+        job=job,
+        status="failed" if failure else "ok",
+        failure=failure,
+        start=Start.model_validate({**START, "notes": ["no fused kernel"] if framework == "numpy" else []}),
+        figures=Figures(**figures),
+        provenance=Provenance(
+            engine=engine, environment={}, code={}, host={"cpu": cpu, "cpus_used": [0, 1]},
+            data=DataFacts(label=label, source=source, fingerprint="f", inputs={}),
+        ),
+        began="2026-01-01T00:00:00+00:00",
+        seconds=10.0,
+    )  # fmt: skip
+
+
+def trained(framework="pytorch", seconds=100.0, **kwargs):
+    return result(framework, accuracy=0.765, train_s=seconds, train_samples_per_s=25600 / seconds, **kwargs)
+
+
+def table(results, known):
+    (only,) = tables.tables(results, known)
+    return [column.title for column in only.columns], [list(row) for row in only.rows], only
+
+
+def test_the_reference_is_the_published_study_cell_by_cell(root, known):
+    document = (root / "tests" / "golden" / "seed_tables.md").read_text()
+    published = [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("| ")][1:]
+        for part in document.split("## ")[1:]
+    ]
+    published = [[row for row in rows if not row[0].startswith("---")] for rows in published]
+    shown = [
+        [[row.title, f"{row.accuracy:g}", f"{row.seconds:g}"] for row in known.cnn],
+        [[row.title, f"{row.accuracy:g}", f"{row.seconds:g}", row.cudnn] for row in known.rnn],
+        [[row.title, f"{row.gpu:g}", f"{row.cpu:g}"] for row in known.resnet50],
+    ]
+    assert shown == published
+    assert [len(rows) for rows in shown] == [12, 7, 10]
+
+
+def test_then_stands_beside_now(known):
+    columns, rows, only = table([trained("pytorch", 200.0), trained("numpy", 300.0)], known)
+    assert columns == ["DL Library", "Test accuracy (%)", "Training time (s)", "Images/s", "2017 (%)", "2017 (s)"]
+    assert rows == [["Pytorch", 76.5, 200.0, 128.0, 78.0, 169.0], ["Numpy", 76.5, 300.0, pytest.approx(85.3, abs=0.1), None, None]]
+    assert "2 epochs of 12,800 images, batch 64" in only.conditions
+    assert "Numpy: no fused kernel" in only.notes
+
+
+def test_a_synthetic_result_never_shares_a_row_with_a_real_one(known):
+    columns, rows, only = table([trained(), trained(source="synthetic", repeat=2)], known)
+    assert columns[1] == "data"
+    assert sorted(row[1] for row in rows) == ["cifar10", "cifar10 (synthetic)"]
+    assert any(note.startswith("SYNTHETIC DATA") for note in only.notes)
+
+
+@pytest.mark.parametrize("change", [{"engine": "process"}, {"cpu": "CPU Y"}])
+def test_results_of_different_engines_or_machines_never_share_a_row(known, change):
+    _, rows, _ = table([trained(), trained(repeat=2, **change)], known)
+    assert len(rows) == 2
+
+
+def test_repeats_become_one_row_with_their_median(known):
+    _, rows, _ = table([trained(seconds=s, repeat=n) for n, s in enumerate((90.0, 100.0, 170.0), start=1)], known)
+    assert rows[0][0] == "Pytorch (median of 3)"
+    assert rows[0][2] == 100.0
+
+
+def test_a_failed_job_is_shown_not_hidden(known):
+    failed = result("numpy", failure=Failure(kind="out_of_memory", message="m"))
+    _, rows, _ = table([trained(), failed], known)
+    assert rows[1][:4] == ["Numpy (failed: out of memory)", None, None, None]
+
+
+def test_gpu_and_cpu_inference_stand_in_one_row(known):
+    columns, rows, _ = table(
+        [
+            result(workload="resnet50", images_per_s=30.0),
+            result(workload="resnet50", device="gpu", images_per_s=2000.0),
+            result("numpy", "resnet50", images_per_s=10.0),
+        ],
+        known,
+    )
+    assert columns == ["DL Library", "Images/s GPU", "Images/s CPU", "2017 GPU", "2017 CPU"]
+    assert rows == [["Pytorch", 2000.0, 30.0, 130.0, 6.0], ["Numpy", None, 10.0, None, None]]
+
+
+def test_markdown_is_a_table_that_renders(known):
+    shown = text.markdown(tables.tables([trained("a|b<c")], known))
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in rows}) == 1
+    assert "A\\|B&lt;C" in shown
+
+
+def test_csv_has_a_line_per_result_failed_ones_too(known):
+    failed = result("numpy", failure=Failure(kind="timeout", message='said "no", twice'))
+    rows = list(csv.DictReader(io.StringIO(text.as_csv([trained(), failed]))))
+    assert [row["status"] for row in rows] == ["ok", "failed"]
+    assert float(rows[0]["train_s"]) == 100.0
+    assert rows[1]["failure"] == 'timeout: said "no", twice'
+    assert rows[1]["train_s"] == ""
+
+
+def test_json_holds_tables_and_results(known):
+    document = json.loads(text.as_json(tables.tables([trained()], known), [trained()]))
+    assert document["tables"][0]["rows"][0][0] == "Pytorch"
+    assert Result.model_validate_json(json.dumps(document["results"][0])) == trained()

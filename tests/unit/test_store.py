@@ -1,0 +1,78 @@
+"""A run directory is readable at every moment, and says so when somebody edited it."""
+
+import pytest
+from tests.unit.test_report import result, trained
+
+from orchestrator import store
+from orchestrator.errors import StoreError
+from orchestrator.spec import Spec
+from orchestrator.store import Run, RunFolder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = RunFolder.create(tmp_path, "quick")
+    jobs = (trained().job, trained("numpy").job)
+    made.write_run(Run(id=made.id, began=store.now(), command=("bench",), engine="docker", spec=Spec(name="quick"), jobs=jobs))
+    return made
+
+
+def test_results_come_back_as_they_were(folder):
+    folder.write_result(trained())
+    assert folder.read_result(trained().job.id) == trained()
+    assert folder.results() == [trained()]
+
+
+def test_a_job_without_result_is_missing_not_wrong(folder):
+    assert folder.read_result("numpy-cnn-cpu-1") is None
+
+
+def test_two_runs_of_one_second_do_not_collide(tmp_path):
+    assert RunFolder.create(tmp_path, "a").path != RunFolder.create(tmp_path, "a").path
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"schema_version": 2}', b"null"])
+def test_an_edited_file_is_named(folder, content):
+    folder.write_result(trained())
+    path = folder.path / f"{trained().job.id}.json"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"not written by this program, or edited") as caught:
+        folder.results()
+    assert str(path) in caught.value.message
+
+
+def test_a_result_from_the_future_is_refused(folder):
+    folder.write_result(trained())
+    path = folder.path / f"{trained().job.id}.json"
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99', 1))
+    with pytest.raises(StoreError, match="schema_version"):
+        folder.results()
+
+
+def test_the_latest_run_is_found_without_a_name(folder, tmp_path):
+    assert store.find(tmp_path, None).id == folder.id
+    assert store.find(tmp_path, folder.id).id == folder.id
+    assert store.find(tmp_path, str(folder.path)).id == folder.id
+    with pytest.raises(StoreError, match="no run 'nope'"):
+        store.find(tmp_path, "nope")
+    with pytest.raises(StoreError, match="no runs under"):
+        store.find(tmp_path / "empty", None)
+
+
+def test_events_and_log_are_bounded(folder, monkeypatch):
+    monkeypatch.setattr(store, "MAX_LOG_BYTES", 10)
+    monkeypatch.setattr(store, "MAX_EVENT_BYTES", 10)
+    with folder.record("job") as recorder:
+        for _ in range(5):
+            recorder.log(b"123456")
+            recorder.event(b"1234")
+    assert (folder.path / "job.log").read_bytes() == b"1234561234"
+    assert (folder.path / "job.jsonl").read_bytes() == b"1234\n1234\n"
+
+
+def test_a_failed_result_is_a_result(folder):
+    from orchestrator.results import Failure
+
+    failed = result("numpy", failure=Failure(kind="timeout", message="m"))
+    folder.write_result(failed)
+    assert folder.read_result(failed.job.id).status == "failed"
