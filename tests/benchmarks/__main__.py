@@ -1,0 +1,160 @@
+"""Measures the orchestrator itself: `make benchmark`. Prints a table; judges nothing.
+
+Overhead is the wall time of a job that does nothing, minus that of the same program started by hand: once as a bare
+child process and, where a Docker daemon answers, once with `docker run`.
+"""
+
+import contextlib
+import gc
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator import catalog, host, plan, spec
+from orchestrator.engines import docker
+from orchestrator.engines.process import ProcessEngine
+from orchestrator.errors import HostError
+from orchestrator.outcome import Conversation
+from orchestrator.engines.base import Output
+from orchestrator.store import RunFolder
+from tests import engine_cases as cases
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUNDS = 10
+
+
+def seconds(action, rounds=ROUNDS):
+    """Median wall time of `action` in seconds, and the range."""
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times), min(times), max(times)
+
+
+def by_hand(folder, prefix):
+    """Run the echo workload without the orchestrator; `prefix` is what stands before `python -m …`."""
+    (folder / "output").mkdir(exist_ok=True)
+    environment = {
+        "BENCH_SPEC": str(folder / "spec.json"),
+        "BENCH_INPUTS": str(folder / "inputs"),
+        "BENCH_OUTPUT": str(folder / "output"),
+    }
+    argv = [*prefix, "python" if prefix else sys.executable, "-m", "workloads.echo.resnet50"]
+    subprocess.run(argv, cwd=cases.ECHO, env=environment | {"PATH": "/usr/bin:/bin"}, capture_output=True, check=True)
+
+
+def echo_spec(folder):
+    told = spec.Spec(name="e", frameworks=("good",), workloads=("resnet50",), resnet50=spec.ResNet50(batch=1, batches=1))
+    (job,) = plan.plan(told, catalog.load(cases.ECHO), "cpu")
+    import json
+
+    (folder / "inputs").mkdir(exist_ok=True)
+    (folder / "spec.json").write_text(json.dumps(job.for_workload()))
+
+
+def overhead(rows, folder):
+    """A job through each engine against the same program by hand."""
+    echo_spec(folder)
+    process = ProcessEngine(cache=folder, pythons={"echo": Path(sys.executable)})
+    bare = seconds(lambda: by_hand(folder, []))
+    ours = seconds(lambda: cases.run_echo(process, folder, "good"))
+    rows.append(("job, bare child process", *shown(*bare)))
+    rows.append(("job, process engine", *shown(*ours)))
+    rows.append(("overhead of the process engine", f"{ours[0] - bare[0]:.3f} s", "goal: within 0.3 s"))
+    try:
+        engine = docker.connect()
+    except HostError as error:
+        rows.append(("docker engine", "not measured", error.message))
+        return
+    image = engine.prepare(catalog.load(cases.ECHO).images[0], "cpu", lambda line: None).handle
+    run = ["docker", "run", "--rm", "--network=none", "--workdir=/bench"]
+    run += [f"--volume={cases.ECHO / 'workloads'}:/bench/workloads:ro", f"--volume={folder}:{folder}"]
+    run += [f"--env={name}={folder / path}" for name, path in (("BENCH_SPEC", "spec.json"), ("BENCH_INPUTS", "inputs"), ("BENCH_OUTPUT", "output"))]
+    bare = seconds(lambda: by_hand(folder, [*run, image]))
+    ours = seconds(lambda: cases.run_echo(engine, folder, "good"))
+    rows.append(("job, plain docker run", *shown(*bare)))
+    rows.append(("job, docker engine", *shown(*ours)))
+    rows.append(("overhead of the docker engine", f"{ours[0] - bare[0]:.3f} s", "goal: within 0.3 s"))
+
+
+class Endless:
+    """A job's events, generated in chunks of 64 KiB or so as an engine would hand them on."""
+
+    START = (
+        b'{"event":"start","seq":0,"t":0.0,"protocol":1,"framework":"good","workload":"resnet50","version":"1",'
+        b'"versions":{},"device":"cpu","device_name":null,"precision":"fp32","threads":2,"fused":null,'
+        b'"denormals":"kept","notes":[]}\n'
+    )
+    STEP = b'{"event":"step","seq":%d,"t":5.996,"epoch":1,"step":50,"samples":3200,"seconds":4.983916,"loss":1.54274}\n'
+
+    def chunks(self, events):
+        yield self.START
+        for first in range(1, events, 512):
+            yield b"".join(self.STEP % number for number in range(first, min(first + 512, events)))
+
+
+def protocol_and_store(rows, folder, events):
+    """Events through reader, figures and event file; the peak of memory tells whether anything piles up."""
+    told = spec.Spec(name="e", frameworks=("good",), workloads=("resnet50",))
+    (job,) = plan.plan(told, catalog.load(cases.ECHO), "cpu")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    busy = 0.0
+    with RunFolder.create(folder, "events").record(job.id) as recorder:
+        conversation = Conversation(job, recorder, lambda event: None)
+        for chunk in Endless().chunks(events):
+            began = time.perf_counter()
+            conversation.take(Output("stdout", chunk))
+            busy += time.perf_counter() - began
+    assert conversation.violation is None, conversation.violation
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    rows.append((f"{events:,} events, protocol + store", f"{events / busy:,.0f} events/s", f"peak memory +{grown:.0f} MiB"))
+
+
+def planning(rows):
+    """A spec of 10,000 jobs."""
+    known = catalog.load(cases.ECHO)
+    text = "name: t\nframeworks: [good]\nworkloads: [resnet50]\nrepeats: 10000"
+    taken = seconds(lambda: plan.plan(spec.parse(text, name="t"), known, "cpu"), rounds=5)
+    rows.append(("plan of 10,000 jobs", *shown(*taken)))
+
+
+def start_up(rows):
+    """The command line."""
+    taken = seconds(lambda: subprocess.run([sys.executable, "-m", "orchestrator", "--help"], capture_output=True, check=True, cwd=ROOT))
+    rows.append(("orchestrator --help", *shown(*taken)))
+
+
+def shown(median, least, most):
+    return f"{median:.3f} s", f"{least:.3f} to {most:.3f}"
+
+
+def main():
+    console = Console()
+    rows = []
+    events = 10_000_000 if "--full" in sys.argv else 1_000_000
+    with tempfile.TemporaryDirectory() as name, contextlib.suppress(KeyboardInterrupt):
+        folder = Path(name)
+        for measure in (start_up, planning):
+            measure(rows)
+        protocol_and_store(rows, folder, events)
+        gc.collect()
+        overhead(rows, folder)
+    table = Table(title=f"The orchestrator on {host.inspect().title()}", title_justify="left")
+    for column in ("what", f"median of {ROUNDS}", "range, or goal"):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Every cell of the tables in its own real container, with the smoke spec: it runs, and it computes the same thing.
+
+Without dropout, from the same weights and the same batches, the first losses (or the features) of every framework
+must be those of the NumPy reference.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from orchestrator import bench, catalog, inputs, plan, spec
+from orchestrator.runner import Runner
+from orchestrator.store import RunFolder
+from tests.engine_cases import Silent
+
+pytestmark = pytest.mark.docker
+
+ROOT = Path(__file__).resolve().parents[2]
+KNOWN = catalog.load(ROOT)
+CELLS = [(framework.id, workload) for framework, _ in KNOWN.frameworks.values() for workload in framework.workloads]
+REFERENCE = "numpy"
+TOLERANCE = 1e-3  # relative; rounding alone stays far below, a different formula does not
+CLOSE = {"pytorch": 1e-4}
+
+
+@pytest.fixture(scope="session")
+def measure(docker_engine, tmp_path_factory):
+    """Run one cell; each is run once per session."""
+    folder = RunFolder.create(tmp_path_factory.mktemp("results"), "cells")
+    store = inputs.Store(cache=bench.default_cache(), choice="synthetic", notify=lambda text: None)
+    told = spec.load(ROOT / "configs" / "smoke.yaml")
+    done = {}
+
+    def run(framework, workload):
+        if (framework, workload) not in done:
+            chosen = told.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
+            runner = Runner(
+                catalog=KNOWN, engine=docker_engine, folder=folder, inputs=store, facts={"code": {}, "host": {}},
+                cpus=bench.host.inspect().cpus, listener=Silent(),
+            )  # fmt: skip
+            (done[framework, workload],) = runner.run(plan.plan(chosen, KNOWN, "cpu"))
+        result = done[framework, workload]
+        assert result.status == "ok", result.failure
+        return result, folder.path / f"{result.job.id}.output"
+
+    return run
+
+
+@pytest.mark.parametrize(("framework", "workload"), CELLS, ids=[f"{f}-{w}" for f, w in CELLS])
+def test_a_cell_runs_and_agrees_with_the_reference(measure, framework, workload):
+    result, output = measure(framework, workload)
+    expected, expected_output = measure(REFERENCE, workload)
+    tolerance = CLOSE.get(framework, TOLERANCE)
+    assert result.start.denormals == expected.start.denormals
+    if workload == "resnet50":
+        found, wanted = (np.load(folder / "features-0.npy") for folder in (output, expected_output))
+        assert found.std() > 0.1  # a network that returns constants agrees with nothing
+        assert np.abs(found - wanted).max() <= tolerance * np.abs(wanted).max()
+    else:
+        assert len(result.figures.losses) == 5
+        np.testing.assert_allclose(result.figures.losses, expected.figures.losses, rtol=tolerance)
+        assert len(set(result.figures.losses)) == 5  # the weights move
+
+
+def test_both_variants_of_resnet50_are_different_networks(docker_engine, measure, tmp_path):
+    """v1.5 on the reference and on PyTorch: equal to each other, different from v1."""
+    store = inputs.Store(cache=bench.default_cache(), choice="synthetic", notify=lambda text: None)
+    told = spec.load(ROOT / "configs" / "smoke.yaml", overrides=[spec.parse_setting("resnet50.variant=v1.5")])
+    chosen = told.model_copy(update={"frameworks": (REFERENCE, "pytorch"), "workloads": ("resnet50",)})
+    folder = RunFolder.create(tmp_path, "variants")
+    runner = Runner(
+        catalog=KNOWN, engine=docker_engine, folder=folder, inputs=store, facts={"code": {}, "host": {}},
+        cpus=bench.host.inspect().cpus, listener=Silent(),
+    )  # fmt: skip
+    results = runner.run(plan.plan(chosen, KNOWN, "cpu"))
+    assert [result.status for result in results] == ["ok", "ok"]
+    ours, theirs = (np.load(folder.path / f"{result.job.id}.output" / "features-0.npy") for result in results)
+    _, v1 = measure(REFERENCE, "resnet50")
+    assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(ours).max()
+    assert np.abs(ours - np.load(v1 / "features-0.npy")).max() > 0.01 * np.abs(ours).max()

@@ -1,0 +1,115 @@
+"""workloads/common/bench.py against golden event streams, and what it promises to every framework."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from orchestrator.protocol import Reader
+
+TRAINING = {"epochs": 2, "batch": 4, "train_samples": 10, "test_samples": 6}
+MASKED = {"t", "seconds", "load_s", "build_s", "compile_s", "threads", "denormals"}
+
+
+@pytest.fixture
+def run(root, tmp_path):
+    """Run one of the tiny workloads of tests/golden/tiny.py as an engine would."""
+    inputs, output = tmp_path / "inputs", tmp_path / "output"
+    inputs.mkdir()
+    output.mkdir()
+    pixels = np.arange(12 * 3 * 2 * 2, dtype=np.uint8).reshape(12, 3, 2, 2)
+    for split in ("train", "test"):
+        np.save(inputs / f"x_{split}.npy", pixels)
+        np.save(inputs / f"y_{split}.npy", np.arange(12, dtype=np.int32) % 2)
+    np.save(inputs / "order.npy", np.stack([np.arange(10), np.arange(10)[::-1]]).astype(np.int32))
+    np.save(inputs / "images.npy", np.zeros((2, 2, 3, 224, 224), np.float32))
+    np.savez(inputs / "weights.npz", bias=np.ones(3, np.float32))
+
+    def call(what, *, python=sys.executable, **changes):
+        job = {"protocol": 1, "framework": "tiny", "workload": "cnn", "device": "cpu", "precision": "fp32", "seed": 1, "trace": 2, "settings": TRAINING}
+        (tmp_path / "spec.json").write_text(json.dumps({**job, **changes}))
+        variables = {"BENCH_SPEC": tmp_path / "spec.json", "BENCH_INPUTS": inputs, "BENCH_OUTPUT": output, "PYTHONPATH": root}
+        done = subprocess.run(
+            [python, str(root / "tests" / "golden" / "tiny.py"), what],
+            capture_output=True, timeout=120, check=False, env={**os.environ, **{key: str(value) for key, value in variables.items()}},
+        )  # fmt: skip
+        return done, output
+
+    return call
+
+
+def masked(stream):
+    """The events of a stream without what differs from run to run."""
+    events = [json.loads(line) for line in stream.splitlines()]
+    for event in events:
+        event.update({key: 0 for key in MASKED & set(event)})
+        if "batch_seconds" in event:
+            event["batch_seconds"] = [0] * len(event["batch_seconds"])
+        event.get("versions", {}).update(python="", numpy="")
+        if "loss" in event:
+            event["loss"] = round(event["loss"], 4)  # a mean's last digits depend on NumPy's version
+    return events
+
+
+@pytest.mark.parametrize(("what", "code"), [("train", 0), ("extract", 0), ("diverge", 1), ("refuse", 1)])
+def test_golden_streams(run, root, what, code):
+    done, _ = run(what)
+    assert done.returncode == code, done.stderr.decode()
+    golden = root / "tests" / "golden" / f"{what}.jsonl"
+    if "ROSETTA_WRITE_GOLDEN" in os.environ:
+        golden.write_text("".join(json.dumps(event) + "\n" for event in masked(done.stdout)))
+    assert masked(done.stdout) == [json.loads(line) for line in golden.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("what", ["train", "extract", "diverge", "refuse"])
+def test_the_host_reads_what_bench_writes(run, what):
+    reader = Reader()
+    for line in run(what)[0].stdout.splitlines():
+        reader.read(line)
+    assert reader.over
+
+
+def test_chatter_never_reaches_the_event_stream(run):
+    done, _ = run("train")
+    assert b"chatter" not in done.stdout
+    assert b"a framework's chatter on stdout" in done.stderr
+
+
+def test_denormals_are_flushed_where_the_cpu_is_known(run):
+    start = json.loads(run("train")[0].stdout.splitlines()[0])
+    assert start["denormals"] == ("flushed" if os.uname().machine == "x86_64" else "kept")
+
+
+def test_an_artifact_is_what_its_event_says(run):
+    done, output = run("train")
+    event = next(event for event in masked(done.stdout) if event["event"] == "artifact")
+    assert np.load(output / event["name"]).tolist() == [1, 1, 1]
+
+
+def test_another_protocol_is_refused(run):
+    done, _ = run("train", protocol=2)
+    assert done.returncode == 1
+    assert b"speaks protocol 1, the job 2" in done.stdout
+
+
+def test_a_missing_input_is_told_apart(run):
+    done, _ = run("train", workload="cnn", settings={**TRAINING, "epochs": 3})
+    assert json.loads(done.stdout.splitlines()[-1])["kind"] == "exception"  # order.npy has two epochs only
+
+
+def test_workloads_parse_on_the_oldest_python_there_is(root):
+    """Python 3.6 where this machine has one; vermin, in `make lint`, says so everywhere."""
+    from orchestrator import pythons
+    from orchestrator.errors import HostError
+
+    try:
+        python = pythons.find("3.6", "oldest")
+    except HostError as error:
+        pytest.skip(error.message)
+    for path in sorted((root / "workloads").rglob("*.py")):
+        check = "import sys; compile(open(sys.argv[1], encoding='utf-8').read(), sys.argv[1], 'exec')"
+        done = subprocess.run([str(python), "-c", check, str(path)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
