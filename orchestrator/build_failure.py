@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import BuildError
+from orchestrator.errors import BuildError, MissingWheelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ _STEP = re.compile(r"^#(?P<number>\d+) (?:(?P<seconds>\d+\.\d+) )?(?P<text>.*)$"
 
 @dataclass(frozen=True, kw_only=True)
 class _Cause:
+    error: type[BuildError] = BuildError
     pattern: str  # its first group, if any, fills {} below
     says: str
     hint: str
@@ -55,6 +56,7 @@ _CAUSES = (
         hint="check the network and the proxy variables, or set PIP_INDEX_URL to an index within reach",
     ),
     _Cause(
+        error=MissingWheelError,
         pattern=r"No matching distribution found for (\S+\+\S+)",
         says="the package index has no {}",
         hint="{} is a local version, which public indexes do not carry: put the folder with its wheel into "
@@ -73,21 +75,21 @@ _CAUSES = (
 )
 
 
-def explain(subject: str, lines: Sequence[str]) -> BuildError:
+def explain(subject: str, lines: Sequence[str], *, otherwise: str = "a step of its Dockerfile failed") -> BuildError:
     """Return the error for a failed build of `subject` whose output was `lines`, oldest first.
 
     Its message is one line with the cause and, below it, the last lines of the step that failed; its hint is
-    the remedy for that cause.
+    the remedy for that cause; a cause that is not known is told as `otherwise`.
     """
     text = "\n".join(_text(line) for line in lines)
-    says, hint = "a step of its Dockerfile failed", "the lines above are the end of that step's output"
+    error, says, hint = BuildError, otherwise, "the lines above are the end of that step's output"
     for cause in _CAUSES:
         if match := re.search(cause.pattern, text):
             what = match[1] if match.groups() else ""
-            says, hint = cause.says.format(what), cause.hint.format(what)
+            error, says, hint = cause.error, cause.says.format(what), cause.hint.format(what)
             break
     shown = [f"    {line[:_SHOWN_CHARACTERS]}" for line in _failed_step(lines)[-_SHOWN_LINES:]]
-    return BuildError("\n".join([f"{subject} could not be built: {says}", *shown]), hint=hint)
+    return error("\n".join([f"{subject} could not be built: {says}", *shown]), hint=hint)
 
 
 def _text(line: str) -> str:

@@ -331,5 +331,7 @@ def _interruptible(run: str) -> Iterator[None]:
 def _python_option(text: str) -> tuple[str, Path]:
     image, equals, path = text.partition("=")
     if not equals or not image or not path:
-        raise UsageError(f"--python {text}: not of the form IMAGE=PATH", hint="for example --python numpy=/usr/bin/python3")
+        raise UsageError(
+            f"--python {text}: not of the form IMAGE=PATH", hint="for example --python numpy=/usr/bin/python3"
+        )
     return image, Path(path).expanduser()

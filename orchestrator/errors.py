@@ -52,6 +52,10 @@ class BuildError(OrchestratorError):
     exit_code = 6
 
 
+class MissingWheelError(BuildError):
+    """A pinned build is on no package index within reach, such as a build for CPUs only."""
+
+
 class CatalogError(OrchestratorError):
     """An image folder or a workload folder of this checkout is malformed."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -42,8 +42,9 @@ class _Field(ProgressColumn):
 class LiveListener:
     """Draws a run's progress; the runner's Listener. On a terminal a live bar, elsewhere a line per job."""
 
-    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+    def __init__(self, console: Console, notice: Callable[[str], None], *, verbose: bool = False) -> None:
         self._console = console
+        self.notice = notice
         self._verbose = verbose
         self._progress = Progress(
             SpinnerColumn(),

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from orchestrator import inputs
-from orchestrator.catalog import Catalog
+from orchestrator.catalog import Catalog, Image
 from orchestrator.engines.base import Engine, EngineError, Environment, Exit, Launch
-from orchestrator.errors import BuildError, DataError, HostError, OrchestratorError
+from orchestrator.errors import BuildError, DataError, HostError, MissingWheelError, OrchestratorError
 from orchestrator.figures import Figures
 from orchestrator.outcome import HINTS, Conversation
 from orchestrator.plan import Job
@@ -30,6 +30,9 @@ class Listener(Protocol):
 
     def log(self, line: str) -> None:
         """A line of output of what is being prepared."""
+
+    def notice(self, text: str) -> None:
+        """Something a person should know, though the run goes on."""
 
     def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
         """Job `number` of `total` (from 1) begins; a training epoch has `epoch_samples`."""
@@ -83,12 +86,24 @@ class Runner:
         variant = "cuda" if job.device == "gpu" else "cpu"
         key = (image.name, variant)
         if key not in self._environments:
-            self._listener.preparing(f"environment {image.name} ({variant})")
             try:
-                self._environments[key] = self._engine.prepare(image, variant, self._listener.log)
+                self._environments[key] = self._prepare(image, variant)
             except (BuildError, HostError) as error:
                 self._environments[key] = error
         return self._environments[key]
+
+    def _prepare(self, image: Image, variant: str) -> Environment:
+        self._listener.preparing(f"environment {image.name} ({variant})")
+        try:
+            return self._engine.prepare(image, variant, self._listener.log)
+        except MissingWheelError as error:
+            if variant != "cpu" or "cuda" not in image.locks:
+                raise
+            # Some frameworks publish their CPU build on an index of their own; the CUDA build computes the same
+            # on a CPU, it is only larger. The result says which one it was.
+            reason = error.message.splitlines()[0]
+            self._listener.notice(f"{reason}; using its cuda variant instead. To avoid the large download: {error.hint}")
+            return self._prepare(image, "cuda")
 
     def _attempt(self, job: Job, number: int, total: int) -> Result:
         """One job from start to result."""

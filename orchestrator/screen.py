@@ -43,7 +43,7 @@ class Screen:
         """The listener that draws a run's progress."""
         from orchestrator.progress import LiveListener
 
-        return LiveListener(self._notices, verbose=verbose)
+        return LiveListener(self._notices, self.warn, verbose=verbose)
 
     def show_start(self, folder: Path, prepared: Prepared) -> None:
         """What is about to happen."""

@@ -62,7 +62,7 @@ def _make(image: Image, variant: str, interpreter: Path, place: Path, log: Calla
         variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
         variables |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
         if stream(argv, keep, variables):
-            raise explain(f"the environment of image {image.name} ({variant})", lines)
+            raise explain(f"the environment of image {image.name} ({variant})", lines, otherwise=f"{argv[0]} failed")
 
     python = str(place / "bin" / "python")
     run(str(interpreter), "-m", "venv", str(place))

@@ -26,6 +26,9 @@ class Silent:
     def log(self, line):
         self.lines.append(line)
 
+    def notice(self, text):
+        self.lines.append(text)
+
     def job_started(self, job, number, total, epoch_samples):
         pass
 

@@ -19,10 +19,10 @@ from rich.table import Table
 
 from orchestrator import catalog, host, plan, spec
 from orchestrator.engines import docker
+from orchestrator.engines.base import Output
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.errors import HostError
 from orchestrator.outcome import Conversation
-from orchestrator.engines.base import Output
 from orchestrator.store import RunFolder
 from tests import engine_cases as cases
 
@@ -53,7 +53,9 @@ def by_hand(folder, prefix):
 
 
 def echo_spec(folder):
-    told = spec.Spec(name="e", frameworks=("good",), workloads=("resnet50",), resnet50=spec.ResNet50(batch=1, batches=1))
+    told = spec.Spec(
+        name="e", frameworks=("good",), workloads=("resnet50",), resnet50=spec.ResNet50(batch=1, batches=1)
+    )
     (job,) = plan.plan(told, catalog.load(cases.ECHO), "cpu")
     import json
 
@@ -78,7 +80,10 @@ def overhead(rows, folder):
     image = engine.prepare(catalog.load(cases.ECHO).images[0], "cpu", lambda line: None).handle
     run = ["docker", "run", "--rm", "--network=none", "--workdir=/bench"]
     run += [f"--volume={cases.ECHO / 'workloads'}:/bench/workloads:ro", f"--volume={folder}:{folder}"]
-    run += [f"--env={name}={folder / path}" for name, path in (("BENCH_SPEC", "spec.json"), ("BENCH_INPUTS", "inputs"), ("BENCH_OUTPUT", "output"))]
+    run += [
+        f"--env={name}={folder / path}"
+        for name, path in (("BENCH_SPEC", "spec.json"), ("BENCH_INPUTS", "inputs"), ("BENCH_OUTPUT", "output"))
+    ]
     bare = seconds(lambda: by_hand(folder, [*run, image]))
     ours = seconds(lambda: cases.run_echo(engine, folder, "good"))
     rows.append(("job, plain docker run", *shown(*bare)))
@@ -116,7 +121,9 @@ def protocol_and_store(rows, folder, events):
             busy += time.perf_counter() - began
     assert conversation.violation is None, conversation.violation
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    rows.append((f"{events:,} events, protocol + store", f"{events / busy:,.0f} events/s", f"peak memory +{grown:.0f} MiB"))
+    rows.append(
+        (f"{events:,} events, protocol + store", f"{events / busy:,.0f} events/s", f"peak memory +{grown:.0f} MiB")
+    )
 
 
 def planning(rows):
@@ -129,7 +136,11 @@ def planning(rows):
 
 def start_up(rows):
     """The command line."""
-    taken = seconds(lambda: subprocess.run([sys.executable, "-m", "orchestrator", "--help"], capture_output=True, check=True, cwd=ROOT))
+    taken = seconds(
+        lambda: subprocess.run(
+            [sys.executable, "-m", "orchestrator", "--help"], capture_output=True, check=True, cwd=ROOT
+        )
+    )
     rows.append(("orchestrator --help", *shown(*taken)))
 
 

@@ -29,9 +29,23 @@ def run(root, tmp_path):
     np.savez(inputs / "weights.npz", bias=np.ones(3, np.float32))
 
     def call(what, *, python=sys.executable, **changes):
-        job = {"protocol": 1, "framework": "tiny", "workload": "cnn", "device": "cpu", "precision": "fp32", "seed": 1, "trace": 2, "settings": TRAINING}
+        job = {
+            "protocol": 1,
+            "framework": "tiny",
+            "workload": "cnn",
+            "device": "cpu",
+            "precision": "fp32",
+            "seed": 1,
+            "trace": 2,
+            "settings": TRAINING,
+        }
         (tmp_path / "spec.json").write_text(json.dumps({**job, **changes}))
-        variables = {"BENCH_SPEC": tmp_path / "spec.json", "BENCH_INPUTS": inputs, "BENCH_OUTPUT": output, "PYTHONPATH": root}
+        variables = {
+            "BENCH_SPEC": tmp_path / "spec.json",
+            "BENCH_INPUTS": inputs,
+            "BENCH_OUTPUT": output,
+            "PYTHONPATH": root,
+        }
         done = subprocess.run(
             [python, str(root / "tests" / "golden" / "tiny.py"), what],
             capture_output=True, timeout=120, check=False, env={**os.environ, **{key: str(value) for key, value in variables.items()}},
@@ -45,7 +59,7 @@ def masked(stream):
     """The events of a stream without what differs from run to run."""
     events = [json.loads(line) for line in stream.splitlines()]
     for event in events:
-        event.update({key: 0 for key in MASKED & set(event)})
+        event.update(dict.fromkeys(MASKED & set(event), 0))
         if "batch_seconds" in event:
             event["batch_seconds"] = [0] * len(event["batch_seconds"])
         event.get("versions", {}).update(python="", numpy="")

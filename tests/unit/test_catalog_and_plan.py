@@ -5,10 +5,10 @@ import re
 import shutil
 
 import pytest
-from tests.engine_cases import ECHO
 
 from orchestrator import catalog, plan, spec
 from orchestrator.errors import CatalogError, UsageError
+from tests.engine_cases import ECHO
 
 
 @pytest.fixture
@@ -34,7 +34,12 @@ def project(tmp_path):
 def test_labels_become_frameworks(project):
     known = catalog.load(project)
     (image,) = known.images
-    assert (image.name, image.base, image.python, list(image.locks)) == ("tiny", "python:3.11@sha256:00", "3.11", ["cpu"])
+    assert (image.name, image.base, image.python, list(image.locks)) == (
+        "tiny",
+        "python:3.11@sha256:00",
+        "3.11",
+        ["cpu"],
+    )
     tiny, fast = image.frameworks
     assert (tiny.id, tiny.title, tiny.workloads, tiny.env) == ("tiny", "Tiny", ("cnn", "rnn"), {})
     assert (fast.module, fast.workloads, fast.env) == ("tiny", ("rnn",), {"TINY_FAST": "1"})
@@ -91,7 +96,11 @@ def test_this_checkout_is_well_formed(root):
 
 def test_versions_in_labels_are_those_in_the_locks(root):
     for image in catalog.load(root).images:
-        pins = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;+]+)", image.locks["cpu"].read_text(), re.MULTILINE)) if "cpu" in image.locks else {}
+        pins = (
+            dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;+]+)", image.locks["cpu"].read_text(), re.MULTILINE))
+            if "cpu" in image.locks
+            else {}
+        )
         for framework in image.frameworks:
             assert not pins or framework.version in pins.values(), f"{framework.id}: {framework.version} is in no lock"
 

@@ -47,7 +47,11 @@ def test_exit_codes_are_documented(run):
     ("arguments", "code", "message"),
     [
         (["bench", "nope.yaml"], 3, "there is no spec file nope.yaml"),
-        (["bench", "--framework", "pytroch"], 3, "--framework: frameworks: no framework is called 'pytroch'; did you mean 'pytorch'?"),
+        (
+            ["bench", "--framework", "pytroch"],
+            3,
+            "--framework: frameworks: no framework is called 'pytroch'; did you mean 'pytorch'?",
+        ),
         (["bench", "--workload", "cmm"], 3, "--workload: workloads.0: must be 'cnn', 'rnn' or 'resnet50' (not 'cmm')"),
         (["bench", "--set", "cnn.epochs"], 3, "--set cnn.epochs: not of the form KEY=VALUE"),
         (["bench", "--set", "cnn.epochs=0"], 3, "--set cnn.epochs=0: cnn.epochs: must be greater than or equal to 1"),
@@ -74,26 +78,55 @@ def test_list_for_people_and_for_programs(run):
 
 def test_a_dry_run_shows_the_jobs_and_writes_nothing(run, tmp_path):
     results = tmp_path / "results"
-    done = run("bench", "configs/quick.yaml", "--framework", "numpy", "--engine", "process", "--dry-run", "--results", results, check=0)
+    done = run(
+        "bench",
+        "configs/quick.yaml",
+        "--framework",
+        "numpy",
+        "--engine",
+        "process",
+        "--dry-run",
+        "--results",
+        results,
+        check=0,
+    )
     assert "3 jobs with the process engine" in done.stdout
     assert "numpy-cnn-cpu-1" in done.stdout
     assert not results.exists()
 
 
-SMALL = ["--framework", "numpy", "--workload", "resnet50", "--engine", "process", "--set", "resnet50.batch=1", "--set", "resnet50.batches=1"]
+SMALL = [
+    "--framework",
+    "numpy",
+    "--workload",
+    "resnet50",
+    "--engine",
+    "process",
+    "--set",
+    "resnet50.batch=1",
+    "--set",
+    "resnet50.batches=1",
+]
 
 
 def test_a_run_from_spec_to_tables(run, tmp_path):
     """Real workload, this Python as its environment: run, report in every form, resume with nothing missing."""
     results = tmp_path / "results"
-    done = run("bench", "configs/smoke.yaml", *SMALL, "--python", f"numpy={sys.executable}", "--results", results, check=0)
+    done = run(
+        "bench", "configs/smoke.yaml", *SMALL, "--python", f"numpy={sys.executable}", "--results", results, check=0
+    )
     assert "Inference with ResNet-50" in done.stdout
     (folder,) = results.iterdir()
     written = json.loads((folder / "numpy-resnet50-cpu-1.json").read_text())
     assert written["status"] == "ok"
     assert written["figures"]["images_per_s"] > 0
     assert written["provenance"]["code"]["workloads_sha256"]
-    for form, marker in (("table", "Images/s CPU"), ("markdown", "| DL Library |"), ("csv", "numpy-resnet50-cpu-1,"), ("json", '"schema_version": 1')):
+    for form, marker in (
+        ("table", "Images/s CPU"),
+        ("markdown", "| DL Library |"),
+        ("csv", "numpy-resnet50-cpu-1,"),
+        ("json", '"schema_version": 1'),
+    ):
         target = tmp_path / f"report.{form}"
         run("report", "--results", results, "--format", form, "-o", target, check=0)
         assert marker in target.read_text()
@@ -103,7 +136,18 @@ def test_a_run_from_spec_to_tables(run, tmp_path):
 
 
 def test_a_failed_job_ends_with_code_1_and_says_why(run, tmp_path):
-    done = run("bench", "configs/smoke.yaml", *SMALL, "--python", f"numpy={sys.executable}", "--results", tmp_path / "r", "--set", "limits.timeout=0.05", check=1)
+    done = run(
+        "bench",
+        "configs/smoke.yaml",
+        *SMALL,
+        "--python",
+        f"numpy={sys.executable}",
+        "--results",
+        tmp_path / "r",
+        "--set",
+        "limits.timeout=0.05",
+        check=1,
+    )
     assert "numpy-resnet50-cpu-1 timeout: the job was stopped at its time limit" in done.stdout
 
 

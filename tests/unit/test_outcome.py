@@ -4,17 +4,18 @@ import io
 import json
 
 import pytest
-from tests.unit.test_protocol import START
 
 from orchestrator import catalog, plan, spec
 from orchestrator.engines.base import Exit, Output
 from orchestrator.outcome import Conversation
 from orchestrator.store import Recorder
+from tests.unit.test_protocol import START
 
 EPOCH = {"event": "epoch", "epoch": 1, "samples": 128, "seconds": 2.0, "loss": 2.0}
 READY = {"event": "ready", "load_s": 1.0, "build_s": 2.0, "compile_s": 3.0}
 SCORE = {"event": "score", "samples": 100, "correct": 77, "seconds": 0.5}
 END = {"event": "end"}
+GOOD = Exit(code=0)
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def job(root):
     return only
 
 
-def converse(job, *events, exit_=Exit(code=0), timed_out=False, tail=b"", stderr=b"", test_samples=100):
+def converse(job, *events, exit_=GOOD, timed_out=False, tail=b"", stderr=b"", test_samples=100):
     lines = [json.dumps({"seq": number, "t": 1.0, **event}) for number, event in enumerate(events)]
     log = io.BytesIO()
     conversation = Conversation(job, Recorder(io.BytesIO(), log), lambda event: None)
@@ -39,7 +40,9 @@ def whole(*, steps=()):
 
 
 def test_figures_of_a_training(job):
-    steps = [{"event": "step", "epoch": 1, "step": n, "samples": 64, "seconds": 1.0, "loss": 3.0 - n} for n in (1, 2, 3)]
+    steps = [
+        {"event": "step", "epoch": 1, "step": n, "samples": 64, "seconds": 1.0, "loss": 3.0 - n} for n in (1, 2, 3)
+    ]
     conversation, failure = converse(job, *whole(steps=steps))
     assert failure is None
     told = conversation.collector.figures()
@@ -87,7 +90,9 @@ def test_a_stream_that_leaves_something_out_or_adds_something(job, events, messa
     assert (failure.kind, message in failure.message) == ("protocol", True), failure
 
 
-@pytest.mark.parametrize(("kind", "told"), [("out_of_memory", "out_of_memory"), ("input", "data"), ("diverged", "diverged")])
+@pytest.mark.parametrize(
+    ("kind", "told"), [("out_of_memory", "out_of_memory"), ("input", "data"), ("diverged", "diverged")]
+)
 def test_what_the_workload_says_itself_goes_first(job, kind, told):
     error = {"event": "error", "kind": kind, "type": "SomeError", "message": "it broke\nTraceback ..."}
     _, failure = converse(job, START, error, exit_=Exit(code=1))

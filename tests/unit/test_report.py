@@ -6,13 +6,13 @@ import json
 import re
 
 import pytest
-from tests.unit.test_protocol import START
 
 from orchestrator.figures import Figures
 from orchestrator.plan import Job
 from orchestrator.protocol import Start
 from orchestrator.report import reference, tables, text
 from orchestrator.results import DataFacts, Failure, Provenance, Result
+from tests.unit.test_protocol import START
 
 CNN = {"epochs": 2, "batch": 64, "train_samples": 12800, "test_samples": None, "lr": 0.01, "momentum": 0.9}
 RESNET = {"batch": 32, "batches": 8, "variant": "v1"}
@@ -23,7 +23,18 @@ def known(root):
     return reference.load(root / "results" / "reference" / "2017.json")
 
 
-def result(framework="pytorch", workload="cnn", *, device="cpu", source="official", repeat=1, failure=None, engine="docker", cpu="CPU X", **figures):
+def result(
+    framework="pytorch",
+    workload="cnn",
+    *,
+    device="cpu",
+    source="official",
+    repeat=1,
+    failure=None,
+    engine="docker",
+    cpu="CPU X",
+    **figures,
+):
     data = "cifar10" if workload == "cnn" else "images"
     job = Job(
         id=f"{framework}-{workload}-{device}-{repeat}", framework=framework, title=framework.title(), image=framework,
@@ -58,7 +69,9 @@ def table(results, known):
 def test_the_reference_is_the_published_study_cell_by_cell(root, known):
     document = (root / "tests" / "golden" / "seed_tables.md").read_text()
     published = [
-        [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("| ")][1:]
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("| ")][
+            1:
+        ]
         for part in document.split("## ")[1:]
     ]
     published = [[row for row in rows if not row[0].startswith("---")] for rows in published]
@@ -74,7 +87,10 @@ def test_the_reference_is_the_published_study_cell_by_cell(root, known):
 def test_then_stands_beside_now(known):
     columns, rows, only = table([trained("pytorch", 200.0), trained("numpy", 300.0)], known)
     assert columns == ["DL Library", "Test accuracy (%)", "Training time (s)", "Images/s", "2017 (%)", "2017 (s)"]
-    assert rows == [["Pytorch", 76.5, 200.0, 128.0, 78.0, 169.0], ["Numpy", 76.5, 300.0, pytest.approx(85.3, abs=0.1), None, None]]
+    assert rows == [
+        ["Pytorch", 76.5, 200.0, 128.0, 78.0, 169.0],
+        ["Numpy", 76.5, 300.0, pytest.approx(85.3, abs=0.1), None, None],
+    ]
     assert "2 epochs of 12,800 images, batch 64" in only.conditions
     assert "Numpy: no fused kernel" in only.notes
 

@@ -160,7 +160,9 @@ def test_no_tree_crashes_the_parser(tree):
 
 def test_the_documentation_lists_every_key_with_its_default(root):
     """configs/README.md is the reference: a new key, or a new default, must be in it."""
-    documented = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", (root / "configs" / "README.md").read_text(), re.MULTILINE))
+    documented = dict(
+        re.findall(r"^\| `([\w.]+)` \| (.+?) \|", (root / "configs" / "README.md").read_text(), re.MULTILINE)
+    )
     fields = {}
     for key, field in spec.Spec.model_fields.items():
         if isinstance(field.default, spec.Strict):

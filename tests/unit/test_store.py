@@ -1,19 +1,21 @@
 """A run directory is readable at every moment, and says so when somebody edited it."""
 
 import pytest
-from tests.unit.test_report import result, trained
 
 from orchestrator import store
 from orchestrator.errors import StoreError
 from orchestrator.spec import Spec
 from orchestrator.store import Run, RunFolder
+from tests.unit.test_report import result, trained
 
 
 @pytest.fixture
 def folder(tmp_path):
     made = RunFolder.create(tmp_path, "quick")
     jobs = (trained().job, trained("numpy").job)
-    made.write_run(Run(id=made.id, began=store.now(), command=("bench",), engine="docker", spec=Spec(name="quick"), jobs=jobs))
+    made.write_run(
+        Run(id=made.id, began=store.now(), command=("bench",), engine="docker", spec=Spec(name="quick"), jobs=jobs)
+    )
     return made
 
 

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from workloads.common import bench
-
 DTYPES = {"fp32": np.float32, "fp64": np.float64}
 
 
