@@ -102,7 +102,7 @@ class Runner:
             # Some frameworks publish their CPU build on an index of their own; the CUDA build computes the same
             # on a CPU, it is only larger. The result says which one it was.
             reason = error.message.splitlines()[0]
-            self._listener.notice(f"{reason}; using its cuda variant instead. To avoid the large download: {error.hint}")
+            self._listener.notice(f"{reason}; using its cuda variant. To avoid the large download: {error.hint}")
             return self._prepare(image, "cuda")
 
     def _attempt(self, job: Job, number: int, total: int) -> Result:

@@ -12,11 +12,9 @@ def start(job, fused=None, notes=()):
     """Set Keras and its backend up for this job and announce it."""
     np.random.seed(job.seed)  # noqa: NPY002  (dropout layers draw their seeds from it)
     K.set_image_data_format("channels_first")
-    facts = {"versions": {}, "notes": notes}
-    if K.backend() == "cntk":
-        cntk = importlib.import_module("workloads.cntk.runtime")
-        cntk.configure(job)
-        facts = cntk.facts(notes)
+    backend = importlib.import_module("workloads.{}.runtime".format(K.backend()))
+    backend.configure(job)
+    facts = backend.facts(notes)
     facts["versions"][K.backend()] = importlib.import_module(K.backend()).__version__
     job.start(version=keras.__version__, fused=fused, **facts)
 

@@ -27,7 +27,7 @@ def build(job, tokens):
 
 
 def run(job):
-    runtime.start(job, fused=False)
+    runtime.start(job, fused=False, notes=["Adam adds epsilon before it corrects the bias of v"])
     x_train, y_train, x_test, y_test = job.data()
     tokens, labels = T.imatrix("tokens"), T.ivector("labels")
     network = build(job, tokens)

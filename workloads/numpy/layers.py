@@ -24,8 +24,7 @@ class Convolution(Layer):
     `weight` is (o, c, size, size), size odd. The first layer of a network needs no `input_gradient`."""
 
     def __init__(self, weight, bias, input_gradient=True):
-        self.kernel = channels_last(weight)
-        self.parameters = [self.kernel, bias]
+        self.parameters = [channels_last(weight), bias]
         self.input_gradient = input_gradient
 
     def forward(self, x):
@@ -117,7 +116,7 @@ def to_winner(dy, first, second, dfirst, dsecond):
 
 
 class Relu(Layer):
-    """max(x, 0), in place: no layer before it needs its own output."""
+    """max(x, 0). In place, and so is its gradient: the layers next to it keep what they were given, not what they gave."""
 
     def forward(self, x):
         self.y = np.maximum(x, 0, out=x)

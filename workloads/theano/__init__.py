@@ -1,1 +1,1 @@
-"""What every job on Theano needs, whichever library builds the network."""
+"""What the libraries on top of Theano 1.0 share."""

@@ -1,0 +1,62 @@
+"""Where a Theano job runs: the device, the compiler and the BLAS. Lasagne and Keras build on it."""
+
+import ctypes
+import os
+
+import theano
+from theano import gpuarray
+from theano.configdefaults import try_blas_flag
+
+
+def configure(job):
+    """Give Theano this job's device, and make sure that it can compile what runs there.
+
+    Raises NotImplementedError for a precision other than fp32, ImportError for a missing system package, RuntimeError
+    for a missing GPU."""
+    if job.precision != "fp32":
+        raise NotImplementedError("Theano computes in fp32 here, the job asks for {}".format(job.precision))
+    if not theano.config.cxx:  # it would compute in Python
+        raise ImportError("Theano compiles C++ while it runs and found no g++: apt-get install g++")
+    if not blas_links():
+        raise ImportError(
+            "Theano cannot link a BLAS with {!r}: apt-get install libopenblas-openmp-dev, "
+            "or name another one in THEANO_FLAGS=blas.ldflags=...".format(theano.config.blas.ldflags)
+        )
+    if job.device == "gpu":
+        use_gpu()
+
+
+def blas_links():
+    """Whether a program links and runs with Theano's BLAS flags. Without them it has a slow BLAS of its own."""
+    flags = theano.config.blas.ldflags
+    return bool(flags and try_blas_flag(flags.split()))
+
+
+def use_gpu():
+    """Move computation and weights to the GPU."""
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # Theano is older than TF32 and cannot turn it off itself
+    if gpuarray.pygpu is None:
+        raise RuntimeError("Theano needs pygpu to use a GPU, and only conda has it: conda install pygpu")
+    gpuarray.use("cuda")
+
+
+def facts(notes=()):
+    """What a result must say of Theano on this machine, as arguments of job.start."""
+    versions = {"theano": theano.__version__}
+    if "-lopenblas" in theano.config.blas.ldflags.split():
+        versions["openblas"] = openblas_version()
+    return {"versions": versions, "device_name": gpu_name(), "notes": list(notes)}
+
+
+def gpu_name():
+    """The name of the GPU in use, None on a CPU."""
+    return gpuarray.type.get_context(None).devname if gpuarray.pygpu_activated else None
+
+
+def openblas_version():
+    """The version of OpenBLAS and the CPU whose kernels it chose, for example `0.3.21 Haswell`."""
+    library = ctypes.CDLL("libopenblas.so.0")
+    for function in (library.openblas_get_config, library.openblas_get_corename):
+        function.restype = ctypes.c_char_p
+    version = library.openblas_get_config().decode().split()[1]
+    return "{} {}".format(version, library.openblas_get_corename().decode())
