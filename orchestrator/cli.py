@@ -305,8 +305,9 @@ def report(
 
 def main() -> None:
     """Run the command line; errors become one line and an exit code. ROSETTA_DEBUG=1 shows the traceback."""
-    # SIGTERM is Ctrl-C by other means: both end the running job and leave the run ready to be resumed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A closed terminal and SIGTERM are Ctrl-C by other means: they end the running job, and the run can be resumed.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         app()
     except OrchestratorError as error:

@@ -151,7 +151,7 @@ def test_a_failed_job_ends_with_code_1_and_says_why(run, tmp_path):
     assert "numpy-resnet50-cpu-1 timeout: the job was stopped at its time limit" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_says_how_to_go_on_and_does(run, root, tmp_path, number):
     results = tmp_path / "results"
     command = [sys.executable, "-m", "orchestrator", "bench", "configs/smoke.yaml", *SMALL, "--repeats", "2"]

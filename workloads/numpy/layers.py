@@ -116,7 +116,7 @@ def to_winner(dy, first, second, dfirst, dsecond):
 
 
 class Relu(Layer):
-    """max(x, 0). In place, and so is its gradient: the layers next to it keep what they were given, not what they gave."""
+    """max(x, 0), in place like its gradient: a layer next to it keeps what it was given, not what it gave."""
 
     def forward(self, x):
         self.y = np.maximum(x, 0, out=x)
