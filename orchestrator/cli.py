@@ -180,18 +180,21 @@ def images_build(
 
 
 @images_app.command("ls")
-def images_ls(json: JsonOption = False) -> None:
+def images_ls(
+    image: Annotated[Optional[list[str]], typer.Argument(help="names; all images when none is given")] = None,
+    json: JsonOption = False,
+) -> None:
     """Show every image, its variants, and what is built.
 
     \b
     Examples:
       orchestrator images ls
-      orchestrator images ls --json
+      orchestrator images ls numpy --json
     """
     from orchestrator import catalog, listing
     from orchestrator.screen import Screen
 
-    images = listing.images(catalog.load(ROOT))
+    images = listing.images(catalog.load(ROOT).select(image or ()))
     if json:
         Screen().print_json(images)
     else:

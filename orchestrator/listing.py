@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.catalog import Catalog
+from orchestrator.catalog import Catalog, Image
 from orchestrator.errors import HostError
 
 Row = dict[str, Any]
@@ -29,16 +30,14 @@ def frameworks(catalog: Catalog) -> list[Row]:
     ]
 
 
-def images(catalog: Catalog) -> list[Row]:
+def images(chosen: Sequence[Image]) -> list[Row]:
     """One row per image and variant; `built` is None where no Docker daemon can tell."""
     from orchestrator import images as building
 
     try:
-        listed = building.listing(catalog.images)
+        listed = building.listing(chosen)
     except HostError:
-        listed = [
-            (image, variant, building.tag(image, variant), None) for image in catalog.images for variant in image.locks
-        ]
+        listed = [(image, variant, building.tag(image, variant), None) for image in chosen for variant in image.locks]
         known = False
     else:
         known = True
@@ -73,7 +72,7 @@ def datasets(cache: Path) -> list[Row]:
 def _built(catalog: Catalog) -> dict[str, list[str] | None]:
     """The built variants by image; None where no daemon can tell."""
     found: dict[str, list[str] | None] = {}
-    for row in images(catalog):
+    for row in images(catalog.images):
         if row["built"] is None:
             found[row["image"]] = None
         else:

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from orchestrator import catalog
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -73,6 +75,14 @@ def test_a_command_of_the_readme_works(command, place):
 def test_the_readme_has_commands():
     assert len(COMMANDS) >= 10
     assert set(SHORT) <= set(COMMANDS)
+
+
+def test_the_table_of_frameworks_is_the_catalog():
+    rows = [line for line in README.splitlines() if line.startswith("| `")]
+    assert rows == [
+        f"| `{framework.id}` | {framework.title} | {framework.version} | {' '.join(framework.workloads)} | {image.name} | {image.python} |"
+        for framework, image in catalog.load(ROOT).frameworks.values()
+    ]
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "configs/README.md"])
