@@ -18,7 +18,7 @@ def build(job, images):
 
     def convolution(layer, name, filters, nonlinearity):
         W, b = w[name + ".weight"], w[name + ".bias"]
-        return Conv2DLayer(layer, filters, 3, pad="same", W=W, b=b, nonlinearity=nonlinearity)
+        return Conv2DLayer(layer, filters, 3, pad=1, W=W, b=b, nonlinearity=nonlinearity)
 
     def dense(layer, name, units, nonlinearity):
         return DenseLayer(layer, units, W=w[name + ".weight"].T, b=w[name + ".bias"], nonlinearity=nonlinearity)

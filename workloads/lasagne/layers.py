@@ -10,13 +10,12 @@ class Conv2DLayer(lasagne.layers.Conv2DLayer):
     """Cross-correlation, padded within the operation; Lasagne's own flips its kernel and crops a full convolution."""
 
     def get_output_for(self, input, **kwargs):
-        pad = tuple((size - 1) // 2 for size in self.filter_size) if self.pad == "same" else self.pad
         convolved = conv2d(
             input,
             self.W,
             input_shape=self.input_shape,
             filter_shape=self.get_W_shape(),
-            border_mode=pad,
+            border_mode=self.pad,
             subsample=self.stride,
             filter_flip=False,
         )

@@ -1,6 +1,8 @@
 """ResNet-50 feature extraction in PyTorch.
 
 The network of the paper, cut after global average pooling; `variant` v1.5 moves the stride to the 3x3 convolution.
+On a CPU the traced network is optimised for inference: BatchNorm is folded into the convolutions, and oneDNN gets its
+weights packed once instead of at every call.
 """
 
 import torch
@@ -72,10 +74,16 @@ def run(job):
     images = job.images(layout="NHWC")
     model = build(job, device)
 
+    def to_input(batch):
+        return runtime.to_device(batch, device).permute(0, 3, 1, 2)  # NCHW to PyTorch, channels last in memory
+
+    if device.type == "cpu":
+        with job.compiling(), torch.no_grad():
+            model = torch.jit.optimize_for_inference(torch.jit.trace(model, to_input(images[0])))
+
     @torch.inference_mode()
     def features(batch):
-        x = runtime.to_device(batch, device).permute(0, 3, 1, 2)  # NCHW to PyTorch, channels last in memory
-        return model(x).cpu().numpy()
+        return model(to_input(batch)).cpu().numpy()
 
     job.ready()
     job.extract(features, images, sync=lambda: runtime.synchronize(device))
