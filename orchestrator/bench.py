@@ -64,7 +64,7 @@ def start(request: Request, prepared: Prepared) -> store.RunFolder:
         store.Run(
             id=folder.id,
             began=store.now(),
-            command=tuple(sys.argv),
+            command=("orchestrator", *sys.argv[1:]),
             engine=prepared.engine.name,
             spec=prepared.spec,
             jobs=tuple(prepared.jobs),

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator import catalog
+from orchestrator import catalog, store
+from orchestrator.screen import Screen
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -96,3 +97,13 @@ def _docker_answers():
     return (
         shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
     )
+
+
+def test_the_tables_are_those_of_the_published_results():
+    """Every number in README was produced by this code: the results are in results/published/."""
+    shown = re.findall(r"<!-- (results/published/\S+) -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
+    assert shown
+    for folder, text in shown:
+        assert (
+            text == Screen().render_report([store.find(ROOT / "results", str(ROOT / folder))], ROOT, "markdown").strip()
+        )
