@@ -151,9 +151,9 @@ def _summary(result: Result) -> Text:
     else:
         told = [
             f"accuracy {100 * (figures.accuracy or 0):.1f} %",
-            f"training {figures.train_s or 0:.1f} s",
-            f"{figures.train_samples_per_s or 0:,.0f} samples/s",
+            f"{figures.train_s or 0:,.1f} s",
+            f"{figures.train_samples_per_s or 0:,.0f}/s",
         ]
     return Text.assemble(
-        ("✓ ", "bold green"), (f"{job.id:32}", "bold"), "  ".join(told), (f"  ({result.seconds:.0f} s)", "dim")
+        ("✓ ", "bold green"), (f"{job.id:28}", "bold"), "  ".join(told), (f"  ({result.seconds:.0f} s)", "dim")
     )
