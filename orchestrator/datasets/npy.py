@@ -49,6 +49,8 @@ def read_header(stream: IO[bytes]) -> Header:
         raise ValueError("it is not a NumPy array file") from error
     if header.dtype.hasobject:
         raise ValueError("it holds pickled Python objects, which are never loaded")
+    if header.dtype.itemsize == 0:  # a shape of any size would fit into no bytes, and into no memory once used
+        raise ValueError(f"its elements, {header.dtype}, have no size")
     if any(length < 0 for length in header.shape):
         raise ValueError(f"its shape {header.shape} is impossible")
     return header

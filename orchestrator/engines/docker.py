@@ -200,14 +200,13 @@ class _Container:
     def _read(self, attached: Iterator[tuple[StreamName, bytes]]) -> Iterator[Output]:
         """Output until the container has ended.
 
-        The end of an attached stream means nothing: it also ends when the daemon restarts. So the daemon's log is
-        read afterwards, without what has been seen, until that has been done once after the container's end. (Logs
-        keep bytes as they were, but for lines over 16 KiB, longer than any event needs to be.)
+        The end of an attached stream is not the end of the container: it also ends when the daemon restarts. Then the
+        daemon's log is read from its beginning, without what has been seen. (Logs keep bytes as they were, but for
+        lines over 16 KiB, longer than any event needs to be.)
         """
         seen: dict[StreamName, int] = {"stdout": 0, "stderr": 0}
         skip = dict(seen)
         while True:
-            ended_before = self._exit is not None
             with contextlib.suppress(*_CONNECTION_LOST):
                 for stream, data in attached:
                     passed = min(skip[stream], len(data))
@@ -215,9 +214,9 @@ class _Container:
                     seen[stream] += len(data) - passed
                     if len(data) > passed:
                         yield Output(stream, data[passed:])
-            if ended_before:
-                return
             self._exit = self._look(patience=END_SECONDS)
+            if self._exit is not None:
+                return
             skip = dict(seen)
             attached = self._logs()
 

@@ -1,6 +1,6 @@
 """The docker engine, with real containers."""
 
-import itertools
+import contextlib
 import json
 import os
 import shutil
@@ -70,9 +70,14 @@ def test_a_lost_connection_is_picked_up_from_the_log(docker_engine, tmp_path, mo
 
     attach, logs = engine._Container._attach, engine._Container._logs
     picked_up = []
-    monkeypatch.setattr(engine._Container, "_attach", lambda self: itertools.islice(attach(self), 1))
+
+    def one_chunk(self):
+        with contextlib.closing(attach(self)) as stream:
+            yield next(stream)
+
+    monkeypatch.setattr(engine._Container, "_attach", one_chunk)
     monkeypatch.setattr(engine._Container, "_logs", lambda self: picked_up.append(1) or logs(self))
-    folder, (result,) = cases.run_echo(docker_engine, tmp_path, "good")
+    folder, (result,) = cases.run_echo(docker_engine, tmp_path, "slow")
     assert picked_up
     assert result.status == "ok", result.failure
     assert (folder.path / f"{result.job.id}.jsonl").read_bytes().count(b"\n") == 5

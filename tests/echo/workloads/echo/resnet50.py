@@ -93,6 +93,8 @@ if behaviour == "greedy":
         time.sleep(0.05)
 if behaviour == "fork":
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+if behaviour == "slow":
+    time.sleep(3)
 if behaviour == "nosy":
     facts = {
         "uid": os.getuid(),
