@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -106,13 +105,6 @@ def run(
         listener=listener,
     )
     return runner.run(prepared.jobs)
-
-
-def default_cache() -> Path:
-    """Where datasets, weights and environments are kept: ROSETTA_CACHE, or the user's cache folder."""
-    from platformdirs import user_cache_path
-
-    return Path(os.environ.get("ROSETTA_CACHE") or user_cache_path("rosetta")).expanduser().resolve()
 
 
 def _load_spec(request: Request, known: catalog.Catalog, device: Device) -> spec.Spec:

@@ -4,7 +4,10 @@ Adding a framework adds a Dockerfile and its workload files; nothing here knows 
 read from the Dockerfile's text before anything is built:
 
     rosetta.frameworks                   the rows this image serves, separated by spaces
-    rosetta.python                       the Python in it, for engines that build a virtual environment instead
+    rosetta.python                       the Python in it, for engines that build a virtual environment instead;
+                                         left out where there is none
+    rosetta.command                      starts a workload, by default python -m workloads.{module}.{workload}
+    rosetta.lock.<variant>               file that pins everything, by default requirements-<variant>.txt
     rosetta.disk.<variant>               size of the built image, e.g. "1.1 GB"
     rosetta.cuda, rosetta.cuda.capability   where a cuda variant exists: CUDA version, compute capabilities built for
     rosetta.framework.<id>.title         how tables call the row
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +31,7 @@ from orchestrator.spec import WORKLOADS, did_you_mean
 
 PREFIX = "rosetta."
 VARIANTS = ("cpu", "cuda")
+COMMAND = "python -m workloads.{module}.{workload}"
 MAX_DOCKERFILE_BYTES = 1 << 18
 _ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,39}$")
 _MODULE = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
@@ -52,9 +57,10 @@ class Image:
     name: str
     folder: Path
     base: str  # the pinned reference the Dockerfile builds on
-    python: str  # "3.11"
+    python: str | None  # "3.11"; None where the image is not Python's
+    command: str  # starts a workload; {module} and {workload} stand for their names
     labels: Mapping[str, str]
-    locks: Mapping[str, Path]  # variant → hash-locked requirements
+    locks: Mapping[str, Path]  # variant → the file that pins everything in it
     frameworks: tuple[Framework, ...]
 
 
@@ -101,16 +107,49 @@ def _image(folder: Path, workloads: Path) -> Image:
     dockerfile = folder / "Dockerfile"
     labels, base = _read_dockerfile(dockerfile)
     names = _required(labels, f"{PREFIX}frameworks", dockerfile).split()
-    locks = {variant: folder / f"requirements-{variant}.txt" for variant in VARIANTS}
     return Image(
         name=folder.name,
         folder=folder,
         base=base,
-        python=_required(labels, f"{PREFIX}python", dockerfile),
+        python=_python(labels, dockerfile),
+        command=_command(labels, dockerfile),
         labels=labels,
-        locks={variant: lock for variant, lock in locks.items() if lock.is_file()},
+        locks=_locks(folder, labels, dockerfile),
         frameworks=tuple(_framework(name, labels, dockerfile, workloads) for name in names),
     )
+
+
+def _python(labels: Mapping[str, str], dockerfile: Path) -> str | None:
+    """The image's Python. One that says itself how its workloads start may have none."""
+    if f"{PREFIX}python" not in labels and f"{PREFIX}command" in labels:
+        return None
+    return _required(labels, f"{PREFIX}python", dockerfile)
+
+
+def _command(labels: Mapping[str, str], dockerfile: Path) -> str:
+    command = labels.get(f"{PREFIX}command", COMMAND)
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words or "{workload}" not in command:
+        raise CatalogError(
+            f"{dockerfile}: LABEL {PREFIX}command={command!r} starts no workload", hint=f"the default is {COMMAND!r}"
+        )
+    return command
+
+
+def _locks(folder: Path, labels: Mapping[str, str], dockerfile: Path) -> dict[str, Path]:
+    """The lock file of every variant the image has."""
+    locks = {}
+    for variant in VARIANTS:
+        label = f"{PREFIX}lock.{variant}"
+        name = labels.get(label, f"requirements-{variant}.txt")
+        if Path(name).name == name and (folder / name).is_file():
+            locks[variant] = folder / name
+        elif label in labels:
+            raise CatalogError(f"{dockerfile}: LABEL {label}: no file {name!r} beside it", hint="name the lock file")
+    return locks
 
 
 def _read_dockerfile(path: Path) -> tuple[dict[str, str], str]:

@@ -97,6 +97,7 @@ def bench(
       orchestrator bench --resume 20261123-140000-quick-pytorch
     """
     from orchestrator import bench as benching
+    from orchestrator import files
     from orchestrator.screen import Screen
     from orchestrator.spec import Override, parse_setting
 
@@ -116,7 +117,7 @@ def bench(
     request = benching.Request(
         root=ROOT,
         results=results,
-        cache=benching.default_cache(),
+        cache=files.default_cache(),
         spec=spec,
         overrides=[*overrides, *map(parse_setting, set_ or ())],
         pythons=dict(map(_python_option, python or ())),
@@ -213,8 +214,7 @@ def data_prepare(
       orchestrator data prepare
       orchestrator data prepare cifar10 --synthetic
     """
-    from orchestrator import bench as benching
-    from orchestrator import datasets
+    from orchestrator import datasets, files
     from orchestrator.screen import Screen
 
     screen = Screen()
@@ -222,7 +222,7 @@ def data_prepare(
         prepared = datasets.resolve(
             each.value,
             "synthetic" if synthetic else "official",
-            cache=benching.default_cache(),
+            cache=files.default_cache(),
             notify=screen.warn,
         )
         screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
@@ -242,12 +242,11 @@ def data_import(
     Example:
       orchestrator data import cifar10 ~/my-cifar10
     """
-    from orchestrator import bench as benching
-    from orchestrator import datasets
+    from orchestrator import datasets, files
     from orchestrator.screen import Screen
 
     screen = Screen()
-    prepared = datasets.import_(name.value, folder, cache=benching.default_cache())
+    prepared = datasets.import_(name.value, folder, cache=files.default_cache())
     screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 
@@ -260,11 +259,10 @@ def data_ls(json: JsonOption = False) -> None:
       orchestrator data ls
       orchestrator data ls --json
     """
-    from orchestrator import bench as benching
-    from orchestrator import listing
+    from orchestrator import files, listing
     from orchestrator.screen import Screen
 
-    found = listing.datasets(benching.default_cache())
+    found = listing.datasets(files.default_cache())
     if json:
         Screen().print_json(found)
     elif found:

@@ -1,4 +1,4 @@
-"""Writes that are never half done, and fingerprints of files and folders.
+"""Writes that are never half done, fingerprints of files and folders, and where the cache is.
 
 Every file of this program that another process may read is written beside its final name and renamed into
 place, so a reader sees the old content or the new one, whatever happens to the writer.
@@ -15,9 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 _CHUNK = 1 << 20  # bytes read at a time
+
+
+def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where datasets, weights, environments and locks are kept: ROSETTA_CACHE, or the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return Path(environ.get("ROSETTA_CACHE") or user_cache_path("rosetta")).expanduser().resolve()
 
 
 def atomic_write(path: Path, data: bytes) -> None:

@@ -26,7 +26,7 @@ from urllib.parse import unquote, urlsplit
 from orchestrator.build_failure import explain
 from orchestrator.docker_cli import Builder, Built, find_builder, free_bytes, inspect, stream
 from orchestrator.errors import BuildError, HostError
-from orchestrator.files import sha256_of
+from orchestrator.files import default_cache, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -250,9 +250,8 @@ def _link_or_copy(source: Path, target: Path) -> None:
 def _alone(reference: str, log: Callable[[str], None], environ: Mapping[str, str]) -> Iterator[None]:
     """Hold the lock under which `reference` is built, waiting for it if need be."""
     from filelock import FileLock, Timeout
-    from platformdirs import user_cache_path
 
-    folder = Path(environ.get("ROSETTA_CACHE") or user_cache_path("rosetta")).expanduser() / "locks"
+    folder = default_cache(environ) / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{reference.replace('/', '-').replace(':', '-')}.lock")
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from orchestrator import protocol
-from orchestrator.catalog import Catalog, Framework, Image
+from orchestrator.catalog import COMMAND, Catalog, Framework, Image
 from orchestrator.errors import UsageError
 from orchestrator.spec import Spec, Strict, WorkloadName
 
@@ -25,6 +26,7 @@ class Job(Strict):
     title: str
     image: str
     module: str
+    command: str = COMMAND  # as the image's label has it
     env: dict[str, str]
     workload: WorkloadName
     dataset: DatasetName
@@ -40,8 +42,9 @@ class Job(Strict):
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """The command, the same in every engine; `python` is the environment's."""
-        return ("python", "-m", f"workloads.{self.module}.{self.workload}")
+        """The command, the same in every engine; its first word is looked up in the environment."""
+        words = shlex.split(self.command)
+        return tuple(word.replace("{module}", self.module).replace("{workload}", self.workload) for word in words)
 
     def for_workload(self) -> dict[str, Any]:
         """The JSON document a workload reads: see workloads/common/PROTOCOL.md."""
@@ -81,6 +84,7 @@ def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName,
         title=framework.title,
         image=image.name,
         module=framework.module,
+        command=image.command,
         env=dict(framework.env),
         workload=workload,
         dataset=DATASETS[workload],

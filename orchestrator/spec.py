@@ -9,6 +9,7 @@ nearest valid name where one exists.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ class Spec(Strict):
     frameworks: Annotated[tuple[str, ...], Field(strict=False, max_length=1000)] = Field(
         default=(), description="rows of the tables; all when empty"
     )
-    workloads: Annotated[tuple[WorkloadName, ...], Field(strict=False, max_length=3)] = WORKLOADS
+    workloads: Annotated[tuple[WorkloadName, ...], Field(strict=False, min_length=1, max_length=3)] = WORKLOADS
     device: DeviceChoice = "auto"
     engine: EngineChoice = "auto"
     dataset: DatasetChoice = "auto"
@@ -122,6 +123,14 @@ class Spec(Strict):
         for name in names:
             if known is not None and name not in known:
                 raise ValueError(f"no framework is called {name!r}{did_you_mean(name, known)}")
+        return names
+
+    @pydantic.field_validator("frameworks", "workloads")
+    @classmethod
+    def _once_each(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:  # their jobs would have the same ids
+            raise ValueError(f"{twice[0]!r} is listed more than once; to measure again use `repeats`")
         return names
 
     @pydantic.model_validator(mode="after")
@@ -166,7 +175,8 @@ def parse(
     try:
         return Spec.model_validate(document.tree, context=context)
     except pydantic.ValidationError as error:
-        complaints = [_complaint(details, document, name, overrides) for details in error.errors(include_url=False)]
+        errors = _independent(error.errors(include_url=False))
+        complaints = [_complaint(details, document, name, overrides) for details in errors]
         raise SpecError("\n".join(complaints[:10]), hint="every key and its default: configs/README.md") from None
 
 
@@ -199,6 +209,16 @@ def _apply(tree: dict[str, Any], override: Override) -> None:
     tree[last] = override.value
 
 
+def _independent(errors: Sequence[Any]) -> list[Any]:
+    """Without those that only follow from another: a list that came out too short because an item of it is wrong."""
+    places = [tuple(details["loc"]) for details in errors]
+    return [
+        details
+        for details, place in zip(errors, places, strict=True)
+        if not any(other[: len(place)] == place and other != place for other in places)
+    ]
+
+
 def _complaint(
     details: Mapping[str, Any], document: yamltree.Document, name: str, overrides: Sequence[Override]
 ) -> str:
@@ -211,7 +231,13 @@ def _complaint(
     if unknown:
         valid = _fields_at(location[:-1])
         return f"{where}: unknown key {key!r}{did_you_mean(str(location[-1]), valid)}"
-    message = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = (
+        details["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should be", "must be")
+        .replace("a valid tuple", "a list")
+    )
+    message = re.sub(r"^Tuple should have (at .+ items?) after validation, not \d+$", r"must have \1", message)
     given = details.get("input")
     shown = (
         f" (not {given!r})" if isinstance(given, str | int | float | bool) and details["type"] != "value_error" else ""

@@ -21,6 +21,7 @@ from orchestrator import pythons, venvs
 from orchestrator.catalog import Image
 from orchestrator.engines.base import STOP_GRACE, EngineError, Environment, Exit, Launch, Output, job_variables
 from orchestrator.engines.pump import Pump
+from orchestrator.errors import HostError
 from orchestrator.spec import EngineName
 
 CHUNK = 1 << 16
@@ -49,6 +50,11 @@ class ProcessEngine:
             version = pythons.check(given)
             facts = {"python": version, "interpreter": str(given), "lock_sha256": None, "given_by_user": True}
             return Environment(handle=str(given), facts=facts)
+        if image.python is None:
+            raise HostError(
+                f"image {image.name!r} holds no Python, so there is no virtual environment to run it in",
+                hint="use the docker engine for it: --engine docker",
+            )
         interpreter = pythons.find(image.python, image.name)
         return venvs.ensure(image, variant, interpreter, self._cache / "venvs", log)
 

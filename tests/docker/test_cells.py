@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator import bench, catalog, inputs, plan, spec
+from orchestrator import bench, catalog, files, inputs, plan, spec
 from orchestrator.runner import Runner
 from orchestrator.store import RunFolder
 from tests.engine_cases import Silent
@@ -28,7 +28,7 @@ CLOSE = {"pytorch": 1e-4}
 def measure(docker_engine, tmp_path_factory):
     """Run one cell; each is run once per session."""
     folder = RunFolder.create(tmp_path_factory.mktemp("results"), "cells")
-    store = inputs.Store(cache=bench.default_cache(), choice="synthetic", notify=lambda text: None)
+    store = inputs.Store(cache=files.default_cache(), choice="synthetic", notify=lambda text: None)
     told = spec.load(ROOT / "configs" / "smoke.yaml")
     done = {}
 
@@ -65,7 +65,7 @@ def test_a_cell_runs_and_agrees_with_the_reference(measure, framework, workload)
 
 def test_both_variants_of_resnet50_are_different_networks(docker_engine, measure, tmp_path):
     """v1.5 on the reference and on PyTorch: equal to each other, different from v1."""
-    store = inputs.Store(cache=bench.default_cache(), choice="synthetic", notify=lambda text: None)
+    store = inputs.Store(cache=files.default_cache(), choice="synthetic", notify=lambda text: None)
     told = spec.load(ROOT / "configs" / "smoke.yaml", overrides=[spec.parse_setting("resnet50.variant=v1.5")])
     chosen = told.model_copy(update={"frameworks": (REFERENCE, "pytorch"), "workloads": ("resnet50",)})
     folder = RunFolder.create(tmp_path, "variants")

@@ -8,9 +8,15 @@ import sys
 import numpy as np
 import pytest
 
+from orchestrator import pythons
+from orchestrator.errors import HostError
 from orchestrator.protocol import Reader
 
 TRAINING = {"epochs": 2, "batch": 4, "train_samples": 10, "test_samples": 6}
+NUMPY = {  # a release for each Python a workload may meet
+    "3.6": "1.19.5", "3.7": "1.21.6", "3.8": "1.23.5", "3.9": "1.23.5",
+    "3.10": "2.2.6", "3.11": "2.4.0", "3.12": "2.4.0", "3.13": "2.4.0",
+}  # fmt: skip
 MASKED = {"t", "seconds", "load_s", "build_s", "compile_s", "threads", "denormals"}
 
 
@@ -28,7 +34,7 @@ def run(root, tmp_path):
     np.save(inputs / "images.npy", np.zeros((2, 2, 3, 224, 224), np.float32))
     np.savez(inputs / "weights.npz", bias=np.ones(3, np.float32))
 
-    def call(what, *, python=sys.executable, **changes):
+    def call(what, *, python=sys.executable, packages=None, **changes):
         job = {
             "protocol": 1,
             "framework": "tiny",
@@ -44,7 +50,7 @@ def run(root, tmp_path):
             "BENCH_SPEC": tmp_path / "spec.json",
             "BENCH_INPUTS": inputs,
             "BENCH_OUTPUT": output,
-            "PYTHONPATH": root,
+            "PYTHONPATH": os.pathsep.join(map(str, filter(None, [root, packages]))),
         }
         done = subprocess.run(
             [python, str(root / "tests" / "golden" / "tiny.py"), what],
@@ -76,6 +82,30 @@ def test_golden_streams(run, root, what, code):
     if "ROSETTA_WRITE_GOLDEN" in os.environ:
         golden.write_text("".join(json.dumps(event) + "\n" for event in masked(done.stdout)))
     assert masked(done.stdout) == [json.loads(line) for line in golden.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module", params=NUMPY)
+def interpreter(request, tmp_path_factory):
+    """A Python of this version, and a folder with the NumPy that frameworks of its time were used with."""
+    try:
+        python = pythons.find(request.param, "numpy")
+    except HostError as error:
+        pytest.skip(error.message)
+    packages = tmp_path_factory.mktemp(f"numpy-for-{request.param}")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+         "--only-binary=:all:", "--ignore-requires-python", f"--python-version={request.param}", f"--target={packages}", f"numpy=={NUMPY[request.param]}"],
+        check=True, timeout=300,
+    )  # fmt: skip
+    return python, packages
+
+
+@pytest.mark.parametrize("what", ["train", "extract", "diverge", "refuse"])
+def test_golden_streams_on_every_python(interpreter, run, root, what):
+    python, packages = interpreter
+    done, _ = run(what, python=python, packages=packages)
+    golden = (root / "tests" / "golden" / f"{what}.jsonl").read_text()
+    assert masked(done.stdout) == [json.loads(line) for line in golden.splitlines()], done.stderr.decode()
 
 
 @pytest.mark.parametrize("what", ["train", "extract", "diverge", "refuse"])
@@ -116,9 +146,6 @@ def test_a_missing_input_is_told_apart(run):
 
 def test_workloads_parse_on_the_oldest_python_there_is(root):
     """Python 3.6 where this machine has one; vermin, in `make lint`, says so everywhere."""
-    from orchestrator import pythons
-    from orchestrator.errors import HostError
-
     try:
         python = pythons.find("3.6", "oldest")
     except HostError as error:

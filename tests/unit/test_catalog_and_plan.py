@@ -45,6 +45,21 @@ def test_labels_become_frameworks(project):
     assert (fast.module, fast.workloads, fast.env) == ("tiny", ("rnn",), {"TINY_FAST": "1"})
 
 
+def test_an_image_without_python_says_how_its_workloads_start(project):
+    folder = project / "images" / "tiny"
+    (folder / "Project.toml").touch()
+    told = 'rosetta.command="julia -O3 workloads/{module}/{workload}.jl" rosetta.lock.cuda="Project.toml"'
+    dockerfile = folder / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace('rosetta.python="3.11"', told))
+    (image,) = catalog.load(project).images
+    assert (image.python, {variant: path.name for variant, path in image.locks.items()}) == (
+        None,
+        {"cpu": "requirements-cpu.txt", "cuda": "Project.toml"},
+    )
+    (job, _) = jobs("name: t\nworkloads: [rnn]", project)
+    assert job.argv == ("julia", "-O3", "workloads/tiny/rnn.jl")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
@@ -55,6 +70,9 @@ def test_labels_become_frameworks(project):
         ('module="tiny"', 'module="../../etc"', "no valid name"),
         ('frameworks="tiny ', 'frameworks="../tiny ', "no valid name"),
         ("env.TINY_FAST", "env.tiny-fast", "no environment variable"),
+        ('rosetta.python="3.11"', 'rosetta.command="make"', "starts no workload"),
+        ('rosetta.python="3.11"', 'rosetta.command="\'{workload}"', "starts no workload"),
+        ('rosetta.python="3.11"', 'rosetta.python="3.11" rosetta.lock.cpu="../x"', "no file '../x' beside it"),
         ('frameworks="tiny tiny-fast"', 'frameworks=""', "LABEL rosetta.frameworks is missing"),
     ],
 )

@@ -1,5 +1,6 @@
 """The process engine, with real children."""
 
+import dataclasses
 import json
 import os
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator import catalog
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.errors import HostError
 from tests import engine_cases as cases
@@ -53,6 +55,13 @@ def test_a_missing_python_is_told_with_the_remedy(tmp_path, monkeypatch, root):
     with pytest.raises(HostError, match=r"image 'old' needs Python 2\.0") as caught:
         pythons.find("2.0", "old")
     assert "--python old=" in caught.value.hint
+
+
+def test_an_image_without_python_is_left_to_docker(engine, root):
+    image = dataclasses.replace(catalog.load(root).images[0], name="julia", python=None)
+    with pytest.raises(HostError, match="'julia' holds no Python") as caught:
+        engine.prepare(image, "cpu", print)
+    assert "--engine docker" in caught.value.hint
 
 
 def test_a_python_that_does_not_run_is_refused(tmp_path):
