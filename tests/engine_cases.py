@@ -1,10 +1,16 @@
 """What every engine must do, whatever it is: used by the tests of the process engine and of the docker engine."""
 
 import contextlib
+import dataclasses
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from orchestrator import catalog, host, plan, spec
+from orchestrator.engines.process import ProcessEngine
 from orchestrator.inputs import Inputs
 from orchestrator.results import DataFacts
 from orchestrator.runner import Runner
@@ -51,9 +57,17 @@ class FewInputs:
         return Inputs(files={"weights.npz": self.file}, facts=facts, train_samples=None, test_samples=None)
 
 
+def behaving(names, root=ECHO):
+    """The echo project with a framework for each behaviour; its workload does what its framework is called."""
+    (image,) = catalog.load(root).images
+    (good,) = image.frameworks
+    frameworks = tuple(dataclasses.replace(good, id=name, title=name, env={"NOSY": "very"}) for name in names)
+    return catalog.Catalog(root=root, images=(dataclasses.replace(image, frameworks=frameworks),))
+
+
 def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, **limits):
     """Run the echo workload once per behaviour; returns the run folder and the results."""
-    known = catalog.load(root)
+    known = behaving(behaviours, root)
     told = spec.Spec(
         name="echo",
         frameworks=behaviours,
@@ -150,3 +164,48 @@ def check_a_memory_limit_holds(engine, folder):
     with at_most(120):
         _, (result,) = run_echo(engine, folder, "greedy", memory=512 << 20)
     assert (result.status, result.failure.kind) == ("failed", "out_of_memory")
+
+
+class Talkative(Silent):
+    """Repeats on standard output what the job says."""
+
+    def job_event(self, job, event):
+        print(event.event, flush=True)  # noqa: T201
+
+
+def check_nothing_survives_a_killed_orchestrator(engine, folder):
+    """SIGKILL leaves no time to clean up, and the job ignores SIGTERM: the watchdog ends it."""
+    source = (
+        "import sys, pathlib\n"
+        "from tests import engine_cases as cases\n"
+        "engine = cases.engine_called(sys.argv[1], pathlib.Path(sys.argv[2]))\n"
+        "cases.run_echo(engine, pathlib.Path(sys.argv[2]), 'hang', listener=cases.Talkative())\n"
+    )
+    argv = [sys.executable, "-c", source, engine.name, str(folder)]
+    since = time.time()
+    with subprocess.Popen(argv, cwd=ECHO.parent.parent, stdout=subprocess.PIPE) as orchestrator:
+        assert orchestrator.stdout.readline() == b"start\n"
+        assert echoes(since)
+        orchestrator.kill()
+    with at_most(10):
+        while echoes(since):
+            time.sleep(0.05)
+
+
+def engine_called(name, folder):
+    """A new engine, as a process of its own needs one."""
+    if name == "process":
+        return ProcessEngine(cache=folder / "cache", pythons={"echo": Path(sys.executable)})
+    from orchestrator.engines import docker
+
+    return docker.connect()
+
+
+def echoes(since):
+    """The echo workloads that run on this machine, in containers or not, and were started after `since`."""
+    found = psutil.process_iter(["cmdline", "create_time"])
+    return [
+        process.pid
+        for process in found
+        if process.info["create_time"] >= since - 1 and "workloads.echo.resnet50" in (process.info["cmdline"] or ())
+    ]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import docker
+import docker.constants
 import docker.errors
 import docker.types
 import requests
@@ -32,6 +33,7 @@ from orchestrator.engines.base import (
     job_variables,
 )
 from orchestrator.engines.pump import Pump
+from orchestrator.engines.watchdog import Watchdog
 from orchestrator.errors import HostError
 from orchestrator.spec import EngineName
 
@@ -73,6 +75,7 @@ class DockerEngine:
 
     def __init__(self, client: docker.DockerClient) -> None:
         self._client = client
+        self._watchdog = Watchdog()
 
     def gpu_problem(self) -> str | None:
         info = self._client.info()
@@ -104,24 +107,26 @@ class DockerEngine:
         user = _user()
         if os.geteuid() == 0:
             os.chown(launch.output, *user)
-        container = self._create(environment, launch, user)
-        running = _Container(self._client.api, container)
-        try:
-            _start(container)
-            yield running
-        finally:
-            running.let_go()
-            # Not auto_remove: with it, a container that has ended can no longer be asked how.
-            with contextlib.suppress(docker.errors.NotFound):
-                container.remove(force=True, v=True)
+        name = f"rosetta-{launch.run}-{launch.job.id}-{secrets.token_hex(3)}"
+        with self._watchdog.will(_removing(name)):  # known by its name even before it exists
+            container = self._create(environment, launch, user, name)
+            running = _Container(self._client.api, container)
+            try:
+                _start(container)
+                yield running
+            finally:
+                running.let_go()
+                # Not auto_remove: with it, a container that has ended can no longer be asked how.
+                with contextlib.suppress(docker.errors.NotFound):
+                    container.remove(force=True, v=True)
 
-    def _create(self, environment: Environment, launch: Launch, user: tuple[int, int]) -> Container:
+    def _create(self, environment: Environment, launch: Launch, user: tuple[int, int], name: str) -> Container:
         job = launch.job
         try:
             return self._client.containers.create(
                 environment.handle,
                 list(job.argv),
-                name=f"rosetta-{launch.run}-{job.id}-{secrets.token_hex(3)}",
+                name=name,
                 labels={f"{LABEL}.run": launch.run, f"{LABEL}.job": job.id, f"{LABEL}.orchestrator": str(os.getpid())},
                 working_dir=ROOT,
                 environment=job_variables(
@@ -265,6 +270,12 @@ def _start(container: Container) -> None:
         container.start()
     except docker.errors.APIError as error:
         raise EngineError(f"the container cannot start: {error.explanation}", hint=_hint(error)) from error
+
+
+def _removing(name: str) -> list[str]:
+    """A command that ends and removes a container, at the daemon the SDK talks to, whatever context the CLI is in."""
+    daemon = os.environ.get("DOCKER_HOST") or docker.constants.DEFAULT_UNIX_SOCKET.replace("http+unix", "unix")
+    return ["docker", "--host", daemon, "rm", "--force", "--volumes", name]
 
 
 def _mounts(launch: Launch) -> list[docker.types.Mount]:

@@ -11,6 +11,7 @@ import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from orchestrator import pythons, venvs
 from orchestrator.catalog import Image
 from orchestrator.engines.base import STOP_GRACE, EngineError, Environment, Exit, Launch, Output, job_variables
 from orchestrator.engines.pump import Pump
+from orchestrator.engines.watchdog import Watchdog
 from orchestrator.errors import HostError
 from orchestrator.spec import EngineName
 
@@ -37,6 +39,7 @@ class ProcessEngine:
     def __init__(self, *, cache: Path, pythons: Mapping[str, Path]) -> None:
         self._cache = cache
         self._pythons = pythons
+        self._watchdog = Watchdog()
 
     def gpu_problem(self) -> str | None:
         return None  # children see every GPU their parent sees
@@ -65,7 +68,11 @@ class ProcessEngine:
             _lay_out(place, launch)
             child = _Child(_start(environment, launch, place), memory=launch.job.memory)
             try:
-                yield child
+                with self._watchdog.will(_killing(child.group)):
+                    try:
+                        yield child
+                    finally:
+                        child.kill()  # before the will is revoked
             finally:
                 child.kill()
 
@@ -110,6 +117,11 @@ def _start(environment: Environment, launch: Launch, place: Path) -> subprocess.
         ) from error
 
 
+def _killing(group: int) -> list[str]:
+    """A command that ends a process group."""
+    return [sys.executable, "-I", "-S", "-c", f"import os; os.killpg({group}, {signal.SIGKILL:d})"]
+
+
 @contextlib.contextmanager
 def _affinity(cpus: tuple[int, ...]) -> Iterator[None]:
     """Children started in this block may use `cpus` only: affinity is inherited from the thread that forks."""
@@ -132,6 +144,11 @@ class _Child:
         self._memory = memory
         self._out_of_memory = False
         self._pump = Pump(_read(process))
+
+    @property
+    def group(self) -> int:
+        """The process group of the job."""
+        return self._process.pid
 
     def output(self) -> Iterator[Output | None]:
         for output in self._pump.outputs():
