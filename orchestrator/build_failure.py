@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import BuildError, MissingWheelError
+from orchestrator.errors import BuildError, MissingWheelError, PullError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,7 @@ _CAUSES = (
         "find out which before running ci/lock.sh",
     ),
     _Cause(
+        error=PullError,
         pattern=r"failed to (?:do request|authorize|resolve (?:source metadata|reference))"
         r"|pull access denied|manifest unknown|toomanyrequests|httpReadSeeker",
         says="its base image cannot be pulled",

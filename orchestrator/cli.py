@@ -70,6 +70,7 @@ def bench(
     engine: Annotated[Optional[str], typer.Option(help="auto, docker or process")] = None,
     dataset: Annotated[Optional[str], typer.Option(help="auto, real, official, imported or synthetic")] = None,
     repeats: Annotated[Optional[int], typer.Option(help="run every job this often")] = None,
+    retries: Annotated[Optional[int], typer.Option(help="run a failed job up to N more times")] = None,
     set_: Annotated[
         Optional[list[str]],
         typer.Option("--set", help="change any value of the spec, e.g. cnn.epochs=1", metavar="KEY=VALUE"),
@@ -108,6 +109,7 @@ def bench(
         "engine": engine,
         "dataset": dataset,
         "repeats": repeats,
+        "retries": retries,
     }
     overrides = [
         Override(path=(key,), value=value, origin=f"--{key.removesuffix('s') if isinstance(value, list) else key}")

@@ -52,6 +52,10 @@ class BuildError(OrchestratorError):
     exit_code = 6
 
 
+class PullError(BuildError):
+    """A base image could not be pulled."""
+
+
 class MissingWheelError(BuildError):
     """A pinned build is on no package index within reach, such as a build for CPUs only."""
 

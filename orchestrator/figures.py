@@ -53,7 +53,7 @@ class Collector:
         self._score: protocol.Score | None = None
         self._passes: dict[str, protocol.Cold | protocol.Inference] = {}
         self._losses: list[float] = []
-        self._artifacts: list[str] = []
+        self.artifacts: list[str] = []
 
     def add(self, event: Event) -> None:
         """Take one event. Raises Violation when it contradicts the job."""
@@ -73,9 +73,9 @@ class Collector:
             case protocol.Cold() | protocol.Inference():
                 self._passes[event.event] = event
             case protocol.Artifact():
-                if len(self._artifacts) >= 1000:
+                if len(self.artifacts) >= 1000:
                     raise Violation("more than 1,000 artifacts")
-                self._artifacts.append(event.name)
+                self.artifacts.append(event.name)
 
     def figures(self) -> Figures:
         """The figures so far; what has not been measured is None."""
@@ -98,7 +98,7 @@ class Collector:
             images_per_s=_per_second(timed.samples, timed.seconds) if timed else None,
             batch_seconds=tuple(timed.batch_seconds) if timed else (),
             losses=tuple(self._losses),
-            artifacts=tuple(self._artifacts),
+            artifacts=tuple(self.artifacts),
         )
 
     def check_complete(self, expected_test_samples: int | None) -> None:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import signal
 from collections import deque
 from collections.abc import Callable
+from typing import Literal
 
 from orchestrator.engines.base import Exit, Output
 from orchestrator.figures import Collector
 from orchestrator.plan import Job
 from orchestrator.protocol import Error, Event, Lines, Reader, Violation
 from orchestrator.results import Failure, FailureKind
-from orchestrator.store import Recorder
+from orchestrator.store import MAX_OUTPUT_BYTES, Recorder
 
 LOG_LINES = 12  # shown with a failure; all of it is in <job>.log
 MAX_LOG_LINE = 500
 
+Stop = Literal["time", "silence", "output"]  # why the host stopped a job that kept to the protocol
+
 HINTS: dict[FailureKind, str] = {
     "out_of_memory": "give the job more memory (limits.memory), or a smaller batch (--set WORKLOAD.batch=…)",
     "killed": "something outside the job ended it: look for it in the system's log (dmesg)",
-    "timeout": "raise limits.timeout in the spec, or find out in the log what it waited for",
+    "timeout": "raise limits.timeout or limits.silence in the spec, or find out in the log what it waited for",
+    "disk": "a workload keeps small artifacts only: see workloads/common/PROTOCOL.md",
     "diverged": "check lr in the spec; if it is the default, this framework computes something else: report it",
     "protocol": "the workload file breaks workloads/common/PROTOCOL.md: fix it there",
     "unsupported": "choose what this framework supports, or leave it out of the spec",
@@ -39,7 +43,10 @@ class Conversation:
         self._tail: deque[str] = deque(maxlen=LOG_LINES)
         self._log_rest = b""
         self._error: Error | None = None
+        self._job = job
+        self._last: Event | None = None
         self.collector = Collector(job)
+        self.events = 0
         self.violation: Violation | None = None
 
     def take(self, output: Output) -> None:
@@ -63,18 +70,24 @@ class Conversation:
                 self.violation = violation
         self._log(b"\n" if self._log_rest else b"")
 
-    def failure(self, exit_: Exit, *, timed_out: bool, test_samples: int | None) -> Failure | None:
+    def failure(self, exit_: Exit, *, stopped: Stop | None, test_samples: int | None) -> Failure | None:
         """Why the job failed, or None when it did not. `test_samples` is how many had to be scored."""
-        kind, message = self._verdict(exit_, timed_out=timed_out, test_samples=test_samples)
-        if kind is None:
-            return None
-        return Failure(kind=kind, message=message, hint=HINTS.get(kind, ""), log=tuple(self._tail))
+        kind, message = self._verdict(exit_, stopped=stopped, test_samples=test_samples)
+        return None if kind is None else self.told(kind, message)
 
-    def _verdict(self, exit_: Exit, *, timed_out: bool, test_samples: int | None) -> tuple[FailureKind | None, str]:
-        if timed_out:
-            return "timeout", "the job was stopped at its time limit"
+    def told(self, kind: FailureKind, message: str, hint: str = "") -> Failure:
+        """A failure with the end of the log."""
+        return Failure(kind=kind, message=message, hint=hint or HINTS.get(kind, ""), log=tuple(self._tail))
+
+    def _verdict(
+        self, exit_: Exit, *, stopped: Stop | None, test_samples: int | None
+    ) -> tuple[FailureKind | None, str]:
+        if stopped is not None:
+            return self._reason(stopped)
         if exit_.out_of_memory:
-            return "out_of_memory", "the job used more memory than its limit or the machine has"
+            limit = self._job.memory
+            most = "the machine has" if limit is None else f"its limit of {limit / 2**30:.3g} GiB"
+            return "out_of_memory", f"the job used more memory than {most}"
         if self._error is not None:
             kind: FailureKind = "data" if self._error.kind == "input" else self._error.kind
             return kind, f"{self._error.type}: {self._error.message}".splitlines()[0]
@@ -92,6 +105,14 @@ class Conversation:
             return "protocol", str(violation)
         return None, ""
 
+    def _reason(self, stopped: Stop) -> tuple[FailureKind, str]:
+        where = f"after {self._last.event!r}" if self._last else "before its first event"
+        if stopped == "time":
+            return "timeout", f"stopped at its time limit of {self._job.timeout:g} s, {where}"
+        if stopped == "silence":
+            return "timeout", f"stopped because it said nothing for {self._job.silence:g} s, {where}"
+        return "disk", f"stopped because its output folder held more than {MAX_OUTPUT_BYTES >> 20} MiB, {where}"
+
     def _take_line(self, line: bytes) -> None:
         if not line.startswith(b"{"):
             self._log(line + b"\n")  # no event and no attempt at one: a program that writes past bench
@@ -99,6 +120,8 @@ class Conversation:
         self._recorder.event(line)
         event = self._reader.read(line)
         self.collector.add(event)
+        self.events += 1
+        self._last = event
         if isinstance(event, Error):
             self._error = event
         self._hear(event)

@@ -37,6 +37,8 @@ class Job(Strict):
     trace: int
     settings: dict[str, Any]
     timeout: float  # seconds
+    silence: float = 1800.0  # seconds without an event
+    retries: int = 0
     memory: int | None  # bytes
     cpus: int | None
 
@@ -95,6 +97,8 @@ def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName,
         trace=spec.trace,
         settings=settings,
         timeout=spec.limits.timeout,
+        silence=spec.limits.silence,
+        retries=spec.retries,
         memory=spec.limits.memory,
         cpus=spec.limits.cpus,
     )

@@ -16,6 +16,7 @@ MAX_LINE_BYTES = 1 << 20
 MAX_BATCHES = 10_000
 
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Elapsed = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]  # of work: rates divide by it
 Loss = Annotated[float, Field(allow_inf_nan=False)]
 Index = Annotated[int, Field(ge=1, le=10**9)]
 Samples = Annotated[int, Field(ge=0, le=10**12)]
@@ -79,7 +80,7 @@ class Epoch(_Event):
     event: Literal["epoch"]
     epoch: Index
     samples: Samples
-    seconds: Seconds
+    seconds: Elapsed
     loss: Loss
 
 
@@ -100,7 +101,7 @@ class Score(_Event):
 
 class _Pass(_Event):
     samples: Samples
-    seconds: Seconds
+    seconds: Elapsed
     batch_seconds: Annotated[list[Seconds], Field(min_length=1, max_length=MAX_BATCHES)]
 
 
@@ -142,6 +143,16 @@ class End(_Event):
 
 
 Event = Start | Ready | Step | Epoch | Score | Cold | Inference | Artifact | Error | End
+# What may follow what. `artifact` may come anywhere, `error` and `end` too: whether all was said is for figures.py.
+_FOLLOWS = {
+    "start": {"ready"},
+    "ready": {"step", "epoch", "cold"},
+    "step": {"step", "epoch"},
+    "epoch": {"step", "epoch", "score"},
+    "score": set[str](),
+    "cold": {"inference"},
+    "inference": set[str](),
+}
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 
@@ -179,6 +190,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._next = 0
+        self._stage = "start"
         self._epoch = 0
         self._over = False
 
@@ -205,6 +217,10 @@ class Reader:
             if event.epoch != self._epoch + 1:
                 raise Violation(f"epoch {event.epoch} follows epoch {self._epoch}")
             self._epoch = event.epoch
+        if event.event in _FOLLOWS and not isinstance(event, Start):
+            if event.event not in _FOLLOWS[self._stage]:
+                raise Violation(f"{event.event!r} after {self._stage!r}")
+            self._stage = event.event
         self._next += 1
         self._over = isinstance(event, End | Error)
         return event

@@ -11,20 +11,28 @@ from orchestrator.spec import Strict
 
 SCHEMA_VERSION: Final = 1
 
-Status = Literal["ok", "failed", "timeout", "interrupted", "skipped"]
+Status = Literal["ok", "failed", "timeout", "interrupted"]
 FailureKind = Literal[
-    "environment",  # the image or virtual environment could not be made
+    "environment",  # this machine lacks what the job runs in: a Python, disk space
+    "pull",  # a base image could not be pulled
+    "build",  # the image or virtual environment could not be made
+    "no_gpu",  # the engine cannot hand out a GPU
     "data",  # a dataset is missing or corrupt
     "out_of_memory",
     "killed",  # by a signal
-    "timeout",
+    "timeout",  # the time limit, or too long without an event
+    "disk",  # the job filled its output folder
     "diverged",
     "protocol",
     "unsupported",
     "exception",
     "engine",  # the engine could not start or lost the job
-    "interrupted",
+    "interrupted",  # by a person; --resume runs the job again
 ]
+# What another attempt cannot change.
+FINAL: Final[frozenset[FailureKind]] = frozenset(
+    {"environment", "pull", "build", "no_gpu", "data", "protocol", "unsupported", "interrupted"}
+)
 
 
 class Failure(Strict):
@@ -60,6 +68,7 @@ class Result(Strict):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     job: Job
+    attempt: int = 1
     status: Status
     failure: Failure | None = None
     start: Start | None = None

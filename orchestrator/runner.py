@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from orchestrator import inputs
 from orchestrator.catalog import Catalog, Image
 from orchestrator.engines.base import Engine, EngineError, Environment, Exit, Launch
-from orchestrator.errors import BuildError, DataError, HostError, MissingWheelError, OrchestratorError
+from orchestrator.errors import BuildError, DataError, HostError, MissingWheelError, OrchestratorError, PullError
 from orchestrator.figures import Figures
-from orchestrator.outcome import HINTS, Conversation
+from orchestrator.outcome import Conversation, Stop
 from orchestrator.plan import Job
 from orchestrator.protocol import Event, Start
-from orchestrator.results import Failure, FailureKind, Provenance, Result, Status
+from orchestrator.results import FINAL, Failure, FailureKind, Provenance, Result, Status
 from orchestrator.store import RunFolder
 
-FLUSH_SECONDS = 1.0
+LOOK_SECONDS = 1.0  # between two looks at a running job, each of which also flushes its files
 
 
 class Listener(Protocol):
@@ -74,8 +74,12 @@ class Runner:
             self._environment(job)
         results = []
         for number, job in enumerate(jobs, start=1):
-            result = self._attempt(job, number, len(jobs))
-            self._folder.write_result(result)
+            for more in reversed(range(job.retries + 1)):
+                result = self._attempt(job, number, len(jobs))
+                self._folder.write_result(result)
+                if result.failure is None or result.failure.kind in FINAL or not more:
+                    break
+                self._listener.notice(f"{job.id} failed: {result.failure.message}; trying again ({more} left)")
             self._listener.job_finished(result)
             results.append(result)
         return results
@@ -107,10 +111,10 @@ class Runner:
 
     def _attempt(self, job: Job, number: int, total: int) -> Result:
         """One job from start to result."""
-        report = _Report(job, self._provenance(job))
+        report = _Report(job, self._folder.set_aside(job.id), self._provenance(job))
         environment = self._environment(job)
         if isinstance(environment, OrchestratorError):
-            return report.failed("environment", environment.message, environment.hint)
+            return report.failed(_kind(environment), environment.message, environment.hint)
         try:
             self._listener.preparing(f"data and weights for {job.workload}")
             prepared = self._inputs.for_job(job)
@@ -123,44 +127,59 @@ class Runner:
         with self._folder.record(job.id) as recorder:
             conversation = Conversation(job, recorder, lambda event: self._listener.job_event(job, event))
             try:
-                exit_, timed_out = self._converse(environment, launch, conversation, recorder.flush)
+                exit_, stopped = self._converse(environment, launch, conversation, recorder.flush)
             except EngineError as error:
                 conversation.close()
-                return report.failed("engine", error.message, error.hint, conversation)
+                kind: FailureKind = "no_gpu" if error.no_gpu else "engine"
+                return report.failed(kind, error.message, error.hint, conversation)
+            except KeyboardInterrupt:
+                conversation.close()
+                self._folder.write_result(report.failed("interrupted", "stopped by hand", "", conversation))
+                raise
+            finally:
+                missing = self._folder.keep_artifacts(job.id, conversation.collector.artifacts)
             conversation.close()
-        failure = conversation.failure(exit_, timed_out=timed_out, test_samples=prepared.test_samples)
+        failure = conversation.failure(exit_, stopped=stopped, test_samples=prepared.test_samples)
+        if failure is None and missing:
+            failure = conversation.told("protocol", f"there is no file for its artifact {missing[0]!r}")
         return report.ended(conversation, exit_, failure)
 
     def _converse(
-        self, environment: Environment, launch: Launch, conversation: Conversation, flush: Any
-    ) -> tuple[Exit, bool]:
-        """Start the job, listen until it has ended; returns how it ended and whether its time was up."""
-        deadline = time.monotonic() + launch.job.timeout
-        next_flush = time.monotonic() + FLUSH_SECONDS
-        timed_out = stopped = False
+        self, environment: Environment, launch: Launch, conversation: Conversation, flush: Callable[[], None]
+    ) -> tuple[Exit, Stop | None]:
+        """Start the job and listen until it has ended; returns how it ended and why it was stopped, if it was."""
+        job = launch.job
+        look = _Lookout(job, lambda: self._folder.output_is_full(job.id))
+        why: Stop | None = None
+        stopping = False
         with self._engine.run(environment, launch) as execution:
-            for output in execution.output():
-                if output is not None:
-                    conversation.take(output)
-                now = time.monotonic()
-                if now > next_flush:
-                    flush()
-                    next_flush = now + FLUSH_SECONDS
-                timed_out = timed_out or (not stopped and now > deadline)
-                if not stopped and (timed_out or conversation.violation is not None):
-                    stopped = True
+            try:
+                for output in execution.output():
+                    if output is not None:
+                        conversation.take(output)
+                    if look.due():
+                        flush()
+                        why = why or look.reason(conversation.events)
+                    if not stopping and (why or conversation.violation):
+                        stopping = True
+                        execution.stop()
+            except KeyboardInterrupt:
+                self._listener.notice(f"stopping {job.id}; press Ctrl-C again to kill it")
+                with contextlib.suppress(EngineError):
                     execution.stop()
-            return execution.exit, timed_out
+                    for output in execution.output():
+                        if output is not None:
+                            conversation.take(output)
+                raise
+            return execution.exit, why
 
     def _launch(self, job: Job, prepared: inputs.Inputs) -> Launch:
-        spec = self._folder.path / f"{job.id}.spec.json"
-        spec.write_text(json.dumps(job.for_workload(), indent=1) + "\n", encoding="utf-8")
         return Launch(
             job=job,
             run=self._folder.id,
             workloads=self._catalog.root / "workloads",
             inputs=prepared.files,
-            spec=spec,
+            spec=self._folder.write_job(job),
             output=self._folder.output(job.id),
             cpus=self._cpus[: job.cpus],
         )
@@ -176,11 +195,51 @@ class Runner:
         )
 
 
+class _Lookout:
+    """Looks now and then whether a running job has to be stopped."""
+
+    def __init__(self, job: Job, output_is_full: Callable[[], bool]) -> None:
+        now = time.monotonic()
+        self._job = job
+        self._output_is_full = output_is_full
+        self._deadline = now + job.timeout
+        self._next = now
+        self._heard = now
+        self._events = 0
+
+    def due(self) -> bool:
+        """Whether it is time for another look. Cheap: asked for every chunk of output."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = min(now + LOOK_SECONDS, max(now, self._deadline))
+        return True
+
+    def reason(self, events: int) -> Stop | None:
+        """Why the job has to be stopped; `events` is how many it has sent so far."""
+        now = time.monotonic()
+        if events > self._events:
+            self._events, self._heard = events, now
+        if now >= self._deadline:
+            return "time"
+        if now >= self._heard + self._job.silence:
+            return "silence"
+        return "output" if self._output_is_full() else None
+
+
+def _kind(error: OrchestratorError) -> FailureKind:
+    """The failure class of a job whose environment cannot be had."""
+    if isinstance(error, PullError):
+        return "pull"
+    return "build" if isinstance(error, BuildError) else "environment"
+
+
 class _Report:
     """Collects what every result needs, whichever way the job ends."""
 
-    def __init__(self, job: Job, provenance: Provenance) -> None:
+    def __init__(self, job: Job, attempt: int, provenance: Provenance) -> None:
         self._job = job
+        self._attempt = attempt
         self.provenance = provenance
         self._start: Start | None = None
         self.clock_starts()
@@ -194,10 +253,12 @@ class _Report:
         self, kind: FailureKind, message: str, hint: str = "", conversation: Conversation | None = None
     ) -> Result:
         """The result of a job that could not be run to its end."""
-        failure = Failure(kind=kind, message=message, hint=hint or HINTS.get(kind, ""))
-        collector = None if conversation is None else conversation.collector
-        figures = Figures() if collector is None else collector.figures()
-        return self._result("failed", failure, None if collector is None else collector.start, figures, None)
+        status: Status = "interrupted" if kind == "interrupted" else "failed"
+        if conversation is None:
+            return self._result(status, Failure(kind=kind, message=message, hint=hint), None, Figures(), None)
+        collector = conversation.collector
+        failure = conversation.told(kind, message, hint)
+        return self._result(status, failure, collector.start, collector.figures(), None)
 
     def ended(self, conversation: Conversation, exit_: Exit, failure: Failure | None) -> Result:
         """The result of a job that ran until it ended or was stopped."""
@@ -210,6 +271,7 @@ class _Report:
     ) -> Result:
         return Result(
             job=self._job,
+            attempt=self._attempt,
             status=status,
             failure=failure,
             start=start,

@@ -89,6 +89,7 @@ class Limits(Strict):
     """What one job may use. What is not given is the machine's own limit."""
 
     timeout: Positive = Field(default=4 * 3600.0, description="seconds until a job is stopped")
+    silence: Positive = Field(default=1800.0, description="seconds without an event until a job is stopped")
     memory: MemorySize | None = Field(default=None, description="e.g. 8 GiB; at least 64 MiB")
     cpus: Count | None = Field(default=None, description="the first N of the CPUs this process may use")
 
@@ -108,6 +109,9 @@ class Spec(Strict):
     precision: Precision = "fp32"
     repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        default=0, description="run a job that failed up to N more times, where that can help"
+    )
     trace: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=0, description="record the loss of each of the first N steps, the features of the first N batches"
     )

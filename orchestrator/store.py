@@ -5,31 +5,36 @@
     <job>.jsonl       the job's events as they were received
     <job>.log         everything else it printed
     <job>.output/     its artifacts
+    <job>.attempt-1.* the same of an earlier attempt: attempts are kept apart, never mixed
 
-A job without a .json has not ended: that is what --resume runs. All tables are made from these files alone.
+A job without a .json has not ended, and one whose result says "interrupted" neither: those --resume runs. All
+tables are made from these files alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal, TypeVar
 
 import pydantic
 
 from orchestrator.errors import StoreError
-from orchestrator.files import atomic_write
+from orchestrator.files import atomic_write, remove_tree
 from orchestrator.plan import Job
 from orchestrator.results import SCHEMA_VERSION, Result
 from orchestrator.spec import EngineName, Spec, Strict
 
 MAX_LOG_BYTES = 64 << 20  # of a job's log; the rest is counted, not kept
 MAX_EVENT_BYTES = 1 << 30
+MAX_OUTPUT_BYTES = 64 << 20  # of a job's output folder
+MAX_OUTPUT_FILES = 2_000
+_SUFFIXES = (".json", ".jsonl", ".log", ".spec.json", ".output")
 
 
 class Run(Strict):
@@ -71,7 +76,8 @@ class RunFolder:
 
     def write_run(self, run: Run) -> None:
         """Write run.json."""
-        atomic_write(self.path / "run.json", _json(run))
+        with _writing(self.path):
+            atomic_write(self.path / "run.json", _json(run))
 
     def read_run(self) -> Run:
         """Read run.json. Raises StoreError when it is missing or not one of ours."""
@@ -79,7 +85,8 @@ class RunFolder:
 
     def write_result(self, result: Result) -> None:
         """Write a job's result: from now on the job counts as done."""
-        atomic_write(self.path / f"{result.job.id}.json", _json(result))
+        with _writing(self.path):
+            atomic_write(self.path / f"{result.job.id}.json", _json(result))
 
     def read_result(self, job: str) -> Result | None:
         """A job's result, or None when the job has not ended. Raises StoreError for a damaged file."""
@@ -94,18 +101,75 @@ class RunFolder:
     @contextlib.contextmanager
     def record(self, job: str) -> Iterator[Recorder]:
         """Files for a job's events and log. What an earlier attempt left is replaced."""
-        with (self.path / f"{job}.jsonl").open("wb") as events, (self.path / f"{job}.log").open("wb") as log:
-            yield Recorder(events, log)
-            for stream in (events, log):
-                stream.flush()
-                os.fsync(stream.fileno())
+        with _writing(self.path):
+            events, log = (self.path / f"{job}.jsonl").open("wb"), (self.path / f"{job}.log").open("wb")
+        recorder = Recorder(events, log)
+        try:
+            yield recorder
+        finally:
+            recorder.close()
+
+    def set_aside(self, job: str) -> int:
+        """Give what an earlier attempt of `job` left another name; returns the number of the attempt to come."""
+        earlier = [path.name.removeprefix(f"{job}.attempt-") for path in self.path.glob(f"{job}.attempt-*")]
+        number = 1 + max((int(name.partition(".")[0]) for name in earlier), default=0)
+        # The result first: whoever is killed in between leaves a job without one, which runs again.
+        left = [name for name in (f"{job}{suffix}" for suffix in _SUFFIXES) if (self.path / name).exists()]
+        with _writing(self.path):
+            for name in left:
+                (self.path / name).rename(self.path / f"{job}.attempt-{number}{name.removeprefix(job)}")
+        return number + bool(left)
+
+    def write_job(self, job: Job) -> Path:
+        """The job as its workload reads it."""
+        path = self.path / f"{job.id}.spec.json"
+        with _writing(self.path):
+            atomic_write(path, (json.dumps(job.for_workload(), indent=1) + "\n").encode())
+        return path
 
     def output(self, job: str) -> Path:
         """An empty folder for a job's artifacts."""
         path = self.path / f"{job}.output"
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir()
+        with _writing(self.path):
+            remove_tree(path)
+            path.mkdir()
         return path
+
+    def output_is_full(self, job: str) -> bool:
+        """Whether a job put more into its output folder than it may."""
+        used = count = 0
+        folders = [self.path / f"{job}.output"]
+        try:
+            while folders:
+                with os.scandir(folders.pop()) as entries:
+                    for entry in entries:
+                        count += 1
+                        used += entry.stat(follow_symlinks=False).st_blocks * 512
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(Path(entry.path))
+                        if used > MAX_OUTPUT_BYTES or count > MAX_OUTPUT_FILES:
+                            return True
+        except FileNotFoundError:  # removed meanwhile; there is a next look
+            return False
+        except OSError:  # too deep, or locked: no workload has reason to make what cannot be counted
+            return True
+        return False
+
+    def keep_artifacts(self, job: str, names: Iterable[str]) -> list[str]:
+        """Remove all from a job's output folder but the plain files called `names`; returns those that are missing.
+
+        Nothing a job left there is opened, and no link is followed.
+        """
+        folder, wanted = self.path / f"{job}.output", set(names)
+        kept = set()
+        with _writing(self.path), os.scandir(folder) as entries:
+            for entry in entries:
+                size = entry.stat(follow_symlinks=False).st_size
+                if entry.name in wanted and entry.is_file(follow_symlinks=False) and size <= MAX_OUTPUT_BYTES:
+                    kept.add(entry.name)
+                else:
+                    remove_tree(Path(entry.path))
+        return sorted(wanted - kept)
 
 
 class Recorder:
@@ -121,19 +185,48 @@ class Recorder:
         """Keep one event line, exactly as received."""
         self._recorded += len(line) + 1
         if self._recorded <= MAX_EVENT_BYTES:
-            self._events.write(line + b"\n")
+            self._write(self._events, line + b"\n")
 
     def log(self, data: bytes) -> None:
         """Keep bytes the job printed beside its events."""
         room = MAX_LOG_BYTES - self._logged
         self._logged += len(data)
         if room > 0:
-            self._log.write(data[:room])
+            self._write(self._log, data[:room])
 
     def flush(self) -> None:
         """Let other processes see what has been written so far."""
-        self._events.flush()
-        self._log.flush()
+        with _writing(Path(self._log.name)):
+            self._events.flush()
+            self._log.flush()
+
+    def close(self) -> None:
+        """Make sure of everything on disk."""
+        with self._events, self._log, _writing(Path(self._log.name)):
+            for stream in (self._events, self._log):
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    def _write(self, stream: IO[bytes], data: bytes) -> None:
+        try:
+            stream.write(data)
+        except OSError as error:
+            raise _cannot_write(Path(stream.name), error) from error
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> StoreError:
+    hint = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the disk and its permissions"
+    return StoreError(
+        f"{path}: cannot be written: {error.strerror}", hint=f"{hint}; then go on with `orchestrator bench --resume`"
+    )
 
 
 def now() -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from orchestrator import catalog, host, plan, spec
+from orchestrator.engines.base import STOP_GRACE
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.inputs import Inputs
 from orchestrator.results import DataFacts
@@ -65,13 +67,14 @@ def behaving(names, root=ECHO):
     return catalog.Catalog(root=root, images=(dataclasses.replace(image, frameworks=frameworks),))
 
 
-def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, **limits):
+def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, **limits):
     """Run the echo workload once per behaviour; returns the run folder and the results."""
     known = behaving(behaviours, root)
     told = spec.Spec(
         name="echo",
         frameworks=behaviours,
         workloads=("resnet50",),
+        retries=retries,
         resnet50=spec.ResNet50(batch=2, batches=3),
         limits=spec.Limits(**limits),
     )
@@ -124,6 +127,54 @@ def check_failures_are_told_apart(engine, folder):
     assert crash.failure.hint
 
 
+def check_broken_streams_are_protocol_violations(engine, folder):
+    told = {
+        "bomb": "is no event",
+        "nan": "is no event",
+        "infinite": "seconds",
+        "negative": "seconds",
+        "huge": "is no event",
+        "garbled": "is no event",
+        "unordered": "'inference' after 'ready'",
+        "gap": "event 'cold' has number 3, expected 2",
+        "twice": "'end' after the end",
+        "late": "'ready' after the end",
+        "links": "there is no file for its artifact 'features.npy'",
+    }
+    run_folder, results = run_echo(engine, folder, *told)
+    for result in results:
+        name = result.job.framework
+        assert (result.status, result.failure.kind) == ("failed", "protocol"), name
+        assert told[name] in result.failure.message, name
+        assert len(result.failure.message) < 1000, name
+    assert not list((run_folder.path / "links-resnet50-cpu-1.output").iterdir())
+    assert Path("/etc/passwd").exists()
+
+
+def check_silence_is_told_from_slowness(engine, folder):
+    with at_most(60):
+        _, (closed, slow) = run_echo(engine, folder, "closed", "slow", silence=6.0)
+    assert (closed.status, closed.failure.kind) == ("timeout", "timeout")
+    assert "said nothing for 6 s, after 'ready'" in closed.failure.message
+    assert slow.status == "ok", slow.failure
+
+
+def check_the_output_folder_is_bounded(engine, folder):
+    with at_most(120):
+        run_folder, results = run_echo(engine, folder, "output", "files", "deep", timeout=60.0)
+    for result in results:
+        assert (result.status, result.failure.kind) == ("failed", "disk"), result.failure
+        assert not list((run_folder.path / f"{result.job.id}.output").iterdir())
+
+
+def check_another_attempt_is_made_only_where_it_can_help(engine, folder):
+    run_folder, (killed, torn) = run_echo(engine, folder, "killed", "torn", retries=2)
+    assert (killed.attempt, torn.attempt) == (3, 1)
+    first = run_folder.path / "killed-resnet50-cpu-1.attempt-1.jsonl"
+    assert first.read_bytes().count(b"\n") == 2
+    assert run_folder.read_result(killed.job.id) == killed
+
+
 def check_one_failure_does_not_stop_the_others(engine, folder):
     _, results = run_echo(engine, folder, "crash", "good")
     assert [result.status for result in results] == ["failed", "ok"]
@@ -172,9 +223,13 @@ class Talkative(Silent):
     def job_event(self, job, event):
         print(event.event, flush=True)  # noqa: T201
 
+    def notice(self, text):
+        print(text, flush=True)  # noqa: T201
 
-def check_nothing_survives_a_killed_orchestrator(engine, folder):
-    """SIGKILL leaves no time to clean up, and the job ignores SIGTERM: the watchdog ends it."""
+
+@contextlib.contextmanager
+def hanging(engine, folder):
+    """An orchestrator in a process of its own, running a job that ignores SIGTERM; nothing of it may survive."""
     source = (
         "import sys, pathlib\n"
         "from tests import engine_cases as cases\n"
@@ -183,13 +238,45 @@ def check_nothing_survives_a_killed_orchestrator(engine, folder):
     )
     argv = [sys.executable, "-c", source, engine.name, str(folder)]
     since = time.time()
-    with subprocess.Popen(argv, cwd=ECHO.parent.parent, stdout=subprocess.PIPE) as orchestrator:
-        assert orchestrator.stdout.readline() == b"start\n"
+    with subprocess.Popen(
+        argv, cwd=ECHO.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as orchestrator:
+        assert [orchestrator.stdout.readline() for _ in range(2)] == ["start\n", "ready\n"]
         assert echoes(since)
-        orchestrator.kill()
+        yield orchestrator
+        orchestrator.wait(30)
     with at_most(10):
         while echoes(since):
             time.sleep(0.05)
+
+
+def check_nothing_survives_a_killed_orchestrator(engine, folder):
+    """SIGKILL leaves no time to clean up: the watchdog does it."""
+    with hanging(engine, folder) as orchestrator:
+        orchestrator.kill()
+
+
+def check_an_interruption_keeps_what_is_known(engine, folder):
+    with hanging(engine, folder) as orchestrator:
+        orchestrator.send_signal(signal.SIGINT)
+        assert "press Ctrl-C again" in orchestrator.stdout.readline()
+        orchestrator.wait(STOP_GRACE + 10)
+    (path,) = (folder / "results").iterdir()
+    result = RunFolder(path).read_result("hang-resnet50-cpu-1")
+    assert (result.status, result.failure.kind) == ("interrupted", "interrupted")
+    assert result.start is not None
+
+
+def check_a_second_interruption_does_not_wait(engine, folder):
+    with hanging(engine, folder) as orchestrator:
+        orchestrator.send_signal(signal.SIGINT)
+        assert "press Ctrl-C again" in orchestrator.stdout.readline()
+        with at_most(STOP_GRACE):
+            time.sleep(0.2)
+            orchestrator.send_signal(signal.SIGINT)
+            orchestrator.wait()
+    (path,) = (folder / "results").iterdir()
+    assert RunFolder(path).read_result("hang-resnet50-cpu-1").status == "interrupted"
 
 
 def engine_called(name, folder):

@@ -29,8 +29,9 @@ STOP_GRACE = 5  # seconds between SIGTERM and SIGKILL
 class EngineError(Exception):
     """The engine could not start a job or lost it. The job fails; the run goes on."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", no_gpu: bool = False) -> None:
         super().__init__(message)
+        self.no_gpu = no_gpu  # it is the GPU that cannot be handed out
         self.message = message
         self.hint = hint
 

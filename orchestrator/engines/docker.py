@@ -150,7 +150,7 @@ class DockerEngine:
                 **_gpu_request(self._client, job.device),
             )
         except docker.errors.APIError as error:
-            raise EngineError(f"the container cannot be created: {error.explanation}", hint=_hint(error)) from error
+            raise _refusal("the container cannot be created", error) from error
 
 
 class _Container:
@@ -165,6 +165,10 @@ class _Container:
     def output(self) -> Iterator[Output | None]:
         try:
             yield from self._pump.outputs()
+        except docker.errors.NotFound as error:
+            raise EngineError(
+                "the container was removed by somebody else while the job ran", hint="run it again with --resume"
+            ) from error
         except _CONNECTION_LOST as error:
             raise EngineError(
                 f"the connection to the Docker daemon was lost and did not come back: {_reason(error)}",
@@ -269,7 +273,7 @@ def _start(container: Container) -> None:
     try:
         container.start()
     except docker.errors.APIError as error:
-        raise EngineError(f"the container cannot start: {error.explanation}", hint=_hint(error)) from error
+        raise _refusal("the container cannot start", error) from error
 
 
 def _removing(name: str) -> list[str]:
@@ -307,13 +311,19 @@ def _gpu_request(client: docker.DockerClient, device: str) -> dict[str, Any]:
     return {"device_requests": [docker.types.DeviceRequest(device_ids=["0"], capabilities=[["gpu"]])]}
 
 
-def _hint(error: docker.errors.APIError) -> str:
+def _refusal(what: str, error: docker.errors.APIError) -> EngineError:
+    """The daemon's refusal with the remedy."""
     text = str(error.explanation)
-    if "device driver" in text or "nvidia" in text.lower() or "cdi" in text.lower():
-        return "this Docker cannot hand out GPUs: install the NVIDIA Container Toolkit, or use --device cpu"
-    if "no space left" in text:
-        return "see what Docker holds with `docker system df`"
-    return "`docker info` and the daemon's log may say more"
+    no_gpu = "device driver" in text or "nvidia" in text.lower() or "cdi" in text.lower()
+    if no_gpu:
+        hint = "this Docker cannot hand out GPUs: install the NVIDIA Container Toolkit, or use --device cpu"
+    elif "No such image" in text:
+        hint = "somebody removed the image meanwhile: run it again, and it is built again"
+    elif "no space left" in text:
+        hint = "see what Docker holds with `docker system df`"
+    else:
+        hint = "`docker info` and the daemon's log may say more"
+    return EngineError(f"{what}: {text}", hint=hint, no_gpu=no_gpu)
 
 
 def _reason(error: Exception) -> str:

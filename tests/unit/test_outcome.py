@@ -25,14 +25,14 @@ def job(root):
     return only
 
 
-def converse(job, *events, exit_=GOOD, timed_out=False, tail=b"", stderr=b"", test_samples=100):
+def converse(job, *events, exit_=GOOD, stopped=None, tail=b"", stderr=b"", test_samples=100):
     lines = [json.dumps({"seq": number, "t": 1.0, **event}) for number, event in enumerate(events)]
     log = io.BytesIO()
     conversation = Conversation(job, Recorder(io.BytesIO(), log), lambda event: None)
     conversation.take(Output("stderr", stderr))
     conversation.take(Output("stdout", "".join(line + "\n" for line in lines).encode() + tail))
     conversation.close()
-    return conversation, conversation.failure(exit_, timed_out=timed_out, test_samples=test_samples)
+    return conversation, conversation.failure(exit_, stopped=stopped, test_samples=test_samples)
 
 
 def whole(*, steps=()):
@@ -56,8 +56,10 @@ def test_figures_of_a_training(job):
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        ({"timed_out": True}, "timeout", "the job was stopped at its time limit"),
-        ({"exit_": Exit(code=None, signal=9, out_of_memory=True)}, "out_of_memory", "more memory than its limit"),
+        ({"stopped": "time"}, "timeout", "stopped at its time limit of 14400 s, after 'end'"),
+        ({"stopped": "silence"}, "timeout", "stopped because it said nothing for 1800 s, after 'end'"),
+        ({"stopped": "output"}, "disk", "its output folder held more than 64 MiB"),
+        ({"exit_": Exit(code=None, signal=9, out_of_memory=True)}, "out_of_memory", "more memory than the machine has"),
         ({"exit_": Exit(code=None, signal=11)}, "killed", "ended by SIGSEGV"),
         ({"exit_": Exit(code=None, signal=200)}, "killed", "ended by signal 200"),
         ({"exit_": Exit(code=1)}, "exception", "exit code 1 and no word why"),
@@ -75,7 +77,11 @@ def test_an_exit_that_is_no_success(job, change, kind, message):
     ("events", "message"),
     [
         ((START, READY), "stopped without 'end'"),
-        ((START, EPOCH, {**EPOCH, "epoch": 2}, SCORE, END), "no 'ready' event"),
+        ((START, END), "no 'ready' event"),
+        ((START, EPOCH), "'epoch' after 'start'"),
+        ((START, READY, READY), "'ready' after 'ready'"),
+        ((START, READY, EPOCH, SCORE, {**EPOCH, "epoch": 2}), "'epoch' after 'score'"),
+        ((START, READY, {**EPOCH, "seconds": 0.0}), "seconds"),
         ((START, READY, EPOCH, SCORE, END), "1 of 2 epochs reported"),
         ((START, READY, EPOCH, {**EPOCH, "epoch": 2}, END), "no 'score' event"),
         ((START, READY, EPOCH, {**EPOCH, "epoch": 2}, {**EPOCH, "epoch": 3}), "epoch 3 of 2"),

@@ -26,7 +26,8 @@ START = {
     "denormals": "flushed",
     "notes": [],
 }
-STEP = {"event": "step", "seq": 1, "t": 0.2, "epoch": 1, "step": 1, "samples": 64, "seconds": 0.1, "loss": 2.3}
+READY = {"event": "ready", "seq": 1, "t": 0.1, "load_s": 1.0, "build_s": 0.5, "compile_s": 0.0}
+STEP = {"event": "step", "seq": 2, "t": 0.2, "epoch": 1, "step": 1, "samples": 64, "seconds": 0.1, "loss": 2.3}
 
 
 def line(base, **changes):
@@ -45,7 +46,7 @@ def violation(*lines):
 
 
 def test_events_come_out_as_they_went_in():
-    start, step = read(line(START), line(STEP))
+    start, _, step = read(line(START), line(READY), line(STEP))
     assert isinstance(start, protocol.Start)
     assert (step.epoch, step.samples, step.loss) == (1, 64, 2.3)
 

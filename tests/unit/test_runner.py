@@ -49,7 +49,7 @@ def test_a_missing_cpu_build_is_replaced_by_the_cuda_build(tmp_path):
 def test_without_a_cuda_build_the_jobs_fail_with_the_reason(tmp_path):
     engine = Picky(tmp_path, {"cpu": MissingWheelError("no x==1+cpu", hint="set PIP_FIND_LINKS")})
     _, (result,) = cases.run_echo(engine, tmp_path, "good")
-    assert (result.status, result.failure.kind, result.failure.message) == ("failed", "environment", "no x==1+cpu")
+    assert (result.status, result.failure.kind, result.failure.message) == ("failed", "build", "no x==1+cpu")
 
 
 def test_no_other_build_error_is_replaced(tmp_path):

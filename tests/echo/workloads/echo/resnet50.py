@@ -72,6 +72,55 @@ if behaviour == "hang":
 if behaviour == "endless":
     while True:
         emit("artifact", name="x.npy", dtype="f4", shape=[1], sha256="0" * 64)
+if behaviour == "bomb":
+    os.write(1, b'{"event":' + b"[" * 500000 + b"\n")
+if behaviour == "nan":
+    os.write(1, b'{"event":"cold","seq":2,"t":1.0,"samples":6,"seconds":NaN,"batch_seconds":[1.0]}\n')
+if behaviour == "infinite":
+    os.write(1, b'{"event":"cold","seq":2,"t":1.0,"samples":6,"seconds":1e999,"batch_seconds":[1.0]}\n')
+if behaviour == "negative":
+    emit("cold", samples=6, seconds=-1.0, batch_seconds=[0.5])
+if behaviour == "huge":
+    os.write(1, b'{"event":"cold","seq":2,"t":1.0,"samples":' + b"9" * 5000 + b"}\n")
+if behaviour == "garbled":
+    os.write(1, b'{"event":"cold","seq":2,"t":1.0,"name":"\xff\xfe"}\n')
+if behaviour == "unordered":
+    emit("inference", samples=6, seconds=0.5, batch_seconds=[0.5])
+if behaviour == "gap":
+    next(SEQUENCE)
+if behaviour == "closed":
+    os.close(1)
+    time.sleep(600)
+if behaviour == "forks":
+    # Every child forks again as soon as it runs; limits stop it, or the time limit does.
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            time.sleep(0.01)
+if behaviour in ("output", "files", "deep", "tmp"):
+    folder = "/tmp" if behaviour == "tmp" else os.environ["BENCH_OUTPUT"]
+    chunk = b"x" * (1 << 20)
+    for number in range(100000):
+        if behaviour == "files":
+            open(os.path.join(folder, str(number)), "w").close()
+        elif behaviour == "deep":
+            os.mkdir(os.path.join(folder, "d" * 200))
+            os.chdir(os.path.join(folder, "d" * 200))
+            folder = "."
+        else:
+            with open(os.path.join(folder, "big"), "ab") as file:
+                file.write(chunk)
+            time.sleep(0.01)
+        if number % 500 == 499:
+            time.sleep(0.5)
+if behaviour == "links":
+    folder = os.environ["BENCH_OUTPUT"]
+    os.symlink("/etc/passwd", os.path.join(folder, "features.npy"))
+    os.symlink("/", os.path.join(folder, "root"))
+    os.mkfifo(os.path.join(folder, "pipe"))
+    os.mkdir(os.path.join(folder, "locked"), 0)
+    emit("artifact", name="features.npy", dtype="f4", shape=[1], sha256="0" * 64)
 if behaviour == "silent":
     sys.exit(0)
 if behaviour == "chatty":
@@ -114,8 +163,14 @@ if behaviour == "nosy":
     }
     with open(os.path.join(os.environ["BENCH_OUTPUT"], "facts.json"), "w") as file:
         json.dump(facts, file)
+    emit("artifact", name="facts.json", dtype="json", shape=[], sha256="0" * 64)
 
 samples = job["settings"]["batch"] * job["settings"]["batches"]
 for event in ("cold", "inference"):
     emit(event, samples=samples, seconds=0.5, batch_seconds=[0.5])
 emit("end")
+if behaviour == "twice":
+    emit("end")
+if behaviour == "late":
+    print("one more thing", flush=True)
+    emit("ready", load_s=0.0, build_s=0.0, compile_s=0.0)
