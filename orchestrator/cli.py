@@ -16,7 +16,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from orchestrator.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, OrchestratorError, UsageError
+from orchestrator.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, HostError, OrchestratorError, UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_CODES = """\
@@ -304,6 +304,41 @@ def report(
         sys.stdout.write(text)
     else:
         atomic_write(output, text.encode())
+
+
+@app.command()
+def clean(
+    all_: Annotated[bool, typer.Option("--all", help="also all images, environments, datasets and weights")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
+) -> None:
+    """Remove what killed runs left behind; with --all, everything but results/.
+
+    \b
+    Examples:
+      orchestrator clean
+      orchestrator clean --all
+    """
+    from rich.filesize import decimal
+
+    from orchestrator import files, leftovers
+    from orchestrator.screen import Screen
+
+    screen = Screen()
+    found = leftovers.find(files.default_cache(), everything=all_)
+    if not found:
+        screen.say("nothing to remove" + ("" if all_ else "; --all would look at images and caches too"))
+        return
+    rows = [{"kind": e.kind, "name": e.name, "size": "" if e.size is None else decimal(e.size)} for e in found]
+    screen.show_rows(f"{len(found)} things to remove", rows)
+    if not yes and not typer.confirm("Remove them?"):
+        screen.say("nothing was removed")
+        return
+    for each in found:
+        try:
+            each.remove()
+        except (OSError, HostError) as error:
+            screen.warn(f"{each.kind} {each.name} stays: {error}")
+    screen.say("removed")
 
 
 def main() -> None:

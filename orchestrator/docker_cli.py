@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import HostError
 
@@ -111,6 +111,35 @@ def free_bytes(builder: Builder) -> int | None:
         return shutil.disk_usage(root).free
     except OSError:  # a daemon in a virtual machine: the path means something there, not here
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """A container or an image that carries one of this program's labels."""
+
+    kind: Literal["container", "image"]
+    name: str
+    label: str  # the label's value
+
+
+def labelled(kind: Literal["container", "image"], label: str) -> list[Labelled]:
+    """All containers, ended ones too, or all tagged images that have `label`; none when no daemon answers."""
+    client = shutil.which("docker")
+    what = {
+        "container": ("ps", "--all", "--format", f'{{{{.Names}}}}\t{{{{.Label "{label}"}}}}'),
+        "image": ("image", "ls", "--format", "{{.Repository}}:{{.Tag}}\t"),
+    }
+    listed = _answer(Path(client), *what[kind], "--filter", f"label={label}") if client else None
+    pairs = (line.partition("\t") for line in (listed or "").splitlines())
+    return [Labelled(kind=kind, name=name, label=value) for name, _, value in pairs if "<none>" not in name]
+
+
+def remove(kind: Literal["container", "image"], name: str) -> None:
+    """Remove a container with its volumes, or an image's name and, with its last name, the image. Raises HostError."""
+    command = ("rm", "--force", "--volumes") if kind == "container" else ("image", "rm")
+    done = _run(Path(shutil.which("docker") or "docker"), *command, name)
+    if done.returncode:
+        raise HostError(f"{kind} {name} cannot be removed: {done.stderr.strip()[:300]}", hint=_NO_DAEMON)
 
 
 def stream(argv: Sequence[str], log: Callable[[str], None], environ: Mapping[str, str]) -> int:

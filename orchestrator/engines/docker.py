@@ -20,7 +20,7 @@ import docker.errors
 import docker.types
 import requests
 
-from orchestrator import images
+from orchestrator import images, leftovers
 from orchestrator.catalog import Image
 from orchestrator.engines.base import (
     STOP_GRACE,
@@ -127,7 +127,7 @@ class DockerEngine:
                 environment.handle,
                 list(job.argv),
                 name=name,
-                labels={f"{LABEL}.run": launch.run, f"{LABEL}.job": job.id, f"{LABEL}.orchestrator": str(os.getpid())},
+                labels={f"{LABEL}.run": launch.run, f"{LABEL}.job": job.id, leftovers.OWNER_LABEL: leftovers.owner()},
                 working_dir=ROOT,
                 environment=job_variables(
                     launch, spec=f"{ROOT}/spec.json", inputs=f"{ROOT}/inputs", output=f"{ROOT}/output", home=TMP

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from orchestrator import pythons, venvs
+from orchestrator import leftovers, pythons, venvs
 from orchestrator.catalog import Image
 from orchestrator.engines.base import STOP_GRACE, EngineError, Environment, Exit, Launch, Output, job_variables
 from orchestrator.engines.pump import Pump
@@ -63,7 +63,8 @@ class ProcessEngine:
 
     @contextlib.contextmanager
     def run(self, environment: Environment, launch: Launch) -> Iterator[_Child]:
-        with tempfile.TemporaryDirectory(prefix="rosetta-job-", ignore_cleanup_errors=True) as folder:
+        prefix = f"{leftovers.JOB_FOLDER}{leftovers.owner()}-"
+        with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
             place = Path(folder)
             _lay_out(place, launch)
             child = _Child(_start(environment, launch, place), memory=launch.job.memory)

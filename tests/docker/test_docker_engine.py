@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from orchestrator import leftovers
 from tests import engine_cases as cases
 
 pytestmark = pytest.mark.docker
@@ -50,6 +51,25 @@ def test_provenance_names_the_image(docker_engine, tmp_path):
 def test_no_container_is_left_behind(docker_engine, tmp_path):
     folder, _ = cases.run_echo(docker_engine, tmp_path, "good", "crash", "flood")
     assert containers_of(docker_engine, folder.id) == []
+
+
+def test_clean_removes_the_containers_of_the_dead_only(docker_engine, tmp_path):
+    image = docker_engine.prepare(cases.behaving(["good"]).images[0], "cpu", print).handle
+    names = {}
+    for owner in ("999999-1.00", leftovers.owner()):
+        labels = {leftovers.OWNER_LABEL: owner, "rosetta.run": "test-clean"}
+        names[owner] = docker_engine._client.containers.create(image, ["sleep", "600"], labels=labels).name
+    try:
+        found = {each.name: each for each in leftovers.find(tmp_path, everything=False) if each.kind == "container"}
+        assert names["999999-1.00"] in found
+        assert names[leftovers.owner()] not in found
+        found[names["999999-1.00"]].remove()
+        assert [container.name for container in containers_of(docker_engine, "test-clean")] == [
+            names[leftovers.owner()]
+        ]
+    finally:
+        for container in containers_of(docker_engine, "test-clean"):
+            container.remove(force=True)
 
 
 def test_a_lost_connection_is_picked_up_from_the_log(docker_engine, tmp_path, monkeypatch):
