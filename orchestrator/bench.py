@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator import catalog, code, engines, host, inputs, plan, spec, store
+from orchestrator import catalog, code, engines, host, inputs, neighbours, plan, spec, store
 from orchestrator.engines.base import Engine
 from orchestrator.errors import HostError, UsageError
 from orchestrator.plan import Device, Job
@@ -99,6 +99,7 @@ def run(
     notify: Callable[[str], None],
 ) -> list[Result]:
     """Run what is prepared into `folder`; returns the results of this call's jobs."""
+    gpus = prepared.host.gpus
     runner = Runner(
         catalog=prepared.catalog,
         engine=prepared.engine,
@@ -107,6 +108,7 @@ def run(
         facts={"code": code.facts(request.root), "host": prepared.host.facts()},
         cpus=prepared.host.cpus,
         listener=listener,
+        gpu=neighbours.Gpu(gpus[0].uuid, request.cache, listener.notice) if gpus else None,
     )
     return runner.run(prepared.jobs)
 

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, NoReturn, Optional
 
 import typer
 
-from orchestrator.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, HostError, OrchestratorError, UsageError
+from orchestrator.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, HostError, OrchestratorError, StoreError, UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_CODES = """\
@@ -137,9 +137,10 @@ def bench(
     screen.show_start(folder.path, prepared)
     with _interruptible(folder.id), screen.live(verbose=verbose) as listener:
         benching.run(request, folder, prepared, listener, screen.warn)
-    screen.show_report([folder], ROOT)
+    measured = folder.results(_raise)
+    screen.show_report(measured, ROOT)
     screen.say(f"\nstored in {screen.shorten(folder.path)}/")
-    if any(result.status != "ok" for result in folder.results()):
+    if any(result.status != "ok" for result in measured):
         raise typer.Exit(EXIT_JOBS_FAILED)
 
 
@@ -296,14 +297,18 @@ def report(
 
     folders = [store.find(results, name) for name in run or (None,)]
     screen = Screen()
-    if format_ is Format.table and output is None:
-        screen.show_report(folders, ROOT)
-        return
-    text = screen.render_report(folders, ROOT, format_.value)
-    if output is None:
-        sys.stdout.write(text)
+    damaged: list[StoreError] = []
+    measured = [result for folder in folders for result in folder.results(damaged.append)]
+    if output is not None:
+        atomic_write(output, screen.render_report(measured, ROOT, format_.value).encode())
+    elif format_ is Format.table:
+        screen.show_report(measured, ROOT)
     else:
-        atomic_write(output, text.encode())
+        sys.stdout.write(screen.render_report(measured, ROOT, format_.value))
+    if damaged:
+        raise StoreError(
+            "\n".join(["left out of this report:", *(error.message for error in damaged)]), hint=damaged[0].hint
+        )
 
 
 @app.command()
@@ -365,6 +370,10 @@ def _interruptible(run: str) -> Iterator[None]:
     except KeyboardInterrupt:
         typer.secho(f"\ninterrupted; go on with: orchestrator bench --resume {run}", fg="yellow", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _python_option(text: str) -> tuple[str, Path]:

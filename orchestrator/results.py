@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from orchestrator.figures import Figures
+from orchestrator.neighbours import Neighbour
 from orchestrator.plan import Job
 from orchestrator.protocol import Start
 from orchestrator.spec import Strict
@@ -77,3 +78,4 @@ class Result(Strict):
     began: str  # UTC, ISO 8601
     seconds: float  # wall clock of the whole job as the host saw it, container start included
     exit_code: int | None = None
+    neighbours: tuple[Neighbour, ...] = ()  # other programs on the same processors while it ran

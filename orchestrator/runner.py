@@ -13,6 +13,7 @@ from orchestrator.catalog import Catalog, Image
 from orchestrator.engines.base import Engine, EngineError, Environment, Exit, Launch
 from orchestrator.errors import BuildError, DataError, HostError, MissingWheelError, OrchestratorError, PullError
 from orchestrator.figures import Figures
+from orchestrator.neighbours import Gpu, Watch
 from orchestrator.outcome import Conversation, Stop
 from orchestrator.plan import Job
 from orchestrator.protocol import Event, Start
@@ -57,8 +58,9 @@ class Runner:
         facts: Mapping[str, Mapping[str, Any]],
         cpus: tuple[int, ...],
         listener: Listener,
+        gpu: Gpu | None = None,
     ) -> None:
-        """`facts` are the provenance of `code` and `host`; `cpus` those that jobs may use."""
+        """`facts` are the provenance of `code` and `host`; `cpus` and `gpu` those that jobs may use."""
         self._catalog = catalog
         self._engine = engine
         self._folder = folder
@@ -66,6 +68,7 @@ class Runner:
         self._facts = facts
         self._cpus = cpus
         self._listener = listener
+        self._gpu = gpu
         self._environments: dict[tuple[str, str], Environment | OrchestratorError] = {}
 
     def run(self, jobs: Sequence[Job]) -> list[Result]:
@@ -123,6 +126,15 @@ class Runner:
         report.provenance = report.provenance.model_copy(update={"data": prepared.facts})
         launch = self._launch(job, prepared)
         self._listener.job_started(job, number, total, prepared.train_samples)
+        alone = contextlib.nullcontext(()) if job.device == "cpu" or self._gpu is None else self._gpu.turn()
+        with alone as others:
+            watch = Watch()
+            result = self._measure(report, environment, launch, prepared.test_samples)
+        return result.model_copy(update={"neighbours": (*others, *watch.neighbours())})
+
+    def _measure(self, report: _Report, environment: Environment, launch: Launch, test_samples: int | None) -> Result:
+        """Run the job and listen to it; `test_samples` is how many it has to score."""
+        job = launch.job
         report.clock_starts()
         with self._folder.record(job.id) as recorder:
             conversation = Conversation(job, recorder, lambda event: self._listener.job_event(job, event))
@@ -139,7 +151,7 @@ class Runner:
             finally:
                 missing = self._folder.keep_artifacts(job.id, conversation.collector.artifacts)
             conversation.close()
-        failure = conversation.failure(exit_, stopped=stopped, test_samples=prepared.test_samples)
+        failure = conversation.failure(exit_, stopped=stopped, test_samples=test_samples)
         if failure is None and missing:
             failure = conversation.told("protocol", f"there is no file for its artifact {missing[0]!r}")
         return report.ended(conversation, exit_, failure)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from orchestrator.bench import Prepared
     from orchestrator.plan import Job
     from orchestrator.progress import LiveListener
-    from orchestrator.store import RunFolder
+    from orchestrator.report.tables import Table as ReportTable
+    from orchestrator.results import Result
 
 
 class Screen:
@@ -78,18 +79,17 @@ class Screen:
         """JSON for a program."""
         self._out.out(json.dumps(value, indent=1), highlight=False)
 
-    def show_report(self, folders: Sequence[RunFolder], root: Path) -> None:
-        """The tables of runs, and what failed."""
+    def show_report(self, results: Sequence[Result], root: Path) -> None:
+        """The tables of results, and what failed."""
         from orchestrator.report import terminal
 
-        results, tables = _report(folders, root)
-        terminal.show(self._out, tables, results)
+        terminal.show(self._out, _tables(results, root), results)
 
-    def render_report(self, folders: Sequence[RunFolder], root: Path, form: str) -> str:
-        """The tables of runs as text: table, markdown, csv or json."""
+    def render_report(self, results: Sequence[Result], root: Path, form: str) -> str:
+        """The tables of results as text: table, markdown, csv or json."""
         from orchestrator.report import terminal, text
 
-        results, tables = _report(folders, root)
+        tables = _tables(results, root)
         if form == "markdown":
             return text.markdown(tables)
         if form == "csv":
@@ -110,11 +110,10 @@ class Screen:
             return str(path)
 
 
-def _report(folders: Sequence[RunFolder], root: Path) -> tuple[Any, Any]:
+def _tables(results: Sequence[Result], root: Path) -> list[ReportTable]:
     from orchestrator.report import reference, tables
 
-    results = [result for folder in folders for result in folder.results()]
-    return results, tables.tables(results, reference.load(root / "results" / "reference" / "2017.json"))
+    return tables.tables(results, reference.load(root / "results" / "reference" / "2017.json"))
 
 
 def _settings(settings: dict[str, Any]) -> str:

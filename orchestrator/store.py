@@ -16,11 +16,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 import pydantic
 
@@ -32,6 +33,7 @@ from orchestrator.spec import EngineName, Spec, Strict
 
 MAX_LOG_BYTES = 64 << 20  # of a job's log; the rest is counted, not kept
 MAX_EVENT_BYTES = 1 << 30
+MAX_RESULT_BYTES = 64 << 20
 MAX_OUTPUT_BYTES = 64 << 20  # of a job's output folder
 MAX_OUTPUT_FILES = 2_000
 _SUFFIXES = (".json", ".jsonl", ".log", ".spec.json", ".output")
@@ -93,10 +95,17 @@ class RunFolder:
         path = self.path / f"{job}.json"
         return _read(path, Result) if path.exists() else None
 
-    def results(self) -> list[Result]:
-        """The results there are, in the order of the plan."""
-        found = (self.read_result(job.id) for job in self.read_run().jobs)
-        return [result for result in found if result is not None]
+    def results(self, complain: Callable[[StoreError], None]) -> list[Result]:
+        """The results there are, in the order of the plan. A damaged one is left out and told to `complain`."""
+        found = []
+        for job in self.read_run().jobs:
+            try:
+                result = self.read_result(job.id)
+            except StoreError as error:
+                complain(error)
+            else:
+                found += [result] if result is not None else []
+        return found
 
     @contextlib.contextmanager
     def record(self, job: str) -> Iterator[Recorder]:
@@ -248,7 +257,13 @@ def find(results: Path, run: str | None) -> RunFolder:
 
 
 def _json(model: pydantic.BaseModel) -> bytes:
-    return (json.dumps(model.model_dump(mode="json"), indent=1, allow_nan=False) + "\n").encode()
+    """The model with the digest of its content: numbers that somebody corrected by hand must not look measured."""
+    content = model.model_dump(mode="json")
+    return (json.dumps({**content, "sha256": _digest(content)}, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -256,13 +271,25 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 def _read(path: Path, model: type[Model]) -> Model:
     try:
-        return model.model_validate_json(path.read_bytes())
+        with path.open("rb") as file:
+            content = json.loads(file.read(MAX_RESULT_BYTES))
+        digest = content.pop("sha256", None)
+        found = model.model_validate_json(json.dumps(content))
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a run directory?") from error
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise StoreError(
-            f"{path}: not written by this program, or edited: {where + ': ' if where else ''}{first['msg']}",
-            hint="restore the file; or delete it, and `bench --resume` measures that job again",
-        ) from None
+        raise _edited(path, f"{where + ': ' if where else ''}{first['msg']}") from None
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise _edited(path, str(error)[:200]) from None
+    if digest != _digest(content):
+        raise _edited(path, "its content does not match its sha256")
+    return found
+
+
+def _edited(path: Path, how: str) -> StoreError:
+    return StoreError(
+        f"{path}: not written by this program, or edited: {how}",
+        hint="restore the file; or delete it, and `bench --resume` measures that job again",
+    )

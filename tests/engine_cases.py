@@ -51,6 +51,7 @@ class FewInputs:
     """Stands in for inputs.Store: one small file, made in `folder`."""
 
     def __init__(self, folder):
+        folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / "weights.npz"
         self.file.write_bytes(b"weights")
 
@@ -67,7 +68,7 @@ def behaving(names, root=ECHO):
     return catalog.Catalog(root=root, images=(dataclasses.replace(image, frameworks=frameworks),))
 
 
-def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, **limits):
+def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, device="cpu", **limits):
     """Run the echo workload once per behaviour; returns the run folder and the results."""
     known = behaving(behaviours, root)
     told = spec.Spec(
@@ -78,7 +79,7 @@ def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, *
         resnet50=spec.ResNet50(batch=2, batches=3),
         limits=spec.Limits(**limits),
     )
-    jobs = plan.plan(told, known, "cpu")
+    jobs = plan.plan(told, known, device)
     run_folder = RunFolder.create(folder / "results", "echo")
     runner = Runner(
         catalog=known,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.neighbours import Neighbour
 from orchestrator.report.reference import Reference
 from orchestrator.results import Result
 
@@ -212,8 +213,14 @@ def _notes(results: Sequence[Result], reference: Reference) -> tuple[str, ...]:
     if "synthetic" in sources and results[0].job.workload != "resnet50":
         notes.append("SYNTHETIC DATA: times are real, accuracy is not comparable with any published figure")
     for result in results:
-        for note in result.start.notes if result.start else ():
+        told = [*(result.start.notes if result.start else ()), *map(_disturbance, result.neighbours)]
+        for note in told:
             line = f"{result.job.title}: {note}"
             if line not in notes:
                 notes.append(line)
     return tuple(notes)
+
+
+def _disturbance(neighbour: Neighbour) -> str:
+    share = "the GPU" if neighbour.cpus is None else f"{neighbour.cpus:.1f} CPUs"
+    return f"disturbed: {neighbour.name} used {share} meanwhile"

@@ -1,6 +1,7 @@
 """The docker engine, with real containers."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -51,6 +52,61 @@ def test_provenance_names_the_image(docker_engine, tmp_path):
 def test_no_container_is_left_behind(docker_engine, tmp_path):
     folder, _ = cases.run_echo(docker_engine, tmp_path, "good", "crash", "flood")
     assert containers_of(docker_engine, folder.id) == []
+
+
+def test_a_fork_bomb_stays_in_its_container(docker_engine, tmp_path):
+    with cases.at_most(60):
+        folder, results = cases.run_echo(docker_engine, tmp_path, "forks", "good", timeout=5.0)
+    assert [result.status for result in results] == ["timeout", "ok"]
+    assert containers_of(docker_engine, folder.id) == []
+
+
+def test_tmp_counts_as_memory(docker_engine, tmp_path):
+    _, (result,) = cases.run_echo(docker_engine, tmp_path, "tmp", memory=256 << 20)
+    assert (result.failure.kind, "0.25 GiB" in result.failure.message) == ("out_of_memory", True)
+
+
+def test_a_container_that_somebody_removes(docker_engine, tmp_path):
+    class Saboteur(cases.Silent):
+        def job_event(self, job, event):
+            for container in docker_engine._client.containers.list(
+                filters={"label": "rosetta.job=hang-resnet50-cpu-1"}
+            ):
+                container.remove(force=True)
+
+    _, results = cases.run_echo(docker_engine, tmp_path, "hang", "good", listener=Saboteur())
+    assert [result.status for result in results] == ["failed", "ok"]
+    # Which of the two depends on whether its last state could still be read.
+    assert results[0].failure.message in {
+        "the container was removed by somebody else while the job ran",
+        "the job was ended by SIGKILL",
+    }
+
+
+def test_an_image_that_somebody_removes(docker_engine, tmp_path):
+    class Forgetful(docker_engine.__class__):
+        def prepare(self, image, variant, log):
+            made = super().prepare(image, variant, log)
+            return dataclasses.replace(made, handle="sha256:" + "0" * 64)
+
+    _, (result,) = cases.run_echo(Forgetful(docker_engine._client), tmp_path, "good")
+    assert result.failure.kind == "engine"
+    assert "No such image" in result.failure.message
+    assert "built again" in result.failure.hint
+
+
+def test_a_gpu_where_there_is_none(docker_engine, tmp_path):
+    if docker_engine.gpu_problem() is None:
+        pytest.skip("this Docker can hand out GPUs")
+    root = tmp_path / "project"
+    shutil.copytree(cases.ECHO, root)
+    dockerfile = root / "images" / "echo" / "Dockerfile"
+    dockerfile.write_text(
+        dockerfile.read_text().replace("disk.cpu", "lock.cuda=requirements-cpu.txt rosetta.disk.cuda")
+    )
+    _, (result,) = cases.run_echo(docker_engine, tmp_path, "good", device="gpu", root=root)
+    assert result.failure.kind == "no_gpu"
+    assert "NVIDIA Container Toolkit" in result.failure.hint
 
 
 def test_clean_removes_the_containers_of_the_dead_only(docker_engine, tmp_path):

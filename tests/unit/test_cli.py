@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,7 +149,7 @@ def test_a_failed_job_ends_with_code_1_and_says_why(run, tmp_path):
         "limits.timeout=0.05",
         check=1,
     )
-    assert "numpy-resnet50-cpu-1 timeout: the job was stopped at its time limit" in done.stdout
+    assert "numpy-resnet50-cpu-1 timeout: stopped at its time limit of 0.05 s, before its first event" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -169,6 +170,21 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(run, root, tmp_path, numb
     assert child.returncode == 130, stderr
     (folder,) = results.iterdir()
     assert f"go on with: orchestrator bench --resume {folder.name}" in stderr
-    assert not list(folder.glob("*-1.json"))
+    stopped = json.loads((folder / "numpy-resnet50-cpu-1.json").read_text())
+    assert (stopped["status"], stopped["attempt"]) == ("interrupted", 1)
     run("bench", "--resume", folder.name, "--results", results, "--python", f"numpy={sys.executable}", check=0)
-    assert len(list(folder.glob("numpy-resnet50-cpu-[12].json"))) == 2
+    finished = [json.loads((folder / f"numpy-resnet50-cpu-{n}.json").read_text()) for n in (1, 2)]
+    assert [(result["status"], result["attempt"]) for result in finished] == [("ok", 2), ("ok", 1)]
+    assert (folder / "numpy-resnet50-cpu-1.attempt-1.jsonl").exists()
+
+
+def test_a_result_edited_by_hand_is_left_out_of_the_report_and_told(run, root, tmp_path):
+    published = next((root / "results" / "published").iterdir())
+    results = tmp_path / "results"
+    shutil.copytree(published, results / published.name)
+    edited = results / published.name / "numpy-resnet50-cpu-1.json"
+    edited.write_text(edited.read_text().replace('"status": "ok"', '"status": "OK"'))
+    done = run("report", "--results", results, check=8)
+    assert "numpy-resnet50-cpu-1.json: not written by this program, or edited" in done.stderr
+    assert "Inference with ResNet-50" in done.stdout
+    assert "Traceback" not in done.stderr

@@ -22,7 +22,7 @@ def folder(tmp_path):
 def test_results_come_back_as_they_were(folder):
     folder.write_result(trained())
     assert folder.read_result(trained().job.id) == trained()
-    assert folder.results() == [trained()]
+    assert folder.results(pytest.fail) == [trained()]
 
 
 def test_a_job_without_result_is_missing_not_wrong(folder):
@@ -39,8 +39,70 @@ def test_an_edited_file_is_named(folder, content):
     path = folder.path / f"{trained().job.id}.json"
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"not written by this program, or edited") as caught:
-        folder.results()
+        folder.read_result(trained().job.id)
     assert str(path) in caught.value.message
+
+
+def test_a_number_corrected_by_hand_is_noticed(folder):
+    folder.write_result(trained())
+    path = folder.path / f"{trained().job.id}.json"
+    assert path.read_text().count('"accuracy": 0.765') == 1
+    path.write_text(path.read_text().replace('"accuracy": 0.765', '"accuracy": 0.965'))
+    with pytest.raises(StoreError, match="does not match its sha256"):
+        folder.read_result(trained().job.id)
+
+
+def test_a_damaged_result_is_left_out_and_told(folder):
+    folder.write_result(trained())
+    folder.write_result(trained("numpy"))
+    (folder.path / f"{trained().job.id}.json").write_bytes(b"[" * 100_000)
+    complaints = []
+    assert folder.results(complaints.append) == [trained("numpy")]
+    assert len(complaints) == 1
+    assert len(complaints[0].message) < 1000
+
+
+def test_attempts_are_kept_apart(folder):
+    job = trained().job.id
+    assert folder.set_aside(job) == 1
+    for attempt in (1, 2):
+        with folder.record(job) as recorder:
+            recorder.event(b"attempt %d" % attempt)
+        folder.write_result(trained())
+        assert folder.set_aside(job) == attempt + 1
+    assert folder.read_result(job) is None
+    kept = [(folder.path / f"{job}.attempt-{attempt}.jsonl").read_bytes() for attempt in (1, 2)]
+    assert kept == [b"attempt 1\n", b"attempt 2\n"]
+
+
+def test_an_output_folder_that_is_too_full_or_too_deep(folder, monkeypatch):
+    monkeypatch.setattr(store, "MAX_OUTPUT_BYTES", 1 << 16)
+    monkeypatch.setattr(store, "MAX_OUTPUT_FILES", 50)
+    output = folder.output("job")
+    assert not folder.output_is_full("job")
+    (output / "big").write_bytes(b"x" * (1 << 17))
+    assert folder.output_is_full("job")
+    output = folder.output("job")
+    for number in range(51):
+        (output / str(number)).touch()
+    assert folder.output_is_full("job")
+    output = folder.output("job")
+    assert not list(output.iterdir())
+
+
+def test_only_plain_files_of_known_names_are_kept(folder, tmp_path):
+    output = folder.output("job")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("p")
+    (output / "features.npy").write_text("f")
+    (output / "link.npy").symlink_to(outside / "precious")
+    (output / "folder").symlink_to(outside)
+    (output / "deep" / "er").mkdir(parents=True)
+    (output / "deep").chmod(0)
+    assert folder.keep_artifacts("job", ["features.npy", "link.npy"]) == ["link.npy"]
+    assert [path.name for path in output.iterdir()] == ["features.npy"]
+    assert (outside / "precious").read_text() == "p"
 
 
 def test_a_result_from_the_future_is_refused(folder):
@@ -48,7 +110,7 @@ def test_a_result_from_the_future_is_refused(folder):
     path = folder.path / f"{trained().job.id}.json"
     path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99', 1))
     with pytest.raises(StoreError, match="schema_version"):
-        folder.results()
+        folder.read_result(trained().job.id)
 
 
 def test_the_latest_run_is_found_without_a_name(folder, tmp_path):

@@ -1,0 +1,109 @@
+"""Who else uses the processors while a job is measured. A figure taken beside another program says so."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+
+from orchestrator.spec import Strict
+
+WORTH_TELLING = 0.1  # of one CPU, on average over the job
+_Identity = tuple[int, float]  # process id and when it began: ids are used again
+
+
+class Neighbour(Strict):
+    """A program that ran at the same time."""
+
+    name: str
+    cpus: float | None  # CPU time it used per second, in CPUs; None for a program on the GPU
+
+
+class Watch:
+    """Starts before a job; `neighbours`, after it, are the programs that used CPU time meanwhile.
+
+    The job's own processes are gone by then, and this process is not counted. A program that has ended by then is
+    not seen either.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._before = {identity: seconds for identity, _, seconds in _processes()}
+
+    def neighbours(self) -> tuple[Neighbour, ...]:
+        """Other programs' use of the CPUs, largest first."""
+        elapsed = time.monotonic() - self._began
+        used: dict[str, float] = {}
+        for identity, name, seconds in _processes():
+            used[name] = used.get(name, 0.0) + (seconds - self._before.get(identity, 0.0)) / elapsed
+        shares = sorted(used.items(), key=lambda item: -item[1])
+        return tuple(Neighbour(name=name, cpus=round(share, 2)) for name, share in shares if share >= WORTH_TELLING)
+
+
+class Gpu:
+    """The GPU that jobs get: one job at a time, whichever orchestrator of this user starts it."""
+
+    def __init__(self, uuid: str, cache: Path, notify: Callable[[str], None]) -> None:
+        self._uuid = uuid
+        self._lock = cache / "locks" / f"{uuid}.lock"
+        self._notify = notify
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[tuple[Neighbour, ...]]:
+        """Wait for this job's turn; yields the programs that use the GPU all the same."""
+        from filelock import FileLock, Timeout
+
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._lock)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            self._notify("waiting for another orchestrator's job on this GPU")
+            lock.acquire()
+        try:
+            others = _on_gpu(self._uuid)
+            for other in others:
+                self._notify(f"{other.name} is using the GPU too: what is measured now is recorded as disturbed")
+            yield others
+        finally:
+            lock.release()
+
+
+def _on_gpu(uuid: str) -> tuple[Neighbour, ...]:
+    """Programs that compute on a GPU now; none where the driver does not tell."""
+    import pynvml
+
+    with contextlib.suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+            running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+            return tuple(Neighbour(name=_program(process.pid), cpus=None) for process in running)
+        finally:
+            pynvml.nvmlShutdown()
+    return ()
+
+
+def _processes() -> Iterator[tuple[_Identity, str, float]]:
+    """Every process but this one: identity, name, CPU seconds so far."""
+    for process in psutil.process_iter(["name", "create_time", "cpu_times"]):
+        told = process.info
+        if process.pid != os.getpid() and told["cpu_times"] is not None:
+            times = told["cpu_times"]
+            yield (process.pid, told["create_time"]), _printable(told["name"]), times.user + times.system
+
+
+def _program(pid: int) -> str:
+    try:
+        return _printable(psutil.Process(pid).name())
+    except psutil.Error:
+        return f"process {pid}"
+
+
+def _printable(name: str) -> str:
+    """A program chooses its own name."""
+    return "".join(character if character.isprintable() else "?" for character in name)[:60]

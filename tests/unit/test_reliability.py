@@ -1,0 +1,77 @@
+"""Faults of the machine itself, injected for real: a full disk, and kill -9 at any moment."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+
+from orchestrator.store import RunFolder
+from tests import engine_cases as cases
+
+KILLS = int(os.environ.get("ROSETTA_KILLS", "10"))
+RUN = (
+    "import sys, pathlib\n"
+    "from orchestrator.errors import OrchestratorError\n"
+    "from tests import engine_cases as cases\n"
+    "folder = pathlib.Path(sys.argv[1])\n"
+    "try:\n"
+    "    cases.run_echo(cases.engine_called('process', folder), folder, *sys.argv[2:])\n"
+    "except OrchestratorError as error:\n"
+    "    sys.exit(f'{type(error).__name__}: {error.message} ({error.hint})')\n"
+)
+
+
+def run(folder, *behaviours):
+    return [sys.executable, "-c", RUN, str(folder), *behaviours]
+
+
+def test_a_full_disk_ends_the_run_with_the_remedy(root, tmp_path):
+    """A file system of 256 KiB, in a mount namespace of the test's own."""
+    own_namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    mounted = [*own_namespace, "sh", "-c", f'mount -t tmpfs -o size=256k none "{tmp_path}" && exec "$@"', "sh"]
+    if subprocess.run([*mounted, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a tmpfs")
+    since = time.time()
+    done = subprocess.run(
+        [*mounted, *run(tmp_path, "chatty", "good")], cwd=root, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert "StoreError" in done.stderr
+    assert "No space left on device (make room; then go on with `orchestrator bench --resume`)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not cases.echoes(since)
+
+
+def test_kill_9_at_any_moment_loses_the_running_job_at_most(root, tmp_path):
+    """ROSETTA_KILLS=200 makes it a long test."""
+    began = time.monotonic()
+    subprocess.run(run(tmp_path / "whole", "good", "good2", "good3"), cwd=root, check=True)
+    whole = time.monotonic() - began
+    moments = random.Random(1)  # noqa: S311  (moments, not secrets)
+    for number in range(KILLS):
+        folder = tmp_path / str(number)
+        since = time.time()
+        with subprocess.Popen(run(folder, "good", "good2", "good3"), cwd=root) as orchestrator:
+            time.sleep(whole * moments.uniform(0.3, 1.0))
+            orchestrator.kill()
+        with cases.at_most(10):
+            while cases.echoes(since):
+                time.sleep(0.02)
+        check(folder)
+
+
+def check(folder):
+    """Every result there is is whole, and there are as many as jobs were over."""
+    if not (folder / "results").exists():
+        return
+    (path,) = (folder / "results").iterdir()
+    names = [f"{name}-resnet50-cpu-1" for name in ("good", "good2", "good3")]
+    done = [RunFolder(path).read_result(name) for name in names]
+    begun = [name for name in names if (path / f"{name}.jsonl").exists()]
+    finished = [result.job.id for result in done if result is not None]
+    assert finished == names[: len(finished)]
+    assert len(begun) - len(finished) <= 1
+    assert all(result.status == "ok" for result in done if result is not None)
