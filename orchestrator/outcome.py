@@ -21,7 +21,7 @@ Stop = Literal["time", "silence", "output"]  # why the host stopped a job that k
 
 HINTS: dict[FailureKind, str] = {
     "out_of_memory": "give the job more memory (limits.memory), or a smaller batch (--set WORKLOAD.batch=…)",
-    "killed": "something outside the job ended it: look for it in the system's log (dmesg)",
+    "killed": "something outside the job ended it: the kernel (see dmesg), a restart of the Docker daemon, or a person",
     "timeout": "raise limits.timeout or limits.silence in the spec, or find out in the log what it waited for",
     "disk": "a workload keeps small artifacts only: see workloads/common/PROTOCOL.md",
     "diverged": "check lr in the spec; if it is the default, this framework computes something else: report it",

@@ -83,6 +83,13 @@ def test_a_container_that_somebody_removes(docker_engine, tmp_path):
     }
 
 
+def test_a_base_image_that_cannot_be_pulled(docker_engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROSETTA_BASE_PREFIX", "127.0.0.1:1/nobody")
+    _, (result,) = cases.run_echo(docker_engine, tmp_path, "good")
+    assert result.failure.kind == "pull"
+    assert "ROSETTA_BASE_PREFIX" in result.failure.hint
+
+
 def test_an_image_that_somebody_removes(docker_engine, tmp_path):
     class Forgetful(docker_engine.__class__):
         def prepare(self, image, variant, log):

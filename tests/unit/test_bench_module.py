@@ -11,13 +11,12 @@ import pytest
 from orchestrator import pythons
 from orchestrator.errors import HostError
 from orchestrator.protocol import Reader
+from tests import golden
 
-TRAINING = {"epochs": 2, "batch": 4, "train_samples": 10, "test_samples": 6}
 NUMPY = {  # a release for each Python a workload may meet
     "3.6": "1.19.5", "3.7": "1.21.6", "3.8": "1.23.5", "3.9": "1.23.5",
     "3.10": "2.2.6", "3.11": "2.4.0", "3.12": "2.4.0", "3.13": "2.4.0",
 }  # fmt: skip
-MASKED = {"t", "seconds", "load_s", "build_s", "compile_s", "threads", "denormals"}
 
 
 @pytest.fixture
@@ -26,26 +25,10 @@ def run(root, tmp_path):
     inputs, output = tmp_path / "inputs", tmp_path / "output"
     inputs.mkdir()
     output.mkdir()
-    pixels = np.arange(12 * 3 * 2 * 2, dtype=np.uint8).reshape(12, 3, 2, 2)
-    for split in ("train", "test"):
-        np.save(inputs / f"x_{split}.npy", pixels)
-        np.save(inputs / f"y_{split}.npy", np.arange(12, dtype=np.int32) % 2)
-    np.save(inputs / "order.npy", np.stack([np.arange(10), np.arange(10)[::-1]]).astype(np.int32))
-    np.save(inputs / "images.npy", np.zeros((2, 2, 3, 224, 224), np.float32))
-    np.savez(inputs / "weights.npz", bias=np.ones(3, np.float32))
+    golden.write_inputs(inputs)
 
     def call(what, *, python=sys.executable, packages=None, **changes):
-        job = {
-            "protocol": 1,
-            "framework": "tiny",
-            "workload": "cnn",
-            "device": "cpu",
-            "precision": "fp32",
-            "seed": 1,
-            "trace": 2,
-            "settings": TRAINING,
-        }
-        (tmp_path / "spec.json").write_text(json.dumps({**job, **changes}))
+        (tmp_path / "spec.json").write_text(json.dumps({**golden.JOB, **changes}))
         variables = {
             "BENCH_SPEC": tmp_path / "spec.json",
             "BENCH_INPUTS": inputs,
@@ -61,27 +44,14 @@ def run(root, tmp_path):
     return call
 
 
-def masked(stream):
-    """The events of a stream without what differs from run to run."""
-    events = [json.loads(line) for line in stream.splitlines()]
-    for event in events:
-        event.update(dict.fromkeys(MASKED & set(event), 0))
-        if "batch_seconds" in event:
-            event["batch_seconds"] = [0] * len(event["batch_seconds"])
-        event.get("versions", {}).update(python="", numpy="")
-        if "loss" in event:
-            event["loss"] = round(event["loss"], 4)  # a mean's last digits depend on NumPy's version
-    return events
-
-
-@pytest.mark.parametrize(("what", "code"), [("train", 0), ("extract", 0), ("diverge", 1), ("refuse", 1)])
-def test_golden_streams(run, root, what, code):
+@pytest.mark.parametrize(("what", "code"), golden.STORIES.items())
+def test_golden_streams(run, what, code):
     done, _ = run(what)
     assert done.returncode == code, done.stderr.decode()
-    golden = root / "tests" / "golden" / f"{what}.jsonl"
+    told = golden.masked(done.stdout)
     if "ROSETTA_WRITE_GOLDEN" in os.environ:
-        golden.write_text("".join(json.dumps(event) + "\n" for event in masked(done.stdout)))
-    assert masked(done.stdout) == [json.loads(line) for line in golden.read_text().splitlines()]
+        (golden.FOLDER / f"{what}.jsonl").write_text("".join(json.dumps(event) + "\n" for event in told))
+    assert told == golden.expected(what)
 
 
 @pytest.fixture(scope="module", params=NUMPY)
@@ -100,15 +70,14 @@ def interpreter(request, tmp_path_factory):
     return python, packages
 
 
-@pytest.mark.parametrize("what", ["train", "extract", "diverge", "refuse"])
-def test_golden_streams_on_every_python(interpreter, run, root, what):
+@pytest.mark.parametrize("what", golden.STORIES)
+def test_golden_streams_on_every_python(interpreter, run, what):
     python, packages = interpreter
     done, _ = run(what, python=python, packages=packages)
-    golden = (root / "tests" / "golden" / f"{what}.jsonl").read_text()
-    assert masked(done.stdout) == [json.loads(line) for line in golden.splitlines()], done.stderr.decode()
+    assert golden.masked(done.stdout) == golden.expected(what), done.stderr.decode()
 
 
-@pytest.mark.parametrize("what", ["train", "extract", "diverge", "refuse"])
+@pytest.mark.parametrize("what", golden.STORIES)
 def test_the_host_reads_what_bench_writes(run, what):
     reader = Reader()
     for line in run(what)[0].stdout.splitlines():
@@ -129,7 +98,7 @@ def test_denormals_are_flushed_where_the_cpu_is_known(run):
 
 def test_an_artifact_is_what_its_event_says(run):
     done, output = run("train")
-    event = next(event for event in masked(done.stdout) if event["event"] == "artifact")
+    event = next(event for event in golden.masked(done.stdout) if event["event"] == "artifact")
     assert np.load(output / event["name"]).tolist() == [1, 1, 1]
 
 
@@ -140,7 +109,7 @@ def test_another_protocol_is_refused(run):
 
 
 def test_a_missing_input_is_told_apart(run):
-    done, _ = run("train", workload="cnn", settings={**TRAINING, "epochs": 3})
+    done, _ = run("train", workload="cnn", settings={**golden.TRAINING, "epochs": 3})
     assert json.loads(done.stdout.splitlines()[-1])["kind"] == "exception"  # order.npy has two epochs only
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.store import RunFolder
 from tests import engine_cases as cases
+from tests.fuzz import stream
 
 KILLS = int(os.environ.get("ROSETTA_KILLS", "10"))
 RUN = (
@@ -43,6 +44,13 @@ def test_a_full_disk_ends_the_run_with_the_remedy(root, tmp_path):
     assert "No space left on device (make room; then go on with `orchestrator bench --resume`)" in done.stderr
     assert "Traceback" not in done.stderr
     assert not cases.echoes(since)
+
+
+def test_whatever_a_job_prints_there_is_a_result():
+    """A bounded run of tests/fuzz: always the same streams in CI, other ones every day elsewhere."""
+    counts = stream.fuzz(5.0, seed=1 if os.environ.get("CI") else time.time_ns() // 86_400_000_000_000)
+    assert counts["ok"] > 10
+    assert counts["failed"] > 100
 
 
 def test_kill_9_at_any_moment_loses_the_running_job_at_most(root, tmp_path):
