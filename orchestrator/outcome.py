@@ -96,7 +96,9 @@ class Conversation:
         if exit_.signal is not None:
             return "killed", f"the job was ended by {_signal_name(exit_.signal)}"
         if exit_.code:
-            return "exception", f"the job ended with exit code {exit_.code} and no word why"
+            # It had no time for an `error` event: an import that failed, say. The last line tells most.
+            why = f": {self._tail[-1]}" if self._tail else " and no word why"
+            return "exception", f"the job ended with exit code {exit_.code}{why}"
         if not self._reader.over:
             return "protocol", "the event stream stopped without 'end'"
         try:

@@ -117,7 +117,7 @@ def check_failures_are_told_apart(engine, folder):
     found = {result.job.framework: (result.status, result.failure.kind, result.failure.message) for result in results}
     assert found == {
         "error": ("failed", "out_of_memory", "CudaError: out of memory"),
-        "crash": ("failed", "exception", "the job ended with exit code 3 and no word why"),
+        "crash": ("failed", "exception", "the job ended with exit code 3: something went wrong in �[31mlayer 3�[0m"),
         "killed": ("failed", "killed", "the job was ended by SIGKILL"),
         "silent": ("failed", "protocol", "the event stream stopped without 'end'"),
         "torn": ("failed", "protocol", found["torn"][2]),

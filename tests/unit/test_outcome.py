@@ -73,6 +73,14 @@ def test_an_exit_that_is_no_success(job, change, kind, message):
     assert failure.hint
 
 
+def test_a_job_that_dies_before_its_first_word_is_told_by_its_last_line(job):
+    stderr = b"Traceback (most recent call last):\nImportError: libmpi.so.12: cannot open shared object file\n"
+    _, failure = converse(job, exit_=Exit(code=1), stderr=stderr)
+    assert failure.message == (
+        "the job ended with exit code 1: ImportError: libmpi.so.12: cannot open shared object file"
+    )
+
+
 @pytest.mark.parametrize(
     ("events", "message"),
     [

@@ -1,6 +1,10 @@
 """A run directory is readable at every moment, and says so when somebody edited it."""
 
+import json
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from orchestrator import store
 from orchestrator.errors import StoreError
@@ -60,6 +64,30 @@ def test_a_damaged_result_is_left_out_and_told(folder):
     assert folder.results(complaints.append) == [trained("numpy")]
     assert len(complaints) == 1
     assert len(complaints[0].message) < 1000
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_result_is_noticed_wherever_the_damage_is(folder, data):
+    folder.write_result(trained())
+    path = folder.path / f"{trained().job.id}.json"
+    whole = path.read_bytes()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    spoilt = whole[:at] + data.draw(st.binary(max_size=3)) + whole[at + data.draw(st.integers(0, 3)) :]
+    path.write_bytes(spoilt)
+    try:
+        same = folder.read_result(trained().job.id) == trained()
+    except StoreError:
+        same = False
+    # What stands between two values may change; a value may not.
+    assert same == (json.loads(whole) == loaded(spoilt))
+
+
+def loaded(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def test_attempts_are_kept_apart(folder):

@@ -31,6 +31,8 @@ from workloads.common import startup
 
 PROTOCOL = 1
 STEP_INTERVAL = 0.5  # seconds between two `step` events; reading a loss may wait for the device, so seldom
+# How CUDA says that a framework was not compiled for the GPU it found.
+NOT_FOR_THIS_GPU = ("no kernel image", "no binary for gpu", "invalid device function")
 LAYOUTS = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1)}
 
 clock = time.perf_counter
@@ -65,6 +67,8 @@ def failure_class(error):
         return "unsupported"
     if isinstance(error, MemoryError) or "out of memory" in text or ("alloc" in text and "fail" in text):
         return "out_of_memory"
+    if any(words in text for words in NOT_FOR_THIS_GPU):
+        return "unsupported"
     if isinstance(error, (FileNotFoundError, PermissionError)):
         return "input"
     return "exception"
