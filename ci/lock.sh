@@ -35,6 +35,10 @@ lock requirements.txt pyproject.toml --group build --universal --python-version 
 lock requirements-dev.txt pyproject.toml --group build --extra dev --universal --python-version 3.10 \
     --constraint requirements.txt "$@"
 
+# Chainer is published as source, and what its setup.py needs was last in setuptools 80.
+echo 'setuptools<81' >"$scratch/build"
+export UV_BUILD_CONSTRAINT="$scratch/build"
+
 for input in images/*/requirements-*.in; do
     python=$(label rosetta.python "$(dirname "$input")/Dockerfile")
     options=(--python-version "$python" --python-platform x86_64-manylinux_2_28 "$@")

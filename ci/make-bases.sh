@@ -2,7 +2,7 @@
 # Makes local stand-ins for the public base images, for machines that cannot pull any:
 #
 #   ci/make-bases.sh                                    rosetta-base/python:3.11-slim-bookworm
-#   ci/make-bases.sh python:3.9-slim-bookworm python:3.6-slim debian:bookworm-slim
+#   ci/make-bases.sh python:3.9-slim-bookworm python:3.6-slim debian:bullseye-slim
 #   ROSETTA_BASE_PREFIX=rosetta-base orchestrator images build
 #
 # Debian comes from debootstrap (needs root), Python from pyenv's own builds. An image that exists is left alone;
@@ -10,8 +10,7 @@
 set -euo pipefail
 
 prefix=rosetta-base
-suite=bookworm
-debian=$prefix/debian:$suite-slim
+python_suite=bookworm  # whichever Debian a public python image is on: pyenv's builds need this one's libraries
 
 # What pyenv's Pythons link against; the public python images carry the same.
 python_needs="ca-certificates libbz2-1.0 libdb5.3 libexpat1 libffi8 libgdbm-compat4 libgdbm6 liblzma5 libncursesw6
@@ -24,21 +23,25 @@ die() { echo "make-bases: $*" >&2; exit 1; }
 
 exists() { docker image inspect "$1" >/dev/null 2>&1; }
 
-# The Debian mirrors this machine uses, as lines of a sources.list; nothing on a machine that is no Debian.
+# The Debian mirrors this machine uses, as lines of a sources.list for SUITE; nothing on a machine that is no Debian.
 # shellcheck disable=SC2016  # apt expands these, not the shell
-debian_sources() {
+debian_sources() {  # debian_sources SUITE
+    local own
+    own=$(. /etc/os-release && echo "${VERSION_CODENAME:-none}")
     apt-get indextargets 'Identifier: Packages' 'Origin: Debian' \
-        --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' | grep -E " $suite(-[a-z]+)* " | sort -u || true
+        --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' \
+        | grep -E " $own(-updates|-security)? " | sed -E "s| $own(-[a-z]+)? | $1\1 |" | sort -u || true
 }
 
-make_debian() {
+make_debian() {  # make_debian SUITE
+    local suite=$1
     [[ $(id -u) == 0 ]] || die "debootstrap needs root: run this script with sudo"
     if ! command -v debootstrap >/dev/null; then
         apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap
     fi
-    local root=$scratch/rootfs sources mirror
-    sources=$(debian_sources)
-    mirror=$(awk -v suite=$suite '$3 == suite { print $2; exit }' <<<"$sources")
+    local root=$scratch/rootfs-$suite sources mirror
+    sources=$(debian_sources "$suite")
+    mirror=$(awk -v suite="$suite" '$3 == suite { print $2; exit }' <<<"$sources")
     debootstrap --variant=minbase "$suite" "$root" ${mirror:+"$mirror"} >"$scratch/log" 2>&1 \
         || { tail -n 20 "$scratch/log" >&2; die "debootstrap failed"; }
 
@@ -57,7 +60,7 @@ path-exclude /usr/share/locale/*
 path-exclude /usr/share/man/*
 SLIM
     rm -rf "$root"/usr/share/{doc,info,locale,man}/* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/*
-    tar -C "$root" -c . | docker import --change 'CMD ["bash"]' - "$debian" >/dev/null
+    tar -C "$root" -c . | docker import --change 'CMD ["bash"]' - "$prefix/debian:$suite-slim" >/dev/null
 }
 
 make_python() {  # make_python IMAGE X.Y
@@ -83,7 +86,7 @@ make_python() {  # make_python IMAGE X.Y
 
     # No BuildKit feature here: this must build with a client that has no buildx as well.
     cat >"$context/Dockerfile" <<DOCKERFILE
-FROM $debian
+FROM $prefix/debian:$python_suite-slim
 RUN apt-get update -qq \\
     && apt-get install -y -qq --no-install-recommends $(tr -s '\n ' ' ' <<<"$python_needs") \\
     && apt-get clean && rm -rf /var/lib/apt/lists/*
@@ -103,11 +106,13 @@ make_base() {  # make_base NAME:TAG
         return
     fi
     local start=$SECONDS
-    exists "$debian" || make_debian
     case $1 in
-        debian:"$suite"-slim) ;;
-        python:3.*-slim*) make_python "$image" "$(sed -E 's/^python:(3\.[0-9]+)-.*/\1/' <<<"$1")" ;;
-        *) die "cannot make $1: known are python:3.X-slim… and debian:$suite-slim" ;;
+        debian:*-slim) make_debian "$(sed -E 's/^debian:(.*)-slim$/\1/' <<<"$1")" ;;
+        python:3.*-slim*)
+            exists "$prefix/debian:$python_suite-slim" || make_debian "$python_suite"
+            make_python "$image" "$(sed -E 's/^python:(3\.[0-9]+)-.*/\1/' <<<"$1")"
+            ;;
+        *) die "cannot make $1: known are python:3.X-slim… and debian:SUITE-slim" ;;
     esac
     echo "$image: made in $((SECONDS - start)) s, $(docker image inspect --format '{{.Size}}' "$image" | numfmt --to=si)B"
 }

@@ -160,7 +160,7 @@ def list_(json: JsonOption = False) -> None:
     if json:
         Screen().print_json(frameworks)
     else:
-        Screen().show_rows("Frameworks", frameworks)
+        Screen().show_rows("Frameworks", [{k: v for k, v in row.items() if k != "variants"} for row in frameworks])
 
 
 @images_app.command("build")

@@ -157,7 +157,9 @@ def stage_context(image: Image, variant: str, into: Path, *, environ: Mapping[st
 
 def check_disk(image: Image, variant: str, free: int | None) -> None:
     """Raise HostError when the image cannot fit into `free` bytes; None, an unknown amount, passes."""
-    label = image.labels.get(f"rosetta.disk.{variant}", "")
+    label = image.labels.get(f"rosetta.disk.{variant}")
+    if label is None:  # an image nobody has built yet
+        return
     size = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B", label.strip())
     if not size:
         raise BuildError(

@@ -22,7 +22,7 @@ def frameworks(catalog: Catalog) -> list[Row]:
             "version": framework.version,
             "workloads": list(framework.workloads),
             "image": image.name,
-            "python": image.python,
+            "python": image.python or "none",
             "variants": list(image.locks),
             "built": built.get(image.name),
         }

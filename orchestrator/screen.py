@@ -68,7 +68,14 @@ class Screen:
 
     def show_rows(self, title: str, rows: Sequence[dict[str, Any]]) -> None:
         """Plain rows as a table."""
-        table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold cyan")
+        table = Table(
+            title=title,
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            title_justify="left",
+            title_style="bold cyan",
+        )
         for name in rows[0] if rows else ():
             table.add_column(name, overflow="fold", min_width=min(12, max(len(_cell(row[name])) for row in rows)))
         for row in rows:

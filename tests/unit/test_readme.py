@@ -81,7 +81,7 @@ def test_the_readme_has_commands():
 def test_the_table_of_frameworks_is_the_catalog():
     rows = [line for line in README.splitlines() if line.startswith("| `")]
     assert rows == [
-        f"| `{framework.id}` | {framework.title} | {framework.version} | {' '.join(framework.workloads)} | {image.name} | {image.python} |"
+        f"| `{framework.id}` | {framework.title} | {framework.version} | {' '.join(framework.workloads)} | {image.name} | {image.python or '–'} |"
         for framework, image in catalog.load(ROOT).frameworks.values()
     ]
 

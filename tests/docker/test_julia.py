@@ -1,0 +1,182 @@
+"""workloads/common/bench.jl in a real Julia, the oldest it promises to run on, against bench.py's golden streams."""
+
+import json
+import os
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from orchestrator.docker_cli import find_builder, stream
+from orchestrator.protocol import Reader
+from tests import golden
+
+pytestmark = pytest.mark.docker
+
+IMAGE = "rosetta-test/julia"
+BASE = "debian:bullseye-slim"
+TINY = "tests/golden/tiny.jl"
+INCLUDE = 'include("workloads/common/bench.jl");'
+
+
+@pytest.fixture(scope="module")
+def docker(root, docker_engine):
+    """The docker command, once the image of tests/julia/Dockerfile is built."""
+    builder = find_builder()
+    prefix = os.environ.get("ROSETTA_BASE_PREFIX")
+    base = f"{prefix}/{BASE}" if prefix else BASE
+    argv = [*builder.command, "--build-arg", f"BASE_IMAGE={base}", "--tag", IMAGE, str(root / "tests" / "julia")]
+    lines = []
+    assert stream(argv, lines.append, {**os.environ, "DOCKER_BUILDKIT": "1"}) == 0, "\n".join(lines)
+    return str(builder.docker)
+
+
+class Workload:
+    """Runs Julia in a locked-down container, as the docker engine would run a workload."""
+
+    def __init__(self, docker, root, folder):
+        self.inputs, self.output, self._spec = folder / "inputs", folder / "output", folder / "spec.json"
+        self.inputs.mkdir()
+        self.output.mkdir()
+        self.output.chmod(0o777)
+        golden.write_inputs(self.inputs)
+        self._docker, self._root = docker, root
+
+    def argv(self, *julia, options=(), **changes):
+        self._spec.write_text(json.dumps({**golden.JOB, **changes}))
+        mounts = [
+            f"{self._root / 'workloads'}:/bench/workloads:ro", f"{self._root / 'tests'}:/bench/tests:ro",
+            f"{self.inputs}:/inputs:ro", f"{self._spec}:/spec.json:ro", f"{self.output}:/output",
+        ]  # fmt: skip
+        return [
+            self._docker, "run", "--rm", "--init", "--network=none", "--read-only", "--tmpfs=/tmp", "--user=1000:1000",
+            "--cap-drop=ALL", "--security-opt=no-new-privileges", *(f"--volume={mount}" for mount in mounts),
+            "--env=BENCH_SPEC=/spec.json", "--env=BENCH_INPUTS=/inputs", "--env=BENCH_OUTPUT=/output", *options,
+            IMAGE, "julia", *julia,
+        ]  # fmt: skip
+
+    def run(self, *julia, **changes):
+        return subprocess.run(self.argv(*julia, **changes), capture_output=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def workload(docker, root, tmp_path):
+    return Workload(docker, root, tmp_path)
+
+
+def last(done):
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(("story", "code"), golden.STORIES.items())
+def test_golden_streams(workload, story, code):
+    done = workload.run(TINY, story)
+    assert done.returncode == code, done.stderr.decode()
+    assert golden.masked(done.stdout) == golden.expected(story)
+    reader = Reader()
+    for line in done.stdout.splitlines():
+        reader.read(line)
+    assert reader.over
+
+
+def test_chatter_never_reaches_the_event_stream(workload):
+    done = workload.run(TINY, "train")
+    assert b"chatter" not in done.stdout
+    assert b"a framework's chatter on stdout" in done.stderr
+    assert b"a library's chatter on fd 1" in done.stderr
+
+
+def test_an_artifact_is_what_its_event_says(workload):
+    workload.run(TINY, "train")
+    assert np.load(workload.output / "weights.npy").tolist() == [1, 1, 1]
+    workload.run(TINY, "extract")
+    features = np.load(workload.output / "features-0.npy")
+    assert (features.shape, features.dtype) == ((2, 2048), np.float32)
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_threads_are_the_cpus_that_were_given(workload, cpus):
+    available = sorted(os.sched_getaffinity(0))[:cpus]
+    done = workload.run(TINY, "refuse", options=[f"--cpuset-cpus={','.join(map(str, available))}"])
+    start = json.loads(done.stdout.splitlines()[0])
+    assert start["threads"] == len(available)
+    assert start["denormals"] == ("flushed" if os.uname().machine == "x86_64" else "kept")
+
+
+def test_denormals_are_found_by_trying(workload):
+    """In a program without bench.jl's preparations they are kept, and the same check says so."""
+    script = 'include("workloads/common/startup.jl"); print(Startup.denormals_flushed())'
+    assert workload.run("-e", script).stdout == b"false"
+    # One thread that keeps them is enough, be it Julia's or OpenBLAS's.
+    script += "; set_zero_subnormals(true); print(Startup.denormals_flushed())"
+    done = workload.run("-e", script, options=["--env=JULIA_NUM_THREADS=2", "--env=OPENBLAS_NUM_THREADS=1"])
+    assert done.stdout == b"falsefalse"
+
+
+def test_json_keeps_text_as_it_is(workload):
+    name = 'quotes " and \\, tab\tnewline\n, Ünïcödé 😀, \x01'
+    start = json.loads(workload.run(TINY, "refuse", framework=name).stdout.splitlines()[0])
+    assert start["framework"] == name
+
+
+@pytest.mark.parametrize(
+    ("name", "keep"),
+    [("x_train.npy", None), ("x_train.npy", 3), ("x_train.npy", 40), ("x_train.npy", -1), ("order.npy", -1),
+     ("weights.npz", None), ("weights.npz", 40)],
+)  # fmt: skip
+def test_a_missing_or_truncated_input_is_named(workload, name, keep):
+    path = workload.inputs / name
+    whole = path.read_bytes()
+    path.unlink()
+    if keep is not None:
+        path.write_bytes(whole[:keep])
+    error = last(workload.run(TINY, "train"))
+    assert (error["event"], error["kind"]) == ("error", "input")
+    assert name in error["message"]
+
+
+def test_a_compressed_archive_is_refused_by_name(workload):
+    np.savez_compressed(workload.inputs / "weights.npz", bias=np.ones(3, np.float32))
+    error = last(workload.run(TINY, "train"))
+    assert error["kind"] == "input"
+    assert "bias.npy is compressed" in error["message"]
+
+
+def test_another_protocol_is_refused(workload):
+    done = workload.run(TINY, "train", protocol=2)
+    assert done.returncode == 1
+    assert b"speaks protocol 1, the job 2" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("throw", "kind"),
+    [("OutOfMemoryError()", "out_of_memory"), ('ErrorException("oops")', "exception"), ('Bench.Diverged("")', "diverged")],
+)  # fmt: skip
+def test_failures_have_a_class(workload, throw, kind):
+    done = workload.run("-e", f"{INCLUDE} Bench.main(job -> throw({throw}))")
+    assert (done.returncode, last(done)["kind"]) == (1, kind)
+
+
+def test_a_crash_at_teardown_changes_nothing(workload):
+    done = workload.run("-e", f"{INCLUDE} atexit(() -> ccall(:abort, Cvoid, ())); Bench.main(job -> nothing)")
+    assert (done.returncode, last(done)["event"]) == (0, "end")
+
+
+def test_a_full_pipe_makes_an_event_wait(workload):
+    emit = 'for _ in 1:20_000; Bench.emit(job.events, "step"; loss = 0.5, notes = "x" ^ 200); end'
+    with subprocess.Popen(workload.argv("-e", f"{INCLUDE} Bench.main(job -> {emit})"), stdout=subprocess.PIPE) as run:
+        time.sleep(5)  # long enough for everything between us and Julia to fill up
+        events = [json.loads(line) for line in run.stdout]
+    assert [event["seq"] for event in events] == list(range(20_001))
+
+
+def test_sigterm_ends_a_busy_workload(workload):
+    """A loop Julia itself cannot interrupt."""
+    script = f'{INCLUDE} Bench.main(job -> (Bench.start(job; version = "1"); while true; end))'
+    with subprocess.Popen(workload.argv("-e", script), stdout=subprocess.PIPE) as run:
+        assert b'"start"' in run.stdout.readline()
+        began = time.monotonic()
+        run.terminate()
+        assert run.wait(timeout=60) != 0
+    assert time.monotonic() - began < 5

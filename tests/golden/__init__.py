@@ -1,0 +1,55 @@
+"""Golden event streams: what the tiny workloads here must say, in whichever language bench is written.
+
+tiny.py and tiny.jl tell the same stories: `train`, `extract`, `diverge` and `refuse`, each with its NAME.jsonl.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = Path(__file__).resolve().parent
+STORIES = {"train": 0, "extract": 0, "diverge": 1, "refuse": 1}  # name → exit code
+TRAINING = {"epochs": 2, "batch": 4, "train_samples": 10, "test_samples": 6}
+JOB = {
+    "protocol": 1,
+    "framework": "tiny",
+    "workload": "cnn",
+    "device": "cpu",
+    "precision": "fp32",
+    "seed": 1,
+    "trace": 2,
+    "settings": TRAINING,
+}
+MASKED = {"t", "seconds", "load_s", "build_s", "compile_s", "threads", "denormals"}
+RUNTIMES = {"python", "numpy", "julia"}
+
+
+def write_inputs(folder):
+    """Write the arrays of the tiny workloads into `folder`, as the host would."""
+    pixels = np.arange(12 * 3 * 2 * 2, dtype=np.uint8).reshape(12, 3, 2, 2)
+    for split in ("train", "test"):
+        np.save(folder / f"x_{split}.npy", pixels)
+        np.save(folder / f"y_{split}.npy", np.arange(12, dtype=np.int32) % 2)
+    np.save(folder / "order.npy", np.stack([np.arange(10), np.arange(10)[::-1]]).astype(np.int32))
+    np.save(folder / "images.npy", np.zeros((2, 2, 3, 224, 224), np.float32))
+    np.savez(folder / "weights.npz", bias=np.ones(3, np.float32))
+
+
+def masked(stream):
+    """The events of a stream without what differs from run to run."""
+    events = [json.loads(line) for line in stream.splitlines()]
+    for event in events:
+        event.update(dict.fromkeys(MASKED & set(event), 0))
+        if "batch_seconds" in event:
+            event["batch_seconds"] = [0] * len(event["batch_seconds"])
+        if "versions" in event:
+            event["versions"] = {name: text for name, text in event["versions"].items() if name not in RUNTIMES}
+        if "loss" in event:
+            event["loss"] = round(event["loss"], 4)  # a mean's last digits depend on how it is summed up
+    return events
+
+
+def expected(story):
+    """The golden stream of one story."""
+    return [json.loads(line) for line in (FOLDER / f"{story}.jsonl").read_text().splitlines()]

@@ -1,0 +1,1 @@
+"""Two workloads in Caffe2, as it last appeared inside PyTorch."""

@@ -1,0 +1,373 @@
+"""
+What must be equal in every framework, for workloads in Julia: the job, the data, the batch order, the clock, the
+scoring, the events. The counterpart of bench.py, with the same vocabulary:
+
+    Bench.main(run)                          run a workload: run(job), with errors reported as events
+    Bench.start(job; ...)                    say what is running, before anything expensive
+    Bench.data(job), Bench.images(job)       the dataset, as arrays
+    Bench.weights(job)                       the initial weights every framework shares
+    Bench.compiling(job) do ... end          a block whose time is reported apart
+    Bench.ready(job)                         everything is built; from here on time counts
+    Bench.epochs(job; sync) do epoch ... end the training clock; Bench.batches(epoch, x, y), Bench.step(epoch, loss)
+    Bench.score(predict, job, x, y)          accuracy over all test samples
+    Bench.extract(features, job, images; sync)  the inference clock: one cold pass, one timed pass
+    Bench.artifact(job, name, array)         keep a small array beside the result
+
+Arrays have their axes in the opposite order of PROTOCOL.md's, the samples last, and everything counts from one, as is
+Julia's way: see npy.jl. `sync` waits until the device is idle and has no default. A workload includes this file before
+it loads its framework. Runs on Julia 1.5 and later, with the standard library only.
+"""
+module Bench
+
+using SHA: sha256
+
+include("startup.jl")
+include("json.jl")
+include("npy.jl")
+
+const PROTOCOL = 1
+const STEP_INTERVAL = 0.5  # seconds between two `step` events; reading a loss may wait for the device, so seldom
+const EVENT_DESCRIPTOR = Startup.prepare()
+
+"Seconds on a monotonic clock."
+clock() = time_ns() / 1e9
+
+"The training loss, the scores or the features are no longer finite numbers."
+struct Diverged <: Exception
+    message::String
+end
+
+"Thrown by a workload for what its framework cannot do."
+struct NotImplementedError <: Exception
+    message::String
+end
+
+Base.showerror(io::IO, error::Union{Diverged,NotImplementedError}) = print(io, error.message)
+
+"""
+    main(run)
+
+Run the workload `run(job)` for the job described by BENCH_SPEC and end the process.
+"""
+function main(run)
+    events = Events(EVENT_DESCRIPTOR)
+    code = 0
+    try
+        spec = Json.parse(read(ENV["BENCH_SPEC"], String))
+        run(Job(spec, ENV["BENCH_INPUTS"], ENV["BENCH_OUTPUT"], events))
+        emit(events, "end")
+    catch error
+        code = 1
+        showerror(stderr, error, catch_backtrace())
+        println(stderr)
+        message = first(sprint(showerror, error), 2000)
+        emit(events, "error"; kind = failure_class(error), type = nameof(typeof(error)), message = message)
+    end
+    flush(stderr)
+    ccall(:_exit, Cvoid, (Cint,), code)  # all is said: what a framework does while it is torn down changes nothing
+end
+
+"Tell apart the failures that mean different things to the person who has to act on them."
+function failure_class(error)
+    text = lowercase("$(nameof(typeof(error))): $(sprint(showerror, error))")
+    error isa Diverged && return "diverged"
+    error isa NotImplementedError && return "unsupported"
+    occursin(r"out ?of ?(gpu )?memory|alloc.*fail", text) && return "out_of_memory"
+    error isa Union{SystemError,Npy.FormatError} && return "input"
+    return "exception"
+end
+
+"The event stream: one JSON object per line, numbered, written whole."
+mutable struct Events
+    descriptor::Cint
+    sequence::Int
+    started::Float64
+end
+Events(descriptor) = Events(descriptor, 0, clock())
+
+"Write one event. A value JSON cannot hold (NaN, infinity) is a programming error and throws ArgumentError."
+function emit(events, event; fields...)
+    elapsed = round(clock() - events.started, digits = 6)
+    record = [:event => event, :seq => events.sequence, :t => elapsed, fields...]
+    line = Vector{UInt8}(sprint(Json.write_object, record) * "\n")
+    events.sequence += 1
+    while !isempty(line)
+        written = ccall(:write, Cssize_t, (Cint, Ptr{UInt8}, Csize_t), events.descriptor, line, length(line))
+        systemerror("writing an event", written < 0 && Libc.errno() != Libc.EINTR)
+        deleteat!(line, 1:max(written, 0))
+    end
+end
+
+"One workload of one framework on one device, with everything it is allowed to know."
+mutable struct Job
+    framework::String
+    workload::String
+    device::String  # "cpu" or "gpu"
+    precision::String  # "fp32", ...
+    seed::Int
+    settings::Dict{String,Any}  # the workload's own part of the run spec: epochs, batch, lr, ...
+    threads::Int
+    trace::Int  # report the loss of this many first steps, the features of as many first batches
+    inputs::String
+    output::String
+    events::Events
+    created::Float64
+    loading::Float64
+    compiling::Float64
+end
+
+function Job(spec, inputs, output, events)
+    protocol = spec["protocol"]
+    protocol == PROTOCOL || error("this workload speaks protocol $PROTOCOL, the job $protocol")
+    told = (spec[key] for key in ("framework", "workload", "device", "precision", "seed", "settings"))
+    return Job(told..., Threads.nthreads(), spec["trace"], inputs, output, events, clock(), 0, 0)
+end
+
+"""
+    start(job; version, versions, device_name, fused, notes)
+
+Say what runs: the framework's `version`, the `versions` of its libraries by name, the device's name, whether the
+recurrent kernel is a `fused` one (nothing where there is none to fuse), and what this framework does differently.
+"""
+function start(job; version, versions = Dict(), device_name = nothing, fused = nothing, notes = [])
+    emit(
+        job.events, "start";
+        protocol = PROTOCOL,
+        framework = job.framework,
+        workload = job.workload,
+        version = version,
+        versions = merge(Dict("julia" => string(VERSION)), versions),
+        device = job.device,
+        device_name = device_name,
+        precision = job.precision,
+        threads = job.threads,
+        fused = fused,
+        denormals = Startup.denormals_flushed() ? "flushed" : "kept",
+        notes = notes,
+    )
+end
+
+"""
+    data(job) -> x_train, y_train, x_test, y_test
+
+The dataset, cut to the samples the job asks for. Images: Float32 in [0, 1], (width, height, channels, n). Reviews:
+Int32 token numbers, (150, n). Labels: Int32, (n,). Token and class numbers count from one, so padding is token 1.
+"""
+function data(job)
+    return timed_loading(job) do
+        arrays = []
+        for split in ("train", "test")
+            samples = job.settings[split * "_samples"]  # nothing: all of them
+            x, y = load(job, "x_" * split), load(job, "y_" * split)
+            chosen = 1:(samples === nothing ? length(y) : min(samples, length(y)))
+            push!(arrays, prepare(sample(x, chosen)), sample(y, chosen) .+ Int32(1))
+        end
+        return arrays
+    end
+end
+
+prepare(images::Array{UInt8}) = images ./ 255f0
+prepare(tokens::Array{Int32}) = tokens .+ Int32(1)
+
+"The `chosen` samples of `x`, which are its last axis."
+sample(x::AbstractArray{T,N}, chosen) where {T,N} = x[ntuple(_ -> :, N - 1)..., chosen]
+
+"""
+    images(job)
+
+The inference input: a vector of batches, each Float32 (224, 224, 3, batch).
+"""
+function images(job)
+    return timed_loading(() -> [copy(batch) for batch in eachslice(load(job, "images"), dims = 5)], job)
+end
+
+"""
+    weights(job)
+
+The initial weights, the same for every framework: `Dict` of Float32 arrays, named as in PROTOCOL.md. A dense matrix
+is (in, out), a convolution (width, height, in, out).
+"""
+weights(job) = timed_loading(() -> Npy.load_archive(joinpath(job.inputs, "weights.npz")), job)
+
+load(job, name) = Npy.load(joinpath(job.inputs, name * ".npy"))
+
+function timed_loading(action, job)
+    began = clock()
+    result = action()
+    job.loading += clock() - began
+    return result
+end
+
+"""
+    compiling(action, job)
+
+Time spent in this block is compilation: reported, not counted. Returns what `action` does.
+"""
+function compiling(action, job)
+    began = clock()
+    result = action()
+    job.compiling += clock() - began
+    return result
+end
+
+"Model built, data loaded, everything compiled that can be compiled ahead."
+function ready(job)
+    build = clock() - job.created - job.loading - job.compiling
+    emit(job.events, "ready"; load_s = job.loading, build_s = build, compile_s = job.compiling)
+end
+
+"One pass over the training set, in the order the seed decides."
+mutable struct Epoch
+    number::Int
+    samples::Int  # samples trained on so far in this epoch
+    order::Vector{Int32}
+    batch::Int
+    trace::Int
+    events::Events
+    steps::Int
+    began::Float64
+    reported::Float64
+    loss::Any
+end
+
+"""
+    epochs(train, job; sync)
+
+Do `train(epoch)` for every epoch of the training; the clock runs from one idle device to the next.
+"""
+function epochs(train, job; sync)
+    order = load(job, "order") .+ Int32(1)  # (samples, epochs)
+    for number in 1:job.settings["epochs"]
+        sync()
+        began = clock()
+        trace = number == 1 ? job.trace : 0
+        epoch = Epoch(number, 0, order[:, number], job.settings["batch"], trace, job.events, 0, began, began, nothing)
+        train(epoch)
+        sync()
+        seconds = clock() - began
+        emit(job.events, "epoch"; epoch = number, samples = epoch.samples, seconds = seconds, loss = last_loss(epoch))
+    end
+end
+
+"""
+    batches(epoch, x, y)
+
+The full batches (x, y) of this epoch; a last partial batch is left out.
+"""
+batches(epoch, x, y) = Batches(epoch, x, y)
+
+struct Batches{X,Y}
+    epoch::Epoch
+    x::X
+    y::Y
+end
+
+function Base.iterate(batches::Batches, done = 0)
+    epoch = batches.epoch
+    epoch.samples = done
+    done + epoch.batch <= length(epoch.order) || return nothing
+    chosen = epoch.order[done+1:done+epoch.batch]
+    return (sample(batches.x, chosen), sample(batches.y, chosen)), done + epoch.batch
+end
+
+"""
+    step(epoch, loss)
+
+After every training step. `loss` is the mean loss of the batch, a number or a function returning it; it is only read
+now and then, so that a device need not be waited for at every step.
+"""
+function step(epoch, loss)
+    epoch.steps += 1
+    epoch.loss = loss
+    now = clock()
+    (epoch.steps > epoch.trace && now - epoch.reported < STEP_INTERVAL) && return
+    epoch.reported = now
+    emit(
+        epoch.events, "step";
+        epoch = epoch.number,
+        step = epoch.steps,
+        samples = epoch.samples + epoch.batch,
+        seconds = now - epoch.began,
+        loss = last_loss(epoch),
+    )
+end
+
+"The loss of the latest step. Throws Diverged when it is not finite."
+function last_loss(epoch)
+    loss = Float64(epoch.loss isa Function ? epoch.loss() : epoch.loss)
+    isfinite(loss) && return loss
+    throw(Diverged("loss is $(lowercase(string(loss))) in epoch $(epoch.number), step $(epoch.steps)"))
+end
+
+"""
+    score(predict, job, x, y; pad = false)
+
+Count correct predictions over all of `x`, the last partial batch included.
+
+`predict` takes a batch and returns an array of scores, (classes, n). `pad = true` fills the last batch up for
+frameworks with a fixed batch size; the filling is not scored.
+"""
+function score(predict, job, x, y; pad = false)
+    batch = job.settings["batch"]
+    correct = 0
+    began = clock()
+    for first in 1:batch:length(y)
+        chosen = first:min(first + batch - 1, length(y))
+        filled = pad ? min.(first:first+batch-1, length(y)) : chosen
+        scores = predict(sample(x, filled))
+        if !(scores isa Matrix) || size(scores, 2) != length(filled)
+            error("predict returned $(summary(scores)) for $(length(filled)) samples")
+        end
+        all(isfinite, scores) || throw(Diverged("the model's scores on the test set are not finite"))
+        correct += count(argmax(view(scores, :, k)) == y[sample] for (k, sample) in enumerate(chosen))
+    end
+    emit(job.events, "score"; samples = length(y), correct = correct, seconds = clock() - began)
+end
+
+"""
+    extract(features, job, images; sync)
+
+Time `features(batch)`, an array (2048, batch) in host memory, over all `images`: a cold pass, then the timed one.
+"""
+function extract(features, job, images; sync)
+    samples = sum(batch -> size(batch, 4), images)
+    for event in ("cold", "inference")
+        seconds = Float64[]
+        for (number, batch) in enumerate(images)
+            sync()
+            began = clock()
+            result = features(batch)
+            sync()
+            push!(seconds, clock() - began)
+            check_features(result, size(batch, 4))
+            event == "cold" && number <= job.trace && artifact(job, "features-$(number - 1)", result)
+        end
+        emit(job.events, event; samples = samples, seconds = sum(seconds), batch_seconds = seconds)
+    end
+end
+
+function check_features(result, batch)
+    if !(result isa Matrix) || size(result) != (2048, batch)
+        error("features must be a matrix of size (2048, $batch), got $(summary(result))")
+    end
+    all(isfinite, result) || throw(Diverged("features are not finite"))
+end
+
+"""
+    artifact(job, name, array)
+
+Keep `array` as NAME.npy in the job's output folder.
+"""
+function artifact(job, name, array::Array)
+    file = name * ".npy"
+    Npy.save(joinpath(job.output, file), array)
+    emit(
+        job.events, "artifact";
+        name = file,
+        dtype = lowercase(string(eltype(array))),
+        shape = reverse(size(array)),
+        sha256 = bytes2hex(sha256(collect(reinterpret(UInt8, vec(array))))),
+    )
+end
+
+end
