@@ -151,7 +151,8 @@ def test_another_protocol_is_refused(workload):
 
 @pytest.mark.parametrize(
     ("throw", "kind"),
-    [("OutOfMemoryError()", "out_of_memory"), ('ErrorException("oops")', "exception"), ('Bench.Diverged("")', "diverged")],
+    [("OutOfMemoryError()", "out_of_memory"), ('ErrorException("CUDA error: no kernel image is available")', "unsupported"),
+     ('ErrorException("oops")', "exception"), ('Bench.Diverged("")', "diverged")],
 )  # fmt: skip
 def test_failures_have_a_class(workload, throw, kind):
     done = workload.run("-e", f"{INCLUDE} Bench.main(job -> throw({throw}))")

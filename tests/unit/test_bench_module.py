@@ -102,6 +102,23 @@ def test_an_artifact_is_what_its_event_says(run):
     assert np.load(output / event["name"]).tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (RuntimeError("CUDA error: no kernel image is available for execution on the device"), "unsupported"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"), "out_of_memory"),
+        (NotImplementedError("fp64"), "unsupported"),
+        (FileNotFoundError("x_train.npy"), "input"),
+        (ValueError("oops"), "exception"),
+    ],
+)
+def test_failures_have_a_class(error, kind):
+    from workloads.common import bench
+
+    assert bench.failure_class(error) == kind
+
+
 def test_another_protocol_is_refused(run):
     done, _ = run("train", protocol=2)
     assert done.returncode == 1
