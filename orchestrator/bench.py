@@ -78,17 +78,13 @@ def resume(request: Request, notify: Callable[[str], None]) -> tuple[store.RunFo
     run = folder.read_run()
     known = catalog.load(request.root)
     engine = engines.choose(run.engine, cache=request.cache, pythons=_pythons(request, known), notify=notify)
-    missing = [job for job in run.jobs if not _is_done(folder.read_result(job.id))]
+    missing = folder.missing(run.jobs)
     gone = sorted({job.framework for job in missing} - set(known.frameworks))
     if gone:
         raise UsageError(
             f"run {folder.id} needs {', '.join(gone)}, which this checkout lacks", hint="check it out again"
         )
     return folder, Prepared(catalog=known, spec=run.spec, host=host.inspect(), engine=engine, jobs=missing)
-
-
-def _is_done(result: Result | None) -> bool:
-    return result is not None and result.status != "interrupted"
 
 
 def run(

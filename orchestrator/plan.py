@@ -37,6 +37,7 @@ class Job(Strict):
     trace: int
     settings: dict[str, Any]
     timeout: float  # seconds
+    accuracy: tuple[float, float] | None = None  # what real data should give
     silence: float = 1800.0  # seconds without an event
     retries: int = 0
     memory: int | None  # bytes
@@ -78,6 +79,7 @@ def plan(spec: Spec, catalog: Catalog, device: Device) -> list[Job]:
 
 def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName, device: Device, repeat: int) -> Job:
     settings = getattr(spec, workload).model_dump()
+    accuracy = settings.pop("accuracy", None)
     if workload == "resnet50" and settings["batches"] is None:
         settings["batches"] = INFERENCE_BATCHES[device]
     return Job(
@@ -96,6 +98,7 @@ def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName,
         seed=spec.seed,
         trace=spec.trace,
         settings=settings,
+        accuracy=accuracy,
         timeout=spec.limits.timeout,
         silence=spec.limits.silence,
         retries=spec.retries,

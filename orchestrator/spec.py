@@ -53,6 +53,16 @@ class Training(Strict):
     batch: Count = Field(default=64, description="samples per step; full batches only")
     train_samples: Count | None = Field(default=None, description="use only the first N training samples")
     test_samples: Count | None = Field(default=None, description="score only the first N test samples")
+    accuracy: Annotated[tuple[Fraction, Fraction], Field(strict=False)] | None = Field(
+        default=None, description="lowest and highest accuracy that real data should give; a result outside is marked"
+    )
+
+    @pydantic.field_validator("accuracy")
+    @classmethod
+    def _in_order(cls, band: tuple[float, float] | None) -> tuple[float, float] | None:
+        if band is not None and band[0] > band[1]:
+            raise ValueError("must be [lowest, highest]")
+        return band
 
 
 class Cnn(Training):
@@ -175,6 +185,7 @@ def parse(
         raise SpecError(f"{name}: not a spec: keys and values expected", hint="start from one of configs/*.yaml")
     for override in overrides:
         _apply(document.tree, override)
+    _forget_expectations(document.tree, overrides)
     context = {"frameworks": None if frameworks is None else sorted(frameworks)}
     try:
         return Spec.model_validate(document.tree, context=context)
@@ -211,6 +222,16 @@ def _apply(tree: dict[str, Any], override: Override) -> None:
         tree[part] = dict(child) if isinstance(child, Mapping) else {}
         tree = tree[part]
     tree[last] = override.value
+
+
+def _forget_expectations(tree: dict[str, Any], overrides: Sequence[Override]) -> None:
+    """With other settings than the file's, a workload need not give the accuracy the file expects."""
+    changed = {override.path[0] for override in overrides if len(override.path) > 1}
+    told = {override.path[0] for override in overrides if override.path[1:] == ("accuracy",)}
+    for section in changed - told:
+        settings = tree.get(section)
+        if isinstance(settings, Mapping) and "accuracy" in settings:
+            tree[section] = {key: value for key, value in settings.items() if key != "accuracy"}
 
 
 def _independent(errors: Sequence[Any]) -> list[Any]:

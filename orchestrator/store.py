@@ -19,7 +19,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
@@ -94,6 +94,11 @@ class RunFolder:
         """A job's result, or None when the job has not ended. Raises StoreError for a damaged file."""
         path = self.path / f"{job}.json"
         return _read(path, Result) if path.exists() else None
+
+    def missing(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of `jobs` that have not ended, or were interrupted. Raises StoreError for a damaged result."""
+        found = ((job, self.read_result(job.id)) for job in jobs)
+        return [job for job, result in found if result is None or result.status == "interrupted"]
 
     def results(self, complain: Callable[[StoreError], None]) -> list[Result]:
         """The results there are, in the order of the plan. A damaged one is left out and told to `complain`."""

@@ -68,7 +68,7 @@ def behaving(names, root=ECHO):
     return catalog.Catalog(root=root, images=(dataclasses.replace(image, frameworks=frameworks),))
 
 
-def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, device="cpu", **limits):
+def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, device="cpu", resume=None, **limits):
     """Run the echo workload once per behaviour; returns the run folder and the results."""
     known = behaving(behaviours, root)
     told = spec.Spec(
@@ -80,7 +80,7 @@ def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, d
         limits=spec.Limits(**limits),
     )
     jobs = plan.plan(told, known, device)
-    run_folder = RunFolder.create(folder / "results", "echo")
+    run_folder = resume or RunFolder.create(folder / "results", "echo")
     runner = Runner(
         catalog=known,
         engine=engine,
@@ -90,7 +90,7 @@ def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, d
         cpus=host.inspect().cpus,
         listener=listener or Silent(),
     )
-    return run_folder, runner.run(jobs)
+    return run_folder, runner.run(run_folder.missing(jobs))
 
 
 @contextlib.contextmanager

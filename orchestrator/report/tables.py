@@ -23,6 +23,7 @@ TITLES = {
     "resnet50": "Inference with ResNet-50: feature extraction",
 }
 SAMPLES = {"cnn": "images", "rnn": "reviews", "resnet50": "images"}
+NO_DATA = "no data"  # of a job that failed before it had any
 # Settings that describe the amount of work; a table says them in words.
 AMOUNTS = ("epochs", "batch", "train_samples", "test_samples", "batches")
 
@@ -89,7 +90,7 @@ def _training(workload: str, results: Sequence[Result], reference: Reference) ->
         row: list[Cell] = [
             _title(same),
             *(conditions[name] for name in varying),
-            None if accuracy is None else 100 * accuracy,
+            _marked(accuracy, same),
             _median(same, lambda figures: figures.train_s if figures.accuracy is not None else None),
             _median(same, lambda figures: figures.train_samples_per_s if figures.accuracy is not None else None),
         ]
@@ -142,7 +143,7 @@ def _inference(results: Sequence[Result], reference: Reference) -> Table:
 def conditions_of(result: Result) -> dict[str, str]:
     """All that has to be equal for two results to be comparable, in words."""
     job, provenance = result.job, result.provenance
-    data = provenance.data.label if provenance.data else "no data"
+    data = provenance.data.label if provenance.data else NO_DATA
     host = provenance.host
     others = {key: value for key, value in job.settings.items() if key not in AMOUNTS}
     return {
@@ -170,10 +171,13 @@ def _rows(results: Sequence[Result], ignore: Sequence[str] = ()) -> list[tuple[d
 
 
 def _split(conditions: Sequence[Mapping[str, str]]) -> tuple[list[str], list[str]]:
-    """What all rows share, in words; and the names of what they do not."""
-    names = list(conditions[0])
-    varying = [name for name in names if len({row[name] for row in conditions}) > 1]
-    return [conditions[0][name] for name in names if name not in varying and conditions[0][name]], varying
+    """What all rows share, in words; and the names of what they do not.
+
+    A job that failed before it had data differs from the others in nothing for that.
+    """
+    values = {name: {row[name] for row in conditions} - {NO_DATA} or {NO_DATA} for name in conditions[0]}
+    varying = [name for name in values if len(values[name]) > 1]
+    return [word for name in values if name not in varying for word in values[name] if word], varying
 
 
 def _amount(workload: str, settings: Mapping[str, Any]) -> str:
@@ -190,6 +194,20 @@ def _amount(workload: str, settings: Mapping[str, Any]) -> str:
 def _median(results: Sequence[Result], figure: Callable[[Any], float | None]) -> float | None:
     values = [value for result in results if result.status == "ok" and (value := figure(result.figures)) is not None]
     return statistics.median(values) if values else None
+
+
+def _expected(result: Result) -> tuple[float, float] | None:
+    """The accuracy that real data should give, where that can be said."""
+    data = result.provenance.data
+    return result.job.accuracy if data is not None and data.source != "synthetic" else None
+
+
+def _marked(accuracy: float | None, results: Sequence[Result]) -> Cell:
+    """An accuracy in per cent, with an exclamation mark where it is none to be trusted."""
+    if accuracy is None:
+        return None
+    band = _expected(results[0])
+    return 100 * accuracy if band is None or band[0] <= accuracy <= band[1] else f"{100 * accuracy:.1f} !"
 
 
 def _title(results: Sequence[Result]) -> str:
@@ -213,12 +231,22 @@ def _notes(results: Sequence[Result], reference: Reference) -> tuple[str, ...]:
     if "synthetic" in sources and results[0].job.workload != "resnet50":
         notes.append("SYNTHETIC DATA: times are real, accuracy is not comparable with any published figure")
     for result in results:
-        told = [*(result.start.notes if result.start else ()), *map(_disturbance, result.neighbours)]
+        told = [*(result.start.notes if result.start else ()), *_doubts(result)]
         for note in told:
             line = f"{result.job.title}: {note}"
             if line not in notes:
                 notes.append(line)
     return tuple(notes)
+
+
+def _doubts(result: Result) -> list[str]:
+    """Why the figures of a result may be none to be trusted."""
+    doubts = list(map(_disturbance, result.neighbours))
+    band, accuracy = _expected(result), result.figures.accuracy
+    if band is not None and accuracy is not None and not band[0] <= accuracy <= band[1]:
+        low, high = (f"{100 * bound:.3g}" for bound in band)
+        doubts.append(f"accuracy of {100 * accuracy:.1f} % is not within the {low} to {high} % to be expected")
+    return doubts
 
 
 def _disturbance(neighbour: Neighbour) -> str:

@@ -8,11 +8,14 @@ import time
 
 import pytest
 
+from orchestrator.report import reference, tables
 from orchestrator.store import RunFolder
 from tests import engine_cases as cases
 from tests.fuzz import stream
 
 KILLS = int(os.environ.get("ROSETTA_KILLS", "10"))
+JOBS = ("good", "good2", "good3")
+NAMES = [f"{name}-resnet50-cpu-1" for name in JOBS]
 RUN = (
     "import sys, pathlib\n"
     "from orchestrator.errors import OrchestratorError\n"
@@ -54,32 +57,42 @@ def test_whatever_a_job_prints_there_is_a_result():
 
 
 def test_kill_9_at_any_moment_loses_the_running_job_at_most(root, tmp_path):
-    """ROSETTA_KILLS=200 makes it a long test."""
+    """ROSETTA_KILLS=200 makes it a long test. Resumed, every run ends in the tables of one that nobody killed."""
     began = time.monotonic()
-    subprocess.run(run(tmp_path / "whole", "good", "good2", "good3"), cwd=root, check=True)
+    subprocess.run(run(tmp_path / "whole", *JOBS), cwd=root, check=True)
     whole = time.monotonic() - began
+    expected = tables_of(tmp_path / "whole", root)
     moments = random.Random(1)  # noqa: S311  (moments, not secrets)
     for number in range(KILLS):
         folder = tmp_path / str(number)
         since = time.time()
-        with subprocess.Popen(run(folder, "good", "good2", "good3"), cwd=root) as orchestrator:
+        with subprocess.Popen(run(folder, *JOBS), cwd=root) as orchestrator:
             time.sleep(whole * moments.uniform(0.3, 1.0))
             orchestrator.kill()
         with cases.at_most(10):
             while cases.echoes(since):
                 time.sleep(0.02)
-        check(folder)
+        if list(folder.glob("results/*")):
+            check(run_folder(folder))
+            cases.run_echo(cases.engine_called("process", folder), folder, *JOBS, resume=run_folder(folder))
+            assert tables_of(folder, root) == expected
 
 
-def check(folder):
-    """Every result there is is whole, and there are as many as jobs were over."""
-    if not (folder / "results").exists():
-        return
-    (path,) = (folder / "results").iterdir()
-    names = [f"{name}-resnet50-cpu-1" for name in ("good", "good2", "good3")]
-    done = [RunFolder(path).read_result(name) for name in names]
-    begun = [name for name in names if (path / f"{name}.jsonl").exists()]
-    finished = [result.job.id for result in done if result is not None]
-    assert finished == names[: len(finished)]
-    assert len(begun) - len(finished) <= 1
-    assert all(result.status == "ok" for result in done if result is not None)
+def check(killed):
+    """Every result there is is whole, and all jobs but the last that began have one."""
+    begun = [name for name in NAMES if (killed.path / f"{name}.jsonl").exists()]
+    results = [result for name in NAMES if (result := killed.read_result(name)) is not None]
+    assert [result.job.id for result in results] == NAMES[: len(results)]
+    assert len(begun) - len(results) <= 1
+    assert all(result.status == "ok" for result in results)
+
+
+def run_folder(folder):
+    (path,) = folder.glob("results/*")
+    return RunFolder(path)
+
+
+def tables_of(folder, root):
+    results = [run_folder(folder).read_result(name) for name in NAMES]
+    known = reference.load(root / "results" / "reference" / "2017.json")
+    return [(table.columns, table.rows) for table in tables.tables(results, known)]

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from orchestrator.figures import Figures
+from orchestrator.neighbours import Neighbour
 from orchestrator.plan import Job
 from orchestrator.protocol import Start
 from orchestrator.report import reference, tables, text
@@ -59,6 +60,50 @@ def result(
 
 def trained(framework="pytorch", seconds=100.0, **kwargs):
     return result(framework, accuracy=0.765, train_s=seconds, train_samples_per_s=25600 / seconds, **kwargs)
+
+
+def test_an_accuracy_out_of_its_band_is_marked_not_hidden(known):
+    doubtful, sound = trained(), trained("numpy", seconds=50.0)
+    band = {"accuracy": (0.75, 0.80)}
+    doubtful = doubtful.model_copy(
+        update={
+            "job": doubtful.job.model_copy(update=band),
+            "figures": doubtful.figures.model_copy(update={"accuracy": 0.101}),
+        }
+    )
+    sound = sound.model_copy(update={"job": sound.job.model_copy(update=band)})
+    _, rows, only = table([doubtful, sound], known)
+    assert [row[1] for row in rows] == [76.5, "10.1 !"]
+    assert [note for note in only.notes if "expected" in note] == [
+        "Pytorch: accuracy of 10.1 % is not within the 75 to 80 % to be expected"
+    ]
+    synthetic = doubtful.model_copy(
+        update={
+            "provenance": doubtful.provenance.model_copy(
+                update={"data": doubtful.provenance.data.model_copy(update={"source": "synthetic"})}
+            )
+        }
+    )
+    _, rows, _ = table([synthetic], known)
+    assert rows[0][1] == pytest.approx(10.1)
+
+
+def test_a_job_without_data_does_not_widen_the_table(known):
+    lost = result("numpy", failure=Failure(kind="pull", message="m"))
+    lost = lost.model_copy(update={"provenance": lost.provenance.model_copy(update={"data": None})})
+    titles, rows, only = table([trained(), lost], known)
+    assert "data" not in titles
+    assert "cifar10" in only.conditions
+    assert [row[0] for row in rows] == ["Pytorch", "Numpy (failed: pull)"]
+
+
+def test_a_disturbed_result_says_so(known):
+    disturbed = trained().model_copy(
+        update={"neighbours": (Neighbour(name="stress", cpus=0.97), Neighbour(name="python", cpus=None))}
+    )
+    _, _, only = table([disturbed], known)
+    assert "Pytorch: disturbed: stress used 1.0 CPUs meanwhile" in only.notes
+    assert "Pytorch: disturbed: python used the GPU meanwhile" in only.notes
 
 
 def table(results, known):

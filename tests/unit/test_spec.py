@@ -54,6 +54,7 @@ def test_defaults_are_the_2017_study():
         ("name: x\nworkloads: []\n", "my.yaml:2: workloads: must have at least 1 item"),
         ("name: x\nworkloads: cnn\n", "my.yaml:2: workloads: must be a list (not 'cnn')"),
         ("name: x\nworkloads: [cnn, cnn]\n", "my.yaml:2: workloads: 'cnn' is listed more than once; to measure again use `repeats`"),
+        ("name: x\ncnn:\n  accuracy: [0.8, 0.75]\n", "my.yaml:3: cnn.accuracy: must be [lowest, highest]"),
         ("cnn: {}\n", "my.yaml:1: name: Field required"),
         ("name: x\nname: y\n", "my.yaml:2: 'name' is given twice"),
         ("- name\n", "my.yaml: not a spec: keys and values expected"),
@@ -117,6 +118,14 @@ def test_a_missing_file_is_named(tmp_path):
 def test_set_changes_one_value_and_leaves_anchored_twins_alone():
     told = parse("name: x\ncnn: &a {epochs: 2}\nrnn: *a", overrides=[spec.parse_setting("cnn.epochs=7")])
     assert (told.cnn.epochs, told.rnn.epochs) == (7, 2)
+
+
+def test_other_settings_void_the_expected_accuracy():
+    text = "name: x\ncnn: {accuracy: [0.75, 0.8]}\nrnn: {accuracy: [0.8, 0.9]}"
+    changed = spec.parse(text, name="t", overrides=[spec.parse_setting("cnn.epochs=1")])
+    assert (changed.cnn.accuracy, changed.rnn.accuracy) == (None, (0.8, 0.9))
+    told = [spec.parse_setting("cnn.epochs=1"), spec.parse_setting("cnn.accuracy=[0.3, 0.5]")]
+    assert spec.parse(text, name="t", overrides=told).cnn.accuracy == (0.3, 0.5)
 
 
 def test_a_wrong_set_is_blamed_not_the_file():

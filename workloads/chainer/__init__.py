@@ -1,5 +1,5 @@
 """The three workloads in Chainer 7, on iDeep where there is no GPU."""
 
-from workloads.chainer import libraries
+from workloads.common import mkl
 
-libraries.let_mkl_use_this_cpu()
+mkl.use_this_cpu()

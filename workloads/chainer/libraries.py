@@ -1,32 +1,10 @@
-"""The libraries that NumPy and iDeep bring along: their versions, and MKL's choice of code for this CPU.
-
-MKL of 2018 looks at the maker of a CPU before anything else, and on AMD's it runs code for SSE: Chainer's
-convolutions then take ten times as long. A variable of MKL's own overrules that; it is read when MKL is first used.
-"""
+"""The libraries that NumPy and iDeep bring along: their versions."""
 
 import ctypes
 import glob
 import os
 
 import numpy as np
-
-VARIABLE = "MKL_DEBUG_CPU_TYPE"
-AVX2, AVX512 = "5", "7"  # MKL's names for them
-AVX512_PARTS = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}  # what its code for servers relies on
-
-
-def let_mkl_use_this_cpu():
-    """Overrule MKL's choice of code on a CPU of AMD's, unless the environment already does."""
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        cpu = file.read().partition("\n\n")[0].split()
-    if "AuthenticAMD" in cpu and "avx2" in cpu:
-        os.environ.setdefault(VARIABLE, AVX512 if AVX512_PARTS.issubset(cpu) else AVX2)
-
-
-def notes():
-    """What a result must say of that."""
-    code = os.environ.get(VARIABLE)
-    return ["{}={} overrules MKL's choice of code for this CPU".format(VARIABLE, code)] if code else []
 
 
 def ideep_versions():

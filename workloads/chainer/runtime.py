@@ -9,6 +9,7 @@ from chainer import functions as F
 from chainer.backends import cuda
 
 from workloads.chainer import libraries
+from workloads.common import mkl
 
 # Chainer's names for what a link holds, where they differ from ours
 NAMES = {"weight": "W", "bias": "b"}
@@ -27,7 +28,7 @@ def start(job, ideep=True, fused=None, notes=()):
     elif ideep:
         device = chainer.get_device("@intel64")
         versions = libraries.ideep_versions()
-        notes = [*notes, *libraries.notes()]
+        notes = [*notes, *mkl.notes()]
     else:
         device = chainer.get_device("@numpy")
         versions = {"openblas": libraries.openblas_version()}

@@ -11,6 +11,8 @@ import importlib.util
 import os
 import tempfile
 
+from workloads.common import mkl
+
 OLD_NAMES = {"libmpi.so.12": "libmpi.so.40", "libmpi_cxx.so.1": "libmpi_cxx.so.40"}
 
 
@@ -21,7 +23,7 @@ def load():
     cntk = importlib.util.find_spec("cntk")
     if cntk is None:
         return
-    let_mkl_use_avx2()
+    mkl.use_this_cpu()
     libraries = os.path.join(cntk.submodule_search_locations[0], "libs")
     with tempfile.TemporaryDirectory() as folder:
         for name in os.listdir(libraries):
@@ -40,16 +42,6 @@ def find(library):
     with open("/proc/self/maps", encoding="utf-8") as maps:
         paths = [line.rstrip("\n").split(None, 5)[-1] for line in maps]
     return next(path for path in paths if os.path.basename(path).startswith(library))
-
-
-def let_mkl_use_avx2():
-    """Keep CNTK's MKL from running its SSE code on an AMD CPU that has AVX2, at half the speed.
-
-    MKL of 2018 looks at the maker first. This variable of its own overrules that; it is read when MKL is loaded."""
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        cpu = file.read().partition("\n\n")[0]
-    if "AuthenticAMD" in cpu and " avx2 " in cpu:
-        os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
 
 
 def mkl_version():

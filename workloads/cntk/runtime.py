@@ -1,11 +1,10 @@
 """Where a CNTK job runs: the device, its threads and seed, and how to wait for it."""
 
-import os
-
 import cntk as C
 import numpy as np
 
 from workloads.cntk import libraries
+from workloads.common import mkl
 
 
 def start(job, fused=None, notes=()):
@@ -30,12 +29,10 @@ def facts(notes=()):
     """What a result must say of CNTK on this machine, as arguments of job.start."""
     device = C.device.use_default_device()
     on_gpu = device.type() == C.device.DeviceKind.GPU.value
-    code = os.environ.get("MKL_DEBUG_CPU_TYPE")
-    overruled = ["MKL_DEBUG_CPU_TYPE={} overrules MKL's choice of code for this CPU".format(code)] if code else []
     return {
         "versions": {"mkl": libraries.mkl_version()},
         "device_name": C.device.get_gpu_properties(device).name if on_gpu else None,
-        "notes": [*notes, *overruled],
+        "notes": [*notes, *mkl.notes()],
     }
 
 
