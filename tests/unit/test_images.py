@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator import images
 from orchestrator.build_failure import explain
-from orchestrator.catalog import Image
+from orchestrator.catalog import COMMAND, Image
 from orchestrator.docker_cli import free_bytes
 from orchestrator.errors import BuildError, HostError
 
@@ -37,6 +37,7 @@ def image(tmp_path):
         folder=folder,
         base=BASE,
         python="3.11",
+        command=COMMAND,
         labels={"rosetta.disk.cpu": "1.5 GB", "rosetta.disk.cuda": "7 GB"},
         locks={variant: folder / f"requirements-{variant}.txt" for variant in ("cpu", "cuda")},
         frameworks=(),
