@@ -98,12 +98,13 @@ class Endless:
         b'{"event":"start","seq":0,"t":0.0,"protocol":1,"framework":"good","workload":"resnet50","version":"1",'
         b'"versions":{},"device":"cpu","device_name":null,"precision":"fp32","threads":2,"fused":null,'
         b'"denormals":"kept","notes":[]}\n'
+        b'{"event":"ready","seq":1,"t":0.1,"load_s":0.0,"build_s":0.0,"compile_s":0.0}\n'
     )
     STEP = b'{"event":"step","seq":%d,"t":5.996,"epoch":1,"step":50,"samples":3200,"seconds":4.983916,"loss":1.54274}\n'
 
     def chunks(self, events):
         yield self.START
-        for first in range(1, events, 512):
+        for first in range(2, events, 512):
             yield b"".join(self.STEP % number for number in range(first, min(first + 512, events)))
 
 
