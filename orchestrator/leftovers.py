@@ -7,7 +7,7 @@ orchestrator that made them, and what a living one made is left alone.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,6 @@ from orchestrator.files import remove_tree
 OWNER_LABEL = "rosetta.orchestrator"
 JOB_FOLDER = "rosetta-job-"
 Kind = Literal["container", "job folder", "image", "environment", "dataset", "weights", "batch order"]
-DEBRIS: tuple[Kind, ...] = ("container", "job folder")  # of no use to anybody
 CACHED: dict[str, Kind] = {"venvs": "environment", "datasets": "dataset", "weights": "weights", "orders": "batch order"}
 
 
@@ -42,12 +41,12 @@ def owner() -> str:
 
 def find(cache: Path, *, everything: bool) -> list[Leftover]:
     """What killed orchestrators left behind; with `everything`, also all images and all that is in the cache."""
-    found = [*_containers(), *_job_folders()]
+    living = {_name(process) for process in psutil.process_iter()}
+    found = [*_containers(living), *_job_folders(living)]
     return [*found, *_images(), *_cached(cache)] if everything else found
 
 
-def _containers() -> Iterator[Leftover]:
-    living = {_name(process) for process in psutil.process_iter()}
+def _containers(living: Collection[str]) -> Iterator[Leftover]:
     for container in docker_cli.labelled("container", OWNER_LABEL):
         if container.label not in living:
             remove = partial(docker_cli.remove, "container", container.name)
@@ -62,8 +61,7 @@ def _images() -> Iterator[Leftover]:
         yield Leftover(kind="image", name=name, size=size, remove=partial(docker_cli.remove, "image", name))
 
 
-def _job_folders() -> Iterator[Leftover]:
-    living = {_name(process) for process in psutil.process_iter()}
+def _job_folders(living: Collection[str]) -> Iterator[Leftover]:
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{JOB_FOLDER}*")):
         name = folder.name.removeprefix(JOB_FOLDER).rpartition("-")[0]
         if name not in living and folder.is_dir() and not folder.is_symlink():

@@ -141,16 +141,13 @@ class Runner:
             try:
                 exit_, stopped = self._converse(environment, launch, conversation, recorder.flush)
             except EngineError as error:
-                conversation.close()
                 kind: FailureKind = "no_gpu" if error.no_gpu else "engine"
                 return report.failed(kind, error.message, error.hint, conversation)
             except KeyboardInterrupt:
-                conversation.close()
                 self._folder.write_result(report.failed("interrupted", "stopped by hand", "", conversation))
                 raise
             finally:
                 missing = self._folder.keep_artifacts(job.id, conversation.collector.artifacts)
-            conversation.close()
         failure = conversation.failure(exit_, stopped=stopped, test_samples=test_samples)
         if failure is None and missing:
             failure = conversation.told("protocol", f"there is no file for its artifact {missing[0]!r}")
@@ -159,12 +156,15 @@ class Runner:
     def _converse(
         self, environment: Environment, launch: Launch, conversation: Conversation, flush: Callable[[], None]
     ) -> tuple[Exit, Stop | None]:
-        """Start the job and listen until it has ended; returns how it ended and why it was stopped, if it was."""
+        """Start the job, listen until it has ended and close the conversation.
+
+        Returns how the job ended and why it was stopped, if it was.
+        """
         job = launch.job
         look = _Lookout(job, lambda: self._folder.output_is_full(job.id))
         why: Stop | None = None
         stopping = False
-        with self._engine.run(environment, launch) as execution:
+        with contextlib.closing(conversation), self._engine.run(environment, launch) as execution:
             try:
                 for output in execution.output():
                     if output is not None:

@@ -6,16 +6,15 @@ import os
 
 import numpy as np
 
+from workloads.common import mkl
+
 
 def ideep_versions():
     """The versions of what iDeep computes with, once it is loaded: {"mkl": "2018.0.3", "mkl-dnn": "0.14.0"}."""
     import ideep4py  # not before the variable is set
 
-    text = ctypes.create_string_buffer(198)
-    ctypes.CDLL("libmklml_intel.so").MKL_Get_Version_String(text, len(text))
-    mkl = text.value.decode().partition("Version ")[2].split()[0]
     (path,) = glob.glob(os.path.join(os.path.dirname(ideep4py.__file__), "lib", "libmkldnn.so.*.*"))
-    return {"ideep": ideep4py.__version__, "mkl": mkl, "mkl-dnn": path.partition(".so.")[2]}
+    return {"ideep": ideep4py.__version__, "mkl": mkl.version(), "mkl-dnn": path.partition(".so.")[2]}
 
 
 def openblas_version():

@@ -42,10 +42,3 @@ def find(library):
     with open("/proc/self/maps", encoding="utf-8") as maps:
         paths = [line.rstrip("\n").split(None, 5)[-1] for line in maps]
     return next(path for path in paths if os.path.basename(path).startswith(library))
-
-
-def mkl_version():
-    """MKL's own version, e.g. "2018.0.3"."""
-    text = ctypes.create_string_buffer(198)
-    ctypes.CDLL("libmklml_intel.so").MKL_Get_Version_String(text, len(text))
-    return text.value.decode().partition("Version ")[2].split()[0]

@@ -3,7 +3,6 @@
 import cntk as C
 import numpy as np
 
-from workloads.cntk import libraries
 from workloads.common import mkl
 
 
@@ -30,7 +29,7 @@ def facts(notes=()):
     device = C.device.use_default_device()
     on_gpu = device.type() == C.device.DeviceKind.GPU.value
     return {
-        "versions": {"mkl": libraries.mkl_version()},
+        "versions": {"mkl": mkl.version()},
         "device_name": C.device.get_gpu_properties(device).name if on_gpu else None,
         "notes": [*notes, *mkl.notes()],
     }

@@ -4,6 +4,7 @@ That MKL looks at the maker of a CPU before anything else, and on AMD's it runs 
 of the speed. A variable of its own overrules that; it is read when MKL is loaded, so call this before the framework is.
 """
 
+import ctypes
 import os
 
 VARIABLE = "MKL_DEBUG_CPU_TYPE"
@@ -17,6 +18,13 @@ def use_this_cpu():
         cpu = file.read().partition("\n\n")[0].split()
     if "AuthenticAMD" in cpu and "avx2" in cpu:
         os.environ.setdefault(VARIABLE, AVX512 if AVX512_PARTS.issubset(cpu) else AVX2)
+
+
+def version():
+    """MKL's own version, e.g. "2018.0.3", once the framework has loaded it."""
+    text = ctypes.create_string_buffer(198)
+    ctypes.CDLL("libmklml_intel.so").MKL_Get_Version_String(text, len(text))
+    return text.value.decode().partition("Version ")[2].split()[0]
 
 
 def notes():
