@@ -63,6 +63,7 @@ class Runner:
         """`facts` are the provenance of `code` and `host`; `cpus` and `gpu` those that jobs may use."""
         self._catalog = catalog
         self._engine = engine
+        self._engine_facts = engine.facts()  # once: a daemon that is gone later must not end the run
         self._folder = folder
         self._inputs = inputs
         self._facts = facts
@@ -203,7 +204,7 @@ class Runner:
             engine=self._engine.name,
             environment=facts,
             code=dict(self._facts["code"]),
-            host={**self._facts["host"], **self._engine.facts(), "cpus_used": list(self._cpus[: job.cpus])},
+            host={**self._facts["host"], **self._engine_facts, "cpus_used": list(self._cpus[: job.cpus])},
         )
 
 

@@ -14,6 +14,7 @@ from orchestrator import catalog, host, plan, spec
 from orchestrator.engines.base import STOP_GRACE
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.inputs import Inputs
+from orchestrator.report import reference, tables
 from orchestrator.results import DataFacts
 from orchestrator.runner import Runner
 from orchestrator.store import RunFolder
@@ -216,6 +217,19 @@ def check_a_memory_limit_holds(engine, folder):
     with at_most(120):
         _, (result,) = run_echo(engine, folder, "greedy", memory=512 << 20)
     assert (result.status, result.failure.kind) == ("failed", "out_of_memory")
+
+
+def check_a_busy_neighbour_is_told_under_the_table(engine, folder):
+    source = "while True: pass"
+    with subprocess.Popen([sys.executable, "-c", source]) as neighbour:
+        name = psutil.Process(neighbour.pid).name()
+        try:
+            _, (result,) = run_echo(engine, folder, "slow")
+        finally:
+            neighbour.kill()
+    assert result.status == "ok", result.failure
+    (table,) = tables.tables([result], reference.load(ECHO.parent.parent / "results" / "reference" / "2017.json"))
+    assert [note for note in table.notes if note.startswith(f"slow: disturbed: {name} used ")], table.notes
 
 
 class Talkative(Silent):

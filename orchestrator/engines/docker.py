@@ -48,6 +48,7 @@ TMP_BYTES = 4 << 30
 SHM_BYTES = 1 << 30
 TMP = "/tmp"  # noqa: S108  (in the container: a tmpfs of its own)
 RECONNECT_SECONDS = 60
+LOST_HINT = "check the daemon (`docker info`), then go on with --resume"
 CONNECT_SECONDS = 60
 END_SECONDS = 1.0  # between the end of a container's streams and its state saying so
 # The `local` driver keeps output readable after a lost connection and bounds what a chatty job can write to disk.
@@ -89,7 +90,12 @@ class DockerEngine:
 
     def prepare(self, image: Image, variant: str, log: Callable[[str], None]) -> Environment:
         tag = images.build(image, variant, log=log)
-        built = self._client.images.get(tag)
+        try:
+            built = self._client.images.get(tag)
+        except requests.exceptions.RequestException as error:
+            raise HostError(
+                f"image {tag} is built, but Docker cannot show it: {_reason(error)}", hint=LOST_HINT
+            ) from error
         facts = {
             "image": image.name,
             "variant": variant,
@@ -109,48 +115,48 @@ class DockerEngine:
             os.chown(launch.output, *user)
         name = f"rosetta-{launch.run}-{launch.job.id}-{secrets.token_hex(3)}"
         with self._watchdog.will(_removing(name)):  # known by its name even before it exists
-            container = self._create(environment, launch, user, name)
-            running = _Container(self._client.api, container)
+            with _refusals_told("the container cannot be created"):
+                container = self._create(environment, launch, user, name)
+                running = _Container(self._client.api, container)
             try:
-                _start(container)
+                with _refusals_told("the container cannot start"):
+                    container.start()
                 yield running
             finally:
                 running.let_go()
-                # Not auto_remove: with it, a container that has ended can no longer be asked how.
-                with contextlib.suppress(docker.errors.NotFound):
+                # Not auto_remove: with it, a container that has ended can no longer be asked how. Where the daemon
+                # is gone, `orchestrator clean` finds the container by its label.
+                with contextlib.suppress(docker.errors.NotFound, requests.exceptions.RequestException):
                     container.remove(force=True, v=True)
 
     def _create(self, environment: Environment, launch: Launch, user: tuple[int, int], name: str) -> Container:
         job = launch.job
-        try:
-            return self._client.containers.create(
-                environment.handle,
-                list(job.argv),
-                name=name,
-                labels={f"{LABEL}.run": launch.run, f"{LABEL}.job": job.id, leftovers.OWNER_LABEL: leftovers.owner()},
-                working_dir=ROOT,
-                environment=job_variables(
-                    launch, spec=f"{ROOT}/spec.json", inputs=f"{ROOT}/inputs", output=f"{ROOT}/output", home=TMP
-                ),
-                mounts=_mounts(launch),
-                user=f"{user[0]}:{user[1]}",
-                init=True,  # as PID 1 a workload that kills itself would be ignored and seem to succeed
-                read_only=True,
-                network_mode="none",
-                cap_drop=["ALL"],
-                security_opt=["no-new-privileges"],
-                pids_limit=PIDS,
-                mem_limit=job.memory,
-                memswap_limit=job.memory,
-                cpuset_cpus=",".join(map(str, launch.cpus)),
-                shm_size=SHM_BYTES,
-                # Executable: frameworks that compile at run time keep their shared objects there.
-                tmpfs={TMP: f"rw,exec,nosuid,nodev,mode=1777,size={TMP_BYTES}"},
-                log_config=docker.types.LogConfig(type="local", config=LOG_OPTIONS),
-                **_gpu_request(self._client, job.device),
-            )
-        except docker.errors.APIError as error:
-            raise _refusal("the container cannot be created", error) from error
+        return self._client.containers.create(
+            environment.handle,
+            list(job.argv),
+            name=name,
+            labels={f"{LABEL}.run": launch.run, f"{LABEL}.job": job.id, leftovers.OWNER_LABEL: leftovers.owner()},
+            working_dir=ROOT,
+            environment=job_variables(
+                launch, spec=f"{ROOT}/spec.json", inputs=f"{ROOT}/inputs", output=f"{ROOT}/output", home=TMP
+            ),
+            mounts=_mounts(launch),
+            user=f"{user[0]}:{user[1]}",
+            init=True,  # as PID 1 a workload that kills itself would be ignored and seem to succeed
+            read_only=True,
+            network_mode="none",
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            pids_limit=PIDS,
+            mem_limit=job.memory,
+            memswap_limit=job.memory,
+            cpuset_cpus=",".join(map(str, launch.cpus)),
+            shm_size=SHM_BYTES,
+            # Executable: frameworks that compile at run time keep their shared objects there.
+            tmpfs={TMP: f"rw,exec,nosuid,nodev,mode=1777,size={TMP_BYTES}"},
+            log_config=docker.types.LogConfig(type="local", config=LOG_OPTIONS),
+            **_gpu_request(self._client, job.device),
+        )
 
 
 class _Container:
@@ -172,7 +178,7 @@ class _Container:
         except _CONNECTION_LOST as error:
             raise EngineError(
                 f"the connection to the Docker daemon was lost and did not come back: {_reason(error)}",
-                hint="check the daemon (`docker info`), then go on with --resume",
+                hint=LOST_HINT,
             ) from error
 
     def stop(self) -> None:
@@ -269,13 +275,6 @@ def _exit_of(state: Mapping[str, Any]) -> Exit:
     return Exit(code=code, out_of_memory=out_of_memory)
 
 
-def _start(container: Container) -> None:
-    try:
-        container.start()
-    except docker.errors.APIError as error:
-        raise _refusal("the container cannot start", error) from error
-
-
 def _removing(name: str) -> list[str]:
     """A command that ends and removes a container, at the daemon the SDK talks to, whatever context the CLI is in."""
     daemon = os.environ.get("DOCKER_HOST") or docker.constants.DEFAULT_UNIX_SOCKET.replace("http+unix", "unix")
@@ -309,6 +308,17 @@ def _gpu_request(client: docker.DockerClient, device: str) -> dict[str, Any]:
     if "nvidia" not in info.get("Runtimes", {}) and info.get("CDISpecDirs"):
         return {"device_requests": [docker.types.DeviceRequest(driver="cdi", device_ids=["nvidia.com/gpu=0"])]}
     return {"device_requests": [docker.types.DeviceRequest(device_ids=["0"], capabilities=[["gpu"]])]}
+
+
+@contextlib.contextmanager
+def _refusals_told(what: str) -> Iterator[None]:
+    """Turn what the daemon refuses, or its absence, into a failure of the job."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise _refusal(what, error) from error
+    except requests.exceptions.RequestException as error:
+        raise EngineError(f"no Docker daemon answers ({_reason(error)})", hint=LOST_HINT) from error
 
 
 def _refusal(what: str, error: docker.errors.APIError) -> EngineError:

@@ -144,6 +144,7 @@ class _Child:
         self._process = process
         self._memory = memory
         self._out_of_memory = False
+        self._kernel_kills = _kernel_kills()
         self._pump = Pump(_read(process))
 
     @property
@@ -182,9 +183,11 @@ class _Child:
     @property
     def exit(self) -> Exit:
         code = self._process.returncode
-        if code is not None and code < 0:
-            return Exit(code=None, signal=-code, out_of_memory=self._out_of_memory)
-        return Exit(code=code, out_of_memory=self._out_of_memory)
+        if code is None or code >= 0:
+            return Exit(code=code, out_of_memory=self._out_of_memory)
+        # The kernel ends whom it likes when memory runs out, and does not say so in the exit status.
+        by_the_kernel = code == -signal.SIGKILL and _kernel_kills() > self._kernel_kills
+        return Exit(code=None, signal=-code, out_of_memory=self._out_of_memory or by_the_kernel)
 
     def _signal(self, number: signal.Signals) -> None:
         # The group outlives its leader when the leader's own children still run.
@@ -202,6 +205,15 @@ class _Child:
                 with contextlib.suppress(psutil.Error):
                     total += member.memory_info().rss
         return total
+
+
+def _kernel_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it booted; 0 where it does not count them."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def _read(process: subprocess.Popen[bytes]) -> Iterator[Output]:

@@ -91,3 +91,25 @@ def test_a_daemon_that_restarts(docker_engine, tmp_path, tmp_path_factory, monke
         assert (run_folder.path / f"{slow.job.id}.jsonl").read_bytes().count(b"\n") == 5
     else:
         assert (slow.failure.kind, slow.failure.message) == ("killed", "the job was ended by SIGTERM")
+
+
+def test_a_daemon_that_never_comes_back(docker_engine, tmp_path, tmp_path_factory, monkeypatch):
+    """Every job of the run gets a result, each of them tells what to do, and none waits for ever."""
+    if os.geteuid():
+        pytest.skip("only root can start a daemon")
+    monkeypatch.setattr("orchestrator.engines.docker.RECONNECT_SECONDS", 3)
+    folder = tmp_path_factory.mktemp("d")
+
+    with engine_on(folder, monkeypatch, "--live-restore") as (daemon, engine):  # the job lives on, out of reach
+
+        class Assassin(cases.Silent):
+            def job_event(self, job, event):
+                if event.event == "ready":
+                    daemon.stop()
+
+        with cases.at_most(120):
+            _, results = cases.run_echo(engine, tmp_path, "slow", "good", listener=Assassin())
+    assert [(result.status, result.failure.kind) for result in results] == [("failed", "engine")] * 2
+    assert "was lost and did not come back" in results[0].failure.message
+    assert "no Docker daemon answers" in results[1].failure.message
+    assert all("docker info" in result.failure.hint for result in results)

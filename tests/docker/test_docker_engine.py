@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
+import sys
 import threading
 
 import pytest
@@ -64,6 +65,34 @@ def test_a_fork_bomb_stays_in_its_container(docker_engine, tmp_path):
 def test_tmp_counts_as_memory(docker_engine, tmp_path):
     _, (result,) = cases.run_echo(docker_engine, tmp_path, "tmp", memory=256 << 20)
     assert (result.failure.kind, "0.25 GiB" in result.failure.message) == ("out_of_memory", True)
+
+
+SMALL_MACHINE = (
+    "import sys, pathlib\n"
+    "from tests import engine_cases as cases\n"
+    "folder = pathlib.Path(sys.argv[1])\n"
+    "_, results = cases.run_echo(cases.engine_called('process', folder), folder, 'greedy', 'good')\n"
+    "print(*((result.status, result.failure and result.failure.message) for result in results), sep='\\n')\n"
+)
+
+
+def test_a_machine_that_runs_out_of_memory(docker_engine, tmp_path, root):
+    """A small machine: this one's files and processes in a container of 400 MiB. There the kernel ends the job."""
+    image = docker_engine.prepare(cases.behaving(["good"]).images[0], "cpu", print).handle
+    done = docker_engine._client.containers.run(
+        image,
+        ["chroot", "/host", "env", f"--chdir={root}", sys.executable, "-c", SMALL_MACHINE, str(tmp_path)],
+        user="0:0",
+        remove=True,
+        pid_mode="host",
+        mem_limit=400 << 20,
+        memswap_limit=400 << 20,
+        volumes={"/": {"bind": "/host", "mode": "rw"}},
+    )
+    assert done.decode().splitlines() == [
+        "('failed', 'the job used more memory than the machine has')",
+        "('ok', None)",
+    ]
 
 
 def test_a_container_that_somebody_removes(docker_engine, tmp_path):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 VERBS = ["bench", "list", "report", "images build", "images ls", "data prepare", "data import", "data ls"]
@@ -150,6 +151,23 @@ def test_a_failed_job_ends_with_code_1_and_says_why(run, tmp_path):
         check=1,
     )
     assert "numpy-resnet50-cpu-1 timeout: stopped at its time limit of 0.05 s" in done.stdout
+
+
+def test_a_training_that_learns_nothing_is_marked_not_hidden(run, tmp_path):
+    """A real training on the user's own data, whose labels mean nothing: ten classes, one right answer in ten."""
+    data = tmp_path / "data"
+    data.mkdir()
+    draws = np.random.default_rng(1)
+    for part, count in (("train", 128), ("test", 200)):
+        np.save(data / f"x_{part}.npy", draws.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8))
+        np.save(data / f"y_{part}.npy", draws.integers(0, 10, count))
+    spec = tmp_path / "sure.yaml"
+    spec.write_text("name: sure\nworkloads: [cnn]\ncnn: {epochs: 1, batch: 64, accuracy: [0.5, 0.99]}\n")
+    run("data", "import", "cifar10", data, check=0)
+    command = ["bench", spec, "--framework", "numpy", "--engine", "process", "--dataset", "imported"]
+    done = run(*command, "--python", f"numpy={sys.executable}", "--results", tmp_path / "r", check=0)
+    assert re.search(r"NumPy: accuracy of \d+\.\d % is not within the 50 to 99 % to be expected", done.stdout)
+    assert re.search(r"\d+\.\d !", done.stdout)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

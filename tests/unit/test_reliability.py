@@ -22,14 +22,14 @@ RUN = (
     "from tests import engine_cases as cases\n"
     "folder = pathlib.Path(sys.argv[1])\n"
     "try:\n"
-    "    cases.run_echo(cases.engine_called('process', folder), folder, *sys.argv[2:])\n"
+    "    cases.run_echo(cases.engine_called(sys.argv[2], folder), folder, *sys.argv[3:])\n"
     "except OrchestratorError as error:\n"
     "    sys.exit(f'{type(error).__name__}: {error.message} ({error.hint})')\n"
 )
 
 
-def run(folder, *behaviours):
-    return [sys.executable, "-c", RUN, str(folder), *behaviours]
+def run(folder, engine, *behaviours):
+    return [sys.executable, "-c", RUN, str(folder), engine, *behaviours]
 
 
 def test_a_full_disk_ends_the_run_with_the_remedy(root, tmp_path):
@@ -40,7 +40,12 @@ def test_a_full_disk_ends_the_run_with_the_remedy(root, tmp_path):
         pytest.skip("this machine lets nobody mount a tmpfs")
     since = time.time()
     done = subprocess.run(
-        [*mounted, *run(tmp_path, "chatty", "good")], cwd=root, capture_output=True, text=True, timeout=120, check=False
+        [*mounted, *run(tmp_path, "process", "chatty", "good")],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 1
     assert "StoreError" in done.stderr
@@ -56,17 +61,20 @@ def test_whatever_a_job_prints_there_is_a_result():
     assert counts["failed"] > 100
 
 
-def test_kill_9_at_any_moment_loses_the_running_job_at_most(root, tmp_path):
+@pytest.mark.parametrize("engine", ["process", pytest.param("docker", marks=pytest.mark.docker)])
+def test_kill_9_at_any_moment_loses_the_running_job_at_most(root, tmp_path, request, engine):
     """ROSETTA_KILLS=200 makes it a long test. Resumed, every run ends in the tables of one that nobody killed."""
+    if engine == "docker":
+        request.getfixturevalue("docker_engine")
     began = time.monotonic()
-    subprocess.run(run(tmp_path / "whole", *JOBS), cwd=root, check=True)
+    subprocess.run(run(tmp_path / "whole", engine, *JOBS), cwd=root, check=True)
     whole = time.monotonic() - began
     expected = tables_of(tmp_path / "whole", root)
     moments = random.Random(1)  # noqa: S311  (moments, not secrets)
     for number in range(KILLS):
         folder = tmp_path / str(number)
         since = time.time()
-        with subprocess.Popen(run(folder, *JOBS), cwd=root) as orchestrator:
+        with subprocess.Popen(run(folder, engine, *JOBS), cwd=root) as orchestrator:
             time.sleep(whole * moments.uniform(0.3, 1.0))
             orchestrator.kill()
         with cases.at_most(10):
@@ -74,7 +82,7 @@ def test_kill_9_at_any_moment_loses_the_running_job_at_most(root, tmp_path):
                 time.sleep(0.02)
         if list(folder.glob("results/*")):
             check(run_folder(folder))
-            cases.run_echo(cases.engine_called("process", folder), folder, *JOBS, resume=run_folder(folder))
+            cases.run_echo(cases.engine_called(engine, folder), folder, *JOBS, resume=run_folder(folder))
             assert tables_of(folder, root) == expected
 
 
