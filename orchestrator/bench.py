@@ -51,7 +51,8 @@ def prepare(request: Request, notify: Callable[[str], None]) -> Prepared:
     device = _device(chosen, machine, engine, notify)
     if request.spec is None and DEFAULT_SPECS[device] != DEFAULT_SPECS[_default_device(machine)]:
         chosen = _load_spec(request, known, device)
-    return Prepared(catalog=known, spec=chosen, host=machine, engine=engine, jobs=plan.plan(chosen, known, device))
+    jobs = plan.plan(chosen, known, device, machine.gpus)
+    return Prepared(catalog=known, spec=chosen, host=machine, engine=engine, jobs=jobs)
 
 
 def start(request: Request, prepared: Prepared) -> store.RunFolder:
@@ -95,16 +96,15 @@ def run(
     notify: Callable[[str], None],
 ) -> list[Result]:
     """Run what is prepared into `folder`; returns the results of this call's jobs."""
-    gpus = prepared.host.gpus
     runner = Runner(
         catalog=prepared.catalog,
         engine=prepared.engine,
         folder=folder,
         inputs=inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=notify),
-        facts={"code": code.facts(request.root), "host": prepared.host.facts()},
-        cpus=prepared.host.cpus,
+        code=code.facts(request.root),
+        host=prepared.host,
         listener=listener,
-        gpu=neighbours.Gpu(gpus[0].uuid, request.cache, listener.notice) if gpus else None,
+        turns=neighbours.Turns(request.cache, listener.notice),
     )
     return runner.run(prepared.jobs)
 

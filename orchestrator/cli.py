@@ -67,6 +67,7 @@ def bench(
         Optional[list[str]], typer.Option(help="only this workload: cnn, rnn, resnet50 (repeatable)")
     ] = None,
     device: Annotated[Optional[str], typer.Option(help="auto, cpu or gpu")] = None,
+    gpu: Annotated[Optional[str], typer.Option(help="which GPU: its index, its UUID, or all", metavar="GPU")] = None,
     engine: Annotated[Optional[str], typer.Option(help="auto, docker or process")] = None,
     dataset: Annotated[Optional[str], typer.Option(help="auto, real, official, imported or synthetic")] = None,
     repeats: Annotated[Optional[int], typer.Option(help="run every job this often")] = None,
@@ -106,6 +107,7 @@ def bench(
         "frameworks": framework or None,
         "workloads": workload or None,
         "device": device,
+        "gpu": gpu,
         "engine": engine,
         "dataset": dataset,
         "repeats": repeats,

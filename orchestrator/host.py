@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import psutil
 class Gpu:
     """One NVIDIA GPU as the driver describes it."""
 
+    index: int  # NVML's
     name: str
     uuid: str
     memory: int  # bytes
@@ -33,7 +35,7 @@ class Host:
     kernel: str
     machine: str
     driver: str | None  # NVIDIA driver version
-    gpus: tuple[Gpu, ...]
+    gpus: tuple[Gpu, ...]  # those this process may use
 
     def facts(self) -> dict[str, Any]:
         """For a result's provenance."""
@@ -56,8 +58,32 @@ def inspect() -> Host:
         kernel=platform.release(),
         machine=platform.machine(),
         driver=driver,
-        gpus=gpus,
+        gpus=visible(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")),
     )
+
+
+def find_gpu(gpus: Sequence[Gpu], name: str) -> Gpu | None:
+    """The one GPU that has this index, or whose UUID begins like this."""
+    if name.isascii() and name.isdigit():
+        return gpus[int(name)] if int(name) < len(gpus) else None
+    found = [gpu for gpu in gpus if name and gpu.uuid.lower().startswith(name.lower())]
+    return found[0] if len(found) == 1 else None
+
+
+def visible(gpus: Sequence[Gpu], told: str | None) -> tuple[Gpu, ...]:
+    """Those of `gpus` that CUDA_VISIBLE_DEVICES (`told`) leaves, in its order; a batch system sets it for its jobs.
+
+    As for CUDA itself, the first entry that names no GPU ends the list.
+    """
+    if told is None:
+        return tuple(gpus)
+    chosen: list[Gpu] = []
+    for entry in told.split(","):
+        gpu = find_gpu(gpus, entry.strip())
+        if gpu is None or gpu in chosen:
+            break
+        chosen.append(gpu)
+    return tuple(chosen)
 
 
 def _affinity() -> set[int]:
@@ -92,18 +118,19 @@ def _nvidia() -> tuple[str | None, tuple[Gpu, ...]]:
         return None, ()
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return _text(pynvml.nvmlSystemGetDriverVersion()), tuple(_gpu(handle) for handle in handles)
+        return _text(pynvml.nvmlSystemGetDriverVersion()), tuple(map(_gpu, range(len(handles)), handles))
     except pynvml.NVMLError:  # a driver that is loaded but broken has no GPU to offer
         return None, ()
     finally:
         pynvml.nvmlShutdown()
 
 
-def _gpu(handle: Any) -> Gpu:
+def _gpu(index: int, handle: Any) -> Gpu:
     import pynvml
 
     major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
     return Gpu(
+        index=index,
         name=_text(pynvml.nvmlDeviceGetName(handle)),
         uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
         memory=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),

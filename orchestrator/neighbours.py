@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -44,31 +44,38 @@ class Watch:
         return tuple(Neighbour(name=name, cpus=round(share, 2)) for name, share in shares if share >= WORTH_TELLING)
 
 
-class Gpu:
-    """The GPU that jobs get: one job at a time, whichever orchestrator of this user starts it."""
+class Turns:
+    """One job at a time on a GPU, whichever orchestrator of this user starts it."""
 
-    def __init__(self, uuid: str, cache: Path, notify: Callable[[str], None]) -> None:
-        self._uuid = uuid
-        self._lock = cache / "locks" / f"{uuid}.lock"
+    def __init__(self, cache: Path, notify: Callable[[str], None]) -> None:
+        self._locks = cache / "locks"
         self._notify = notify
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[tuple[Neighbour, ...]]:
-        """Wait for this job's turn; yields the programs that use the GPU all the same."""
+    def on(self, gpus: Iterable[str]) -> Iterator[tuple[Neighbour, ...]]:
+        """Wait for a job's turn on these GPUs, told by UUID; yields the programs that use them all the same."""
+        with contextlib.ExitStack() as held:
+            others: list[Neighbour] = []
+            for uuid in sorted(gpus):  # in one order everywhere: nobody waits in a circle
+                held.enter_context(self._turn(uuid))
+                others += _on_gpu(uuid)
+            for other in others:
+                self._notify(f"{other.name} is using the GPU too: what is measured now is recorded as disturbed")
+            yield tuple(others)
+
+    @contextlib.contextmanager
+    def _turn(self, uuid: str) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._lock)
+        self._locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._locks / f"{uuid}.lock")
         try:
             lock.acquire(blocking=False)
         except Timeout:
             self._notify("waiting for another orchestrator's job on this GPU")
             lock.acquire()
         try:
-            others = _on_gpu(self._uuid)
-            for other in others:
-                self._notify(f"{other.name} is using the GPU too: what is measured now is recorded as disturbed")
-            yield others
+            yield
         finally:
             lock.release()
 

@@ -10,7 +10,7 @@ from typing import Literal
 from orchestrator.engines.base import Exit, Output
 from orchestrator.figures import Collector
 from orchestrator.plan import Job
-from orchestrator.protocol import Error, Event, Lines, Reader, Violation
+from orchestrator.protocol import Error, Event, Lines, Reader, Start, Violation
 from orchestrator.results import Failure, FailureKind
 from orchestrator.store import MAX_OUTPUT_BYTES, Recorder
 
@@ -26,10 +26,15 @@ HINTS: dict[FailureKind, str] = {
     "disk": "a workload keeps small artifacts only: see workloads/common/PROTOCOL.md",
     "diverged": "check lr in the spec; if it is the default, this framework computes something else: report it",
     "protocol": "the workload file breaks workloads/common/PROTOCOL.md: fix it there",
+    "no_gpu": "check the NVIDIA Container Toolkit: `nvidia-smi -L` in a container must list the GPU asked for, alone",
     "unsupported": "choose what this framework supports, or leave it out of the spec",
     "exception": "the full log is beside the result",
     "data": "run `orchestrator data ls`; then prepare the dataset again",
 }
+
+
+class WrongGpu(Violation):
+    """The job sees other GPUs than those it was given: whatever it measured would be told of the wrong one."""
 
 
 class Conversation:
@@ -92,7 +97,7 @@ class Conversation:
             kind: FailureKind = "data" if self._error.kind == "input" else self._error.kind
             return kind, f"{self._error.type}: {self._error.message}".splitlines()[0]
         if self.violation is not None:
-            return "protocol", str(self.violation)
+            return "no_gpu" if isinstance(self.violation, WrongGpu) else "protocol", str(self.violation)
         if exit_.signal is not None:
             return "killed", f"the job was ended by {_signal_name(exit_.signal)}"
         if exit_.code:
@@ -124,6 +129,8 @@ class Conversation:
         self.collector.add(event)
         self.events += 1
         self._last = event
+        if isinstance(event, Start):
+            _check_gpus(self._job, event)
         if isinstance(event, Error):
             self._error = event
         self._hear(event)
@@ -135,6 +142,13 @@ class Conversation:
         for line in lines[-LOG_LINES:]:
             if text := line[:MAX_LOG_LINE].decode("utf-8", "replace").strip():
                 self._tail.append("".join(c if c.isprintable() else "�" for c in text))
+
+
+def _check_gpus(job: Job, start: Start) -> None:
+    """Raise WrongGpu when the job does not see exactly the GPUs it was given."""
+    given, seen = ({uuid.partition("-")[2].lower() for uuid in uuids} for uuids in (job.gpus, start.gpus))
+    if job.device == "gpu" and given != seen:
+        raise WrongGpu(f"the job was given {', '.join(job.gpus)} and sees {', '.join(start.gpus) or 'no GPU'}")
 
 
 def _signal_name(number: int) -> str:

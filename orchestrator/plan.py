@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from orchestrator import protocol
 from orchestrator.catalog import COMMAND, Catalog, Framework, Image
 from orchestrator.errors import UsageError
+from orchestrator.host import Gpu, find_gpu
 from orchestrator.spec import Spec, Strict, WorkloadName
 
 Device = Literal["cpu", "gpu"]
@@ -16,6 +17,13 @@ DatasetName = Literal["cifar10", "imdb", "images"]
 
 DATASETS: Mapping[WorkloadName, DatasetName] = {"cnn": "cifar10", "rnn": "imdb", "resnet50": "images"}
 INFERENCE_BATCHES: Mapping[Device, int] = {"gpu": 40, "cpu": 8}  # the 2017 study's
+
+
+class Place(NamedTuple):
+    """Where every job of a run computes."""
+
+    device: Device
+    gpus: tuple[str, ...]  # UUIDs; none on a CPU
 
 
 class Job(Strict):
@@ -31,6 +39,7 @@ class Job(Strict):
     workload: WorkloadName
     dataset: DatasetName
     device: Device
+    gpus: tuple[str, ...] = ()  # UUIDs of those it gets
     repeat: int
     precision: str
     seed: int
@@ -55,15 +64,17 @@ class Job(Strict):
         return {"protocol": protocol.VERSION, **{key: getattr(self, key) for key in keys}}
 
 
-def plan(spec: Spec, catalog: Catalog, device: Device) -> list[Job]:
+def plan(spec: Spec, catalog: Catalog, device: Device, gpus: Sequence[Gpu] = ()) -> list[Job]:
     """The jobs of `spec` in the order they run: round by round, so that drift hits every framework alike.
 
-    Raises UsageError when nothing is left to run.
+    `gpus` are this machine's, of which the spec chooses. Raises UsageError when that one is not there, or when
+    nothing is left to run.
     """
     rows = catalog.frameworks
+    place = Place(device, _choose(gpus, spec.gpu) if device == "gpu" else ())
     names = spec.frameworks or tuple(rows)
     jobs = [
-        _job(spec, *rows[name], workload, device, repeat)
+        _job(spec, *rows[name], workload, place, repeat)
         for repeat in range(1, spec.repeats + 1)
         for workload in spec.workloads
         for name in names
@@ -77,13 +88,24 @@ def plan(spec: Spec, catalog: Catalog, device: Device) -> list[Job]:
     return jobs
 
 
-def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName, device: Device, repeat: int) -> Job:
+def _choose(gpus: Sequence[Gpu], choice: str) -> tuple[str, ...]:
+    """UUIDs of the GPUs that every job gets."""
+    if choice == "all":
+        return tuple(gpu.uuid for gpu in gpus)
+    found = find_gpu(gpus, choice)
+    if found is None:
+        there = "; ".join(f"{index}: {gpu.name}, {gpu.uuid}" for index, gpu in enumerate(gpus))
+        raise UsageError(f"there is no GPU {choice!r} here", hint=f"--gpu all, or one of {there}")
+    return (found.uuid,)
+
+
+def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName, place: Place, repeat: int) -> Job:
     settings = getattr(spec, workload).model_dump()
     accuracy = settings.pop("accuracy", None)
     if workload == "resnet50" and settings["batches"] is None:
-        settings["batches"] = INFERENCE_BATCHES[device]
+        settings["batches"] = INFERENCE_BATCHES[place.device]
     return Job(
-        id=f"{framework.id}-{workload}-{device}-{repeat}",
+        id=f"{framework.id}-{workload}-{place.device}-{repeat}",
         framework=framework.id,
         title=framework.title,
         image=image.name,
@@ -92,7 +114,8 @@ def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName,
         env=dict(framework.env),
         workload=workload,
         dataset=DATASETS[workload],
-        device=device,
+        device=place.device,
+        gpus=place.gpus,
         repeat=repeat,
         precision=spec.precision,
         seed=spec.seed,

@@ -47,6 +47,7 @@ class Start(_Event):
     versions: Annotated[dict[Word, Word], Field(max_length=50)]
     device: Literal["cpu", "gpu"]
     device_name: Word | None
+    gpus: Annotated[list[Word], Field(max_length=64)] = []  # UUIDs of the GPUs it sees, if it runs on one
     precision: Word
     threads: Annotated[int, Field(ge=1, le=100_000)]
     fused: bool | None

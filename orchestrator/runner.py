@@ -13,7 +13,8 @@ from orchestrator.catalog import Catalog, Image
 from orchestrator.engines.base import Engine, EngineError, Environment, Exit, Launch
 from orchestrator.errors import BuildError, DataError, HostError, MissingWheelError, OrchestratorError, PullError
 from orchestrator.figures import Figures
-from orchestrator.neighbours import Gpu, Watch
+from orchestrator.host import Host
+from orchestrator.neighbours import Turns, Watch
 from orchestrator.outcome import Conversation, Stop
 from orchestrator.plan import Job
 from orchestrator.protocol import Event, Start
@@ -55,21 +56,22 @@ class Runner:
         engine: Engine,
         folder: RunFolder,
         inputs: inputs.Store,
-        facts: Mapping[str, Mapping[str, Any]],
-        cpus: tuple[int, ...],
+        code: Mapping[str, Any],
+        host: Host,
         listener: Listener,
-        gpu: Gpu | None = None,
+        turns: Turns,
     ) -> None:
-        """`facts` are the provenance of `code` and `host`; `cpus` and `gpu` those that jobs may use."""
+        """`code` are the facts of this checkout, for provenance; `host` says which CPUs and GPUs jobs may use."""
         self._catalog = catalog
         self._engine = engine
         self._engine_facts = engine.facts()  # once: a daemon that is gone later must not end the run
         self._folder = folder
         self._inputs = inputs
-        self._facts = facts
-        self._cpus = cpus
+        self._code = code
+        self._host = host
         self._listener = listener
-        self._gpu = gpu
+        self._turns = turns
+        self._gpus = {gpu.uuid: gpu for gpu in host.gpus}
         self._environments: dict[tuple[str, str], Environment | OrchestratorError] = {}
 
     def run(self, jobs: Sequence[Job]) -> list[Result]:
@@ -125,10 +127,12 @@ class Runner:
         except DataError as error:
             return report.failed("data", error.message, error.hint)
         report.provenance = report.provenance.model_copy(update={"data": prepared.facts})
+        gone = sorted(set(job.gpus) - set(self._gpus))
+        if gone:
+            return report.failed("no_gpu", f"this machine has no GPU {', '.join(gone)}", "choose another with --gpu")
         launch = self._launch(job, prepared)
         self._listener.job_started(job, number, total, prepared.train_samples)
-        alone = contextlib.nullcontext(()) if job.device == "cpu" or self._gpu is None else self._gpu.turn()
-        with alone as others:
+        with self._turns.on(job.gpus) as others:
             watch = Watch()
             result = self._measure(report, environment, launch, prepared.test_samples)
         return result.model_copy(update={"neighbours": (*others, *watch.neighbours())})
@@ -194,7 +198,8 @@ class Runner:
             inputs=prepared.files,
             spec=self._folder.write_job(job),
             output=self._folder.output(job.id),
-            cpus=self._cpus[: job.cpus],
+            cpus=self._host.cpus[: job.cpus],
+            gpus=tuple(self._gpus[uuid] for uuid in job.gpus),
         )
 
     def _provenance(self, job: Job) -> Provenance:
@@ -203,8 +208,8 @@ class Runner:
         return Provenance(
             engine=self._engine.name,
             environment=facts,
-            code=dict(self._facts["code"]),
-            host={**self._facts["host"], **self._engine_facts, "cpus_used": list(self._cpus[: job.cpus])},
+            code=dict(self._code),
+            host={**self._host.facts(), **self._engine_facts, "cpus_used": list(self._host.cpus[: job.cpus])},
         )
 
 

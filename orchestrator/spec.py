@@ -114,6 +114,9 @@ class Spec(Strict):
     )
     workloads: Annotated[tuple[WorkloadName, ...], Field(strict=False, min_length=1, max_length=3)] = WORKLOADS
     device: DeviceChoice = "auto"
+    gpu: Annotated[str, Field(pattern=r"^(all|[0-9]{1,3}|(GPU|MIG)-[0-9a-fA-F-]{1,60})$")] = Field(
+        default="0", description="which GPU jobs get: its index, its UUID, or all"
+    )
     engine: EngineChoice = "auto"
     dataset: DatasetChoice = "auto"
     precision: Precision = "fp32"
@@ -129,6 +132,11 @@ class Spec(Strict):
     rnn: Rnn = Rnn()
     resnet50: ResNet50 = ResNet50()
     limits: Limits = Limits()
+
+    @pydantic.field_validator("gpu", mode="before")
+    @classmethod
+    def _index_as_text(cls, choice: object) -> object:
+        return str(choice) if type(choice) is int else choice
 
     @pydantic.field_validator("frameworks")
     @classmethod

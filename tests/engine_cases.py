@@ -14,6 +14,7 @@ from orchestrator import catalog, host, plan, spec
 from orchestrator.engines.base import STOP_GRACE
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.inputs import Inputs
+from orchestrator.neighbours import Turns
 from orchestrator.report import reference, tables
 from orchestrator.results import DataFacts
 from orchestrator.runner import Runner
@@ -69,27 +70,29 @@ def behaving(names, root=ECHO):
     return catalog.Catalog(root=root, images=(dataclasses.replace(image, frameworks=frameworks),))
 
 
-def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, device="cpu", resume=None, **limits):
+def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, gpus=(), resume=None, **limits):
     """Run the echo workload once per behaviour; returns the run folder and the results."""
     known = behaving(behaviours, root)
     told = spec.Spec(
         name="echo",
         frameworks=behaviours,
         workloads=("resnet50",),
+        gpu="all",
         retries=retries,
         resnet50=spec.ResNet50(batch=2, batches=3),
         limits=spec.Limits(**limits),
     )
-    jobs = plan.plan(told, known, device)
+    jobs = plan.plan(told, known, "gpu" if gpus else "cpu", gpus)
     run_folder = resume or RunFolder.create(folder / "results", "echo")
     runner = Runner(
         catalog=known,
         engine=engine,
         folder=run_folder,
         inputs=FewInputs(folder),
-        facts={"code": {}, "host": {}},
-        cpus=host.inspect().cpus,
+        code={},
+        host=dataclasses.replace(host.inspect(), gpus=gpus),
         listener=listener or Silent(),
+        turns=Turns(folder / "cache", print),
     )
     return run_folder, runner.run(run_folder.missing(jobs))
 

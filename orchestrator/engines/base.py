@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from orchestrator.catalog import Image
+from orchestrator.host import Gpu
 from orchestrator.plan import Job
 from orchestrator.spec import EngineName
 
@@ -55,6 +56,7 @@ class Launch:
     spec: Path  # the job as JSON
     output: Path  # an empty folder that becomes BENCH_OUTPUT
     cpus: tuple[int, ...]  # the CPUs the job may use
+    gpus: tuple[Gpu, ...] = ()  # the GPUs the job gets
 
 
 class Output(NamedTuple):

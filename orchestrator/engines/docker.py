@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -22,6 +24,7 @@ import requests
 
 from orchestrator import images, leftovers
 from orchestrator.catalog import Image
+from orchestrator.engines import gpu_access
 from orchestrator.engines.base import (
     STOP_GRACE,
     EngineError,
@@ -35,6 +38,7 @@ from orchestrator.engines.base import (
 from orchestrator.engines.pump import Pump
 from orchestrator.engines.watchdog import Watchdog
 from orchestrator.errors import HostError
+from orchestrator.host import Gpu
 from orchestrator.spec import EngineName
 
 if TYPE_CHECKING:
@@ -80,9 +84,9 @@ class DockerEngine:
 
     def gpu_problem(self) -> str | None:
         info = self._client.info()
-        if "nvidia" in info.get("Runtimes", {}) or info.get("CDISpecDirs"):
-            return None
-        return "this Docker has neither the nvidia runtime nor CDI, so containers cannot use the GPU"
+        if _gpu_way(info) is None:
+            return "this Docker has neither the nvidia runtime nor CDI devices nor NVIDIA's hook for --gpus"
+        return None
 
     def facts(self) -> Mapping[str, Any]:
         version = self._client.version()
@@ -139,7 +143,8 @@ class DockerEngine:
             working_dir=ROOT,
             environment=job_variables(
                 launch, spec=f"{ROOT}/spec.json", inputs=f"{ROOT}/inputs", output=f"{ROOT}/output", home=TMP
-            ),
+            )
+            | _gpu_variables(launch.gpus),
             mounts=_mounts(launch),
             user=f"{user[0]}:{user[1]}",
             init=True,  # as PID 1 a workload that kills itself would be ignored and seem to succeed
@@ -155,7 +160,7 @@ class DockerEngine:
             # Executable: frameworks that compile at run time keep their shared objects there.
             tmpfs={TMP: f"rw,exec,nosuid,nodev,mode=1777,size={TMP_BYTES}"},
             log_config=docker.types.LogConfig(type="local", config=LOG_OPTIONS),
-            **_gpu_request(self._client, job.device),
+            **_gpu_request(self._client, launch.gpus),
         )
 
 
@@ -278,7 +283,9 @@ def _exit_of(state: Mapping[str, Any]) -> Exit:
 def _removing(name: str) -> list[str]:
     """A command that ends and removes a container, at the daemon the SDK talks to, whatever context the CLI is in."""
     daemon = os.environ.get("DOCKER_HOST") or docker.constants.DEFAULT_UNIX_SOCKET.replace("http+unix", "unix")
-    return ["docker", "--host", daemon, "rm", "--force", "--volumes", name]
+    # Twice: a request that was under way when this process died may yet create the container.
+    script = 'for pause in 0 3; do sleep "$pause"; docker --host "$1" rm --force --volumes "$2"; done'
+    return ["sh", "-c", script, "sh", daemon, name]
 
 
 def _mounts(launch: Launch) -> list[docker.types.Mount]:
@@ -300,14 +307,36 @@ def _user() -> tuple[int, int]:
     return (os.getuid(), os.getgid()) if os.geteuid() else (UNPRIVILEGED, UNPRIVILEGED)
 
 
-def _gpu_request(client: docker.DockerClient, device: str) -> dict[str, Any]:
-    """Arguments that put the first GPU into a container: through CDI where only that is set up, else by request."""
-    if device == "cpu":
+def _gpu_way(info: Mapping[str, Any]) -> gpu_access.Way | None:
+    # Only a daemon on this machine is spoken to, so its folders and its PATH are these.
+    folders = map(Path, info.get("CDISpecDirs") or ())
+    files = [path.name for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    return gpu_access.way(info, cdi_files=files, hook=shutil.which(gpu_access.HOOK) is not None)
+
+
+def _gpu_variables(gpus: Sequence[Gpu]) -> dict[str, str]:
+    """What the nvidia runtime goes by: which GPUs, and what of the driver."""
+    if not gpus:
+        return {}
+    return {
+        "NVIDIA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus),
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+    }
+
+
+def _gpu_request(client: docker.DockerClient, gpus: Sequence[Gpu]) -> dict[str, Any]:
+    """Arguments that put these GPUs into a container, and no other."""
+    if not gpus:
         return {}
     info = client.info()
-    if "nvidia" not in info.get("Runtimes", {}) and info.get("CDISpecDirs"):
-        return {"device_requests": [docker.types.DeviceRequest(driver="cdi", device_ids=["nvidia.com/gpu=0"])]}
-    return {"device_requests": [docker.types.DeviceRequest(device_ids=["0"], capabilities=[["gpu"]])]}
+    way = _gpu_way(info)
+    if way == "runtime":
+        return {"runtime": "nvidia"}
+    if way == "cdi":
+        names = gpu_access.cdi_names(info, gpus)
+        return {"device_requests": [docker.types.DeviceRequest(driver="cdi", device_ids=names)]}
+    uuids = [gpu.uuid for gpu in gpus]
+    return {"device_requests": [docker.types.DeviceRequest(device_ids=uuids, capabilities=[["gpu"]])]}
 
 
 @contextlib.contextmanager

@@ -97,6 +97,8 @@ def _start(environment: Environment, launch: Launch, place: Path) -> subprocess.
         output=str(launch.output.resolve()),
         home=str(place / "home"),
     )
+    if launch.gpus:
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in launch.gpus)
     variables["TMPDIR"] = str(place / "home")
     variables["PYTHONNOUSERSITE"] = "1"
     variables["PATH"] = f"{Path(environment.handle).parent}{os.pathsep}{variables.get('PATH', os.defpath)}"

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator import bench, catalog, files, images, inputs, plan, spec
+from orchestrator import catalog, files, host, images, inputs, plan, spec
+from orchestrator.neighbours import Turns
 from orchestrator.runner import Runner
 from orchestrator.store import RunFolder
 from tests.engine_cases import Silent
@@ -26,6 +27,7 @@ NOT_BUILT = {
 }  # neither its base image nor its packages can be had where only Debian and the Python package index are within reach
 TOLERANCE = 1e-3  # relative; rounding alone stays far below, a different formula does not
 CLOSE = {"pytorch": 1e-4}
+TURNS = Turns(files.default_cache(), print)
 
 
 @pytest.fixture(scope="session")
@@ -44,8 +46,8 @@ def measure(docker_engine, tmp_path_factory):
         if (framework, workload) not in done:
             chosen = told.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
             runner = Runner(
-                catalog=KNOWN, engine=docker_engine, folder=folder, inputs=store, facts={"code": {}, "host": {}},
-                cpus=bench.host.inspect().cpus, listener=Silent(),
+                catalog=KNOWN, engine=docker_engine, folder=folder, inputs=store, code={},
+                host=host.inspect(), listener=Silent(), turns=TURNS,
             )  # fmt: skip
             (done[framework, workload],) = runner.run(plan.plan(chosen, KNOWN, "cpu"))
         result = done[framework, workload]
@@ -78,8 +80,8 @@ def test_both_variants_of_resnet50_are_different_networks(docker_engine, measure
     chosen = told.model_copy(update={"frameworks": (REFERENCE, "pytorch"), "workloads": ("resnet50",)})
     folder = RunFolder.create(tmp_path, "variants")
     runner = Runner(
-        catalog=KNOWN, engine=docker_engine, folder=folder, inputs=store, facts={"code": {}, "host": {}},
-        cpus=bench.host.inspect().cpus, listener=Silent(),
+        catalog=KNOWN, engine=docker_engine, folder=folder, inputs=store, code={},
+        host=host.inspect(), listener=Silent(), turns=TURNS,
     )  # fmt: skip
     results = runner.run(plan.plan(chosen, KNOWN, "cpu"))
     assert [result.status for result in results] == ["ok", "ok"]

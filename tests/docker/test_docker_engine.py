@@ -131,20 +131,6 @@ def test_an_image_that_somebody_removes(docker_engine, tmp_path):
     assert "built again" in result.failure.hint
 
 
-def test_a_gpu_where_there_is_none(docker_engine, tmp_path):
-    if docker_engine.gpu_problem() is None:
-        pytest.skip("this Docker can hand out GPUs")
-    root = tmp_path / "project"
-    shutil.copytree(cases.ECHO, root)
-    dockerfile = root / "images" / "echo" / "Dockerfile"
-    dockerfile.write_text(
-        dockerfile.read_text().replace("disk.cpu", "lock.cuda=requirements-cpu.txt rosetta.disk.cuda")
-    )
-    _, (result,) = cases.run_echo(docker_engine, tmp_path, "good", device="gpu", root=root)
-    assert result.failure.kind == "no_gpu"
-    assert "NVIDIA Container Toolkit" in result.failure.hint
-
-
 def test_clean_removes_the_containers_of_the_dead_only(docker_engine, tmp_path):
     image = docker_engine.prepare(cases.behaving(["good"]).images[0], "cpu", print).handle
     names = {}

@@ -9,7 +9,7 @@ import pynvml
 import pytest
 
 from orchestrator import neighbours
-from orchestrator.neighbours import Gpu, Neighbour, Watch
+from orchestrator.neighbours import Neighbour, Turns, Watch
 
 
 def test_a_busy_program_is_named_and_an_idle_one_is_not():
@@ -40,10 +40,10 @@ def test_two_jobs_take_turns_on_a_gpu(tmp_path, monkeypatch):
     heard, order, inside = [], [], threading.Event()
 
     def other():
-        with Gpu("GPU-1", tmp_path, lambda text: (heard.append(text), inside.set())).turn():
+        with Turns(tmp_path, lambda text: (heard.append(text), inside.set())).on(["GPU-1"]):
             order.append("second")
 
-    with Gpu("GPU-1", tmp_path, heard.append).turn():
+    with Turns(tmp_path, heard.append).on(["GPU-1", "GPU-0"]):
         thread = threading.Thread(target=other)
         thread.start()
         assert inside.wait(10)
@@ -51,7 +51,7 @@ def test_two_jobs_take_turns_on_a_gpu(tmp_path, monkeypatch):
     thread.join(10)
     assert order == ["first", "second"]
     assert heard == ["waiting for another orchestrator's job on this GPU"]
-    with Gpu("GPU-2", tmp_path, heard.append).turn():
+    with Turns(tmp_path, heard.append).on(["GPU-2"]):
         assert len(heard) == 1
 
 
@@ -65,7 +65,7 @@ def test_a_program_on_the_gpu_is_named(tmp_path, monkeypatch):
     }.items():
         monkeypatch.setattr(pynvml, name, value)
     heard = []
-    with Gpu("GPU-1", tmp_path, heard.append).turn() as others:
+    with Turns(tmp_path, heard.append).on(["GPU-1"]) as others:
         assert [other.cpus for other in others] == [None, None]
         assert others[1] == Neighbour(name=f"process {2**22 + 1}", cpus=None)
     assert len(heard) == 2

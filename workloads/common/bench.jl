@@ -141,6 +141,7 @@ function start(job; version, versions = Dict(), device_name = nothing, fused = n
         versions = merge(Dict("julia" => string(VERSION)), versions),
         device = job.device,
         device_name = device_name,
+        (job.device == "gpu" ? (gpus = Startup.visible_gpus(),) : ())...,
         precision = job.precision,
         threads = job.threads,
         fused = fused,

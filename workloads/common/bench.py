@@ -123,6 +123,7 @@ class Job:
             versions=dict(versions or {}, python=sys.version.split()[0], numpy=np.__version__),
             device=self.device,
             device_name=device_name,
+            **({"gpus": startup.visible_gpus()} if self.device == "gpu" else {}),
             precision=self.precision,
             threads=self.threads,
             fused=fused,

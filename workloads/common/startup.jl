@@ -6,6 +6,7 @@ starts itself again, in place, with the environment it should have had: same pid
 """
 module Startup
 
+using Libdl
 using LinearAlgebra: BLAS
 
 const F_GETFL, F_SETFL, O_NONBLOCK, SIG_SETMASK = 3, 4, 0o4000, 2  # as Linux defines them
@@ -75,6 +76,25 @@ function denormals_flushed()
     end
     tiny = fill(1f-20, 512, 512)  # large enough to be shared among all threads
     return all(flushed) && all(iszero, tiny * tiny)
+end
+
+"UUIDs of the GPUs this process can use, as the NVIDIA driver tells them; empty without driver or GPU."
+function visible_gpus()
+    found = String[]
+    cuda = dlopen("libcuda.so.1"; throw_error = false)
+    cuda === nothing && return found
+    get_uuid = dlsym(cuda, :cuDeviceGetUuid_v2; throw_error = false)  # see startup.py
+    get_uuid = get_uuid === nothing ? dlsym(cuda, :cuDeviceGetUuid) : get_uuid
+    count, device, raw = Ref{Cint}(0), Ref{Cint}(0), zeros(UInt8, 16)
+    ccall(dlsym(cuda, :cuInit), Cint, (Cuint,), 0) == 0 || return found
+    ccall(dlsym(cuda, :cuDeviceGetCount), Cint, (Ref{Cint},), count) == 0 || return found
+    for index in 0:count[]-1
+        ccall(dlsym(cuda, :cuDeviceGet), Cint, (Ref{Cint}, Cint), device, index) == 0 || continue
+        ccall(get_uuid, Cint, (Ptr{UInt8}, Cint), raw, device[]) == 0 || continue
+        hex = bytes2hex(raw)
+        push!(found, "GPU-" * join((hex[1:8], hex[9:12], hex[13:16], hex[17:20], hex[21:32]), '-'))
+    end
+    return found
 end
 
 @noinline halved(x) = x * oftype(x, 0.5)

@@ -1,0 +1,110 @@
+"""One chosen GPU for a job, and only that one: at a Docker daemon whose machine seems to have two.
+
+The daemon, the container and what it is asked for are real; what NVIDIA installs on a machine is played by
+tests/gpu_machine, in each of the ways there are to hand out a GPU.
+"""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from orchestrator import images
+from orchestrator.docker_cli import find_builder, stream
+from orchestrator.host import Gpu
+from tests import engine_cases as cases
+from tests.docker.daemons import Daemon
+
+pytestmark = pytest.mark.docker
+
+IMAGE = "rosetta-test/gpu-machine"
+BASE = "debian:trixie-slim"
+UUIDS = ("GPU-11111111-2222-3333-4444-555555555555", "GPU-66666666-7777-8888-9999-aaaaaaaaaaaa")
+GPUS = tuple(
+    Gpu(index=index, name="Made up", uuid=uuid, memory=80 << 30, capability="9.0") for index, uuid in enumerate(UUIDS)
+)
+WAYS = {
+    "runtime": ["--add-runtime=nvidia=/fake/nvidia-container-runtime"],
+    "cdi": ["--config-file=/fake/daemon.json", "--cdi-spec-dir={shared}/cdi"],
+    "hook": [],
+    "nothing": [],
+}
+
+
+@pytest.fixture(scope="module")
+def machine(root, docker_engine, tmp_path_factory):
+    """The folder that holds the files of the machine with two GPUs, and beside it one that it shares with this one."""
+    builder = find_builder()
+    prefix = os.environ.get("ROSETTA_BASE_PREFIX")
+    base = f"{prefix}/{BASE}" if prefix else BASE
+    argv = [*builder.command, "--build-arg", f"BASE_IMAGE={base}", "--tag", IMAGE, str(root / "tests" / "gpu_machine")]
+    lines = []
+    assert stream(argv, lines.append, {**os.environ, "DOCKER_BUILDKIT": "1"}) == 0, "\n".join(lines)
+    folder = tmp_path_factory.mktemp("m")
+    (folder / "root").mkdir()
+    (folder / "shared" / "cdi").mkdir(parents=True)
+    shutil.copy(root / "tests" / "gpu_machine" / "nvidia.json", folder / "shared" / "cdi")
+    container = subprocess.run(["docker", "create", IMAGE], check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        with subprocess.Popen(["docker", "export", container], stdout=subprocess.PIPE) as exported:
+            subprocess.run(["tar", "-x", "-C", folder / "root"], stdin=exported.stdout, check=True)
+    finally:
+        subprocess.run(["docker", "rm", container], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def ask(machine, root, tmp_path, monkeypatch):
+    """Run the echo workload with GPUs at a daemon that hands them out in a certain way."""
+    folder = machine / "shared" / tmp_path.name
+    project = folder / "project"
+    shutil.copytree(cases.ECHO, project)
+    shutil.copytree(root / "workloads" / "common", project / "workloads" / "common")
+    dockerfile = project / "images" / "echo" / "Dockerfile"
+    labels = "rosetta.lock.cuda=requirements-cpu.txt rosetta.cuda=12.8 rosetta.cuda.capability=9.0 rosetta.disk.cuda"
+    dockerfile.write_text(dockerfile.read_text().replace("rosetta.disk.cpu", labels))
+    tag = images.build(cases.behaving(["good"], project).images[0], "cuda", log=print)
+
+    def run(way, *gpus):
+        hook = "/fake/hook:" if way == "hook" else ""
+        if hook:  # the engine looks for it on its own PATH
+            monkeypatch.setenv("PATH", f"{machine / 'root' / 'fake' / 'hook'}:{os.environ['PATH']}")
+        shared = machine / "shared"
+        options = [option.format(shared=shared) for option in WAYS[way]]
+        daemon = Daemon(shared, *options, root=machine / "root", shared=shared, path=hook)
+        try:
+            with daemon.engine(tag, monkeypatch) as engine:
+                problem = engine.gpu_problem()
+                _, (result,) = cases.run_echo(engine, folder, "good", root=project, gpus=gpus)
+        finally:
+            daemon.stop()
+        return problem, result
+
+    return run
+
+
+@pytest.mark.parametrize("way", ["runtime", "cdi", "hook"])
+@pytest.mark.parametrize("chosen", [GPUS[1:], GPUS], ids=["one", "all"])
+def test_a_job_sees_the_gpus_it_was_given(ask, way, chosen):
+    problem, result = ask(way, *chosen)
+    assert problem is None
+    assert result.status == "ok", result.failure
+    assert result.start.gpus == [gpu.uuid for gpu in chosen]
+
+
+def test_a_job_that_sees_another_gpu_is_no_result(ask):
+    """The CDI device called 0 is not the GPU that was asked for."""
+    mistaken = Gpu(index=0, name="Made up", uuid=UUIDS[1], memory=80 << 30, capability="9.0")
+    _, result = ask("cdi", mistaken)
+    assert (result.status, result.failure.kind) == ("failed", "no_gpu")
+    assert result.failure.message == f"the job was given {UUIDS[1]} and sees {UUIDS[0]}"
+    assert "nvidia-smi" in result.failure.hint
+
+
+def test_a_daemon_without_the_toolkit(ask):
+    problem, result = ask("nothing", GPUS[0])
+    assert "neither the nvidia runtime nor CDI devices" in problem
+    assert (result.status, result.failure.kind) == ("failed", "no_gpu")
+    assert "could not select device driver" in result.failure.message
+    assert "NVIDIA Container Toolkit" in result.failure.hint
