@@ -105,7 +105,7 @@ def _on(build: Cuda, gpu: Gpu, driver: str) -> Verdict:
     if not native and (build.ptx is None or build.ptx > capability):
         return Verdict(
             kind="impossible",
-            reason=f"CUDA {cuda.written(build.version)} build has no code for this GPU ({gpu.capability})",
+            reason=f"CUDA {cuda.written(build.version)} build: no code for {gpu.capability} GPUs",
             remedy=ON_CPU,
         )
     retired = cuda.generation(capability)
@@ -127,7 +127,7 @@ def _on(build: Cuda, gpu: Gpu, driver: str) -> Verdict:
         return Verdict(kind="native", reason=f"CUDA {cuda.written(build.version)}")
     return Verdict(
         kind="jit",
-        reason=f"CUDA {cuda.written(build.version)} build has only PTX for this GPU ({gpu.capability})",
+        reason=f"CUDA {cuda.written(build.version)} build: only PTX for {gpu.capability} GPUs",
         remedy="be patient: the driver compiles it for minutes as a job starts",
     )
 

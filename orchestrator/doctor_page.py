@@ -92,7 +92,7 @@ def _cure(problem: Problem) -> RenderableType:
 
 
 def _frameworks(diagnosis: Diagnosis) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0, header_style="bold")
     table.add_column("Framework", min_width=18)
     table.add_column("CPU", min_width=7)
     table.add_column("GPU", min_width=6)
