@@ -20,6 +20,7 @@ _BUILDX_SINCE = 23  # from this version on, a client needs the buildx plugin to 
 _NO_DOCKER = "install Docker, https://docs.docker.com/engine/install/, or use --engine process"
 _NO_DAEMON = "start the Docker daemon and check that this user may use it, or use --engine process"
 _HANGS = "restart it (`sudo systemctl restart docker`), or use --engine process"
+_NO_SOCKET = "is it Podman's? `systemctl --user start podman.socket`, and name that socket in DOCKER_HOST"
 _NO_ACCESS = "sudo usermod -aG docker $USER, then log in again; or use --engine process"
 _QUERY_SECONDS = 60
 _STOP_SECONDS = 10
@@ -141,17 +142,27 @@ def server(*, seconds: float) -> Server:
     client = shutil.which("docker")
     if client is None:
         raise HostError("no docker command on PATH", hint=_NO_DOCKER)
-    version = _document(Path(client), "version", seconds).get("Server") or {}
+    version = _document(Path(client), "version", seconds).get("Server")
+    if not version:
+        raise HostError("the docker command has no daemon behind it", hint=_NO_SOCKET)
     told = _document(Path(client), "info", seconds)
+    endpoint = _endpoint(Path(client), seconds=seconds)
+    try:
+        return _server(version, told, endpoint)
+    except (AttributeError, TypeError) as error:
+        raise HostError(f"the daemon at {endpoint} does not answer as Docker does: {error}", hint=_NO_DAEMON) from error
+
+
+def _server(version: Mapping[str, Any], told: Mapping[str, Any], endpoint: str) -> Server:
     devices = told.get("DiscoveredDevices")
     return Server(
         product="Podman" if "podman" in json.dumps(version.get("Components", "")).lower() else "Docker",
         version=str(version.get("Version", "unknown")),
         api=str(version.get("ApiVersion", "unknown")),
-        endpoint=_endpoint(Path(client), seconds=seconds),
+        endpoint=endpoint,
         root=str(told.get("DockerRootDir", "")),
-        runtimes=tuple(told.get("Runtimes") or ()),
-        cdi_folders=tuple(told.get("CDISpecDirs") or ()),
+        runtimes=tuple(map(str, told.get("Runtimes") or ())),
+        cdi_folders=tuple(map(str, told.get("CDISpecDirs") or ())),
         cdi_devices=None if devices is None else tuple(str(each.get("ID")) for each in devices),
     )
 

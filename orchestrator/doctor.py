@@ -180,7 +180,7 @@ def _elsewhere(server: Server) -> Problem | None:
             reason=f"the docker command uses {server.endpoint}, but jobs would be run at {wanted}",
             remedy=f"export DOCKER_HOST={server.endpoint}",
         )
-    if not server.local:
+    if server.endpoint and not server.local:
         return Problem(
             reason=f"{server.endpoint} is on another machine, where this one's files cannot be mounted",
             remedy="unset DOCKER_HOST and use a daemon of this machine, or use --engine process",

@@ -129,6 +129,23 @@ def test_podman_is_recognised(tmp_path):
     assert examine()["docker"]["server"]["product"] == "Podman"
 
 
+@pytest.mark.parametrize(
+    ("version", "info", "reason"),
+    [
+        ({"Client": {"Version": "5.2"}}, INFO, "has no daemon behind it"),
+        ({"Server": None}, INFO, "has no daemon behind it"),
+        ({"Server": "28"}, INFO, "does not answer as Docker does"),
+        (VERSION, {**INFO, "Runtimes": 3}, "does not answer as Docker does"),
+        (VERSION, {**INFO, "DiscoveredDevices": ["gpu"]}, "does not answer as Docker does"),
+    ],
+)
+def test_a_daemon_that_is_none_of_dockers_is_told(tmp_path, version, info, reason):
+    daemon(tmp_path, version=version, info=info)
+    told = examine()
+    assert told["docker"]["server"] is None
+    assert reason in told["docker"]["engine_problem"]["reason"]
+
+
 def test_a_daemon_that_hangs_does_not_hang_the_doctor(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "ASK_SECONDS", 0.3)
     command(tmp_path, "docker", "exec sleep 600")
