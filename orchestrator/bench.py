@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator import catalog, code, engines, host, inputs, neighbours, plan, spec, store
+from orchestrator import catalog, code, compat, engines, host, inputs, neighbours, plan, spec, store
 from orchestrator.engines.base import Engine
 from orchestrator.errors import HostError, UsageError
 from orchestrator.plan import Device, Job
-from orchestrator.results import Result
+from orchestrator.results import Failure, Result
 from orchestrator.runner import Listener, Runner
 from orchestrator.spec import Override
 
@@ -40,6 +40,7 @@ class Prepared:
     host: host.Host
     engine: Engine
     jobs: list[Job]
+    skips: Mapping[str, compat.Verdict]  # by id, those of the jobs that cannot run on this machine's GPU
 
 
 def prepare(request: Request, notify: Callable[[str], None]) -> Prepared:
@@ -51,8 +52,7 @@ def prepare(request: Request, notify: Callable[[str], None]) -> Prepared:
     device = _device(chosen, machine, engine, notify)
     if request.spec is None and DEFAULT_SPECS[device] != DEFAULT_SPECS[_default_device(machine)]:
         chosen = _load_spec(request, known, device)
-    jobs = plan.plan(chosen, known, device, machine.gpus)
-    return Prepared(catalog=known, spec=chosen, host=machine, engine=engine, jobs=jobs)
+    return _prepared(request, known, chosen, machine, engine, plan.plan(chosen, known, device, machine.gpus))
 
 
 def start(request: Request, prepared: Prepared) -> store.RunFolder:
@@ -85,7 +85,7 @@ def resume(request: Request, notify: Callable[[str], None]) -> tuple[store.RunFo
         raise UsageError(
             f"run {folder.id} needs {', '.join(gone)}, which this checkout lacks", hint="check it out again"
         )
-    return folder, Prepared(catalog=known, spec=run.spec, host=host.inspect(), engine=engine, jobs=missing)
+    return folder, _prepared(request, known, run.spec, host.inspect(), engine, missing)
 
 
 def run(
@@ -106,7 +106,18 @@ def run(
         listener=listener,
         turns=neighbours.Turns(request.cache, listener.notice),
     )
-    return runner.run(prepared.jobs)
+    skip = {
+        job: Failure(kind="incompatible", message=verdict.reason, hint=verdict.remedy)
+        for job, verdict in prepared.skips.items()
+    }
+    return runner.run(prepared.jobs, skip)
+
+
+def _prepared(
+    request: Request, known: catalog.Catalog, chosen: spec.Spec, machine: host.Host, engine: Engine, jobs: list[Job]
+) -> Prepared:
+    skips = compat.skips(jobs, known, machine, given=request.pythons)
+    return Prepared(catalog=known, spec=chosen, host=machine, engine=engine, jobs=jobs, skips=skips)
 
 
 def _load_spec(request: Request, known: catalog.Catalog, device: Device) -> spec.Spec:

@@ -9,7 +9,11 @@ read from the Dockerfile's text before anything is built:
     rosetta.command                      starts a workload, by default python -m workloads.{module}.{workload}
     rosetta.lock.<variant>               file that pins everything, by default requirements-<variant>.txt
     rosetta.disk.<variant>               size of the built image, e.g. "1.1 GB"
-    rosetta.cuda, rosetta.cuda.capability   where a cuda variant exists: CUDA version, compute capabilities built for
+    rosetta.cuda                         where a cuda variant exists: the CUDA it was built with, e.g. "11.2"
+    rosetta.cuda.capability              the compute capabilities it carries machine code for, separated by spaces, e.g.
+                                         "6.0 7.0 8.0"; code for one GPU's own features only (9.0a) does not count
+    rosetta.cuda.ptx                     the PTX it carries for drivers to compile for later GPUs, e.g. "8.0"; left out
+                                         where it carries none
     rosetta.framework.<id>.title         how tables call the row
     rosetta.framework.<id>.version       version of the framework
     rosetta.framework.<id>.module        folder under workloads/, by default the id
@@ -26,6 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator import cuda
 from orchestrator.errors import CatalogError, UsageError
 from orchestrator.spec import WORKLOADS, did_you_mean
 
@@ -51,6 +56,15 @@ class Framework:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cuda:
+    """What an image's cuda variant was compiled for."""
+
+    version: cuda.Version  # of CUDA
+    capabilities: tuple[cuda.Version, ...]  # machine code for these, ascending
+    ptx: cuda.Version | None = None  # PTX for this
+
+
+@dataclass(frozen=True, kw_only=True)
 class Image:
     """One pinned environment, serving one or more frameworks."""
 
@@ -62,6 +76,7 @@ class Image:
     labels: Mapping[str, str]
     locks: Mapping[str, Path]  # variant → the file that pins everything in it
     frameworks: tuple[Framework, ...]
+    cuda: Cuda | None = None  # None without a cuda variant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +122,7 @@ def _image(folder: Path, workloads: Path) -> Image:
     dockerfile = folder / "Dockerfile"
     labels, base = _read_dockerfile(dockerfile)
     names = _required(labels, f"{PREFIX}frameworks", dockerfile).split()
+    locks = _locks(folder, labels, dockerfile)
     return Image(
         name=folder.name,
         folder=folder,
@@ -114,8 +130,9 @@ def _image(folder: Path, workloads: Path) -> Image:
         python=_python(labels, dockerfile),
         command=_command(labels, dockerfile),
         labels=labels,
-        locks=_locks(folder, labels, dockerfile),
+        locks=locks,
         frameworks=tuple(_framework(name, labels, dockerfile, workloads) for name in names),
+        cuda=_cuda(labels, dockerfile) if "cuda" in locks else None,
     )
 
 
@@ -150,6 +167,33 @@ def _locks(folder: Path, labels: Mapping[str, str], dockerfile: Path) -> dict[st
         elif label in labels:
             raise CatalogError(f"{dockerfile}: LABEL {label}: no file {name!r} beside it", hint="name the lock file")
     return locks
+
+
+def _cuda(labels: Mapping[str, str], dockerfile: Path) -> Cuda:
+    """What the cuda variant was compiled for: all that can be known of it before it is built."""
+    key = f"{PREFIX}cuda"
+    version = _version(_required(labels, key, dockerfile), key, dockerfile)
+    if version not in cuda.TOOLKIT_DRIVERS:
+        raise CatalogError(
+            f"{dockerfile}: LABEL {key}: nothing is known of CUDA {cuda.written(version)}",
+            hint="correct it, or add that CUDA's drivers to orchestrator/cuda.py",
+        )
+    words = _required(labels, f"{key}.capability", dockerfile).split()
+    ptx = labels.get(f"{key}.ptx")
+    return Cuda(
+        version=version,
+        capabilities=tuple(sorted(_version(word, f"{key}.capability", dockerfile) for word in words)),
+        ptx=None if ptx is None else _version(ptx, f"{key}.ptx", dockerfile),
+    )
+
+
+def _version(text: str, key: str, dockerfile: Path) -> cuda.Version:
+    try:
+        return cuda.version(text)
+    except ValueError as error:
+        raise CatalogError(
+            f"{dockerfile}: LABEL {key}: {error}", hint='for example "7.5 8.0 9.0"; a list is separated by spaces'
+        ) from None
 
 
 def _read_dockerfile(path: Path) -> tuple[dict[str, str], str]:

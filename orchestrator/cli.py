@@ -20,7 +20,7 @@ from orchestrator.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, HostError, O
 
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_CODES = """\
-Exit codes: 0 all jobs ok · 1 some job failed · 2 wrong usage · 3 wrong spec · 4 this host lacks something ·
+Exit codes: 0 all jobs ok, or skipped · 1 some job failed · 2 wrong usage · 3 wrong spec · 4 this host lacks something ·
 5 data missing or corrupt · 6 an image could not be built · 7 this checkout is malformed · 8 results cannot be
 read or written · 130 interrupted"""
 
@@ -133,7 +133,7 @@ def bench(
     else:
         prepared = benching.prepare(request, screen.warn)
         if dry_run:
-            screen.show_plan(prepared.jobs, prepared.engine.name)
+            screen.show_plan(prepared)
             return
         folder = benching.start(request, prepared)
     screen.show_start(folder.path, prepared)
@@ -141,8 +141,9 @@ def bench(
         benching.run(request, folder, prepared, listener, screen.warn)
     measured = folder.results(_raise)
     screen.show_report(measured, ROOT)
-    screen.say(f"\nstored in {screen.shorten(folder.path)}/")
-    if any(result.status != "ok" for result in measured):
+    skipped = sum(result.status == "skipped" for result in measured)
+    screen.say(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))
+    if any(result.status not in {"ok", "skipped"} for result in measured):
         raise typer.Exit(EXIT_JOBS_FAILED)
 
 
@@ -311,6 +312,33 @@ def report(
         raise StoreError(
             "\n".join(["left out of this report:", *(error.message for error in damaged)]), hint=damaged[0].hint
         )
+
+
+@app.command()
+def doctor(
+    gpu: Annotated[str, typer.Option(help="judge by this GPU: its index or its UUID")] = "0",
+    json: JsonOption = False,
+) -> None:
+    """Show what this machine can run, what it lacks, and what to do. Builds and downloads nothing.
+
+    Ends with exit code 4 only where no engine can run a single job.
+
+    \b
+    Examples:
+      orchestrator doctor
+      orchestrator doctor --gpu 1 --json
+    """
+    from orchestrator import catalog, files
+    from orchestrator import doctor as examining
+    from orchestrator.screen import Screen
+
+    diagnosis = examining.examine(catalog.load(ROOT), files.default_cache(), gpu)
+    if json:
+        Screen().print_json(diagnosis.as_json())
+    else:
+        Screen().show_diagnosis(diagnosis)
+    if not diagnosis.usable:
+        raise typer.Exit(HostError.exit_code)
 
 
 @app.command()

@@ -5,23 +5,27 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """One NVIDIA GPU as the driver describes it."""
+    """One NVIDIA GPU as the driver describes it; None where it does not say."""
 
     index: int  # NVML's
     name: str
     uuid: str
-    memory: int  # bytes
+    memory: int | None  # bytes
     capability: str  # compute capability, "9.0"
+    power_limit: float | None = None  # W, as enforced now
+    ecc: bool | None = None  # error-correcting memory, persistence mode and MIG: on or off now
+    persistence: bool | None = None
+    mig: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +40,12 @@ class Host:
     machine: str
     driver: str | None  # NVIDIA driver version
     gpus: tuple[Gpu, ...]  # those this process may use
+    cuda: str | None = None  # the CUDA the driver supports, "12.4"
+    driver_problem: str | None = None  # why a driver that is installed offers no GPU, in NVML's words
 
     def facts(self) -> dict[str, Any]:
-        """For a result's provenance."""
-        return asdict(self)
+        """For a result's provenance: as JSON will have it."""
+        return {**asdict(self), "cpus": list(self.cpus), "gpus": [asdict(gpu) for gpu in self.gpus]}
 
     def title(self) -> str:
         """One line that names the machine under a table."""
@@ -49,17 +55,17 @@ class Host:
 
 def inspect() -> Host:
     """Look at this machine. Takes milliseconds; never fails for want of a GPU."""
-    driver, gpus = _nvidia()
-    return Host(
+    host = Host(
         cpu=_cpu_model(),
         cpus=tuple(sorted(_affinity())),
         memory=psutil.virtual_memory().total,
         system=_system(),
         kernel=platform.release(),
         machine=platform.machine(),
-        driver=driver,
-        gpus=visible(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")),
+        driver=None,
+        gpus=(),
     )
+    return replace(host, **_nvidia())
 
 
 def find_gpu(gpus: Sequence[Gpu], name: str) -> Gpu | None:
@@ -108,19 +114,25 @@ def _system() -> str:
         return f"{platform.system()} {platform.version()}"
 
 
-def _nvidia() -> tuple[str | None, tuple[Gpu, ...]]:
-    """Driver version and GPUs through NVML; (None, ()) without a driver."""
+def _nvidia() -> dict[str, Any]:
+    """What NVML says of driver and GPUs, as fields of Host; nothing without a driver."""
     import pynvml
 
     try:
         pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None, ()
+    except pynvml.NVMLError as error:
+        absent = isinstance(error, pynvml.NVMLError_LibraryNotFound | pynvml.NVMLError_DriverNotLoaded)
+        return {} if absent else {"driver_problem": str(error)}
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return _text(pynvml.nvmlSystemGetDriverVersion()), tuple(map(_gpu, range(len(handles)), handles))
-    except pynvml.NVMLError:  # a driver that is loaded but broken has no GPU to offer
-        return None, ()
+        found = tuple(map(_gpu, range(len(handles)), handles))
+        return {
+            "driver": _text(pynvml.nvmlSystemGetDriverVersion()),
+            "gpus": visible(found, os.environ.get("CUDA_VISIBLE_DEVICES")),
+            "cuda": _told(lambda: _cuda(pynvml.nvmlSystemGetCudaDriverVersion_v2())),
+        }
+    except pynvml.NVMLError as error:  # a driver that is loaded but broken has no GPU to offer
+        return {"driver_problem": str(error)}
     finally:
         pynvml.nvmlShutdown()
 
@@ -133,11 +145,33 @@ def _gpu(index: int, handle: Any) -> Gpu:
         index=index,
         name=_text(pynvml.nvmlDeviceGetName(handle)),
         uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
-        memory=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+        memory=_told(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)),
         capability=f"{major}.{minor}",
+        power_limit=_told(lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),  # told in mW
+        ecc=_told(lambda: bool(pynvml.nvmlDeviceGetEccMode(handle)[0])),  # [now, after the next restart]
+        persistence=_told(lambda: bool(pynvml.nvmlDeviceGetPersistenceMode(handle))),
+        mig=_told(lambda: bool(pynvml.nvmlDeviceGetMigMode(handle)[0])),  # [now, after the next reset]
     )
+
+
+Told = TypeVar("Told")
+
+
+def _told(ask: Callable[[], Told]) -> Told | None:
+    """NVML's answer, or None: what a GPU does not have, or a driver does not know, raises an error of its own."""
+    import pynvml
+
+    try:
+        return ask()
+    except pynvml.NVMLError:
+        return None
+
+
+def _cuda(number: int) -> str:
+    """CUDA's version as people write it: "12.4" for 12040."""
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _text(value: str | bytes) -> str:
     """NVML's bindings answer in bytes or text, depending on their version."""
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

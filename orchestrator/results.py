@@ -12,8 +12,15 @@ from orchestrator.spec import Strict
 
 SCHEMA_VERSION: Final = 1
 
-Status = Literal["ok", "failed", "timeout", "interrupted"]
+Status = Literal[
+    "ok",
+    "failed",
+    "timeout",
+    "interrupted",
+    "skipped",  # known beforehand to be impossible here: nothing was built, nothing ran
+]
 FailureKind = Literal[
+    "incompatible",  # what the image carries cannot run on this machine's GPU: the job was skipped
     "environment",  # this machine lacks what the job runs in: a Python, disk space
     "pull",  # a base image could not be pulled
     "build",  # the image or virtual environment could not be made
@@ -32,7 +39,7 @@ FailureKind = Literal[
 ]
 # What another attempt cannot change.
 FINAL: Final[frozenset[FailureKind]] = frozenset(
-    {"environment", "pull", "build", "no_gpu", "data", "protocol", "unsupported", "interrupted"}
+    {"incompatible", "environment", "pull", "build", "no_gpu", "data", "protocol", "unsupported", "interrupted"}
 )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from orchestrator import inputs
@@ -74,21 +75,36 @@ class Runner:
         self._gpus = {gpu.uuid: gpu for gpu in host.gpus}
         self._environments: dict[tuple[str, str], Environment | OrchestratorError] = {}
 
-    def run(self, jobs: Sequence[Job]) -> list[Result]:
-        """Run `jobs` in order. Every environment is made before the first job, so that no build disturbs a clock."""
+    def run(self, jobs: Sequence[Job], skip: Mapping[str, Failure] = MappingProxyType({})) -> list[Result]:
+        """Run `jobs` in order. Every environment is made before the first job, so that no build disturbs a clock.
+
+        Jobs whose id is in `skip` cannot run here: that is their result, and nothing is built for them.
+        """
         for job in jobs:
-            self._environment(job)
+            if job.id not in skip:
+                self._environment(job)
         results = []
         for number, job in enumerate(jobs, start=1):
-            for more in reversed(range(job.retries + 1)):
-                result = self._attempt(job, number, len(jobs))
-                self._folder.write_result(result)
-                if result.failure is None or result.failure.kind in FINAL or not more:
-                    break
-                self._listener.notice(f"{job.id} failed: {result.failure.message}; trying again ({more} left)")
+            result = self._skipped(job, skip[job.id]) if job.id in skip else self._run(job, number, len(jobs))
             self._listener.job_finished(result)
             results.append(result)
         return results
+
+    def _skipped(self, job: Job, why: Failure) -> Result:
+        report = _Report(job, self._folder.set_aside(job.id), self._provenance(job, {}))
+        result = report.failed(why.kind, why.message, why.hint)
+        self._folder.write_result(result)
+        return result
+
+    def _run(self, job: Job, number: int, total: int) -> Result:
+        """One job with its attempts; returns the result of the last."""
+        for more in reversed(range(job.retries + 1)):
+            result = self._attempt(job, number, total)
+            self._folder.write_result(result)
+            if result.failure is None or result.failure.kind in FINAL or not more:
+                break
+            self._listener.notice(f"{job.id} failed: {result.failure.message}; trying again ({more} left)")
+        return result
 
     def _environment(self, job: Job) -> Environment | OrchestratorError:
         """The job's environment, or why there is none. Asked once per image."""
@@ -117,8 +133,9 @@ class Runner:
 
     def _attempt(self, job: Job, number: int, total: int) -> Result:
         """One job from start to result."""
-        report = _Report(job, self._folder.set_aside(job.id), self._provenance(job))
         environment = self._environment(job)
+        facts = {} if isinstance(environment, OrchestratorError) else environment.facts
+        report = _Report(job, self._folder.set_aside(job.id), self._provenance(job, facts))
         if isinstance(environment, OrchestratorError):
             return report.failed(_kind(environment), environment.message, environment.hint)
         try:
@@ -202,12 +219,10 @@ class Runner:
             gpus=tuple(self._gpus[uuid] for uuid in job.gpus),
         )
 
-    def _provenance(self, job: Job) -> Provenance:
-        environment = self._environment(job)
-        facts = {} if isinstance(environment, OrchestratorError) else dict(environment.facts)
+    def _provenance(self, job: Job, environment: Mapping[str, Any]) -> Provenance:
         return Provenance(
             engine=self._engine.name,
-            environment=facts,
+            environment=dict(environment),
             code=dict(self._code),
             host={**self._host.facts(), **self._engine_facts, "cpus_used": list(self._host.cpus[: job.cpus])},
         )
@@ -271,7 +286,8 @@ class _Report:
         self, kind: FailureKind, message: str, hint: str = "", conversation: Conversation | None = None
     ) -> Result:
         """The result of a job that could not be run to its end."""
-        status: Status = "interrupted" if kind == "interrupted" else "failed"
+        statuses: Mapping[FailureKind, Status] = {"interrupted": "interrupted", "incompatible": "skipped"}
+        status = statuses.get(kind, "failed")
         if conversation is None:
             return self._result(status, Failure(kind=kind, message=message, hint=hint), None, Figures(), None)
         collector = conversation.collector

@@ -15,7 +15,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from orchestrator.bench import Prepared
-    from orchestrator.plan import Job
+    from orchestrator.doctor import Diagnosis
     from orchestrator.progress import LiveListener
     from orchestrator.report.tables import Table as ReportTable
     from orchestrator.results import Result
@@ -56,15 +56,18 @@ class Screen:
             f"spec {prepared.spec.name}, into {self.shorten(folder)}/"
         )
 
-    def show_plan(self, jobs: Sequence[Job], engine: str) -> None:
-        """The jobs of a dry run, in order."""
+    def show_plan(self, prepared: Prepared) -> None:
+        """The jobs of a dry run, in order, and which of them this machine's GPU cannot run."""
+        jobs = prepared.jobs
         rows = [
             {"#": number, "job": job.id, "image": job.image, "data": job.dataset, "settings": _settings(job.settings)}
             for number, job in enumerate(jobs[:100], start=1)
         ]
-        self.show_rows(f"{len(jobs):,} jobs with the {engine} engine", rows)
+        self.show_rows(f"{len(jobs):,} jobs with the {prepared.engine.name} engine", rows)
         if len(jobs) > len(rows):
             self.say(f"… and {len(jobs) - len(rows):,} more")
+        for job, verdict in prepared.skips.items():
+            self.say(f"skipped: {job}: {verdict.reason}")
 
     def show_rows(self, title: str, rows: Sequence[dict[str, Any]]) -> None:
         """Plain rows as a table."""
@@ -81,6 +84,12 @@ class Screen:
         for row in rows:
             table.add_row(*(Text(_cell(value)) for value in row.values()))
         self._out.print(table)
+
+    def show_diagnosis(self, diagnosis: Diagnosis) -> None:
+        """What this machine can run, on one screen."""
+        from orchestrator import doctor_page
+
+        self._out.print(doctor_page.page(diagnosis))
 
     def print_json(self, value: object) -> None:
         """JSON for a program."""

@@ -96,7 +96,10 @@ class RunFolder:
         return _read(path, Result) if path.exists() else None
 
     def missing(self, jobs: Sequence[Job]) -> list[Job]:
-        """Those of `jobs` that have not ended, or were interrupted. Raises StoreError for a damaged result."""
+        """Those of `jobs` that have not ended, or were interrupted. Raises StoreError for a damaged result.
+
+        A job that was skipped has ended: this machine cannot run it.
+        """
         found = ((job, self.read_result(job.id)) for job in jobs)
         return [job for job, result in found if result is None or result.status == "interrupted"]
 

@@ -70,7 +70,9 @@ def behaving(names, root=ECHO):
     return catalog.Catalog(root=root, images=(dataclasses.replace(image, frameworks=frameworks),))
 
 
-def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, gpus=(), resume=None, **limits):
+def run_echo(
+    engine, folder, *behaviours, root=ECHO, listener=None, retries=0, gpus=(), resume=None, skip=None, **limits
+):
     """Run the echo workload once per behaviour; returns the run folder and the results."""
     known = behaving(behaviours, root)
     told = spec.Spec(
@@ -94,7 +96,7 @@ def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, g
         listener=listener or Silent(),
         turns=Turns(folder / "cache", print),
     )
-    return run_folder, runner.run(run_folder.missing(jobs))
+    return run_folder, runner.run(run_folder.missing(jobs), skip or {})
 
 
 @contextlib.contextmanager

@@ -9,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -83,8 +81,7 @@ class DockerEngine:
         self._watchdog = Watchdog()
 
     def gpu_problem(self) -> str | None:
-        info = self._client.info()
-        if _gpu_way(info) is None:
+        if _gpu_access(self._client.info()).way is None:
             return "this Docker has neither the nvidia runtime nor CDI devices nor NVIDIA's hook for --gpus"
         return None
 
@@ -307,11 +304,14 @@ def _user() -> tuple[int, int]:
     return (os.getuid(), os.getgid()) if os.geteuid() else (UNPRIVILEGED, UNPRIVILEGED)
 
 
-def _gpu_way(info: Mapping[str, Any]) -> gpu_access.Way | None:
+def _gpu_access(info: Mapping[str, Any]) -> gpu_access.Access:
     # Only a daemon on this machine is spoken to, so its folders and its PATH are these.
-    folders = map(Path, info.get("CDISpecDirs") or ())
-    files = [path.name for folder in folders if folder.is_dir() for path in folder.iterdir()]
-    return gpu_access.way(info, cdi_files=files, hook=shutil.which(gpu_access.HOOK) is not None)
+    return gpu_access.look(info.get("Runtimes") or (), _cdi_devices(info), info.get("CDISpecDirs") or ())
+
+
+def _cdi_devices(info: Mapping[str, Any]) -> list[str] | None:
+    found = info.get("DiscoveredDevices")
+    return None if found is None else [str(device.get("ID")) for device in found]
 
 
 def _gpu_variables(gpus: Sequence[Gpu]) -> dict[str, str]:
@@ -329,11 +329,11 @@ def _gpu_request(client: docker.DockerClient, gpus: Sequence[Gpu]) -> dict[str, 
     if not gpus:
         return {}
     info = client.info()
-    way = _gpu_way(info)
+    way = _gpu_access(info).way
     if way == "runtime":
         return {"runtime": "nvidia"}
     if way == "cdi":
-        names = gpu_access.cdi_names(info, gpus)
+        names = gpu_access.cdi_names(_cdi_devices(info), gpus)
         return {"device_requests": [docker.types.DeviceRequest(driver="cdi", device_ids=names)]}
     uuids = [gpu.uuid for gpu in gpus]
     return {"device_requests": [docker.types.DeviceRequest(device_ids=uuids, capabilities=[["gpu"]])]}

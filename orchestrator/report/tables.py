@@ -215,7 +215,8 @@ def _title(results: Sequence[Result]) -> str:
     title = results[0].job.title
     if not devices:
         kind = results[0].failure.kind if results[0].failure else results[0].status
-        return f"{title} (failed: {kind.replace('_', ' ')})"
+        how = "skipped" if results[0].status == "skipped" else "failed"
+        return f"{title} ({how}: {kind.replace('_', ' ')})"
     repeats = max(devices.count(device) for device in set(devices))
     return title if repeats == 1 else f"{title} (median of {repeats})"
 
@@ -232,6 +233,8 @@ def _notes(results: Sequence[Result], reference: Reference) -> tuple[str, ...]:
         notes.append("SYNTHETIC DATA: times are real, accuracy is not comparable with any published figure")
     for result in results:
         told = [*(result.start.notes if result.start else ()), *_doubts(result)]
+        if result.status == "skipped" and result.failure is not None:
+            told.append(f"skipped: {result.failure.message}")
         for note in told:
             line = f"{result.job.title}: {note}"
             if line not in notes:

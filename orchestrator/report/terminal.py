@@ -15,28 +15,32 @@ from orchestrator.results import Result
 
 
 def show(console: Console, tables: Iterable[Table], results: Iterable[Result]) -> None:
-    """Print tables, then what failed and why."""
+    """Print tables, then what was skipped or failed, and why."""
     for table in tables:
         console.print()
         console.print(_table(table))
-    failures = [result for result in results if result.failure is not None]
-    if failures:
-        console.print()
-        console.print(Text(f"{len(failures)} job{'s' if len(failures) > 1 else ''} failed", style="bold red"))
-    for result in failures:
-        console.print(failure(result))
+    results = list(results)
+    skipped = [result for result in results if result.status == "skipped"]
+    failed = [result for result in results if result.failure is not None and result.status != "skipped"]
+    for some, how, style in ((skipped, "skipped", "bold yellow"), (failed, "failed", "bold red")):
+        if some:
+            console.print()
+            console.print(Text(f"{len(some)} job{'s' if len(some) > 1 else ''} {how}", style=style))
+        for result in some:
+            console.print(failure(result))
 
 
 def failure(result: Result) -> RenderableType:
-    """A failed job: which, why, what to do, and the end of its log."""
+    """A job that failed or was skipped: which, why, what to do, and the end of its log."""
     reason = result.failure
     if reason is None:
         return Text()
-    lines: list[RenderableType] = [
-        Text.assemble(
-            (f"✗ {result.job.id} ", "bold red"), (reason.kind.replace("_", " "), "red"), f": {reason.message}"
-        )
-    ]
+    if result.status == "skipped":
+        head = Text.assemble((f"- {result.job.id} ", "bold yellow"), ("skipped", "yellow"), f": {reason.message}")
+    else:
+        kind = reason.kind.replace("_", " ")
+        head = Text.assemble((f"✗ {result.job.id} ", "bold red"), (kind, "red"), f": {reason.message}")
+    lines: list[RenderableType] = [head]
     lines += [Padding(Text(line, style="dim", overflow="ellipsis", no_wrap=True), (0, 0, 0, 4)) for line in reason.log]
     if reason.hint:
         lines.append(Padding(Text(f"→ {reason.hint}", style="yellow"), (0, 0, 0, 2)))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from orchestrator import pythons
 from orchestrator.errors import HostError
 from orchestrator.protocol import Reader
 from tests import golden
+from workloads.common import startup
 
 NUMPY = {  # a release for each Python a workload may meet
     "3.6": "1.19.5", "3.7": "1.21.6", "3.8": "1.23.5", "3.9": "1.23.5",
@@ -94,6 +96,53 @@ def test_chatter_never_reaches_the_event_stream(run):
 def test_denormals_are_flushed_where_the_cpu_is_known(run):
     start = json.loads(run("train")[0].stdout.splitlines()[0])
     assert start["denormals"] == ("flushed" if os.uname().machine == "x86_64" else "kept")
+
+
+class Driver:
+    """Plays libcuda.so.1 with these GPUs."""
+
+    def __init__(self, *uuids, version=2, broken=()):
+        self._uuids = uuids
+        self._broken = broken
+        setattr(self, "cuDeviceGetUuid_v2" if version == 2 else "cuDeviceGetUuid", self._uuid)
+
+    def cuInit(self, flags):  # noqa: N802  (CUDA's name)
+        return 0 if self._uuids else 100
+
+    def cuDeviceGetCount(self, count):  # noqa: N802
+        count._obj.value = len(self._uuids)
+        return 0
+
+    def cuDeviceGet(self, device, index):  # noqa: N802
+        device._obj.value = index
+        return 101 if index in self._broken else 0
+
+    def _uuid(self, raw, device):
+        raw[:] = uuid.UUID(self._uuids[device.value]).bytes
+        return 0
+
+
+FIRST, SECOND = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-aaaaaaaaaaaa"
+
+
+@pytest.mark.parametrize(
+    ("driver", "seen"),
+    [
+        (Driver(FIRST, SECOND), [FIRST, SECOND]),
+        (Driver(FIRST, version=1), [FIRST]),
+        (Driver(FIRST, SECOND, broken=[0]), [SECOND]),
+        (Driver(), []),
+    ],
+)
+def test_the_gpus_a_workload_sees_are_told_by_the_driver(monkeypatch, driver, seen):
+    monkeypatch.setattr(startup.ctypes, "CDLL", lambda name: driver)
+    assert startup.visible_gpus() == [f"GPU-{each}" for each in seen]
+
+
+def test_a_gpu_job_says_what_it_sees(run):
+    on_cpu, on_gpu = (json.loads(run("train", device=device)[0].stdout.splitlines()[0]) for device in ("cpu", "gpu"))
+    assert "gpus" not in on_cpu
+    assert isinstance(on_gpu["gpus"], list)  # empty without a driver
 
 
 def test_an_artifact_is_what_its_event_says(run):

@@ -9,6 +9,7 @@ import pytest
 from orchestrator import catalog, plan, spec
 from orchestrator.errors import CatalogError, UsageError
 from tests.engine_cases import ECHO
+from tests.machines import machine
 
 
 @pytest.fixture
@@ -49,6 +50,7 @@ def test_an_image_without_python_says_how_its_workloads_start(project):
     folder = project / "images" / "tiny"
     (folder / "Project.toml").touch()
     told = 'rosetta.command="julia -O3 workloads/{module}/{workload}.jl" rosetta.lock.cuda="Project.toml"'
+    told += ' rosetta.cuda="11.6" rosetta.cuda.capability="7.0"'
     dockerfile = folder / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace('rosetta.python="3.11"', told))
     (image,) = catalog.load(project).images
@@ -83,6 +85,55 @@ def test_a_malformed_dockerfile_is_named(project, old, new, complaint):
     dockerfile.write_text(text.replace(old, new))
     with pytest.raises(CatalogError, match=re.escape(complaint)):
         catalog.load(project)
+
+
+@pytest.fixture
+def with_cuda(project):
+    """The same with a cuda variant and these labels about it."""
+
+    def give(labels):
+        folder = project / "images" / "tiny"
+        (folder / "requirements-cuda.txt").touch()
+        dockerfile = folder / "Dockerfile"
+        dockerfile.write_text(
+            dockerfile.read_text().replace('rosetta.python="3.11"', f'rosetta.python="3.11" {labels}')
+        )
+        return catalog.load(project)
+
+    return give
+
+
+def test_labels_say_what_a_cuda_variant_was_built_for(with_cuda):
+    (image,) = with_cuda('rosetta.cuda="11.2" rosetta.cuda.capability="8.6 6.0 10.0" rosetta.cuda.ptx="8.6"').images
+    assert image.cuda == catalog.Cuda(version=(11, 2), capabilities=((6, 0), (8, 6), (10, 0)), ptx=(8, 6))
+
+
+def test_no_ptx_and_no_cuda_variant_are_told(project, with_cuda):
+    assert catalog.load(project).images[0].cuda is None
+    assert with_cuda('rosetta.cuda="11.2" rosetta.cuda.capability="8.6"').images[0].cuda.ptx is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "complaint"),
+    [
+        ("", "LABEL rosetta.cuda is missing"),
+        ('rosetta.cuda="11.2"', "LABEL rosetta.cuda.capability is missing"),
+        ('rosetta.cuda="11" rosetta.cuda.capability="8.0"', "LABEL rosetta.cuda: '11' is not of the form"),
+        ('rosetta.cuda="14.7" rosetta.cuda.capability="8.0"', "nothing is known of CUDA 14.7"),
+        ('rosetta.cuda="11.2" rosetta.cuda.capability="7.5-8.6"', "LABEL rosetta.cuda.capability: '7.5-8.6' is not"),
+        ('rosetta.cuda="11.2" rosetta.cuda.capability="9.0a"', "'9.0a' is not of the form"),
+        (
+            'rosetta.cuda="11.2" rosetta.cuda.capability="8.0" rosetta.cuda.ptx="8.0 8.6"',
+            "LABEL rosetta.cuda.ptx: '8.0 8.6'",
+        ),
+        ('rosetta.cuda="11.2" rosetta.cuda.capability="8.0" rosetta.cuda.ptx=""', "LABEL rosetta.cuda.ptx: '' is not"),
+    ],
+)
+def test_a_label_about_cuda_that_says_nothing_is_named(with_cuda, labels, complaint):
+    with pytest.raises(CatalogError, match=re.escape(complaint)) as caught:
+        with_cuda(labels)
+    assert "tiny/Dockerfile" in caught.value.message
+    assert caught.value.hint
 
 
 def test_a_framework_has_one_image_only(project):
@@ -152,7 +203,23 @@ def _words_of_code(source):
 
 
 def jobs(text, root=ECHO, device="cpu"):
-    return plan.plan(spec.parse(text, name="t"), catalog.load(root), device)
+    return plan.plan(spec.parse(text, name="t"), catalog.load(root), device, machine("H100").gpus)
+
+
+@pytest.mark.parametrize(("gpu", "given"), [("1", [1]), ("all", [0, 1]), ("GPU-1", [1])])
+def test_jobs_get_the_gpu_the_spec_names(gpu, given):
+    gpus = machine("T4", "H100").gpus
+    told = spec.parse(f"name: t\ngpu: {gpu}", name="t")
+    assert {job.gpus for job in plan.plan(told, catalog.load(ECHO), "gpu", gpus)} == {
+        tuple(gpus[index].uuid for index in given)
+    }
+    assert {job.gpus for job in plan.plan(told, catalog.load(ECHO), "cpu", gpus)} == {()}
+
+
+def test_a_gpu_that_is_not_there_is_told_with_those_that_are():
+    with pytest.raises(UsageError, match="there is no GPU '2' here") as caught:
+        plan.plan(spec.parse("name: t\ngpu: 2", name="t"), catalog.load(ECHO), "gpu", machine("T4", "H100").gpus)
+    assert "0: Tesla T4, GPU-0; 1: NVIDIA H100 80GB HBM3, GPU-1" in caught.value.hint
 
 
 def test_jobs_run_round_by_round(project):

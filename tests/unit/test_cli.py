@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-VERBS = ["bench", "list", "report", "images build", "images ls", "data prepare", "data import", "data ls"]
+VERBS = ["bench", "doctor", "list", "report", "images build", "images ls", "data prepare", "data import", "data ls"]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from orchestrator import catalog
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.errors import HostError
 from tests import engine_cases as cases
+from tests.machines import machine
 
 
 @pytest.fixture
@@ -35,6 +37,18 @@ def test_a_job_sees_its_own_environment_only(engine, tmp_path, monkeypatch):
     assert facts["listing"] == ["weights.npz"]
     assert facts["cpus"] == [min(os.sched_getaffinity(0))]
     assert not Path(facts["home"]).exists()  # a job's home goes with the job
+
+
+def test_a_job_sees_the_gpu_it_was_given_only(engine, tmp_path, monkeypatch):
+    """Told by the variable that CUDA goes by: there is no driver here, and so the job says that it sees none."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    chosen = machine("H100").gpus
+    project = tmp_path / "project"
+    shutil.copytree(cases.ECHO, project)
+    shutil.copytree(cases.ECHO.parents[1] / "workloads" / "common", project / "workloads" / "common")
+    _, (result,) = cases.run_echo(engine, tmp_path, "good", root=project, gpus=chosen)
+    assert (result.failure.kind, result.failure.message) == ("no_gpu", "the job was given GPU-0 and sees no GPU")
+    assert result.failure.log[0] == "visible: GPU-0"
 
 
 def test_children_of_a_job_go_with_it(engine, tmp_path):

@@ -6,12 +6,13 @@ import json
 import re
 
 import pytest
+from rich.console import Console
 
 from orchestrator.figures import Figures
 from orchestrator.neighbours import Neighbour
 from orchestrator.plan import Job
 from orchestrator.protocol import Start
-from orchestrator.report import reference, tables, text
+from orchestrator.report import reference, tables, terminal, text
 from orchestrator.results import DataFacts, Failure, Provenance, Result
 from tests.unit.test_protocol import START
 
@@ -163,6 +164,32 @@ def test_a_failed_job_is_shown_not_hidden(known):
     failed = result("numpy", failure=Failure(kind="out_of_memory", message="m"))
     _, rows, _ = table([trained(), failed], known)
     assert rows[1][:4] == ["Numpy (failed: out of memory)", None, None, None]
+
+
+@pytest.fixture
+def skipped():
+    why = Failure(kind="incompatible", message="no code for 9.0 GPUs", hint="use --device cpu")
+    made = result("numpy", failure=why).model_copy(update={"status": "skipped"})
+    return made.model_copy(update={"provenance": made.provenance.model_copy(update={"data": None})})
+
+
+def test_a_skipped_job_is_shown_with_the_reason(known, skipped):
+    titles, rows, only = table([trained(), skipped], known)
+    assert "data" not in titles
+    assert rows[1][:4] == ["Numpy (skipped: incompatible)", None, None, None]
+    assert "Numpy: skipped: no code for 9.0 GPUs" in only.notes
+    (row,) = csv.DictReader(io.StringIO(text.as_csv([skipped])))
+    assert (row["status"], row["failure"]) == ("skipped", "incompatible: no code for 9.0 GPUs")
+
+
+def test_a_skipped_job_is_not_called_failed(known, skipped):
+    console = Console(width=100, record=True, file=io.StringIO())
+    terminal.show(console, [], [trained(), skipped])
+    shown = console.export_text()
+    assert "1 job skipped" in shown
+    assert "- numpy-cnn-cpu-1 skipped: no code for 9.0 GPUs" in shown
+    assert "→ use --device cpu" in shown
+    assert "failed" not in shown
 
 
 def test_gpu_and_cpu_inference_stand_in_one_row(known):

@@ -9,6 +9,7 @@ import pytest
 from orchestrator import catalog
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.errors import BuildError, MissingWheelError
+from orchestrator.results import Failure
 from tests import engine_cases as cases
 
 
@@ -74,6 +75,24 @@ def test_data_that_is_missing_fails_its_jobs_only(tmp_path, monkeypatch):
         ("failed", "data"),
         ("ok", None),
     ]
+
+
+def test_a_job_that_cannot_run_here_is_skipped_before_anything_is_built(tmp_path):
+    engine = Picky(tmp_path, {})
+    skip = {"chatty-resnet50-cpu-1": Failure(kind="incompatible", message="no code", hint="use --device cpu")}
+    folder, results = cases.run_echo(engine, tmp_path, "chatty", retries=2, skip=skip)
+    assert engine.asked == []
+    (skipped,) = results
+    assert (skipped.status, skipped.failure, skipped.attempt) == ("skipped", skip[skipped.job.id], 1)
+    assert skipped.provenance.environment == {}
+    assert folder.read_result(skipped.job.id) == skipped
+    assert folder.missing([skipped.job]) == []
+
+
+def test_the_jobs_beside_a_skipped_one_run(tmp_path):
+    skip = {"chatty-resnet50-cpu-1": Failure(kind="incompatible", message="no code", hint="use --device cpu")}
+    _, results = cases.run_echo(Picky(tmp_path, {}), tmp_path, "good", "chatty", skip=skip)
+    assert [result.status for result in results] == ["ok", "skipped"]
 
 
 @pytest.mark.parametrize("image", ["numpy"])

@@ -43,6 +43,7 @@ with open(os.environ["BENCH_SPEC"]) as file:
 behaviour = job["framework"]
 seen = {}
 if job["device"] == "gpu":
+    print("visible:", os.environ.get("CUDA_VISIBLE_DEVICES"), file=sys.stderr)
     del os.environ["BENCH_SPEC"]  # with it, the next import would claim stdout
     from workloads.common import startup  # the test of GPUs puts it beside this workload
 
