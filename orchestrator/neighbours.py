@@ -48,7 +48,7 @@ class Gpu:
     """The GPU that jobs get: one job at a time, whichever orchestrator of this user starts it."""
 
     def __init__(self, uuid: str, cache: Path, notify: Callable[[str], None]) -> None:
-        self._uuid = uuid
+        self.uuid = uuid
         self._lock = cache / "locks" / f"{uuid}.lock"
         self._notify = notify
 
@@ -65,7 +65,7 @@ class Gpu:
             self._notify("waiting for another orchestrator's job on this GPU")
             lock.acquire()
         try:
-            others = _on_gpu(self._uuid)
+            others = _on_gpu(self.uuid)
             for other in others:
                 self._notify(f"{other.name} is using the GPU too: what is measured now is recorded as disturbed")
             yield others

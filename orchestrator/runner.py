@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from orchestrator import inputs
 from orchestrator.catalog import Catalog, Image
-from orchestrator.engines.base import Engine, EngineError, Environment, Exit, Launch
+from orchestrator.engines.base import Engine, EngineError, Environment, Execution, Exit, Launch
 from orchestrator.errors import BuildError, DataError, HostError, MissingWheelError, OrchestratorError, PullError
 from orchestrator.figures import Figures
 from orchestrator.neighbours import Gpu, Watch
@@ -18,7 +20,9 @@ from orchestrator.outcome import Conversation, Stop
 from orchestrator.plan import Job
 from orchestrator.protocol import Event, Start
 from orchestrator.results import FINAL, Failure, FailureKind, Provenance, Result, Status
+from orchestrator.sampler import Sampler
 from orchestrator.store import RunFolder
+from orchestrator.telemetry import Telemetry
 
 LOOK_SECONDS = 1.0  # between two looks at a running job, each of which also flushes its files
 
@@ -136,10 +140,17 @@ class Runner:
         """Run the job and listen to it; `test_samples` is how many it has to score."""
         job = launch.job
         report.clock_starts()
+        sampler = Sampler(self._gpus(job))
+
+        def hear(event: Event) -> None:
+            sampler.hear(event)
+            self._listener.job_event(job, event)
+
         with self._folder.record(job.id) as recorder:
-            conversation = Conversation(job, recorder, lambda event: self._listener.job_event(job, event))
+            conversation = Conversation(job, recorder, hear)
+            sampling = functools.partial(self._sampling, report, sampler, job.id)
             try:
-                exit_, stopped = self._converse(environment, launch, conversation, recorder.flush)
+                exit_, stopped = self._converse(environment, launch, conversation, recorder.flush, sampling)
             except EngineError as error:
                 kind: FailureKind = "no_gpu" if error.no_gpu else "engine"
                 return report.failed(kind, error.message, error.hint, conversation)
@@ -153,8 +164,27 @@ class Runner:
             failure = conversation.told("protocol", f"there is no file for its artifact {missing[0]!r}")
         return report.ended(conversation, exit_, failure)
 
+    def _gpus(self, job: Job) -> tuple[str, ...]:
+        """UUIDs of the GPUs that a job uses."""
+        return (self._gpu.uuid,) if job.device == "gpu" and self._gpu is not None else ()
+
+    @contextlib.contextmanager
+    def _sampling(self, report: _Report, sampler: Sampler, job: str, execution: Execution) -> Iterator[None]:
+        """Sample a job while the block runs, however it ends, and keep what was found."""
+        try:
+            with sampler.beside(execution.usage):
+                yield
+        finally:
+            report.telemetry = sampler.telemetry()
+            self._folder.write_telemetry(job, sampler.lines(report.telemetry))
+
     def _converse(
-        self, environment: Environment, launch: Launch, conversation: Conversation, flush: Callable[[], None]
+        self,
+        environment: Environment,
+        launch: Launch,
+        conversation: Conversation,
+        flush: Callable[[], None],
+        sampling: Callable[[Execution], AbstractContextManager[None]],
     ) -> tuple[Exit, Stop | None]:
         """Start the job, listen until it has ended and close the conversation.
 
@@ -164,7 +194,11 @@ class Runner:
         look = _Lookout(job, lambda: self._folder.output_is_full(job.id))
         why: Stop | None = None
         stopping = False
-        with contextlib.closing(conversation), self._engine.run(environment, launch) as execution:
+        with (
+            contextlib.closing(conversation),
+            self._engine.run(environment, launch) as execution,
+            sampling(execution),
+        ):
             try:
                 for output in execution.output():
                     if output is not None:
@@ -254,6 +288,7 @@ class _Report:
         self._attempt = attempt
         self.provenance = provenance
         self._start: Start | None = None
+        self.telemetry: Telemetry | None = None
         self.clock_starts()
 
     def clock_starts(self) -> None:
@@ -292,4 +327,5 @@ class _Report:
             began=self._began.isoformat(timespec="seconds"),
             seconds=time.monotonic() - self._clock,
             exit_code=code,
+            telemetry=self.telemetry,
         )

@@ -142,6 +142,10 @@ if behaviour == "greedy":
         time.sleep(0.05)
 if behaviour == "fork":
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+if behaviour == "busy":
+    hoard, began = bytearray(b"x") * (200 << 20), time.monotonic()
+    while time.process_time() < 1.5 or time.monotonic() < began + 1.5:
+        pass
 if behaviour == "slow":
     time.sleep(3)
 if behaviour == "nosy":
