@@ -69,7 +69,9 @@ def behaving(names, root=ECHO):
     return catalog.Catalog(root=root, images=(dataclasses.replace(image, frameworks=frameworks),))
 
 
-def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, device="cpu", resume=None, **limits):
+def run_echo(
+    engine, folder, *behaviours, root=ECHO, listener=None, retries=0, device="cpu", gpu=None, resume=None, **limits
+):
     """Run the echo workload once per behaviour; returns the run folder and the results."""
     known = behaving(behaviours, root)
     told = spec.Spec(
@@ -90,6 +92,7 @@ def run_echo(engine, folder, *behaviours, root=ECHO, listener=None, retries=0, d
         facts={"code": {}, "host": {}},
         cpus=host.inspect().cpus,
         listener=listener or Silent(),
+        gpu=gpu,
     )
     return run_folder, runner.run(run_folder.missing(jobs))
 

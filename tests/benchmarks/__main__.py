@@ -14,17 +14,21 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+import pytest
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator import catalog, host, plan, spec
+from orchestrator import catalog, gpu_sensors, host, plan, sampler, spec
 from orchestrator.engines import docker
+from orchestrator.engines import process as process_engine
 from orchestrator.engines.base import Output
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.errors import HostError
 from orchestrator.outcome import Conversation
 from orchestrator.store import RunFolder
 from tests import engine_cases as cases
+from tests.unit import fake_nvml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 10
@@ -127,6 +131,37 @@ def protocol_and_store(rows, folder, events):
     )
 
 
+def sampling(rows, rounds=500):
+    """CPU time that a look takes: at a GPU (a stand-in that answers at once), and at a child process."""
+    with pytest.MonkeyPatch.context() as patch:
+        fake_nvml.install(patch, fake_nvml.Card())
+        with gpu_sensors.opened([fake_nvml.UUID], print) as (card,):
+            gpu = cpu_seconds(card.read, rounds)
+    with subprocess.Popen(
+        ["sleep", "600"], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as job:
+        child = process_engine._Child(job, memory=None)
+        try:
+            usage = cpu_seconds(child.usage, rounds)
+        finally:
+            child.kill()
+    processes = len(psutil.pids())
+    share = 100 * (gpu / sampler.GPU_PERIOD + usage / sampler.USAGE_PERIOD)
+    rows.append(("a look at a GPU, without NVML's own time", f"{1e6 * gpu:.0f} µs", "10 a second"))
+    rows.append(
+        ("a look at a job of the process engine", f"{1e6 * usage:.0f} µs", f"5 a second; {processes} processes")
+    )
+    rows.append(("both, of a core", f"{share:.2f} %", "goal: less than 1 %"))
+
+
+def cpu_seconds(action, rounds):
+    """Mean CPU time of `action` in seconds."""
+    began = time.process_time()
+    for _ in range(rounds):
+        action()
+    return (time.process_time() - began) / rounds
+
+
 def planning(rows):
     """A spec of 10,000 jobs."""
     known = catalog.load(cases.ECHO)
@@ -155,7 +190,7 @@ def main():
     events = 10_000_000 if "--full" in sys.argv else 1_000_000
     with tempfile.TemporaryDirectory() as name, contextlib.suppress(KeyboardInterrupt):
         folder = Path(name)
-        for measure in (start_up, planning):
+        for measure in (start_up, planning, sampling):
             measure(rows)
         protocol_and_store(rows, folder, events)
         gc.collect()
