@@ -1,9 +1,11 @@
-"""Takes samples beside a running job, in a thread of its own. Nothing that goes wrong here fails a job.
+"""Takes samples beside a running job, in a thread of its own.
 
-sampler = Sampler(gpus)
-with engine.run(...) as execution, sampler.beside(execution.usage):
-    ...                         # sampler.hear(event) for every event of the job, when it arrives
-sampler.telemetry()             # and sampler.lines(), the series behind it
+    sampler = Sampler(gpus)
+    with engine.run(...) as execution, sampler.beside(execution.usage):
+        ...                         # sampler.hear(event) for every event of the job, when it arrives
+    sampler.telemetry()             # and sampler.lines(), the series behind it
+
+Nothing that goes wrong here fails a job: it becomes a note. What is sampled, and what it costs: docs/telemetry.md.
 """
 
 from __future__ import annotations
@@ -52,12 +54,12 @@ class Sampler:
         try:
             yield
         finally:
+            self._ended = time.monotonic()
+            self._cpu_ended = time.process_time()
             self._over.set()
             thread.join(END_SECONDS)
             if thread.is_alive():
                 self._note(f"the last sample took longer than {END_SECONDS:g} s and is left out")
-            self._ended = time.monotonic()
-            self._cpu_ended = time.process_time()
 
     def hear(self, event: Event) -> None:
         """An event of the job arrived just now."""

@@ -225,8 +225,12 @@ class _Child:
         They share a session. To look for children of children instead would read a file per process of the machine.
         """
         for pid in psutil.pids():
-            with contextlib.suppress(OSError, psutil.Error):
-                if os.getsid(pid) == self._process.pid:
+            try:
+                ours = os.getsid(pid) == self._process.pid
+            except OSError:  # it has ended meanwhile
+                continue
+            if ours:
+                with contextlib.suppress(psutil.Error):
                     yield psutil.Process(pid)
 
 
