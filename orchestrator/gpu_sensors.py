@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from orchestrator.telemetry import GpuReading
+from orchestrator.samples import GpuReading
 
 
 class GpuLostError(Exception):

@@ -175,8 +175,8 @@ class Runner:
             with sampler.beside(execution.usage):
                 yield
         finally:
-            report.telemetry = sampler.telemetry()
-            self._folder.write_telemetry(job, sampler.lines(report.telemetry))
+            report.telemetry, series = sampler.found()
+            self._folder.write_telemetry(job, series)
 
     def _converse(
         self,

@@ -3,7 +3,7 @@
     sampler = Sampler(gpus)
     with engine.run(...) as execution, sampler.beside(execution.usage):
         ...                         # sampler.hear(event) for every event of the job, when it arrives
-    sampler.telemetry()             # and sampler.lines(), the series behind it
+    figures, series = sampler.found()
 
 Nothing that goes wrong here fails a job: it becomes a note. What is sampled, and what it costs: docs/telemetry.md.
 """
@@ -19,7 +19,8 @@ from typing import Any
 from orchestrator import gpu_sensors
 from orchestrator.engines.base import Usage
 from orchestrator.protocol import Epoch, Event, Inference, Step
-from orchestrator.telemetry import Around, EnergyMeter, Sample, Series, Telemetry, Timed, lines_of, summarise
+from orchestrator.samples import EnergyMeter, Sample, Series, Timed, lines_of
+from orchestrator.telemetry import Around, Telemetry, summarise
 
 GPU_PERIOD = 0.1  # seconds between two looks at a GPU
 USAGE_PERIOD = 0.2  # seconds between two looks at the job's CPU time and memory, which cost more
@@ -70,17 +71,15 @@ class Sampler:
         if not isinstance(event, Step):
             self._phase = now
 
-    def telemetry(self) -> Telemetry:
-        """The figures, once the block of `beside` has been left."""
+    def found(self) -> tuple[Telemetry, list[dict[str, Any]]]:
+        """The figures and the series behind them, for <job>.telemetry.jsonl, once the block of `beside` was left."""
+        samples, cards = self._series.samples(), self._cards
         try:
-            return summarise(self._series.samples(), self._series.seen, self._timed, self._cards, self._around())
+            figures = summarise(samples, self._series.seen, self._timed, cards, self._around())
+            return figures, list(lines_of(samples, self._timed, [uuid for uuid, _ in cards], self._source))
         except Exception as error:  # noqa: BLE001  (a figure that is missing is no reason to lose a job)
             self._note(f"there are no figures: {type(error).__name__}: {error}")
-            return summarise([], 0, [], [], self._around())
-
-    def lines(self, found: Telemetry) -> Iterator[dict[str, Any]]:
-        """The series behind the figures, for <job>.telemetry.jsonl."""
-        yield from lines_of(found, self._series.samples(), self._timed)
+            return summarise([], 0, [], [], self._around()), []
 
     def _run(self, usage: Callable[[], Usage | None]) -> None:
         try:

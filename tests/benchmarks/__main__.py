@@ -158,7 +158,7 @@ def sampling(rows, rounds=500, seconds=10.0):
         beside = Sampler([fake_nvml.UUID])
         with beside.beside(job.usage):
             time.sleep(seconds)
-    used = beside.telemetry()
+    used, _ = beside.found()
     rows.append(("a look at a GPU, without NVML's own time", f"{1e6 * gpu:.0f} µs", ""))
     rows.append(
         ("a look at a job, process engine", f"{1e6 * usage:.0f} µs", f"{len(psutil.pids())} processes on this machine")

@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import gpu_sensors, neighbours, sampler, telemetry
+from orchestrator import gpu_sensors, neighbours, sampler, samples, telemetry
 from orchestrator.engines import cgroup
 from orchestrator.engines.base import Usage
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.protocol import Epoch, Inference, Ready, Step
 from orchestrator.results import Result
 from orchestrator.sampler import Sampler
-from orchestrator.telemetry import Around, EnergyMeter, GpuReading, Sample, Series, Timed
+from orchestrator.samples import EnergyMeter, GpuReading, Sample, Series, Timed
+from orchestrator.telemetry import Around
 from tests import engine_cases as cases
 from tests.unit import fake_nvml
 from tests.unit.fake_nvml import UUID
@@ -34,12 +35,11 @@ def watched(seconds=0.0, gpus=(UUID,), usage=lambda: None):
     beside = Sampler(gpus)
     with beside.beside(usage):
         time.sleep(seconds)
-    return beside.telemetry()
+    return beside.found()[0]
 
 
-def summary(samples, timed=(), meters=1):
-    gpus = [(UUID, EnergyMeter()) for _ in range(meters)]
-    return telemetry.summarise(samples, len(samples), timed, gpus, AROUND)
+def summary(taken, timed=()):
+    return telemetry.summarise(taken, len(taken), timed, [(UUID, EnergyMeter())], AROUND)
 
 
 def busy_then_idle(count=100):
@@ -104,9 +104,9 @@ def test_reasons_are_those_of_the_library():
         "HwThermalSlowdown": "hardware thermal slowdown", "HwPowerBrakeSlowdown": "power brake",
         "DisplayClockSetting": "display clocks",
     }.items():  # fmt: skip
-        assert telemetry.reasons_of(getattr(pynvml, f"nvmlClocksThrottleReason{name}")) == [told]
-    assert telemetry.reasons_of(0x404) == ["power cap", "0x400"]
-    assert telemetry.reasons_of(0) == []
+        assert samples.reasons_of(getattr(pynvml, f"nvmlClocksThrottleReason{name}")) == [told]
+    assert samples.reasons_of(0x404) == ["power cap", "0x400"]
+    assert samples.reasons_of(0) == []
 
 
 class TestEnergy:
@@ -235,7 +235,7 @@ class TestSampling:
             time.sleep(0.5)
             ended = time.monotonic()
         assert time.monotonic() - ended < 2 * len(ALL) * 0.05 + 0.5  # the one under way, and none after it but the last
-        assert beside.telemetry().notes == ()
+        assert beside.found()[0].notes == ()
 
     def test_that_hangs_is_left_behind(self, monkeypatch):
         fake_nvml.install(monkeypatch, fake_nvml.Card(delay=0.3))
