@@ -9,6 +9,7 @@ from orchestrator.neighbours import Neighbour
 from orchestrator.plan import Job
 from orchestrator.protocol import Start
 from orchestrator.spec import Strict
+from orchestrator.telemetry import Telemetry
 
 SCHEMA_VERSION: Final = 1
 
@@ -86,3 +87,4 @@ class Result(Strict):
     seconds: float  # wall clock of the whole job as the host saw it, container start included
     exit_code: int | None = None
     neighbours: tuple[Neighbour, ...] = ()  # other programs on the same processors while it ran
+    telemetry: Telemetry | None = None  # None of a job that never ran

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from orchestrator import inputs
 from orchestrator.catalog import Catalog, Image
-from orchestrator.engines.base import Engine, EngineError, Environment, Exit, Launch
+from orchestrator.engines.base import Engine, EngineError, Environment, Execution, Exit, Launch
 from orchestrator.errors import BuildError, DataError, HostError, MissingWheelError, OrchestratorError, PullError
 from orchestrator.figures import Figures
 from orchestrator.host import Host
@@ -20,7 +22,9 @@ from orchestrator.outcome import Conversation, Stop
 from orchestrator.plan import Job
 from orchestrator.protocol import Event, Start
 from orchestrator.results import FINAL, Failure, FailureKind, Provenance, Result, Status
+from orchestrator.sampler import Sampler
 from orchestrator.store import RunFolder
+from orchestrator.telemetry import Telemetry
 
 LOOK_SECONDS = 1.0  # between two looks at a running job, each of which also flushes its files
 
@@ -158,10 +162,17 @@ class Runner:
         """Run the job and listen to it; `test_samples` is how many it has to score."""
         job = launch.job
         report.clock_starts()
+        sampler = Sampler(job.gpus)
+
+        def hear(event: Event) -> None:
+            sampler.hear(event)
+            self._listener.job_event(job, event)
+
         with self._folder.record(job.id) as recorder:
-            conversation = Conversation(job, recorder, lambda event: self._listener.job_event(job, event))
+            conversation = Conversation(job, recorder, hear)
+            sampling = functools.partial(self._sampling, report, sampler, job.id)
             try:
-                exit_, stopped = self._converse(environment, launch, conversation, recorder.flush)
+                exit_, stopped = self._converse(environment, launch, conversation, recorder.flush, sampling)
             except EngineError as error:
                 kind: FailureKind = "no_gpu" if error.no_gpu else "engine"
                 return report.failed(kind, error.message, error.hint, conversation)
@@ -175,8 +186,23 @@ class Runner:
             failure = conversation.told("protocol", f"there is no file for its artifact {missing[0]!r}")
         return report.ended(conversation, exit_, failure)
 
+    @contextlib.contextmanager
+    def _sampling(self, report: _Report, sampler: Sampler, job: str, execution: Execution) -> Iterator[None]:
+        """Sample a job while the block runs, however it ends, and keep what was found."""
+        try:
+            with sampler.beside(execution.usage):
+                yield
+        finally:
+            report.telemetry, series = sampler.found()
+            self._folder.write_telemetry(job, series)
+
     def _converse(
-        self, environment: Environment, launch: Launch, conversation: Conversation, flush: Callable[[], None]
+        self,
+        environment: Environment,
+        launch: Launch,
+        conversation: Conversation,
+        flush: Callable[[], None],
+        sampling: Callable[[Execution], AbstractContextManager[None]],
     ) -> tuple[Exit, Stop | None]:
         """Start the job, listen until it has ended and close the conversation.
 
@@ -186,7 +212,11 @@ class Runner:
         look = _Lookout(job, lambda: self._folder.output_is_full(job.id))
         why: Stop | None = None
         stopping = False
-        with contextlib.closing(conversation), self._engine.run(environment, launch) as execution:
+        with (
+            contextlib.closing(conversation),
+            self._engine.run(environment, launch) as execution,
+            sampling(execution),
+        ):
             try:
                 for output in execution.output():
                     if output is not None:
@@ -275,6 +305,7 @@ class _Report:
         self._attempt = attempt
         self.provenance = provenance
         self._start: Start | None = None
+        self.telemetry: Telemetry | None = None
         self.clock_starts()
 
     def clock_starts(self) -> None:
@@ -314,4 +345,5 @@ class _Report:
             began=self._began.isoformat(timespec="seconds"),
             seconds=time.monotonic() - self._clock,
             exit_code=code,
+            telemetry=self.telemetry,
         )

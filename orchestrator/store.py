@@ -5,6 +5,7 @@
     <job>.jsonl       the job's events as they were received
     <job>.log         everything else it printed
     <job>.output/     its artifacts
+    <job>.telemetry.jsonl  what it used, moment by moment
     <job>.attempt-1.* the same of an earlier attempt: attempts are kept apart, never mixed
 
 A job without a .json has not ended, and one whose result says "interrupted" neither: those --resume runs. All
@@ -19,14 +20,14 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
 import pydantic
 
 from orchestrator.errors import StoreError
-from orchestrator.files import atomic_write, remove_tree
+from orchestrator.files import atomic_file, atomic_write, remove_tree
 from orchestrator.plan import Job
 from orchestrator.results import SCHEMA_VERSION, Result
 from orchestrator.spec import EngineName, Spec, Strict
@@ -36,7 +37,7 @@ MAX_EVENT_BYTES = 1 << 30
 MAX_RESULT_BYTES = 64 << 20
 MAX_OUTPUT_BYTES = 64 << 20  # of a job's output folder
 MAX_OUTPUT_FILES = 2_000
-_SUFFIXES = (".json", ".jsonl", ".log", ".spec.json", ".output")
+_SUFFIXES = (".json", ".jsonl", ".log", ".spec.json", ".telemetry.jsonl", ".output")
 
 
 class Run(Strict):
@@ -143,6 +144,13 @@ class RunFolder:
         with _writing(self.path):
             atomic_write(path, (json.dumps(job.for_workload(), indent=1) + "\n").encode())
         return path
+
+    def write_telemetry(self, job: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        """The samples taken beside a job, one JSON object per line."""
+        path = self.path / f"{job}.telemetry.jsonl"
+        with _writing(self.path), atomic_file(path) as file:
+            for line in lines:
+                file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
 
     def output(self, job: str) -> Path:
         """An empty folder for a job's artifacts."""

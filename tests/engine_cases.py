@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +99,18 @@ def run_echo(
         turns=Turns(folder / "cache", print),
     )
     return run_folder, runner.run(run_folder.missing(jobs), skip or {})
+
+
+def gpu_project(folder):
+    """A copy of the echo project whose image has a variant for GPUs, and whose workload says which of them it sees."""
+    root = folder / "project"
+    shutil.copytree(ECHO, root)
+    shutil.copytree(ECHO.parents[1] / "workloads" / "common", root / "workloads" / "common")
+    dockerfile = root / "images" / "echo" / "Dockerfile"
+    dockerfile.write_text(
+        dockerfile.read_text().replace("disk.cpu", "lock.cuda=requirements-cpu.txt rosetta.disk.cuda")
+    )
+    return root
 
 
 @contextlib.contextmanager
@@ -237,6 +251,28 @@ def check_a_busy_neighbour_is_told_under_the_table(engine, folder):
     assert [note for note in table.notes if note.startswith(f"slow: disturbed: {name} used ")], table.notes
 
 
+def check_use_of_memory_and_cpus_is_told(engine, folder):
+    """200 MB and one CPU for a second and a half, or longer on a busy machine: each at least as long as asked for."""
+    run_folder, (result,) = run_echo(engine, folder, "busy")
+    used = result.telemetry
+    assert result.status == "ok", result.failure
+    assert not used.notes
+    assert 200 << 20 <= used.memory_peak < 400 << 20, used
+    assert 1.2 <= used.cpus * used.seconds < 2.2, used  # CPU seconds
+    assert used.cpus < 1.5, used
+    assert used.usage_source
+    lines = (run_folder.path / f"{result.job.id}.telemetry.jsonl").read_text().splitlines()
+    assert len(lines) == 1 + used.samples
+    assert max(json.loads(line)["memory"] for line in lines[1:] if "memory" in line) >= 200 << 20
+
+
+def check_failed_jobs_have_telemetry_too(engine, folder):
+    _, results = run_echo(engine, folder, "crash", "hang", timeout=2.0)
+    assert [result.status for result in results] == ["failed", "timeout"]
+    assert all(result.telemetry.samples >= 1 for result in results)
+    assert results[1].telemetry.cpus < 0.5
+
+
 class Talkative(Silent):
     """Repeats on standard output what the job says."""
 
@@ -285,6 +321,7 @@ def check_an_interruption_keeps_what_is_known(engine, folder):
     result = RunFolder(path).read_result("hang-resnet50-cpu-1")
     assert (result.status, result.failure.kind) == ("interrupted", "interrupted")
     assert result.start is not None
+    assert result.telemetry is not None
 
 
 def check_a_second_interruption_does_not_wait(engine, folder):

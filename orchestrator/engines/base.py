@@ -75,11 +75,24 @@ class Exit:
     out_of_memory: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a job has used so far, all its processes together."""
+
+    cpu_seconds: float
+    memory: int  # bytes, now
+    memory_peak: int  # bytes, so far
+    source: str  # who says so, in words
+
+
 class Execution(Protocol):
     """A job that is running."""
 
     def output(self) -> Iterator[Output | None]:
         """Yield output until the job is over; None at least every TICK seconds in between."""
+
+    def usage(self) -> Usage | None:
+        """What the job has used so far; None when it has ended. Asked in a thread of the caller's."""
 
     def stop(self) -> None:
         """End the job: SIGTERM, then SIGKILL after STOP_GRACE seconds. `output` then ends."""

@@ -7,6 +7,7 @@ the bytes it moves.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import secrets
 import struct
@@ -19,10 +20,11 @@ import docker.constants
 import docker.errors
 import docker.types
 import requests
+from docker.utils import version_gte
 
 from orchestrator import images, leftovers
 from orchestrator.catalog import Image
-from orchestrator.engines import gpu_access
+from orchestrator.engines import cgroup, gpu_access
 from orchestrator.engines.base import (
     STOP_GRACE,
     EngineError,
@@ -31,6 +33,7 @@ from orchestrator.engines.base import (
     Launch,
     Output,
     StreamName,
+    Usage,
     job_variables,
 )
 from orchestrator.engines.pump import Pump
@@ -168,6 +171,10 @@ class _Container:
         self._api = api
         self._container = container
         self._exit: Exit | None = None
+        self._id = str(container.id)
+        self._group: cgroup.Group | None = None
+        self._group_sought = False
+        self._memory_peak = 0
         self._pump = Pump(self._read(self._attach()))
 
     def output(self) -> Iterator[Output | None]:
@@ -182,6 +189,31 @@ class _Container:
                 f"the connection to the Docker daemon was lost and did not come back: {_reason(error)}",
                 hint=LOST_HINT,
             ) from error
+
+    def usage(self) -> Usage | None:
+        """From the kernel where the daemon runs under the same one, else from the daemon."""
+        if not self._group_sought:
+            self._group_sought = True
+            pid = self._api.inspect_container(self._id)["State"]["Pid"]
+            self._group = cgroup.of(pid, self._id)
+        used = self._group.usage() if self._group else self._told_by_daemon()
+        if used is None:
+            return None
+        self._memory_peak = max(self._memory_peak, used.memory_peak)
+        return dataclasses.replace(used, memory_peak=self._memory_peak)
+
+    def _told_by_daemon(self) -> Usage | None:
+        once = version_gte(self._api.api_version, "1.41")
+        stats = self._api.stats(self._id, stream=False, one_shot=once or None)
+        memory = stats["memory_stats"]
+        if "usage" not in memory:  # it has ended
+            return None
+        return Usage(
+            cpu_seconds=stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9,
+            memory=memory["usage"],
+            memory_peak=memory.get("max_usage", memory["usage"]),  # cgroup v2 has it not: then the highest one seen
+            source="docker stats",
+        )
 
     def stop(self) -> None:
         self.let_go()

@@ -18,9 +18,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from orchestrator import leftovers, pythons, venvs
 from orchestrator.catalog import Image
-from orchestrator.engines.base import STOP_GRACE, EngineError, Environment, Exit, Launch, Output, job_variables
+from orchestrator.engines.base import STOP_GRACE, EngineError, Environment, Exit, Launch, Output, Usage, job_variables
 from orchestrator.engines.pump import Pump
 from orchestrator.engines.watchdog import Watchdog
 from orchestrator.errors import HostError
@@ -147,6 +149,8 @@ class _Child:
         self._memory = memory
         self._out_of_memory = False
         self._kernel_kills = _kernel_kills()
+        self._memory_peak = 0
+        self._cpu_seconds = 0.0
         self._pump = Pump(_read(process))
 
     @property
@@ -164,6 +168,22 @@ class _Child:
         while self._process.poll() is None:
             time.sleep(0.01)
             yield None
+
+    def usage(self) -> Usage | None:
+        cpu_seconds, memory = 0.0, 0
+        for member in self._members():
+            with contextlib.suppress(psutil.Error), member.oneshot():
+                times = member.cpu_times()
+                # A child that was waited for lives on in its parent's account.
+                cpu_seconds += times.user + times.system + times.children_user + times.children_system
+                memory += member.memory_info().rss
+        if not memory:
+            return None
+        self._memory_peak = max(self._memory_peak, memory)
+        self._cpu_seconds = max(self._cpu_seconds, cpu_seconds)  # less only when one ended that nobody waited for
+        return Usage(
+            cpu_seconds=self._cpu_seconds, memory=memory, memory_peak=self._memory_peak, source="processes, sampled"
+        )
 
     def stop(self) -> None:
         self._pump.relax()
@@ -197,16 +217,26 @@ class _Child:
             os.killpg(self._process.pid, number)
 
     def _group_memory(self) -> int:
-        """Resident bytes of the child and all its descendants."""
-        import psutil
-
+        """Resident bytes of the job's processes; a page that two of them share counts twice."""
         total = 0
-        with contextlib.suppress(psutil.Error):
-            leader = psutil.Process(self._process.pid)
-            for member in (leader, *leader.children(recursive=True)):
-                with contextlib.suppress(psutil.Error):
-                    total += member.memory_info().rss
+        for member in self._members():
+            with contextlib.suppress(psutil.Error):
+                total += member.memory_info().rss
         return total
+
+    def _members(self) -> Iterator[psutil.Process]:
+        """The child and all that came from it, also what its parent has left behind.
+
+        They share a session. To look for children of children instead would read a file per process of the machine.
+        """
+        for pid in psutil.pids():
+            try:
+                ours = os.getsid(pid) == self._process.pid
+            except OSError:  # it has ended meanwhile
+                continue
+            if ours:
+                with contextlib.suppress(psutil.Error):
+                    yield psutil.Process(pid)
 
 
 def _kernel_kills() -> int:

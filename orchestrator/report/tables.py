@@ -7,13 +7,14 @@ machine. What is the same in all rows of a table stands above it; what differs b
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.neighbours import Neighbour
 from orchestrator.report.reference import Reference
 from orchestrator.results import Result
+from orchestrator.telemetry import Telemetry
 
 Cell = str | float | None
 
@@ -23,6 +24,8 @@ TITLES = {
     "resnet50": "Inference with ResNet-50: feature extraction",
 }
 SAMPLES = {"cnn": "images", "rnn": "reviews", "resnet50": "images"}
+WORTH_TELLING = 0.02  # of the time a GPU was throttled, of a core that the orchestrator used: smaller shares are noise
+STEADY = 5.0  # seconds; in shorter jobs the orchestrator's share is that of starting and ending them
 NO_DATA = "no data"  # of a job that failed before it had any
 # Settings that describe the amount of work; a table says them in words.
 AMOUNTS = ("epochs", "batch", "train_samples", "test_samples", "batches")
@@ -75,6 +78,9 @@ def _training(workload: str, results: Sequence[Result], reference: Reference) ->
         Column(title="Training time (s)", form=".1f"),
         Column(title=f"{SAMPLES[workload].capitalize()}/s", form=",.0f"),
     ]
+    metered = any(_efficiency([result]) is not None for result in results)
+    if metered:
+        columns.append(Column(title=f"{SAMPLES[workload].capitalize()} per joule", form=",.2f"))
     if workload == "rnn":
         columns.append(Column(title="Fused kernel?"))
     columns += [
@@ -94,6 +100,8 @@ def _training(workload: str, results: Sequence[Result], reference: Reference) ->
             _median(same, lambda figures: figures.train_s if figures.accuracy is not None else None),
             _median(same, lambda figures: figures.train_samples_per_s if figures.accuracy is not None else None),
         ]
+        if metered:
+            row.append(_efficiency(same))
         if workload == "rnn":
             row.append(_fused(same))
         row += [then.accuracy, then.seconds] if then else [None, None]
@@ -115,10 +123,12 @@ def _inference(results: Sequence[Result], reference: Reference) -> Table:
     rows = _rows(results, ignore=("device", "batches"))
     shared, varying = _split([conditions for conditions, _ in rows])
     devices = [name for name in ("gpu", "cpu") if any(result.job.device == name for result in results)]
+    metered = [Column(title="Images per joule", form=",.2f")] if any(_efficiency([each]) for each in results) else []
     columns = [
         Column(title="DL Library"),
         *(Column(title=name) for name in varying),
         *(Column(title=f"Images/s {device.upper()}", form=",.1f") for device in devices),
+        *metered,
         *(Column(title=f"{reference.title} {device.upper()}", form=".0f") for device in ("gpu", "cpu")),
     ]
     cells: list[tuple[Cell, ...]] = []
@@ -129,7 +139,8 @@ def _inference(results: Sequence[Result], reference: Reference) -> Table:
             for device in devices
         ]
         published = (then.gpu, then.cpu) if then else (None, None)
-        cells.append((_title(same), *(conditions[name] for name in varying), *rates, *published))
+        energy = [_efficiency(same)] if metered else []
+        cells.append((_title(same), *(conditions[name] for name in varying), *rates, *energy, *published))
     first = 1 + len(varying)
     return Table(
         title=TITLES["resnet50"],
@@ -196,6 +207,13 @@ def _median(results: Sequence[Result], figure: Callable[[Any], float | None]) ->
     return statistics.median(values) if values else None
 
 
+def _efficiency(results: Sequence[Result]) -> float | None:
+    """Samples per joule of the GPU, the median; None where no energy was measured, which it is on GPUs only."""
+    told = [result.telemetry.samples_per_joule for result in results if result.status == "ok" and result.telemetry]
+    known = [value for value in told if value is not None]
+    return statistics.median(known) if known else None
+
+
 def _expected(result: Result) -> tuple[float, float] | None:
     """The accuracy that real data should give, where that can be said."""
     data = result.provenance.data
@@ -244,12 +262,23 @@ def _notes(results: Sequence[Result], reference: Reference) -> tuple[str, ...]:
 
 def _doubts(result: Result) -> list[str]:
     """Why the figures of a result may be none to be trusted."""
-    doubts = list(map(_disturbance, result.neighbours))
+    doubts = [*map(_disturbance, result.neighbours), *(_cautions(result.telemetry) if result.telemetry else ())]
     band, accuracy = _expected(result), result.figures.accuracy
     if band is not None and accuracy is not None and not band[0] <= accuracy <= band[1]:
         low, high = (f"{100 * bound:.3g}" for bound in band)
         doubts.append(f"accuracy of {100 * accuracy:.1f} % is not within the {low} to {high} % to be expected")
     return doubts
+
+
+def _cautions(used: Telemetry) -> Iterator[str]:
+    """What telemetry says that a reader of the figures should know."""
+    for gpu in used.gpus:
+        for reason, share in gpu.throttled.items():
+            if share >= WORTH_TELLING:
+                yield f"throttled: {reason} for {100 * share:.0f} % of the time"
+    if used.orchestrator_cpus >= WORTH_TELLING and used.seconds >= STEADY:
+        yield f"the orchestrator itself used {100 * used.orchestrator_cpus:.0f} % of a core"
+    yield from (f"telemetry: {note}" for note in used.notes)
 
 
 def _disturbance(neighbour: Neighbour) -> str:

@@ -24,6 +24,16 @@ FIGURES = (
     "compile_s",
     "score_s",
 )
+# Of `Telemetry`, in its units: utilisation in %, memory in bytes.
+USAGE = (
+    "samples_per_joule",
+    "joules",
+    "gpu_utilisation",
+    "gpu_memory_peak",
+    "cpus",
+    "memory_peak",
+    "orchestrator_cpus",
+)
 
 
 def markdown(tables: Iterable[Table]) -> str:
@@ -36,7 +46,7 @@ def as_csv(results: Iterable[Result]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     conditions = ("data", "amount", "device", "engine", "precision", "seed", "host")
-    writer.writerow(["job", "framework", "workload", "repeat", "status", "failure", *conditions, *FIGURES])
+    writer.writerow(["job", "framework", "workload", "repeat", "status", "failure", *conditions, *FIGURES, *USAGE])
     for result in results:
         told = conditions_of(result)
         reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
@@ -50,6 +60,7 @@ def as_csv(results: Iterable[Result]) -> str:
                 reason,
                 *(told[name] for name in conditions),
                 *(_number(getattr(result.figures, name)) for name in FIGURES),
+                *(_number(getattr(result.telemetry, name, None)) for name in USAGE),
             ]
         )
     return file.getvalue()

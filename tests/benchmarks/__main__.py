@@ -14,17 +14,22 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+import pytest
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator import catalog, host, plan, spec
+from orchestrator import catalog, gpu_sensors, host, plan, spec
 from orchestrator.engines import docker
+from orchestrator.engines import process as process_engine
 from orchestrator.engines.base import Output
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.errors import HostError
 from orchestrator.outcome import Conversation
+from orchestrator.sampler import Sampler
 from orchestrator.store import RunFolder
 from tests import engine_cases as cases
+from tests.unit import fake_nvml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 10
@@ -72,6 +77,7 @@ def overhead(rows, folder):
     rows.append(("job, bare child process", *shown(*bare)))
     rows.append(("job, process engine", *shown(*ours)))
     rows.append(("overhead of the process engine", f"{ours[0] - bare[0]:.3f} s", "goal: within 0.3 s"))
+    rows.append(share_of_a_core(process, folder))
     try:
         engine = docker.connect()
     except HostError as error:
@@ -89,6 +95,19 @@ def overhead(rows, folder):
     rows.append(("job, plain docker run", *shown(*bare)))
     rows.append(("job, docker engine", *shown(*ours)))
     rows.append(("overhead of the docker engine", f"{ours[0] - bare[0]:.3f} s", "goal: within 0.3 s"))
+    rows.append(share_of_a_core(engine, folder))
+
+
+def share_of_a_core(engine, folder):
+    """What a job's own telemetry says, of a job of ten seconds that says something ten times a second."""
+    _, (result,) = cases.run_echo(engine, folder, "ticking")
+    used = result.telemetry
+    what = f"orchestrator at 10 events/s, {engine.name} engine"
+    return (
+        what,
+        f"{100 * used.orchestrator_cpus:.2f} % of a core",
+        f"goal: 2 %; sampling: {100 * used.sampling_cpus:.2f} %",
+    )
 
 
 class Endless:
@@ -127,6 +146,47 @@ def protocol_and_store(rows, folder, events):
     )
 
 
+def sampling(rows, rounds=500, seconds=10.0):
+    """CPU time of a look at a GPU (a stand-in that answers at once) and at a child process, one after the other and then
+    at their real pace: a thread that sleeps in between finds its caches cold.
+    """
+    with pytest.MonkeyPatch.context() as patch, sleeping() as job:
+        fake_nvml.install(patch, fake_nvml.Card())
+        with gpu_sensors.opened([fake_nvml.UUID], print) as (card,):
+            gpu = cpu_seconds(card.read, rounds)
+        usage = cpu_seconds(job.usage, rounds)
+        beside = Sampler([fake_nvml.UUID])
+        with beside.beside(job.usage):
+            time.sleep(seconds)
+    used, _ = beside.found()
+    rows.append(("a look at a GPU, without NVML's own time", f"{1e6 * gpu:.0f} µs", ""))
+    rows.append(
+        ("a look at a job, process engine", f"{1e6 * usage:.0f} µs", f"{len(psutil.pids())} processes on this machine")
+    )
+    rows.append((f"both at {used.hz:.0f} and 5 Hz", f"{100 * used.sampling_cpus:.2f} % of a core", "goal: 1 %"))
+
+
+@contextlib.contextmanager
+def sleeping():
+    """A job of the process engine that does nothing."""
+    with subprocess.Popen(
+        ["sleep", "600"], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        job = process_engine._Child(child, memory=None)
+        try:
+            yield job
+        finally:
+            job.kill()
+
+
+def cpu_seconds(action, rounds):
+    """Mean CPU time of `action` in seconds."""
+    began = time.process_time()
+    for _ in range(rounds):
+        action()
+    return (time.process_time() - began) / rounds
+
+
 def planning(rows):
     """A spec of 10,000 jobs."""
     known = catalog.load(cases.ECHO)
@@ -155,7 +215,7 @@ def main():
     events = 10_000_000 if "--full" in sys.argv else 1_000_000
     with tempfile.TemporaryDirectory() as name, contextlib.suppress(KeyboardInterrupt):
         folder = Path(name)
-        for measure in (start_up, planning):
+        for measure in (start_up, planning, sampling):
             measure(rows)
         protocol_and_store(rows, folder, events)
         gc.collect()

@@ -169,6 +169,18 @@ def test_a_lost_connection_is_picked_up_from_the_log(docker_engine, tmp_path, mo
     assert (folder.path / f"{result.job.id}.jsonl").read_bytes().count(b"\n") == 5
 
 
+def test_a_daemon_elsewhere_tells_the_use_itself(docker_engine, tmp_path, monkeypatch):
+    """Docker Desktop and remote daemons have a kernel of their own: their containers' groups cannot be read here."""
+    from orchestrator.engines import cgroup
+
+    monkeypatch.setattr(cgroup, "of", lambda pid, container: None)
+    _, (result,) = cases.run_echo(docker_engine, tmp_path, "busy")
+    used = result.telemetry
+    assert (used.usage_source, used.notes) == ("docker stats", ())
+    assert 200 << 20 <= used.memory_peak < 400 << 20
+    assert 1.2 <= used.cpus * used.seconds < 2.2
+
+
 def test_two_runs_at_once_do_not_disturb_each_other(docker_engine, tmp_path):
     outcomes = []
 

@@ -58,12 +58,8 @@ def machine(root, docker_engine, tmp_path_factory):
 def ask(machine, root, tmp_path, monkeypatch):
     """Run the echo workload with GPUs at a daemon that hands them out in a certain way."""
     folder = machine / "shared" / tmp_path.name
-    project = folder / "project"
-    shutil.copytree(cases.ECHO, project)
-    shutil.copytree(root / "workloads" / "common", project / "workloads" / "common")
-    dockerfile = project / "images" / "echo" / "Dockerfile"
-    labels = "rosetta.lock.cuda=requirements-cpu.txt rosetta.cuda=12.8 rosetta.cuda.capability=9.0 rosetta.disk.cuda"
-    dockerfile.write_text(dockerfile.read_text().replace("rosetta.disk.cpu", labels))
+    folder.mkdir()
+    project = cases.gpu_project(folder)
     tag = images.build(cases.behaving(["good"], project).images[0], "cuda", log=print)
 
     def run(way, *gpus):

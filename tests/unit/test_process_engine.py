@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -43,9 +42,7 @@ def test_a_job_sees_the_gpu_it_was_given_only(engine, tmp_path, monkeypatch):
     """Told by the variable that CUDA goes by: there is no driver here, and so the job says that it sees none."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     chosen = machine("H100").gpus
-    project = tmp_path / "project"
-    shutil.copytree(cases.ECHO, project)
-    shutil.copytree(cases.ECHO.parents[1] / "workloads" / "common", project / "workloads" / "common")
+    project = cases.gpu_project(tmp_path)
     _, (result,) = cases.run_echo(engine, tmp_path, "good", root=project, gpus=chosen)
     assert (result.failure.kind, result.failure.message) == ("no_gpu", "the job was given GPU-0 and sees no GPU")
     assert result.failure.log[0] == "visible: GPU-0"

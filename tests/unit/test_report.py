@@ -14,6 +14,7 @@ from orchestrator.plan import Job
 from orchestrator.protocol import Start
 from orchestrator.report import reference, tables, terminal, text
 from orchestrator.results import DataFacts, Failure, Provenance, Result
+from orchestrator.telemetry import GpuTelemetry, Quantity, Telemetry
 from tests.unit.test_protocol import START
 
 CNN = {"epochs": 2, "batch": 64, "train_samples": 12800, "test_samples": None, "lr": 0.01, "momentum": 0.9}
@@ -105,6 +106,54 @@ def test_a_disturbed_result_says_so(known):
     _, _, only = table([disturbed], known)
     assert "Pytorch: disturbed: stress used 1.0 CPUs meanwhile" in only.notes
     assert "Pytorch: disturbed: python used the GPU meanwhile" in only.notes
+
+
+class TestTelemetry:
+    USED = Telemetry(
+        over="timed", seconds=100.0, samples=1000, hz=10.0, timed_s=80.0, timed_samples=25600, samples_per_joule=1.25,
+        gpus=(
+            GpuTelemetry(
+                uuid="GPU-1", throttled={"power cap": 0.4, "power brake": 0.001}, joules=30000.0, memory_peak=1 << 30,
+                utilisation=Quantity(mean=87.5, peak=100.0),
+            ),
+        ),
+        memory_peak=2 << 30, cpus=1.5, orchestrator_cpus=0.05, sampling_cpus=0.01, notes=("sampling stopped: <why>",),
+    )  # fmt: skip
+
+    def used(self, made, **changes):
+        return made.model_copy(update={"telemetry": self.USED.model_copy(update=changes)})
+
+    def test_says_what_a_reader_should_know(self, known):
+        _, _, only = table([self.used(trained())], known)
+        assert only.notes[1:] == (
+            "Pytorch: throttled: power cap for 40 % of the time",
+            "Pytorch: the orchestrator itself used 5 % of a core",
+            "Pytorch: telemetry: sampling stopped: <why>",
+        )
+
+    def test_says_nothing_where_there_is_nothing_to_say(self, known):
+        calm = self.used(trained(), gpus=(), notes=(), orchestrator_cpus=0.019)
+        short = self.used(trained("chainer"), gpus=(), notes=(), seconds=0.5)
+        _, _, only = table([calm, short], known)
+        assert len(only.notes) == 1
+
+    def test_images_per_joule_are_a_column_of_gpu_results_only(self, known):
+        columns, rows, _ = table([self.used(trained(device="gpu")), trained("numpy", 300.0, device="gpu")], known)
+        assert columns[4] == "Images per joule"
+        assert [row[4] for row in rows] == [1.25, None]
+        columns, rows, _ = table([self.used(result(workload="resnet50", device="gpu", images_per_s=500.0))], known)
+        assert columns[1:3] == ["Images/s GPU", "Images per joule"]
+        assert rows[0][1:3] == [500.0, 1.25]
+        columns, _, _ = table([self.used(trained(), samples_per_joule=None)], known)
+        assert not any("joule" in title for title in columns)
+
+    def test_is_in_the_csv(self):
+        used, lacking = csv.DictReader(io.StringIO(text.as_csv([self.used(trained()), trained()])))
+        assert {name: used[name] for name in text.USAGE} == {
+            "samples_per_joule": "1.25", "joules": "30000.0", "gpu_utilisation": "87.5", "cpus": "1.5",
+            "gpu_memory_peak": str(1 << 30), "memory_peak": str(2 << 30), "orchestrator_cpus": "0.05",
+        }  # fmt: skip
+        assert {lacking[name] for name in text.USAGE} == {""}
 
 
 def table(results, known):

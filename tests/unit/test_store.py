@@ -96,11 +96,14 @@ def test_attempts_are_kept_apart(folder):
     for attempt in (1, 2):
         with folder.record(job) as recorder:
             recorder.event(b"attempt %d" % attempt)
+        folder.write_telemetry(job, [{"t": attempt}, {"t": attempt + 0.1}])
         folder.write_result(trained())
         assert folder.set_aside(job) == attempt + 1
     assert folder.read_result(job) is None
     kept = [(folder.path / f"{job}.attempt-{attempt}.jsonl").read_bytes() for attempt in (1, 2)]
     assert kept == [b"attempt 1\n", b"attempt 2\n"]
+    sampled = [(folder.path / f"{job}.attempt-{attempt}.telemetry.jsonl").read_text() for attempt in (1, 2)]
+    assert sampled == ['{"t": 1}\n{"t": 1.1}\n', '{"t": 2}\n{"t": 2.1}\n']
 
 
 def test_an_output_folder_that_is_too_full_or_too_deep(folder, monkeypatch):

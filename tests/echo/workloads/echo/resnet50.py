@@ -150,6 +150,16 @@ if behaviour == "greedy":
         time.sleep(0.05)
 if behaviour == "fork":
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+if behaviour == "busy":
+    hoard, began = bytearray(b"x") * (200 << 20), time.monotonic()
+    while time.process_time() < 1.5 or time.monotonic() < began + 1.5:
+        pass
+if behaviour == "ticking":
+    with open(os.path.join(os.environ["BENCH_OUTPUT"], "x.npy"), "w"):
+        pass
+    for _ in range(100):
+        emit("artifact", name="x.npy", dtype="f4", shape=[0], sha256="0" * 64)
+        time.sleep(0.1)
 if behaviour == "slow":
     time.sleep(3)
 if behaviour == "nosy":
