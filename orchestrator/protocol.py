@@ -212,7 +212,7 @@ class Reader:
             raise Violation(f"{event.event!r} after the end of the stream")
         if event.seq != self._next:
             raise Violation(f"event {event.event!r} has number {event.seq}, expected {self._next}")
-        if (event.seq == 0) != isinstance(event, Start):
+        if (event.seq == 0) != isinstance(event, Start) and not isinstance(event, Error):
             raise Violation(f"the stream must begin with 'start', and only so; event {event.seq} is {event.event!r}")
         if isinstance(event, Epoch):
             if event.epoch != self._epoch + 1:

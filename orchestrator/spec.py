@@ -29,7 +29,7 @@ DeviceChoice = Literal["auto", "cpu", "gpu"]
 EngineName = Literal["docker", "process"]
 EngineChoice = Literal["auto", "docker", "process"]
 DatasetChoice = Literal["auto", "real", "official", "imported", "synthetic"]
-Precision = Literal["fp32", "tf32", "fp64"]
+Precision = Literal["fp32", "tf32", "amp", "fp64"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MemorySize = Annotated[  # bytes, written "8 GiB"

@@ -89,3 +89,40 @@ def test_both_variants_of_resnet50_are_different_networks(docker_engine, measure
     _, v1 = measure(REFERENCE, "resnet50")
     assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(ours).max()
     assert np.abs(ours - np.load(v1 / "features-0.npy")).max() > 0.01 * np.abs(ours).max()
+
+
+@pytest.mark.parametrize("framework", ["pytorch", "keras-tf"])
+@pytest.mark.parametrize("workload", ["cnn", "rnn", "resnet50"])
+def test_mixed_precision_computes_nearly_the_same(docker_engine, measure, tmp_path, framework, workload):
+    """On a CPU that is bfloat16 with 8 significant bits. Equal to the last bit would mean that nothing was mixed."""
+    store = inputs.Store(cache=files.default_cache(), choice="synthetic", notify=lambda text: None)
+    told = spec.load(ROOT / "configs" / "smoke.yaml", overrides=[spec.parse_setting("precision=amp")])
+    chosen = told.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
+    folder = RunFolder.create(tmp_path, "amp")
+    runner = Runner(
+        catalog=KNOWN, engine=docker_engine, folder=folder, inputs=store, code={},
+        host=host.inspect(), listener=Silent(), turns=TURNS,
+    )  # fmt: skip
+    (result,) = runner.run(plan.plan(chosen, KNOWN, "cpu"))
+    assert result.status == "ok", result.failure
+    assert result.start.precision == "amp"
+    expected, output = measure(framework, workload)
+    if workload == "resnet50":
+        found, wanted = (np.load(each / "features-0.npy") for each in (folder.path / f"{result.job.id}.output", output))
+    else:
+        found, wanted = np.array(result.figures.losses), np.array(expected.figures.losses)
+    difference = np.abs(found - wanted).max() / np.abs(wanted).max()
+    assert 1e-7 < difference < (0.3 if workload == "resnet50" else 5e-2)  # the features pass through 53 roundings
+
+
+def test_a_precision_that_a_framework_lacks_is_told_as_such(docker_engine, tmp_path):
+    store = inputs.Store(cache=files.default_cache(), choice="synthetic", notify=lambda text: None)
+    told = spec.load(ROOT / "configs" / "smoke.yaml", overrides=[spec.parse_setting("precision=amp")])
+    chosen = told.model_copy(update={"frameworks": (REFERENCE,), "workloads": ("cnn",)})
+    runner = Runner(
+        catalog=KNOWN, engine=docker_engine, folder=RunFolder.create(tmp_path, "amp"), inputs=store, code={},
+        host=host.inspect(), listener=Silent(), turns=TURNS,
+    )  # fmt: skip
+    (result,) = runner.run(plan.plan(chosen, KNOWN, "cpu"))
+    assert (result.status, result.failure.kind) == ("failed", "unsupported")
+    assert "not in amp" in result.failure.message

@@ -27,7 +27,7 @@ def network(dropout_conv, dropout_dense):
             layers.Flatten(),
             layers.Dense(512, activation="relu", name="fc1"),
             layers.Dropout(dropout_dense),
-            layers.Dense(10, name="fc2"),
+            layers.Dense(10, dtype="float32", name="fc2"),
         ]
     )
 

@@ -39,7 +39,7 @@ def network(variant):
         for block in range(blocks):
             name = "layer{}.{}".format(stage, block)
             x = bottleneck(x, name, width, stride if block == 0 else 1, variant, project=block == 0)
-    return keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.GlobalAveragePooling2D(dtype="float32")(x))
 
 
 def build(job):

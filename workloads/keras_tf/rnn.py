@@ -36,7 +36,7 @@ def network():
             keras.Input((LENGTH,), dtype="int32"),
             layers.Embedding(VOCABULARY, EMBEDDING, name="embedding"),
             layers.GRU(UNITS, reset_after=True, name="gru"),
-            layers.Dense(CLASSES, name="fc"),
+            layers.Dense(CLASSES, dtype="float32", name="fc"),
         ]
     )
 

@@ -11,7 +11,16 @@ def start(job, fused=None, notes=()):
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError("Keras runs on {}: set KERAS_BACKEND=tensorflow".format(keras.backend.backend()))
     keras.utils.set_random_seed(job.seed)
-    tensorflow.start(job, version=keras.__version__, versions={"tensorflow": tf.__version__}, fused=fused, notes=notes)
+    if job.precision == "amp":  # Keras then scales the loss by itself where gradients of float16 could vanish
+        keras.mixed_precision.set_global_policy("mixed_float16" if job.device == "gpu" else "mixed_bfloat16")
+    tensorflow.start(
+        job,
+        version=keras.__version__,
+        versions={"tensorflow": tf.__version__},
+        fused=fused,
+        notes=notes,
+        precisions=("fp32", "tf32", "amp"),
+    )
 
 
 synchronize = tensorflow.synchronize

@@ -46,6 +46,7 @@ def run(job):
     x_train, y_train, x_test, y_test = job.data(layout="NHWC", labels=np.int64)
     model = build(job, device)
     loss_function = nn.CrossEntropyLoss()
+    scaler = runtime.gradient_scaler(job, device)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=job.settings["lr"], momentum=job.settings["momentum"], fused=True
     )
@@ -55,14 +56,17 @@ def run(job):
 
     def train_step(x, y):
         optimizer.zero_grad()
-        loss = loss_function(model(images(x)), runtime.to_device(y, device))
-        loss.backward()
-        optimizer.step()
+        with runtime.autocast(job, device):
+            loss = loss_function(model(images(x)), runtime.to_device(y, device))
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         return loss.detach()
 
     @torch.inference_mode()
     def predict(x):
-        return model(images(x)).cpu().numpy()
+        with runtime.autocast(job, device):
+            return model(images(x)).float().cpu().numpy()
 
     job.ready()
     model.train()

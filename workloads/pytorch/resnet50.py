@@ -77,13 +77,14 @@ def run(job):
     def to_input(batch):
         return runtime.to_device(batch, device).permute(0, 3, 1, 2)  # NCHW to PyTorch, channels last in memory
 
-    if device.type == "cpu":
+    if device.type == "cpu" and job.precision == "fp32":
         with job.compiling(), torch.no_grad():
             model = torch.jit.optimize_for_inference(torch.jit.trace(model, to_input(images[0])))
 
     @torch.inference_mode()
     def features(batch):
-        return model(to_input(batch)).cpu().numpy()
+        with runtime.autocast(job, device):
+            return model(to_input(batch)).float().cpu().numpy()
 
     job.ready()
     job.extract(features, images, sync=lambda: runtime.synchronize(device))

@@ -6,7 +6,7 @@ import torch
 def start(job, fused=None):
     """Set PyTorch up for this job, announce it, and return the torch.device to use."""
     if job.precision == "fp64":
-        raise NotImplementedError("these workloads train in fp32 or, on a GPU, tf32")
+        raise NotImplementedError("these workloads compute in fp32, amp or, on a GPU, tf32")
     torch.manual_seed(job.seed)
     torch.set_num_threads(job.threads)
     if job.device == "cpu":
@@ -19,6 +19,16 @@ def start(job, fused=None):
     versions = {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
     job.start(version=torch.__version__, versions=versions, device_name=torch.cuda.get_device_name(), fused=fused)
     return device
+
+
+def autocast(job, device):
+    """A block that computes in 16 bits what PyTorch deems safe: float16 on a GPU, bfloat16 on a CPU. Else in fp32."""
+    return torch.autocast(device.type, enabled=job.precision == "amp")
+
+
+def gradient_scaler(job, device):
+    """Keeps the small gradients of float16 from vanishing; does nothing where there is no float16."""
+    return torch.amp.GradScaler(device.type, enabled=job.precision == "amp" and device.type == "cuda")
 
 
 def synchronize(device):

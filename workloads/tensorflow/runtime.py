@@ -5,12 +5,13 @@ import contextlib
 import tensorflow as tf
 
 
-def start(job, version=tf.__version__, versions=None, fused=None, notes=()):
+def start(job, version=tf.__version__, versions=None, fused=None, notes=(), precisions=("fp32", "tf32")):
     """Set TensorFlow up for this job and announce it. Must come before TensorFlow's first operation.
 
-    Raises NotImplementedError for a precision the workloads are not written in, RuntimeError for a missing GPU."""
-    if job.precision not in ("fp32", "tf32"):
-        raise NotImplementedError("this workload runs in fp32 or tf32, the job asks for {}".format(job.precision))
+    Raises NotImplementedError for a precision other than `precisions`, RuntimeError for a missing GPU."""
+    if job.precision not in precisions:
+        known = " or ".join(precisions)
+        raise NotImplementedError("this workload runs in {}, the job asks for {}".format(known, job.precision))
     tf.random.set_seed(job.seed)
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
     tf.config.threading.set_inter_op_parallelism_threads(job.threads)
@@ -20,17 +21,21 @@ def start(job, version=tf.__version__, versions=None, fused=None, notes=()):
     if job.device == "cpu":
         tf.config.set_visible_devices([], "GPU")
     else:
-        device_name = gpu_name()
+        device_name = use_gpu()
         build = tf.sysconfig.get_build_info()
         versions.update({"cuda": build["cuda_version"], "cudnn": build["cudnn_version"]})
     job.start(version=version, versions=versions, device_name=device_name, fused=fused, notes=notes)
 
 
-def gpu_name():
-    """Name of the first GPU. TensorFlow itself would go on without one, on the CPU, and say nothing."""
+def use_gpu():
+    """Take memory as it is needed, not all there is, and return the name of the first GPU.
+
+    TensorFlow itself would go on without one, on the CPU, and say nothing: that is a RuntimeError here."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         raise RuntimeError("TensorFlow finds no GPU: its driver or a CUDA library is missing, see the messages above")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
     return tf.config.experimental.get_device_details(gpus[0]).get("device_name")
 
 
