@@ -12,11 +12,14 @@ import sys
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
 
 import typer
 
 from orchestrator.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, HostError, OrchestratorError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_CODES = """\
@@ -55,6 +58,7 @@ class Format(str, Enum):
     markdown = "markdown"
     csv = "csv"
     json = "json"
+    html = "html"
 
 
 @app.command(epilog=EXIT_CODES)
@@ -281,6 +285,9 @@ def report(
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.table,
     output: Annotated[Optional[Path], typer.Option("-o", "--output", help="write to this file", metavar="FILE")] = None,
+    open_: Annotated[
+        bool, typer.Option("--open", help="write the HTML report beside the run, or to -o, and show it")
+    ] = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Print the tables of one or more runs, again and in other forms.
@@ -289,22 +296,34 @@ def report(
     Examples:
       orchestrator report
       orchestrator report --format markdown -o table.md
+      orchestrator report --format html -o report.html
+      orchestrator report --open
       orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
     """
-    from orchestrator import store
-    from orchestrator.files import atomic_write
+    from orchestrator import browser, store
     from orchestrator.screen import Screen
 
+    if open_ and format_ not in {Format.table, Format.html}:
+        raise UsageError(f"--open shows the HTML report, not {format_.value}", hint="leave --format out")
     folders = [store.find(results, name) for name in run or (None,)]
     screen = Screen()
     damaged: list[StoreError] = []
-    measured = [result for folder in folders for result in folder.results(damaged.append)]
-    if output is not None:
-        atomic_write(output, screen.render_report(measured, ROOT, format_.value).encode())
-    elif format_ is Format.table:
-        screen.show_report(measured, ROOT)
+    if open_ or format_ is Format.html:
+        path = output or _beside(folders)
+        _write(path, screen.render_page(folders, ROOT, damaged.append))
+        screen.say(f"the report is in {screen.shorten(path)}")
+        if open_ and not browser.show(path):
+            screen.warn(
+                f"there is no browser here to show it in; copy {screen.shorten(path)} to a machine that has one"
+            )
     else:
-        sys.stdout.write(screen.render_report(measured, ROOT, format_.value))
+        measured = [result for folder in folders for result in folder.results(damaged.append)]
+        if output is not None:
+            _write(output, screen.render_report(measured, ROOT, format_.value))
+        elif format_ is Format.table:
+            screen.show_report(measured, ROOT)
+        else:
+            sys.stdout.write(screen.render_report(measured, ROOT, format_.value))
     if damaged:
         raise StoreError(
             "\n".join(["left out of this report:", *(error.message for error in damaged)]), hint=damaged[0].hint
@@ -374,6 +393,22 @@ def _interruptible(run: str) -> Iterator[None]:
 
 def _raise(error: Exception) -> NoReturn:
     raise error
+
+
+def _beside(folders: list[RunFolder]) -> Path:
+    """Where the HTML report of one run goes when nobody says where."""
+    if len(folders) > 1:
+        raise UsageError("a report of several runs belongs to none of their folders", hint="say where: -o FILE")
+    return folders[0].path / "report.html"
+
+
+def _write(path: Path, text: str) -> None:
+    from orchestrator.files import atomic_write
+
+    try:
+        atomic_write(path, text.encode())
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file with -o") from error
 
 
 def _python_option(text: str) -> tuple[str, Path]:

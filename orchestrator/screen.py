@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,14 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from orchestrator.bench import Prepared
+    from orchestrator.errors import StoreError
     from orchestrator.plan import Job
     from orchestrator.progress import LiveListener
     from orchestrator.report.tables import Table as ReportTable
     from orchestrator.results import Result
+    from orchestrator.store import RunFolder
+
+REFERENCE = "results/reference/2017.json"
 
 
 class Screen:
@@ -109,6 +113,28 @@ class Screen:
         return capture.get()
 
     @staticmethod
+    def render_page(folders: Sequence[RunFolder], root: Path, complain: Callable[[StoreError], None]) -> str:
+        """The HTML report of runs."""
+        from orchestrator.report import curves, html, page, reference, sources
+
+        measured = []
+        for folder in folders:
+            damaged: list[StoreError] = []
+            results = folder.results(damaged.append)
+            for error in damaged:
+                complain(error)
+            measured.append(
+                page.Measured(
+                    run=folder.read_run(),
+                    results=tuple(results),
+                    curves={result.job.id: curves.of_events(folder.events(result.job.id)) for result in results},
+                    damaged=tuple(error.message for error in damaged),
+                )
+            )
+        trees = sources.trees(root, [result for each in measured for result in each.results])
+        return html.render(page.build(measured, reference.load(root / REFERENCE), trees))
+
+    @staticmethod
     def shorten(path: Path) -> str:
         """A path as a person would type it here."""
         try:
@@ -120,7 +146,7 @@ class Screen:
 def _tables(results: Sequence[Result], root: Path) -> list[ReportTable]:
     from orchestrator.report import reference, tables
 
-    return tables.tables(results, reference.load(root / "results" / "reference" / "2017.json"))
+    return tables.tables(results, reference.load(root / REFERENCE))
 
 
 def _settings(settings: dict[str, Any]) -> str:

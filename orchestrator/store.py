@@ -28,6 +28,7 @@ import pydantic
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write, remove_tree
 from orchestrator.plan import Job
+from orchestrator.protocol import MAX_LINE_BYTES, Event, Reader, Violation
 from orchestrator.results import SCHEMA_VERSION, Result
 from orchestrator.spec import EngineName, Spec, Strict
 
@@ -94,6 +95,18 @@ class RunFolder:
         """A job's result, or None when the job has not ended. Raises StoreError for a damaged file."""
         path = self.path / f"{job}.json"
         return _read(path, Result) if path.exists() else None
+
+    def events(self, job: str) -> Iterator[Event]:
+        """A job's events as they were received, up to the first that breaks the protocol; none when not kept."""
+        reader = Reader()
+        try:
+            with (self.path / f"{job}.jsonl").open("rb") as file, contextlib.suppress(Violation):
+                while line := file.readline(MAX_LINE_BYTES + 1):
+                    yield reader.read(line)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"{error.filename}: cannot be read: {error.strerror}", hint="check the disk") from error
 
     def missing(self, jobs: Sequence[Job]) -> list[Job]:
         """Those of `jobs` that have not ended, or were interrupted. Raises StoreError for a damaged result."""

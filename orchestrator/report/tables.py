@@ -50,6 +50,7 @@ class Table:
     conditions: tuple[str, ...]  # what holds for all rows, in words
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    results: tuple[tuple[Result, ...], ...]  # those behind each row
     notes: tuple[str, ...]
 
 
@@ -83,7 +84,7 @@ def _training(workload: str, results: Sequence[Result], reference: Reference) ->
     ]
     if workload == "rnn":
         columns.append(Column(title=f"{reference.title} cuDNN?"))
-    cells: list[tuple[Cell, ...]] = []
+    cells: list[tuple[tuple[Cell, ...], tuple[Result, ...]]] = []
     for conditions, same in rows:
         accuracy = _median(same, lambda figures: figures.accuracy)
         then = reference.training(workload, same[0].job.framework)
@@ -99,13 +100,15 @@ def _training(workload: str, results: Sequence[Result], reference: Reference) ->
         row += [then.accuracy, then.seconds] if then else [None, None]
         if workload == "rnn":
             row.append(then.cudnn if then else None)
-        cells.append(tuple(row))
+        cells.append((tuple(row), tuple(same)))
     time = next(index for index, column in enumerate(columns) if column.title.startswith("Training time"))
+    cells.sort(key=lambda row: (row[0][time] is None, row[0][time] or 0))
     return Table(
         title=TITLES[workload],
         conditions=tuple(shared),
         columns=tuple(columns),
-        rows=tuple(sorted(cells, key=lambda row: (row[time] is None, row[time] or 0))),
+        rows=tuple(row for row, _ in cells),
+        results=tuple(same for _, same in cells),
         notes=_notes(results, reference),
     )
 
@@ -121,7 +124,7 @@ def _inference(results: Sequence[Result], reference: Reference) -> Table:
         *(Column(title=f"Images/s {device.upper()}", form=",.1f") for device in devices),
         *(Column(title=f"{reference.title} {device.upper()}", form=".0f") for device in ("gpu", "cpu")),
     ]
-    cells: list[tuple[Cell, ...]] = []
+    cells: list[tuple[tuple[Cell, ...], tuple[Result, ...]]] = []
     for conditions, same in rows:
         then = reference.inference(same[0].job.framework)
         rates = [
@@ -129,13 +132,16 @@ def _inference(results: Sequence[Result], reference: Reference) -> Table:
             for device in devices
         ]
         published = (then.gpu, then.cpu) if then else (None, None)
-        cells.append((_title(same), *(conditions[name] for name in varying), *rates, *published))
+        row = (_title(same), *(conditions[name] for name in varying), *rates, *published)
+        cells.append((row, tuple(same)))
     first = 1 + len(varying)
+    cells.sort(key=lambda row: -float(row[0][first] or 0))
     return Table(
         title=TITLES["resnet50"],
         conditions=tuple(shared),
         columns=tuple(columns),
-        rows=tuple(sorted(cells, key=lambda row: -float(row[first] or 0))),
+        rows=tuple(row for row, _ in cells),
+        results=tuple(same for _, same in cells),
         notes=_notes(results, reference),
     )
 
@@ -231,7 +237,7 @@ def _notes(results: Sequence[Result], reference: Reference) -> tuple[str, ...]:
     if "synthetic" in sources and results[0].job.workload != "resnet50":
         notes.append("SYNTHETIC DATA: times are real, accuracy is not comparable with any published figure")
     for result in results:
-        told = [*(result.start.notes if result.start else ()), *_doubts(result)]
+        told = [*(result.start.notes if result.start else ()), *doubts(result)]
         for note in told:
             line = f"{result.job.title}: {note}"
             if line not in notes:
@@ -239,14 +245,14 @@ def _notes(results: Sequence[Result], reference: Reference) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _doubts(result: Result) -> list[str]:
+def doubts(result: Result) -> list[str]:
     """Why the figures of a result may be none to be trusted."""
-    doubts = list(map(_disturbance, result.neighbours))
+    found = list(map(_disturbance, result.neighbours))
     band, accuracy = _expected(result), result.figures.accuracy
     if band is not None and accuracy is not None and not band[0] <= accuracy <= band[1]:
         low, high = (f"{100 * bound:.3g}" for bound in band)
-        doubts.append(f"accuracy of {100 * accuracy:.1f} % is not within the {low} to {high} % to be expected")
-    return doubts
+        found.append(f"accuracy of {100 * accuracy:.1f} % is not within the {low} to {high} % to be expected")
+    return found
 
 
 def _disturbance(neighbour: Neighbour) -> str:

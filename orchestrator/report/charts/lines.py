@@ -1,0 +1,167 @@
+"""Charts with a line, or marks, per row: how a job went over time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from orchestrator.report import curves
+from orchestrator.report.charts import plotting
+from orchestrator.report.charts.model import Chart, Grid, Line, spread
+from orchestrator.report.tables import Column
+
+POINTS_OF_RATE = 40  # a rate over less time than a fortieth of the training mostly shows the clock's grain
+
+
+def accuracy(name: str, lines: Sequence[Line]) -> Chart:
+    """Every job's final accuracy at the time its training took; workloads score once, after training."""
+    points = [
+        (line, result.figures.train_s, 100 * result.figures.accuracy)
+        for line in lines
+        for result in line.results
+        if result.figures.accuracy is not None and result.figures.train_s is not None
+    ]
+    traces = [
+        {
+            **plotting.line(
+                line.label,
+                line.style,
+                line.row,
+                [(x, y) for other, x, y in points if other is line],
+                "{0:,.1f} s, {1:.1f} %",
+            ),
+            "mode": "markers",
+        }
+        for line in lines
+    ]
+    low, high = min(points, key=lambda point: point[2]), max(points, key=lambda point: point[2])
+    return Chart(
+        id=name,
+        kind="lines",
+        title="Accuracy against training time",
+        caption="One mark per job: what it scored on the test samples, after how long. Up and to the left is better.",
+        finding=f"Test accuracies lie between {low[2]:.1f} % ({low[0].label}) and {high[2]:.1f} % ({high[0].label}).",
+        figure={"data": traces, "layout": plotting.axes("training time (s)", "test accuracy (%)")},
+        numbers=Grid(
+            columns=(
+                Column(title="DL Library"),
+                Column(title="training time (s)", form=",.1f"),
+                Column(title="test accuracy (%)", form=".1f"),
+            ),
+            rows=tuple((line.label, x, y) for line, x, y in points),
+        ),
+    )
+
+
+def losses(name: str, lines: Sequence[Line]) -> Chart:
+    """The training loss, as finely as it is known."""
+    traces = [
+        plotting.line(
+            line.label,
+            line.style,
+            line.row,
+            [(point.seconds, point.loss) for point in curves.thin(line.curve)],
+            "{0:,.1f} s, loss {1:.3f}",
+        )
+        for line in lines
+    ]
+    ends = [(line.curve[-1].loss, line.label) for line in lines if line.curve]
+    finding = f"At the end {min(ends)[1]} has the lowest loss, {min(ends)[0]:.3f}, {max(ends)[1]} the highest, "
+    return Chart(
+        id=name,
+        kind="lines",
+        title="Training loss over time",
+        caption=f"Loss of single batches, hence rough; {_grain(lines)}. {_first(lines)}",
+        finding=f"{finding}{max(ends)[0]:.3f}." if ends else "",
+        figure={"data": traces, "layout": plotting.axes("training time (s)", "loss")},
+        numbers=_epochs(lines, Column(title="loss", form=".3f"), lambda epoch: float(epoch.loss)),
+    )
+
+
+def throughput(name: str, lines: Sequence[Line], unit: str) -> Chart:
+    """Samples per second from point to point of the curve."""
+    rates = [(line, curves.rates(curves.thin(line.curve, POINTS_OF_RATE))) for line in lines]
+    means = [
+        (line.curve[-1].samples / line.curve[-1].seconds, line.label)
+        for line in lines
+        if line.curve and line.curve[-1].seconds
+    ]
+    finding = f"On average {max(means)[1]} processes the most, {max(means)[0]:,.0f} {unit}." if means else ""
+    return Chart(
+        id=name,
+        kind="lines",
+        title="Throughput over time",
+        caption=f"A level line is a steady framework; {_grain(lines)}. {_first(lines)}",
+        finding=finding,
+        figure={
+            "data": [
+                plotting.line(line.label, line.style, line.row, points, "{0:,.1f} s, {1:,.0f} " + unit)
+                for line, points in rates
+            ],
+            "layout": plotting.axes("training time (s)", unit, from_zero=True),
+        },
+        numbers=_epochs(lines, Column(title=unit, form=",.0f"), lambda epoch: epoch.samples / epoch.seconds),
+    )
+
+
+def batches(name: str, lines: Sequence[Line]) -> Chart:
+    """Inference: every batch of the timed pass."""
+    rates = [
+        (line, [(n, line.results[0].job.settings["batch"] / s) for n, s in enumerate(_batch_seconds(line), 1) if s])
+        for line in lines
+    ]
+    swings = [(max(y) / min(y), line.label) for line, points in rates if (y := [rate for _, rate in points])]
+    return Chart(
+        id=name,
+        kind="lines",
+        title="Throughput, batch by batch",
+        caption=f"Every batch of the timed pass. A level line is a steady framework. {_first(lines)}",
+        finding=f"{max(swings)[1]} varies the most: its fastest batch is {max(swings)[0]:.2f} times its slowest."
+        if swings
+        else "",
+        figure={
+            "data": [
+                plotting.line(line.label, line.style, line.row, points, "batch {0:.0f}, {1:,.1f} images/s")
+                for line, points in rates
+            ],
+            "layout": plotting.axes("batch", "images/s", from_zero=True),
+        },
+        numbers=Grid(
+            columns=(
+                Column(title="DL Library"),
+                Column(title="slowest batch (images/s)", form=",.1f"),
+                Column(title="median", form=",.1f"),
+                Column(title="fastest batch", form=",.1f"),
+            ),
+            rows=tuple((line.label, *spread([rate for _, rate in points])) for line, points in rates if points),
+        ),
+    )
+
+
+def _epochs(lines: Sequence[Line], column: Column, figure: Callable[[Any], float]) -> Grid:
+    """One number per epoch, of the job that is drawn."""
+    most = max(len(line.results[0].figures.epochs) for line in lines)
+    return Grid(
+        columns=(
+            Column(title="DL Library"),
+            *(Column(title=f"epoch {n + 1}: {column.title}", form=column.form) for n in range(most)),
+        ),
+        rows=tuple(
+            (line.label, *map(figure, epochs), *[None] * (most - len(epochs)))
+            for line in lines
+            for epochs in [line.results[0].figures.epochs]
+        ),
+    )
+
+
+def _batch_seconds(line: Line) -> Sequence[float]:
+    return line.results[0].figures.batch_seconds[: curves.MAX_POINTS]
+
+
+def _grain(lines: Sequence[Line]) -> str:
+    rough = all(len(line.curve) <= len(line.results[0].figures.epochs) for line in lines)
+    return "one point per epoch, for the events are not beside these results" if rough else "from the job's events"
+
+
+def _first(lines: Sequence[Line]) -> str:
+    return "Of several repeats, the first." if any(len(line.results) > 1 for line in lines) else ""
