@@ -115,7 +115,7 @@ class Screen:
     @staticmethod
     def render_page(folders: Sequence[RunFolder], root: Path, complain: Callable[[StoreError], None]) -> str:
         """The HTML report of runs."""
-        from orchestrator.report import curves, html, page, reference, sources
+        from orchestrator.report import curves, html, notices, page, reference, sources
 
         measured = []
         for folder in folders:
@@ -124,7 +124,7 @@ class Screen:
             for error in damaged:
                 complain(error)
             measured.append(
-                page.Measured(
+                notices.Measured(
                     run=folder.read_run(),
                     results=tuple(results),
                     curves={result.job.id: curves.of_events(folder.events(result.job.id)) for result in results},

@@ -14,7 +14,7 @@ from orchestrator.report.sources import Source, Tree
 from orchestrator.report.tables import Column, conditions_of
 from orchestrator.results import Result
 
-NO_SOURCE = "The workload code of this checkout differs from the code that was measured, and its history does not have that either."
+NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
 JOBS = (
     Column(title="job"),
     Column(title="status"),

@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from orchestrator.report import cells, charts, curves
-from orchestrator.report.charts import Chart, Line, plotting
-from orchestrator.report.charts.plotting import Style
+from orchestrator.report import cells, charts, curves, notices
+from orchestrator.report.charts import Chart, Line, Style
 from orchestrator.report.curves import Curve
+from orchestrator.report.notices import Measured, Notice
 from orchestrator.report.plain import MAX_NAME, MAX_NOTE, clip, plain
 from orchestrator.report.reference import Reference
 from orchestrator.report.sources import Source, Tree
 from orchestrator.report.tables import Cell, Column, Table, doubts, tables
 from orchestrator.results import Result
-from orchestrator.store import Run
 
-MAX_LISTED = 8  # names in a warning
 Key = tuple[str, str]  # which job it was, and when: enough among runs of one machine
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A run as the store has it."""
-
-    run: Run
-    results: tuple[Result, ...]
-    curves: Mapping[str, Curve]  # job id → what its events say, where they were kept
-    damaged: tuple[str, ...] = ()  # why results are missing that cannot be read
-
-
-@dataclass(frozen=True, kw_only=True)
-class Notice:
-    """Something a reader has to know before any number."""
-
-    level: Literal["danger", "caution"]
-    title: str
-    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +92,7 @@ def build(measured: Sequence[Measured], reference: Reference, trees: Mapping[str
     results = [result for each in measured for result in each.results]
     kept = {_key(result): each.curves.get(result.job.id, ()) for each in measured for result in each.results}
     styles = {
-        name: plotting.style(number) for number, name in enumerate(sorted({result.job.framework for result in results}))
+        name: charts.style(number) for number, name in enumerate(sorted({result.job.framework for result in results}))
     }
     found = [_Workload(table, reference, kept, styles, trees) for table in tables(results, reference)]
     behind = tuple(cell for workload in found for cell in workload.cells)
@@ -123,7 +101,7 @@ def build(measured: Sequence[Measured], reference: Reference, trees: Mapping[str
     return Page(
         title=", ".join(each.run.id for each in measured[:3]) + (" …" if len(measured) > 3 else ""),
         runs=tuple(_run_facts(each) for each in measured),
-        warnings=tuple(_warnings(measured, results)),
+        warnings=tuple(notices.of(measured)),
         statuses=tuple(statuses),
         sections=tuple(workload.section() for workload in found),
         failures=tuple(_failed(result) for result in results if result.status != "ok"),
@@ -184,7 +162,7 @@ class _Workload:
     def _line(self, index: int, kept: Mapping[Key, Curve], styles: Mapping[str, Style]) -> Line:
         results = self._table.results[index]
         job = results[0].job
-        ended = tuple(result for result in results if result.status == "ok")
+        ended = tuple(filter(_has_figures, results))
         titles = [same[0].job.title for same in self._table.results]
         words = [job.title]
         if titles.count(job.title) > 1:
@@ -205,6 +183,14 @@ class _Workload:
             return {"gpu": then.gpu, "cpu": then.cpu} if then else {}
         row = self._reference.training(self._name, framework)
         return {"seconds": row.seconds} if row else {}
+
+
+def _has_figures(result: Result) -> bool:
+    """Whether a result has what charts are made of; one that ended well always has."""
+    figures = result.figures
+    return result.status == "ok" and None not in (
+        (figures.images_per_s,) if result.job.workload == "resnet50" else (figures.accuracy, figures.train_s)
+    )
 
 
 def _key(result: Result) -> Key:
@@ -254,61 +240,6 @@ def _host(result: Result) -> str:
     gpus = [str(gpu.get("name")) for gpu in host.get("gpus", ()) if isinstance(gpu, dict)]
     parts = [host.get("cpu", "unknown CPU"), f"{len(host.get('cpus_used', ()))} CPUs", *gpus, host.get("system")]
     return ", ".join(str(part) for part in parts if part)
-
-
-def _warnings(measured: Sequence[Measured], results: Sequence[Result]) -> Iterable[Notice]:
-    synthetic = [r for r in results if _is_synthetic(r)]
-    if synthetic:
-        yield Notice(
-            level="danger",
-            title="Synthetic data",
-            text="Times are real; accuracies are of made-up data and comparable with no published figure: "
-            + _listed(f"{r.job.title} {r.job.workload}" for r in synthetic),
-        )
-    for status in dict.fromkeys(result.status for result in results if result.status != "ok"):
-        which = [result.job.id for result in results if result.status == status]
-        jobs = "job" if len(which) == 1 else "jobs"
-        yield Notice(level="danger", title=f"{len(which)} {jobs}: {status}", text=_listed(which))
-    absent = [job.id for each in measured for job in each.run.jobs if job.id not in {r.job.id for r in each.results}]
-    if absent:
-        yield Notice(level="caution", title=f"{len(absent)} planned, without a result", text=_listed(absent))
-    for damaged in (message for each in measured for message in each.damaged):
-        yield Notice(level="danger", title="A result was left out", text=clip(damaged, MAX_NOTE))
-    disturbed = [result.job.id for result in results if result.neighbours]
-    if disturbed:
-        yield Notice(
-            level="caution",
-            title="Disturbed",
-            text=f"Other programs used the processors meanwhile: {_listed(disturbed)}",
-        )
-    for result in results:
-        for doubt in doubts(result)[len(result.neighbours) :]:
-            yield Notice(level="caution", title="Accuracy out of its band", text=f"{result.job.id}: {doubt}")
-    codes = {str(result.provenance.code.get("workloads_sha256")) for result in results}
-    if len(codes) > 1:
-        yield Notice(
-            level="caution",
-            title=f"{len(codes)} versions of the workloads",
-            text="Not all rows were measured with the same code; each row's provenance says with which.",
-        )
-    dirty = [result.job.id for result in results if result.provenance.code.get("git_dirty")]
-    if dirty:
-        yield Notice(
-            level="caution",
-            title="Uncommitted changes",
-            text=f"The checkout differed from its commit when these ran: {_listed(dirty)}",
-        )
-
-
-def _is_synthetic(result: Result) -> bool:
-    data = result.provenance.data
-    return data is not None and data.source == "synthetic" and result.job.workload != "resnet50"
-
-
-def _listed(names: Iterable[str]) -> str:
-    told = [clip(name) for name in dict.fromkeys(names)]
-    more = len(told) - MAX_LISTED
-    return ", ".join(told[:MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _failed(result: Result) -> Failed:

@@ -6,43 +6,36 @@ import dataclasses
 from collections.abc import Sequence
 
 from orchestrator.report.charts import bars, lines
-from orchestrator.report.charts.model import Chart, Grid, Line
+from orchestrator.report.charts.model import Chart, Grid, Line, Style, style
 from orchestrator.report.tables import SAMPLES
 
-__all__ = ["Chart", "Grid", "Line", "of_inference", "of_training"]
+__all__ = ["Chart", "Grid", "Line", "Style", "of_inference", "of_training", "style"]
 
 
-def of_training(workload: str, rows: Sequence[Line], published: str) -> list[Chart]:
-    """The charts of a training workload; `published` names the reference and its hardware."""
-    measured = [row for row in rows if any(result.figures.accuracy is not None for result in row.results)]
-    if not measured:
+def of_training(workload: str, rows: Sequence[Line], source: str) -> list[Chart]:
+    """The charts of a training workload; `source` names the published reference and its hardware."""
+    rows = [row for row in rows if row.results]
+    if not rows:
         return []
-    unit = f"{SAMPLES[workload]}/s"
     return [
-        bars.measured(
-            f"{workload}-time", "Training time", "s", measured, lambda result: result.figures.train_s, fastest=min
-        ),
-        *bars.published(f"{workload}-then", measured, "seconds", "s", published, fastest=min),
-        lines.accuracy(f"{workload}-accuracy", measured),
-        lines.losses(f"{workload}-loss", measured),
-        lines.throughput(f"{workload}-rate", measured, unit),
-        bars.phases(f"{workload}-phases", measured),
+        bars.measured(f"{workload}-time", "Training time", rows, bars.TIME),
+        *bars.published(f"{workload}-then", source, rows, "seconds", bars.TIME),
+        lines.accuracy(f"{workload}-accuracy", rows),
+        lines.losses(f"{workload}-loss", rows),
+        lines.throughput(f"{workload}-rate", rows, f"{SAMPLES[workload]}/s"),
+        bars.phases(f"{workload}-phases", rows),
     ]
 
 
-def of_inference(rows: Sequence[Line], published: str) -> list[Chart]:
+def of_inference(rows: Sequence[Line], source: str) -> list[Chart]:
     """The charts of the inference workload, per device where there are two."""
     charts = []
     for device in ("gpu", "cpu"):
         chosen = [row for row in (_only(row, device) for row in rows) if row.results]
         if chosen:
-            name = f"Images per second, {device.upper()}"
-            rate = bars.measured(
-                f"resnet50-{device}", name, "images/s", chosen, lambda result: result.figures.images_per_s, fastest=max
-            )
             charts += [
-                rate,
-                *bars.published(f"resnet50-{device}-then", chosen, device, "images/s", published, fastest=max),
+                bars.measured(f"resnet50-{device}", f"Images per second, {device.upper()}", chosen, bars.RATE),
+                *bars.published(f"resnet50-{device}-then", source, chosen, device, bars.RATE),
                 lines.batches(f"resnet50-{device}-rate", chosen),
                 bars.phases(f"resnet50-{device}-phases", chosen),
             ]
@@ -50,5 +43,4 @@ def of_inference(rows: Sequence[Line], published: str) -> list[Chart]:
 
 
 def _only(line: Line, device: str) -> Line:
-    chosen = tuple(r for r in line.results if r.job.device == device and r.figures.images_per_s is not None)
-    return dataclasses.replace(line, results=chosen)
+    return dataclasses.replace(line, results=tuple(result for result in line.results if result.job.device == device))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from orchestrator.report.charts import plotting
 from orchestrator.report.charts.model import Chart, Grid, Line, spread
@@ -12,7 +13,8 @@ from orchestrator.report.charts.plotting import text_of
 from orchestrator.report.tables import Column
 from orchestrator.results import Result
 
-PHASES: Mapping[str, Callable[[Result], float | None]] = {
+Figure = Callable[[Result], float | None]
+PHASES: Mapping[str, Figure] = {
     "load": lambda result: result.figures.load_s,
     "build": lambda result: result.figures.build_s,
     "compile": lambda result: result.figures.compile_s,
@@ -21,83 +23,81 @@ PHASES: Mapping[str, Callable[[Result], float | None]] = {
     "warm-up pass": lambda result: result.figures.cold_s,
     "timed pass": lambda result: result.figures.inference_s,
 }
+TIMED = {"train", "timed pass"}  # what tables show
 REST = "start and stop"
 
 
-def measured(
-    name: str,
-    title: str,
-    unit: str,
-    lines: Sequence[Line],
-    figure: Callable[[Result], float | None],
-    *,
-    fastest: Callable[..., tuple[float, str]],
-) -> Chart:
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """What the bars of a chart stand for."""
+
+    figure: Figure
+    unit: str
+    axis: str
+    less_is_better: bool
+
+
+TIME = Quantity(figure=lambda result: result.figures.train_s, unit="s", axis="seconds", less_is_better=True)
+RATE = Quantity(
+    figure=lambda result: result.figures.images_per_s, unit="images/s", axis="images/s", less_is_better=False
+)
+
+
+def measured(name: str, title: str, lines: Sequence[Line], quantity: Quantity) -> Chart:
     """A bar per row: the median of its repeats, with a whisker from the smallest to the largest."""
-    found = [(line, [value for result in line.results if (value := figure(result)) is not None]) for line in lines]
-    spreads = [(line, spread(values), len(values)) for line, values in found if values]
-    repeated = any(n > 1 for _, _, n in spreads)
-    medians = [spread[1] for _, spread, _ in spreads]
-    trace = plotting.bar(medians, {"styles": [dataclasses.asdict(line.style) for line, _, _ in spreads]})
-    if repeated:
+    found = [[value for result in line.results if (value := quantity.figure(result)) is not None] for line in lines]
+    rows = [(line, *spread(values), len(values)) for line, values in zip(lines, found, strict=True)]
+    labels, medians = [line.label for line in lines], [median for _, _, median, _, _ in rows]
+    trace = plotting.bar(medians, {"styles": [dataclasses.asdict(line.style) for line in lines]})
+    caption = "Shorter is better" if quantity.less_is_better else "Longer is better"
+    if any(repeats > 1 for *_, repeats in rows):
+        caption += "; bars are medians, whiskers reach from the smallest to the largest repeat"
         trace["error_x"] = {
-            "array": [high - median for _, (_, median, high), _ in spreads],
-            "arrayminus": [median - low for _, (low, median, _), _ in spreads],
+            "array": [high - median for _, _, median, high, _ in rows],
+            "arrayminus": [median - low for _, low, median, _, _ in rows],
             "symmetric": False,
             "thickness": 1.5,
             "width": 4,
         }
-    better = "Shorter is better" if fastest is min else "Longer is better"
-    whiskers = "; bars are medians, whiskers reach from the smallest to the largest repeat" if repeated else ""
+    told = [f"{median:,.1f}" for median in medians]
+    statistics_ = ("smallest", "median", "largest")
     return Chart(
         id=name,
         kind="bars",
         title=title,
-        caption=f"{better}{whiskers}.",
-        finding=_finding(medians, [line.label for line, _, _ in spreads], unit, fastest),
-        figure=plotting.bars(
-            [line.label for line, _, _ in spreads],
-            [trace],
-            [high for _, (_, _, high), _ in spreads],
-            [f"{median:,.1f}" for median in medians],
-            unit,
-        ),
+        caption=f"{caption}.",
+        finding=_finding(medians, labels, quantity),
+        figure=plotting.bars(labels, [trace], [high for _, _, _, high, _ in rows], told, quantity.axis),
         numbers=Grid(
             columns=(
                 Column(title="DL Library"),
-                *(Column(title=f"{what} ({unit})", form=",.1f") for what in ("smallest", "median", "largest")),
+                *(Column(title=f"{each} ({quantity.unit})", form=",.1f") for each in statistics_),
                 Column(title="repeats", form="d"),
             ),
-            rows=tuple((line.label, *spread, n) for line, spread, n in spreads),
+            rows=tuple((line.label, *numbers) for line, *numbers in rows),
         ),
     )
 
 
-def published(
-    name: str, lines: Sequence[Line], key: str, unit: str, published: str, *, fastest: Callable[..., tuple[float, str]]
-) -> list[Chart]:
-    """What the reference published for the same rows, in the same order."""
+def published(name: str, source: str, lines: Sequence[Line], key: str, quantity: Quantity) -> list[Chart]:
+    """What the reference published under `key` for the same rows, in the same order; none where it has nothing."""
     rows = [(line.label, line.published.get(key)) for line in lines]
     known = [(label, value) for label, value in rows if value is not None]
     if not known:
         return []
-    figure = plotting.bars(
-        [label for label, _ in rows],
-        [plotting.bar([value or 0.0 for _, value in rows], {"then": True})],
-        [value or 0.0 for _, value in rows],
-        ["–" if value is None else f"{value:,.0f}" for _, value in rows],
-        unit,
-    )
+    lengths = [value or 0.0 for _, value in rows]
+    told = ["–" if value is None else f"{value:,.0f}" for _, value in rows]
+    trace = plotting.bar(lengths, {"then": True})
     return [
         Chart(
             id=name,
             kind="bars",
-            title=f"The same rows in {published.partition(',')[0]}",
-            caption=f"Published in {published}, with the study's full settings. Compare the order, not the lengths.",
-            finding=_finding([value for _, value in known], [label for label, _ in known], unit, fastest),
-            figure=figure,
+            title=f"The same rows in {source.partition(',')[0]}",
+            caption=f"Published in {source}, with the study's full settings. Compare the order, not the lengths.",
+            finding=_finding([value for _, value in known], [label for label, _ in known], quantity),
+            figure=plotting.bars([label for label, _ in rows], [trace], lengths, told, quantity.axis),
             numbers=Grid(
-                columns=(Column(title="DL Library"), Column(title=f"published ({unit})", form=",.0f")),
+                columns=(Column(title="DL Library"), Column(title=f"published ({quantity.unit})", form=",.0f")),
                 rows=tuple(rows),
             ),
         )
@@ -105,36 +105,25 @@ def published(
 
 
 def phases(name: str, lines: Sequence[Line]) -> Chart:
-    """Where the whole time of a job went."""
+    """Where the whole time of a job went: the median of each phase, and what is left."""
     used = [phase for phase, seconds in PHASES.items() if any(seconds(line.results[0]) for line in lines)]
-    rows = []
-    for line in lines:
-        told = [_median_of(line, PHASES[phase]) for phase in used]
-        whole = statistics.median(result.seconds for result in line.results)
-        rows.append((line.label, [*told, max(0.0, whole - sum(told))]))
-    names = (*used, REST)
-    labels = [label for label, _ in rows]
-    traces = [
-        {
-            **plotting.bar([times[index] for _, times in rows], {"phase": index}),
-            "name": phase,
-            "text": [text_of(f"{label}: {phase} {times[index]:,.1f} s") for label, times in rows],
-            "hovertemplate": "%{text}<extra></extra>",
-            "textposition": "none",
-        }
-        for index, phase in enumerate(names)
-    ]
-    totals = [sum(times) for _, times in rows]
-    aside = [
-        (
-            sum(t for phase, t in zip(names, times, strict=True) if phase not in {"train", "timed pass"}),
-            label,
-            sum(times),
+    names, labels = (*used, REST), [line.label for line in lines]
+    times = [_times(line, used) for line in lines]
+    traces = []
+    for index, phase in enumerate(names):
+        told = [f"{label}: {phase} {row[index]:,.1f} s" for label, row in zip(labels, times, strict=True)]
+        traces.append(
+            {
+                **plotting.bar([row[index] for row in times], {"phase": index}),
+                "text": list(map(text_of, told)),
+                "textposition": "none",
+                "hoverinfo": "text",
+            }
         )
-        for label, times in rows
-    ]
-    most, label, whole = max(aside)
-    figure = plotting.bars(labels, traces, totals, [f"{total:,.1f}" for total in totals], "s")
+    totals = list(map(sum, times))
+    figure = plotting.bars(labels, traces, totals, [f"{total:,.1f}" for total in totals], "seconds")
+    aside = [sum(t for phase, t in zip(names, row, strict=True) if phase not in TIMED) for row in times]
+    most, whole, label = max(zip(aside, totals, labels, strict=True))
     return Chart(
         id=name,
         kind="phases",
@@ -144,26 +133,27 @@ def phases(name: str, lines: Sequence[Line]) -> Chart:
         figure={**figure, "layout": {**figure["layout"], "barmode": "stack"}},
         numbers=Grid(
             columns=(Column(title="DL Library"), *(Column(title=f"{phase} (s)", form=",.1f") for phase in names)),
-            rows=tuple((label, *times) for label, times in rows),
+            rows=tuple((label, *row) for label, row in zip(labels, times, strict=True)),
         ),
         key=names,
     )
 
 
-def _finding(
-    values: Sequence[float], labels: Sequence[str], unit: str, fastest: Callable[..., tuple[float, str]]
-) -> str:
-    pairs = list(zip(values, labels, strict=True))
-    slowest = max if fastest is min else min
-    (best, first), (worst, last) = fastest(pairs), slowest(pairs)
-    if len(pairs) == 1:
-        return f"{first}: {best:,.1f} {unit}."
-    times = max(best, worst) / min(best, worst)
-    shown = f"{first} is the fastest with {best:,.1f} {unit}"
-    if fastest is min:
-        return f"{shown}; {last} takes {times:,.1f} times as long, {worst:,.1f} {unit}."
-    return f"{shown}, {times:,.1f} times as many as {last} with {worst:,.1f} {unit}."
+def _times(line: Line, used: Sequence[str]) -> list[float]:
+    """Seconds of each phase, then of what is left of the job."""
+    told = [statistics.median(PHASES[phase](result) or 0.0 for result in line.results) for phase in used]
+    whole = statistics.median(result.seconds for result in line.results)
+    return [*told, max(0.0, whole - sum(told))]
 
 
-def _median_of(line: Line, figure: Callable[[Result], float | None]) -> float:
-    return statistics.median(figure(result) or 0.0 for result in line.results)
+def _finding(values: Sequence[float], labels: Sequence[str], quantity: Quantity) -> str:
+    """The fastest and the slowest, in a sentence."""
+    (low, of_low), (high, of_high) = min(zip(values, labels, strict=True)), max(zip(values, labels, strict=True))
+    unit, times = quantity.unit, high / low
+    if len(values) == 1:
+        return f"{of_low}: {low:,.1f} {unit}."
+    if quantity.less_is_better:
+        shown = f"{of_low} is the fastest with {low:,.1f} {unit}; {of_high} takes"
+        return f"{shown} {times:,.1f} times as long, {high:,.1f} {unit}."
+    shown = f"{of_high} is the fastest with {high:,.1f} {unit},"
+    return f"{shown} {times:,.1f} times as many as {of_low} with {low:,.1f} {unit}."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from orchestrator.figures import EpochFigure
 from orchestrator.report import curves
 from orchestrator.report.charts import plotting
 from orchestrator.report.charts.model import Chart, Grid, Line, spread
 from orchestrator.report.tables import Column
 
+MAX_EPOCHS = 50  # columns of a table of numbers
 POINTS_OF_RATE = 40  # a rate over less time than a fortieth of the training mostly shows the clock's grain
 
 
@@ -24,9 +25,7 @@ def accuracy(name: str, lines: Sequence[Line]) -> Chart:
     traces = [
         {
             **plotting.line(
-                line.label,
-                line.style,
-                line.row,
+                line,
                 [(x, y) for other, x, y in points if other is line],
                 "{0:,.1f} s, {1:.1f} %",
             ),
@@ -57,24 +56,22 @@ def losses(name: str, lines: Sequence[Line]) -> Chart:
     """The training loss, as finely as it is known."""
     traces = [
         plotting.line(
-            line.label,
-            line.style,
-            line.row,
+            line,
             [(point.seconds, point.loss) for point in curves.thin(line.curve)],
             "{0:,.1f} s, loss {1:.3f}",
         )
         for line in lines
     ]
-    ends = [(line.curve[-1].loss, line.label) for line in lines if line.curve]
+    ends = [(line.curve[-1].loss, line.label) for line in lines]
     finding = f"At the end {min(ends)[1]} has the lowest loss, {min(ends)[0]:.3f}, {max(ends)[1]} the highest, "
     return Chart(
         id=name,
         kind="lines",
         title="Training loss over time",
         caption=f"Loss of single batches, hence rough; {_grain(lines)}. {_first(lines)}",
-        finding=f"{finding}{max(ends)[0]:.3f}." if ends else "",
+        finding=f"{finding}{max(ends)[0]:.3f}.",
         figure={"data": traces, "layout": plotting.axes("training time (s)", "loss")},
-        numbers=_epochs(lines, Column(title="loss", form=".3f"), lambda epoch: float(epoch.loss)),
+        numbers=_epochs(lines, Column(title="loss", form=".3f"), lambda epoch: epoch.loss),
     )
 
 
@@ -94,10 +91,7 @@ def throughput(name: str, lines: Sequence[Line], unit: str) -> Chart:
         caption=f"A level line is a steady framework; {_grain(lines)}. {_first(lines)}",
         finding=finding,
         figure={
-            "data": [
-                plotting.line(line.label, line.style, line.row, points, "{0:,.1f} s, {1:,.0f} " + unit)
-                for line, points in rates
-            ],
+            "data": [plotting.line(line, points, "{0:,.1f} s, {1:,.0f} " + unit) for line, points in rates],
             "layout": plotting.axes("training time (s)", unit, from_zero=True),
         },
         numbers=_epochs(lines, Column(title=unit, form=",.0f"), lambda epoch: epoch.samples / epoch.seconds),
@@ -120,10 +114,7 @@ def batches(name: str, lines: Sequence[Line]) -> Chart:
         if swings
         else "",
         figure={
-            "data": [
-                plotting.line(line.label, line.style, line.row, points, "batch {0:.0f}, {1:,.1f} images/s")
-                for line, points in rates
-            ],
+            "data": [plotting.line(line, points, "batch {0:.0f}, {1:,.1f} images/s") for line, points in rates],
             "layout": plotting.axes("batch", "images/s", from_zero=True),
         },
         numbers=Grid(
@@ -138,9 +129,10 @@ def batches(name: str, lines: Sequence[Line]) -> Chart:
     )
 
 
-def _epochs(lines: Sequence[Line], column: Column, figure: Callable[[Any], float]) -> Grid:
-    """One number per epoch, of the job that is drawn."""
-    most = max(len(line.results[0].figures.epochs) for line in lines)
+def _epochs(lines: Sequence[Line], column: Column, figure: Callable[[EpochFigure], float]) -> Grid:
+    """One number per epoch of the job that is drawn; of very many epochs the first ones."""
+    told = [line.results[0].figures.epochs[:MAX_EPOCHS] for line in lines]
+    most = max(map(len, told))
     return Grid(
         columns=(
             Column(title="DL Library"),
@@ -148,8 +140,7 @@ def _epochs(lines: Sequence[Line], column: Column, figure: Callable[[Any], float
         ),
         rows=tuple(
             (line.label, *map(figure, epochs), *[None] * (most - len(epochs)))
-            for line in lines
-            for epochs in [line.results[0].figures.epochs]
+            for line, epochs in zip(lines, told, strict=True)
         ),
     )
 

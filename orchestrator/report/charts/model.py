@@ -7,10 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from orchestrator.report.charts.plotting import Style
 from orchestrator.report.curves import Curve
 from orchestrator.report.tables import Cell, Column
 from orchestrator.results import Result
+
+HUES = 7  # colours that differ for everybody; the next frameworks get them again, with another mark and line
+FORMS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """How a framework looks in all charts of a page: a colour, and a mark with its kind of line."""
+
+    hue: int
+    form: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +55,11 @@ class Line:
     results: tuple[Result, ...]
     curve: Curve
     published: Mapping[str, float]  # what the reference says: by device, or "seconds"
+
+
+def style(number: int) -> Style:
+    """The style of the framework with this number; they begin again after 21."""
+    return Style(hue=number % HUES, form=number // HUES % FORMS)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:

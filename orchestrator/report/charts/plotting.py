@@ -6,28 +6,13 @@ Colours are not decided here: a trace's `meta` says which style or phase it show
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.report.charts.model import Line
 from orchestrator.report.plain import clip, plain
 
 MAX_LABEL = 24  # characters beside a bar, so that a phone has room for the bar
 MAX_MARKED = 40  # points of a line that get a mark each
-HUES = 7  # colours that differ for everybody; the next frameworks get them again, with another mark and line
-FORMS = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Style:
-    """How a framework looks in all charts of a page: a colour, and a mark with its kind of line."""
-
-    hue: int
-    form: int
-
-
-def style(number: int) -> Style:
-    """The style of the framework with this number; they begin again after 21."""
-    return Style(hue=number % HUES, form=number // HUES % FORMS)
 
 
 def text_of(text: str) -> str:
@@ -35,18 +20,17 @@ def text_of(text: str) -> str:
     return plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def line(label: str, look: Style, row: int, points: Sequence[tuple[float, float]], told: str) -> dict[str, Any]:
-    """A line, or marks, of `row`; `told` says one point in words, from x and y."""
-    label = text_of(label)
+def line(of: Line, points: Sequence[tuple[float, float]], told: str) -> dict[str, Any]:
+    """The line of a row; `told` says one point in words, from x and y."""
+    label = text_of(of.label)
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(points) <= MAX_MARKED else "lines",
-        "name": label,
         "x": [x for x, _ in points],
         "y": [y for _, y in points],
         "text": [f"{label}: {told.format(x, y)}" for x, y in points],
-        "hovertemplate": "%{text}<extra></extra>",
-        "meta": {"hue": look.hue, "form": look.form, "row": row},
+        "hoverinfo": "text",
+        "meta": {"hue": of.style.hue, "form": of.style.form, "row": of.row},
     }
 
 
@@ -63,7 +47,7 @@ def bar(values: Sequence[float], meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def bars(
-    labels: Sequence[str], traces: Sequence[Mapping[str, Any]], ends: Sequence[float], told: Sequence[str], unit: str
+    labels: Sequence[str], traces: Sequence[Mapping[str, Any]], ends: Sequence[float], told: Sequence[str], axis: str
 ) -> dict[str, Any]:
     """Horizontal bars from the first row down; `told` is written at `ends`, where bar and whisker end."""
     return {
@@ -71,7 +55,7 @@ def bars(
         "layout": {
             "height": 64 + 26 * len(labels),
             "bargap": 0.35,
-            "xaxis": {"title": {"text": unit}, "range": [0, 1.2 * max(ends)], "fixedrange": True},
+            "xaxis": {"title": {"text": axis}, "range": [0, 1.2 * max(ends)], "fixedrange": True},
             "yaxis": {
                 "tickvals": list(range(len(labels))),
                 "ticktext": [text_of(clip(label, MAX_LABEL)) for label in labels],

@@ -83,7 +83,7 @@
   const probe = document.body.appendChild(document.createElement("span"));
   probe.hidden = true;
   const SYMBOLS = ["circle", "diamond-open", "square-open"];
-  const HATCHES = ["", "/", "x"];
+  const FILLS = ["100%", "35%", "10%"];
   const DASHES = ["solid", "dash", "dot"];
 
   function colour(name) {
@@ -97,8 +97,9 @@
     if (then) return { ...trace, marker: { color: "rgba(0,0,0,0)", line: { color: colour("faint"), width: 1.2 } } };
     if (styles) {
       const error = trace.error_x && { ...trace.error_x, color: colour("ink") };
-      const pattern = { shape: styles.map((each) => HATCHES[each.form]), fgcolor: colour("paper"), size: 6, solidity: 0.35 };
-      return { ...trace, error_x: error, marker: { color: styles.map((each) => colour(`hue-${each.hue}`)), pattern } };
+      const inks = styles.map((each) => colour(`hue-${each.hue}`));
+      const fills = styles.map((each, row) => inks[row].replace(")", ` / ${FILLS[each.form]})`).replaceAll(",", ""));
+      return { ...trace, error_x: error, marker: { color: fills, line: { color: inks, width: 1.5 } } };
     }
     const ink = colour(`hue-${hue}`);
     const marker = { color: ink, size: 8, symbol: SYMBOLS[form], line: { color: ink, width: 2 } };

@@ -1,0 +1,91 @@
+"""What a reader has to know before any number: failed jobs, made-up data, doubtful figures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.report.curves import Curve
+from orchestrator.report.plain import MAX_NOTE, clip
+from orchestrator.report.tables import doubts
+from orchestrator.results import Result
+from orchestrator.store import Run
+
+MAX_LISTED = 8  # names in a notice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A run as the store has it."""
+
+    run: Run
+    results: tuple[Result, ...]
+    curves: Mapping[str, Curve]  # job id → what its events say, where they were kept
+    damaged: tuple[str, ...] = ()  # why results are missing that cannot be read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something a reader has to know before any number."""
+
+    level: Literal["danger", "caution"]
+    title: str
+    text: str
+
+
+def of(measured: Sequence[Measured]) -> Iterable[Notice]:
+    """All there is to say about these runs, the worst of each kind once."""
+    results = [result for each in measured for result in each.results]
+    synthetic = [r for r in results if _is_synthetic(r)]
+    if synthetic:
+        yield Notice(
+            level="danger",
+            title="Synthetic data",
+            text="Times are real; accuracies are of made-up data and comparable with no published figure: "
+            + _listed(f"{r.job.title} {r.job.workload}" for r in synthetic),
+        )
+    for status in dict.fromkeys(result.status for result in results if result.status != "ok"):
+        which = [result.job.id for result in results if result.status == status]
+        jobs = "job" if len(which) == 1 else "jobs"
+        yield Notice(level="danger", title=f"{len(which)} {jobs}: {status}", text=_listed(which))
+    absent = [job.id for each in measured for job in each.run.jobs if job.id not in {r.job.id for r in each.results}]
+    if absent:
+        yield Notice(level="caution", title=f"{len(absent)} planned, without a result", text=_listed(absent))
+    for damaged in (message for each in measured for message in each.damaged):
+        yield Notice(level="danger", title="A result was left out", text=clip(damaged, MAX_NOTE))
+    disturbed = [result.job.id for result in results if result.neighbours]
+    if disturbed:
+        yield Notice(
+            level="caution",
+            title="Disturbed",
+            text=f"Other programs used the processors meanwhile: {_listed(disturbed)}",
+        )
+    for result in results:
+        for doubt in doubts(result)[len(result.neighbours) :]:
+            yield Notice(level="caution", title="Accuracy out of its band", text=f"{result.job.id}: {doubt}")
+    codes = {str(result.provenance.code.get("workloads_sha256")) for result in results}
+    if len(codes) > 1:
+        yield Notice(
+            level="caution",
+            title=f"{len(codes)} versions of the workloads",
+            text="Not all rows were measured with the same code; each row's provenance says with which.",
+        )
+    dirty = [result.job.id for result in results if result.provenance.code.get("git_dirty")]
+    if dirty:
+        yield Notice(
+            level="caution",
+            title="Uncommitted changes",
+            text=f"The checkout differed from its commit when these ran: {_listed(dirty)}",
+        )
+
+
+def _is_synthetic(result: Result) -> bool:
+    data = result.provenance.data
+    return data is not None and data.source == "synthetic" and result.job.workload != "resnet50"
+
+
+def _listed(names: Iterable[str]) -> str:
+    told = [clip(name) for name in dict.fromkeys(names)]
+    more = len(told) - MAX_LISTED
+    return ", ".join(told[:MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
