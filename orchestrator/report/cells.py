@@ -63,7 +63,7 @@ def cell(name: str, title: str, workload: str, results: Sequence[Result], trees:
         id=name,
         title=title,
         workload=workload,
-        conditions=tuple(word for word in conditions_of(results[0]).values() if word),
+        conditions=tuple(clip(word, MAX_NOTE) for word in conditions_of(results[0]).values() if word),
         jobs=Grid(columns=JOBS, rows=tuple(map(_job, results))),
         provenance=tuple(_provenance(same, trees) for same in _alike(results)),
     )
@@ -74,7 +74,7 @@ def _job(result: Result) -> tuple[str | float | None, ...]:
     status = result.status if result.attempt == 1 else f"{result.status} (attempt {result.attempt})"
     accuracy = None if figures.accuracy is None else 100 * figures.accuracy
     began = result.began[:19].replace("T", " ")
-    return result.job.id, status, began, accuracy, figures.train_s, figures.images_per_s, result.seconds
+    return clip(result.job.id), status, began, accuracy, figures.train_s, figures.images_per_s, result.seconds
 
 
 def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:
@@ -90,7 +90,7 @@ def _provenance(results: Sequence[Result], trees: Mapping[str, Tree]) -> Provena
     first = results[0]
     tree = trees.get(str(first.provenance.code.get("workloads_sha256")))
     return Provenance(
-        jobs=tuple(result.job.id for result in results),
+        jobs=tuple(clip(result.job.id) for result in results),
         facts=_facts(first),
         commands=again.commands(first),
         sources=() if tree is None else sources.of_job(first.job, tree),
@@ -131,7 +131,7 @@ def _facts(result: Result) -> tuple[Facts, ...]:
             each.name: "on the GPU" if each.cpus is None else f"{each.cpus} CPUs" for each in result.neighbours
         },
     }
-    return tuple(Facts(title=title, rows=tuple(_flat(values))) for title, values in told.items() if values)
+    return tuple(Facts(title=clip(title), rows=tuple(_flat(values))) for title, values in told.items() if values)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -99,7 +99,7 @@ def build(measured: Sequence[Measured], reference: Reference, trees: Mapping[str
     shown = {source.id: source for cell in behind for each in cell.provenance for source in each.sources}
     statuses = dict.fromkeys(row.status for workload in found for row in workload.rows)
     return Page(
-        title=", ".join(each.run.id for each in measured[:3]) + (" …" if len(measured) > 3 else ""),
+        title=", ".join(clip(each.run.id) for each in measured[:3]) + (" …" if len(measured) > 3 else ""),
         runs=tuple(_run_facts(each) for each in measured),
         warnings=tuple(notices.of(measured)),
         statuses=tuple(statuses),
@@ -232,7 +232,9 @@ def _run_facts(measured: Measured) -> cells.Facts:
         "jobs": f"{len(measured.results):,} of {len(run.jobs):,} have a result",
         "orchestrator": ", ".join(versions),
     }
-    return cells.Facts(title=run.id, rows=tuple((name, clip(value, MAX_NOTE)) for name, value in told.items() if value))
+    return cells.Facts(
+        title=clip(run.id), rows=tuple((name, clip(value, MAX_NOTE)) for name, value in told.items() if value)
+    )
 
 
 def _host(result: Result) -> str:
@@ -245,7 +247,7 @@ def _host(result: Result) -> str:
 def _failed(result: Result) -> Failed:
     reason = result.failure
     return Failed(
-        job=result.job.id,
+        job=clip(result.job.id),
         title=clip(result.job.title),
         status=result.status,
         kind=reason.kind.replace("_", " ") if reason else "",
