@@ -56,10 +56,10 @@ def thin(curve: Curve, most: int = MAX_POINTS) -> Curve:
 
 
 def rates(curve: Curve) -> list[tuple[float, float]]:
-    """(seconds, samples per second since the point before), for every point."""
+    """(seconds, samples per second since the point before), for every point with new samples."""
     found, before = [], Point(seconds=0.0, samples=0, loss=0.0)
     for point in curve:
-        if point.seconds > before.seconds:
+        if point.seconds > before.seconds and point.samples > before.samples:
             found.append((point.seconds, (point.samples - before.samples) / (point.seconds - before.seconds)))
             before = point
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.report import cells, charts, curves, notices
@@ -62,10 +62,9 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """A job without figures."""
+    """Jobs without figures, all for the same reason."""
 
-    job: str
-    title: str
+    jobs: tuple[str, ...]
     status: str
     kind: str
     message: str
@@ -104,7 +103,7 @@ def build(measured: Sequence[Measured], reference: Reference, trees: Mapping[str
         warnings=tuple(notices.of(measured)),
         statuses=tuple(statuses),
         sections=tuple(workload.section() for workload in found),
-        failures=tuple(_failed(result) for result in results if result.status != "ok"),
+        failures=tuple(map(_failed, _for_the_same_reason(results))),
         cells=behind,
         sources=tuple(sorted(shown.values(), key=lambda source: source.path)),
     )
@@ -244,12 +243,23 @@ def _host(result: Result) -> str:
     return ", ".join(str(part) for part in parts if part)
 
 
-def _failed(result: Result) -> Failed:
-    reason = result.failure
+def _for_the_same_reason(results: Iterable[Result]) -> Iterable[list[Result]]:
+    """The jobs without figures: where one image cannot be built, three jobs and all their repeats say the same."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        if result.status != "ok":
+            reason = result.failure
+            told = (reason.kind, reason.message, reason.hint) if reason else ()
+            groups.setdefault((result.job.framework, result.status, *told), []).append(result)
+    return groups.values()
+
+
+def _failed(results: Sequence[Result]) -> Failed:
+    """One account of them, with the log of the first."""
+    reason = results[0].failure
     return Failed(
-        job=clip(result.job.id),
-        title=clip(result.job.title),
-        status=result.status,
+        jobs=tuple(clip(result.job.id) for result in results),
+        status=results[0].status,
         kind=reason.kind.replace("_", " ") if reason else "",
         message=clip(reason.message, 4 * MAX_NOTE) if reason else "",
         hint=clip(reason.hint, MAX_NOTE) if reason else "",

@@ -25,6 +25,7 @@ PHASES: Mapping[str, Figure] = {
 }
 TIMED = {"train", "timed pass"}  # what tables show
 REST = "start and stop"
+COLOURS = {"load": 0, "build": 1, "compile": 2, "train": 3, "timed pass": 3, "score": 4, "warm-up pass": 4, REST: 5}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,7 @@ def phases(name: str, lines: Sequence[Line]) -> Chart:
         told = [f"{label}: {phase} {row[index]:,.1f} s" for label, row in zip(labels, times, strict=True)]
         traces.append(
             {
-                **plotting.bar([row[index] for row in times], {"phase": index}),
+                **plotting.bar([row[index] for row in times], {"phase": COLOURS[phase]}),
                 "text": list(map(text_of, told)),
                 "textposition": "none",
                 "hoverinfo": "text",
@@ -135,7 +136,7 @@ def phases(name: str, lines: Sequence[Line]) -> Chart:
             columns=(Column(title="DL Library"), *(Column(title=f"{phase} (s)", form=",.1f") for phase in names)),
             rows=tuple((label, *row) for label, row in zip(labels, times, strict=True)),
         ),
-        key=names,
+        key=tuple((phase, COLOURS[phase]) for phase in names),
     )
 
 

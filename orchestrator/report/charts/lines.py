@@ -33,13 +33,12 @@ def accuracy(name: str, lines: Sequence[Line]) -> Chart:
         }
         for line in lines
     ]
-    low, high = min(points, key=lambda point: point[2]), max(points, key=lambda point: point[2])
     return Chart(
         id=name,
         kind="lines",
         title="Accuracy against training time",
         caption="One mark per job: what it scored on the test samples, after how long. Up and to the left is better.",
-        finding=f"Test accuracies lie between {low[2]:.1f} % ({low[0].label}) and {high[2]:.1f} % ({high[0].label}).",
+        finding=_extremes("test accuracy", "{:.1f} %", [(y, line.label) for line, _, y in points]),
         figure={"data": traces, "layout": plotting.axes("training time (s)", "test accuracy (%)")},
         numbers=Grid(
             columns=(
@@ -63,13 +62,12 @@ def losses(name: str, lines: Sequence[Line]) -> Chart:
         for line in lines
     ]
     ends = [(line.curve[-1].loss, line.label) for line in lines]
-    finding = f"At the end {min(ends)[1]} has the lowest loss, {min(ends)[0]:.3f}, {max(ends)[1]} the highest, "
     return Chart(
         id=name,
         kind="lines",
         title="Training loss over time",
         caption=f"Loss of single batches, hence rough; {_grain(lines)}. {_first(lines)}",
-        finding=f"{finding}{max(ends)[0]:.3f}.",
+        finding=_extremes("loss at the end", "{:.3f}", ends),
         figure={"data": traces, "layout": plotting.axes("training time (s)", "loss")},
         numbers=_epochs(lines, Column(title="loss", form=".3f"), lambda epoch: epoch.loss),
     )
@@ -78,18 +76,13 @@ def losses(name: str, lines: Sequence[Line]) -> Chart:
 def throughput(name: str, lines: Sequence[Line], unit: str) -> Chart:
     """Samples per second from point to point of the curve."""
     rates = [(line, curves.rates(curves.thin(line.curve, POINTS_OF_RATE))) for line in lines]
-    means = [
-        (line.curve[-1].samples / line.curve[-1].seconds, line.label)
-        for line in lines
-        if line.curve and line.curve[-1].seconds
-    ]
-    finding = f"On average {max(means)[1]} processes the most, {max(means)[0]:,.0f} {unit}." if means else ""
+    means = [(line.curve[-1].samples / line.curve[-1].seconds, line.label) for line in lines if line.curve[-1].seconds]
     return Chart(
         id=name,
         kind="lines",
         title="Throughput over time",
         caption=f"A level line is a steady framework; {_grain(lines)}. {_first(lines)}",
-        finding=finding,
+        finding=_extremes("average throughput", "{:,.0f} " + unit, means),
         figure={
             "data": [plotting.line(line, points, "{0:,.1f} s, {1:,.0f} " + unit) for line, points in rates],
             "layout": plotting.axes("training time (s)", unit, from_zero=True),
@@ -104,18 +97,17 @@ def batches(name: str, lines: Sequence[Line]) -> Chart:
         (line, [(n, line.results[0].job.settings["batch"] / s) for n, s in enumerate(_batch_seconds(line), 1) if s])
         for line in lines
     ]
+    most = max(len(_batch_seconds(line)) for line in lines)
     swings = [(max(y) / min(y), line.label) for line, points in rates if (y := [rate for _, rate in points])]
     return Chart(
         id=name,
         kind="lines",
         title="Throughput, batch by batch",
         caption=f"Every batch of the timed pass. A level line is a steady framework. {_first(lines)}",
-        finding=f"{max(swings)[1]} varies the most: its fastest batch is {max(swings)[0]:.2f} times its slowest."
-        if swings
-        else "",
+        finding=_extremes("ratio of the fastest batch to the slowest", "{:.2f}", swings),
         figure={
             "data": [plotting.line(line, points, "batch {0:.0f}, {1:,.1f} images/s") for line, points in rates],
-            "layout": plotting.axes("batch", "images/s", from_zero=True),
+            "layout": plotting.axes("batch", "images/s", from_zero=True, x_step=-(-most // 10)),
         },
         numbers=Grid(
             columns=(
@@ -143,6 +135,16 @@ def _epochs(lines: Sequence[Line], column: Column, figure: Callable[[EpochFigure
             for line, epochs in zip(lines, told, strict=True)
         ),
     )
+
+
+def _extremes(what: str, form: str, values: Sequence[tuple[float, str]]) -> str:
+    """Who has the lowest and the highest, in a sentence."""
+    if not values:
+        return ""
+    (low, of_low), (high, of_high) = min(values), max(values)
+    if of_low == of_high:
+        return f"{of_low}: {what} {form.format(high)}."
+    return f"{of_low} has the lowest {what}, {form.format(low)}; {of_high} the highest, {form.format(high)}."
 
 
 def _batch_seconds(line: Line) -> Sequence[float]:

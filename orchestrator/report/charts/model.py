@@ -42,7 +42,7 @@ class Chart:
     finding: str  # what it shows, for who cannot see it
     figure: Mapping[str, Any]
     numbers: Grid
-    key: tuple[str, ...] = ()  # names of the phases
+    key: tuple[tuple[str, int], ...] = ()  # names and colours of the phases
 
 
 @dataclass(frozen=True, kw_only=True)

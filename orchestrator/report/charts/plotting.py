@@ -73,11 +73,11 @@ def bars(
     }
 
 
-def axes(x: str, y: str, *, from_zero: bool = False) -> dict[str, Any]:
-    """The layout of a chart of lines, with the titles of its axes."""
+def axes(x: str, y: str, *, from_zero: bool = False, x_step: int | None = None) -> dict[str, Any]:
+    """The layout of a chart of lines, with the titles of its axes; `x_step` lies between two ticks."""
     return {
         "height": 320,
-        "xaxis": {"title": {"text": x}, "rangemode": "tozero", "fixedrange": True},
+        "xaxis": {"title": {"text": x}, "rangemode": "tozero", "fixedrange": True, "dtick": x_step},
         "yaxis": {
             "title": {"text": y},
             "rangemode": "tozero" if from_zero else "normal",

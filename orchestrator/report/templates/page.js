@@ -73,7 +73,9 @@
   }
   for (const dialog of all("dialog")) {
     dialog.querySelector(".close").onclick = () => dialog.close();
-    dialog.onclick = (event) => event.target === dialog && dialog.close(); // beside it
+    dialog.onclick = (event) => {
+      if (event.target === dialog) dialog.close(); // a click beside it
+    };
   }
   addEventListener("hashchange", follow);
   follow();
