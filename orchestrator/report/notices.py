@@ -37,13 +37,13 @@ class Notice:
 def of(measured: Sequence[Measured]) -> Iterable[Notice]:
     """All there is to say about these runs, the worst of each kind once."""
     results = [result for each in measured for result in each.results]
-    synthetic = [r for r in results if _is_synthetic(r)]
+    synthetic = [result for result in results if result.status == "ok" and _is_synthetic(result)]
     if synthetic:
         yield Notice(
             level="danger",
             title="Synthetic data",
             text="Times are real; accuracies are of made-up data and comparable with no published figure: "
-            + _listed(f"{r.job.title} {r.job.workload}" for r in synthetic),
+            + _listed(f"{result.job.title} {result.job.workload}" for result in synthetic),
         )
     for status in dict.fromkeys(result.status for result in results if result.status != "ok"):
         which = [result.job.id for result in results if result.status == status]

@@ -221,7 +221,7 @@ def _first_number(columns: Sequence[Column]) -> int:
 def _run_facts(measured: Measured) -> cells.Facts:
     run = measured.run
     hosts = dict.fromkeys(_host(result) for result in measured.results)
-    versions = dict.fromkeys(str(result.provenance.code.get("version")) for result in measured.results)
+    versions = dict.fromkeys(str(result.provenance.code.get("version", "")) for result in measured.results)
     told = {
         "date": run.began[:16].replace("T", " ") + " UTC",
         "host": "; ".join(hosts),

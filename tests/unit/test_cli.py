@@ -127,6 +127,7 @@ def test_a_run_from_spec_to_tables(run, tmp_path):
         ("markdown", "| DL Library |"),
         ("csv", "numpy-resnet50-cpu-1,"),
         ("json", '"schema_version": 1'),
+        ("html", "<!doctype html>"),
     ):
         target = tmp_path / f"report.{form}"
         run("report", "--results", results, "--format", form, "-o", target, check=0)
@@ -134,6 +135,28 @@ def test_a_run_from_spec_to_tables(run, tmp_path):
     again = run("bench", "--resume", folder.name, "--results", results, "--python", f"numpy={sys.executable}", check=0)
     assert "0 jobs" in again.stderr
     assert "NumPy" in again.stdout
+
+
+def test_the_html_report_is_shown_or_says_where_it_is(run, root, tmp_path, monkeypatch):
+    (published,) = (path.parent for path in (root / "results" / "published").glob("*/run.json"))
+    folder = tmp_path / "results" / published.name
+    shutil.copytree(published, folder)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    done = run("report", "--open", "--results", folder.parent, check=0)
+    assert f"{published.name}/report.html" in done.stdout.replace("\n", "")
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+    if sys.platform == "linux":
+        assert "there is no browser here" in done.stderr
+    monkeypatch.setenv("BROWSER", f"touch {tmp_path}/shown")
+    done = run("report", "--open", "--results", folder.parent, "-o", tmp_path / "page.html", check=0)
+    assert (tmp_path / "shown").exists()
+    assert "no browser" not in done.stderr
+    both = run("report", folder, folder, "--format", "html", check=2)
+    assert "say where: -o FILE" in both.stderr
+    assert "leave --format out" in run("report", "--open", "--format", "csv", check=2).stderr
+    nowhere = run("report", folder, "--format", "html", "-o", "/proc/nowhere/report.html", check=8)
+    assert "cannot be written" in nowhere.stderr
 
 
 def test_a_failed_job_ends_with_code_1_and_says_why(run, tmp_path):

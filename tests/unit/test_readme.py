@@ -35,6 +35,7 @@ SHORT = {
     ),
     "orchestrator data prepare": "orchestrator data prepare cifar10 --synthetic",  # the official hosts may be out of reach
     "orchestrator data import cifar10 FOLDER": "orchestrator data import cifar10 {tmp}/arrays",
+    "orchestrator report --open": "orchestrator report --format html -o {tmp}/report.html --results {tmp}/results",  # no window in a test
     "orchestrator report --format markdown": "orchestrator report --format markdown --results {tmp}/results",
     "orchestrator bench --resume RUN": "orchestrator bench --resume {run} --results {tmp}/results",
 }

@@ -36,7 +36,7 @@
       row.hidden = !row.dataset.search.includes(text) || (status.value !== "" && row.dataset.status !== status.value);
     }
     const left = rows.filter((row) => !row.hidden).length;
-    shown.textContent = left === rows.length ? `${left} rows` : `${left} of ${rows.length} rows`;
+    shown.textContent = left === rows.length ? "" : `${left} of ${rows.length} rows`;
   }
 
   if (filter) {
