@@ -148,9 +148,12 @@ def test_the_html_report_is_shown_or_says_where_it_is(run, root, tmp_path, monke
     assert (folder / "report.html").read_text().startswith("<!doctype html>")
     if sys.platform == "linux":
         assert "there is no browser here" in done.stderr
-    monkeypatch.setenv("BROWSER", f"touch {tmp_path}/shown")
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >{tmp_path}/shown\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
     done = run("report", "--open", "--results", folder.parent, "-o", tmp_path / "page.html", check=0)
-    assert (tmp_path / "shown").exists()
+    assert (tmp_path / "shown").read_text().strip() == (tmp_path / "page.html").as_uri()
     assert "no browser" not in done.stderr
     both = run("report", folder, folder, "--format", "html", check=2)
     assert "say where: -o FILE" in both.stderr
