@@ -12,7 +12,7 @@ BASE = "configs/quick.yaml"  # any spec will do: every value that decides the ou
 
 
 def commands(result: Result) -> tuple[str, ...]:
-    """Shell lines: the code as it was, where the result knows it; then one job with the same settings."""
+    """Shell commands: the code as it was, where the result knows it; then one job with the same settings."""
     job, code = result.job, result.provenance.code
     values = {
         "seed": job.seed,
@@ -24,13 +24,14 @@ def commands(result: Result) -> tuple[str, ...]:
         "limits.cpus": job.cpus,
         **{f"{job.workload}.{key}": value for key, value in job.settings.items()},
     }
-    bench = ["orchestrator", "bench", BASE, "--framework", job.framework, "--workload", job.workload]
-    bench += ["--device", job.device, "--engine", result.provenance.engine]
+    options = [("--framework", job.framework), ("--workload", job.workload), ("--device", job.device)]
+    options.append(("--engine", result.provenance.engine))
     if result.provenance.data is not None and job.dataset != "images":
-        bench += ["--dataset", result.provenance.data.source]
+        options.append(("--dataset", result.provenance.data.source))
     for key, value in values.items():
         if value is not None:
-            bench += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+            options.append(("--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"))
+    bench = " \\\n  ".join([f"orchestrator bench {BASE}", *map(shlex.join, options)])
     commit = code.get("git_commit")
     known = isinstance(commit, str) and re.fullmatch(r"[0-9a-f]{40}", commit) and not code.get("git_dirty")
-    return (*([f"git checkout {commit}"] if known else []), shlex.join(bench))
+    return (*([f"git checkout {commit}"] if known else []), bench)

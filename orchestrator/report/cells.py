@@ -11,7 +11,7 @@ from orchestrator.report import again, sources
 from orchestrator.report.charts import Grid
 from orchestrator.report.plain import MAX_NOTE, clip
 from orchestrator.report.sources import Source, Tree
-from orchestrator.report.tables import Column, conditions_of
+from orchestrator.report.tables import Column, conditions_of, disturbance
 from orchestrator.results import Result
 
 NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
@@ -23,6 +23,7 @@ JOBS = (
     Column(title="training (s)", form=",.2f"),
     Column(title="images/s", form=",.2f"),
     Column(title="whole job (s)", form=",.2f"),
+    Column(title="disturbance"),
 )
 
 
@@ -74,7 +75,8 @@ def _job(result: Result) -> tuple[str | float | None, ...]:
     status = result.status if result.attempt == 1 else f"{result.status} (attempt {result.attempt})"
     accuracy = None if figures.accuracy is None else 100 * figures.accuracy
     began = result.began[:19].replace("T", " ")
-    return clip(result.job.id), status, began, accuracy, figures.train_s, figures.images_per_s, result.seconds
+    others = clip(", ".join(map(disturbance, result.neighbours)), MAX_NOTE) or None
+    return clip(result.job.id), status, began, accuracy, figures.train_s, figures.images_per_s, result.seconds, others
 
 
 def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:
@@ -127,9 +129,6 @@ def _facts(result: Result) -> tuple[Facts, ...]:
         "Data": {} if provenance.data is None else provenance.data.model_dump(),
         "Code": provenance.code,
         "Host": provenance.host,
-        "Disturbed by": {
-            each.name: "on the GPU" if each.cpus is None else f"{each.cpus} CPUs" for each in result.neighbours
-        },
     }
     return tuple(Facts(title=clip(title), rows=tuple(_flat(values))) for title, values in told.items() if values)
 

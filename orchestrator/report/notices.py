@@ -48,7 +48,11 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
     for status in dict.fromkeys(result.status for result in results if result.status != "ok"):
         which = [result.job.id for result in results if result.status == status]
         jobs = "job" if len(which) == 1 else "jobs"
-        yield Notice(level="danger", title=f"{len(which)} {jobs}: {status}", text=_listed(which))
+        yield Notice(
+            level="danger" if status in {"failed", "timeout"} else "caution",
+            title=f"{len(which)} {jobs}: {status}",
+            text=_listed(which),
+        )
     absent = [job.id for each in measured for job in each.run.jobs if job.id not in {r.job.id for r in each.results}]
     if absent:
         yield Notice(level="caution", title=f"{len(absent)} planned, without a result", text=_listed(absent))

@@ -247,7 +247,7 @@ def _notes(results: Sequence[Result], reference: Reference) -> tuple[str, ...]:
 
 def doubts(result: Result) -> list[str]:
     """Why the figures of a result may be none to be trusted."""
-    found = list(map(_disturbance, result.neighbours))
+    found = list(map(disturbance, result.neighbours))
     band, accuracy = _expected(result), result.figures.accuracy
     if band is not None and accuracy is not None and not band[0] <= accuracy <= band[1]:
         low, high = (f"{100 * bound:.3g}" for bound in band)
@@ -255,6 +255,7 @@ def doubts(result: Result) -> list[str]:
     return found
 
 
-def _disturbance(neighbour: Neighbour) -> str:
+def disturbance(neighbour: Neighbour) -> str:
+    """What another program did meanwhile."""
     share = "the GPU" if neighbour.cpus is None else f"{neighbour.cpus:.1f} CPUs"
     return f"disturbed: {neighbour.name} used {share} meanwhile"

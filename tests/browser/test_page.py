@@ -1,13 +1,11 @@
 """The HTML report in a real browser, from file://."""
 
-import os
-
 import pytest
 
 from orchestrator.report import html, page, reference
 from orchestrator.screen import Screen
 from orchestrator.store import RunFolder
-from tests.browser.conftest import PHONE
+from tests.browser.browser import PHONE
 from tests.unit.test_html import HOSTILE, cnn, failed, measured
 
 NAMES = "[...document.querySelectorAll('#cnn .results tbody tr:not([hidden]) th')].map(cell => cell.textContent.trim())"
@@ -131,6 +129,17 @@ def test_provenance_opens_with_its_code(chromium, published):
     assert chromium.all("dialog[open]") == []
 
 
+def test_without_scripts_it_is_all_there(chromium, published):
+    chromium.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        chromium.open(published)
+        assert not chromium.all("#theme")[0].is_displayed()
+        assert chromium.all("#cnn .results")[0].is_displayed()
+        assert "--framework" in chromium.all("dialog")[0].text
+    finally:
+        chromium.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
 def test_a_link_to_provenance_can_be_sent(chromium, published):
     chromium.open(published)
     chromium.driver.get(f"{published.as_uri()}#rnn-1")
@@ -202,12 +211,3 @@ CONTRAST = """(() => {
   }
   return [...new Set(poor)];
 })()"""
-
-
-@pytest.mark.skipif("ROSETTA_SCREENSHOT" not in os.environ, reason="only when a new picture is wanted")
-def test_make_the_picture_of_the_readme(chromium, published, root):
-    """`ROSETTA_SCREENSHOT=1 pytest tests/browser -k picture` writes docs/report.png."""
-    chromium.open(published)
-    target = root / "docs" / "report.png"
-    chromium.screenshot(target, 1280, 1740)
-    assert target.stat().st_size <= 300_000

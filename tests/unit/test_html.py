@@ -3,6 +3,7 @@
 import html.parser
 import json
 import re
+import shlex
 
 import pytest
 from hypothesis import given
@@ -323,7 +324,7 @@ def test_the_command_measures_the_same_job_again(root, known):
     for each in results:
         checkout, bench = again.commands(each)
         assert checkout == f"git checkout {each.provenance.code['git_commit']}"
-        words = bench.split()
+        words = shlex.split(bench.replace("\\\n", " "))
         options = dict(zip(words[3::2], words[4::2], strict=True))
         settings = [words[n + 1] for n, word in enumerate(words) if word == "--set"]
         overrides = [
