@@ -13,8 +13,6 @@ import re
 from importlib import resources
 from typing import Any
 
-from markupsafe import Markup
-
 from orchestrator.report.page import Page
 from orchestrator.report.plain import plain
 from orchestrator.report.sources import Source
@@ -75,8 +73,8 @@ def _inert(value: object) -> str:
 
 
 def _legible(value: Any) -> Any:
-    """Every value a template shows, before it is escaped."""
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """Every value a template shows, before it is escaped; what a template calls safe is no text of a result."""
+    return plain(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _highlight(source: Source) -> str:
