@@ -144,6 +144,8 @@ def _extremes(what: str, form: str, values: Sequence[tuple[float, str]]) -> str:
     (low, of_low), (high, of_high) = min(values), max(values)
     if of_low == of_high:
         return f"{of_low}: {what} {form.format(high)}."
+    if low == high:
+        return f"All have the same {what}, {form.format(high)}."
     return f"{of_low} has the lowest {what}, {form.format(low)}; {of_high} the highest, {form.format(high)}."
 
 
