@@ -11,7 +11,7 @@ from orchestrator.report import again, sources
 from orchestrator.report.charts import Grid
 from orchestrator.report.plain import MAX_NOTE, clip
 from orchestrator.report.sources import Source, Tree
-from orchestrator.report.tables import Column, conditions_of, disturbance
+from orchestrator.report.tables import Column, conditions_of
 from orchestrator.results import Result
 
 NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
@@ -23,7 +23,7 @@ JOBS = (
     Column(title="training (s)", form=",.2f"),
     Column(title="images/s", form=",.2f"),
     Column(title="whole job (s)", form=",.2f"),
-    Column(title="disturbance"),
+    Column(title="disturbed by"),
 )
 
 
@@ -75,8 +75,17 @@ def _job(result: Result) -> tuple[str | float | None, ...]:
     status = result.status if result.attempt == 1 else f"{result.status} (attempt {result.attempt})"
     accuracy = None if figures.accuracy is None else 100 * figures.accuracy
     began = result.began[:19].replace("T", " ")
-    others = clip(", ".join(map(disturbance, result.neighbours)), MAX_NOTE) or None
-    return clip(result.job.id), status, began, accuracy, figures.train_s, figures.images_per_s, result.seconds, others
+    others = [f"{each.name}: " + ("GPU" if each.cpus is None else f"{each.cpus} CPUs") for each in result.neighbours]
+    return (
+        clip(result.job.id),
+        status,
+        began,
+        accuracy,
+        figures.train_s,
+        figures.images_per_s,
+        result.seconds,
+        clip(", ".join(others), MAX_NOTE) or None,
+    )
 
 
 def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.report.curves import Curve
-from orchestrator.report.plain import MAX_NOTE, clip
+from orchestrator.report.plain import MAX_NAME, MAX_NOTE, clip
 from orchestrator.report.tables import doubts
 from orchestrator.results import Result
 from orchestrator.store import Run
@@ -65,9 +65,9 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
             title="Disturbed",
             text=f"Other programs used the processors meanwhile: {_listed(disturbed)}",
         )
-    for result in results:
-        for doubt in doubts(result)[len(result.neighbours) :]:
-            yield Notice(level="caution", title="Accuracy out of its band", text=f"{result.job.id}: {doubt}")
+    doubtful = [f"{result.job.id}: {doubt}" for result in results for doubt in doubts(result)]
+    if doubtful:
+        yield Notice(level="caution", title="Doubtful", text=_listed(doubtful, MAX_NOTE, "; "))
     codes = {str(result.provenance.code.get("workloads_sha256")) for result in results}
     if len(codes) > 1:
         yield Notice(
@@ -89,7 +89,7 @@ def _is_synthetic(result: Result) -> bool:
     return data is not None and data.source == "synthetic" and result.job.workload != "resnet50"
 
 
-def _listed(names: Iterable[str]) -> str:
-    told = [clip(name) for name in dict.fromkeys(names)]
+def _listed(names: Iterable[str], length: int = MAX_NAME, between: str = ", ") -> str:
+    told = [clip(name, length) for name in dict.fromkeys(names)]
     more = len(told) - MAX_LISTED
-    return ", ".join(told[:MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
+    return between.join(told[:MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")

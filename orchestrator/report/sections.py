@@ -143,7 +143,7 @@ def _status(results: Sequence[Result]) -> str:
     ended = [result for result in results if result.status == "ok"]
     if not ended:
         return results[0].status
-    return "doubtful" if any(map(doubts, ended)) else "ok"
+    return "doubtful" if any(result.neighbours or doubts(result) for result in ended) else "ok"
 
 
 def _cell(column: Column, cell: Cell) -> ShownCell:

@@ -237,7 +237,7 @@ def _notes(results: Sequence[Result], reference: Reference) -> tuple[str, ...]:
     if "synthetic" in sources and results[0].job.workload != "resnet50":
         notes.append("SYNTHETIC DATA: times are real, accuracy is not comparable with any published figure")
     for result in results:
-        told = [*(result.start.notes if result.start else ()), *doubts(result)]
+        told = [*(result.start.notes if result.start else ()), *map(_disturbance, result.neighbours), *doubts(result)]
         for note in told:
             line = f"{result.job.title}: {note}"
             if line not in notes:
@@ -246,16 +246,14 @@ def _notes(results: Sequence[Result], reference: Reference) -> tuple[str, ...]:
 
 
 def doubts(result: Result) -> list[str]:
-    """Why the figures of a result may be none to be trusted."""
-    found = list(map(disturbance, result.neighbours))
+    """Why the accuracy of a result may be none to be trusted."""
     band, accuracy = _expected(result), result.figures.accuracy
-    if band is not None and accuracy is not None and not band[0] <= accuracy <= band[1]:
-        low, high = (f"{100 * bound:.3g}" for bound in band)
-        found.append(f"accuracy of {100 * accuracy:.1f} % is not within the {low} to {high} % to be expected")
-    return found
+    if band is None or accuracy is None or band[0] <= accuracy <= band[1]:
+        return []
+    low, high = (f"{100 * bound:.3g}" for bound in band)
+    return [f"accuracy of {100 * accuracy:.1f} % is not within the {low} to {high} % to be expected"]
 
 
-def disturbance(neighbour: Neighbour) -> str:
-    """What another program did meanwhile."""
+def _disturbance(neighbour: Neighbour) -> str:
     share = "the GPU" if neighbour.cpus is None else f"{neighbour.cpus:.1f} CPUs"
     return f"disturbed: {neighbour.name} used {share} meanwhile"

@@ -129,13 +129,18 @@ def test_every_reason_for_doubt_stands_above_the_numbers(known):
     dirty = cnn("chainer")
     code = {"git_dirty": True, "workloads_sha256": "other"}
     dirty = dirty.model_copy(update={"provenance": dirty.provenance.model_copy(update={"code": code})})
-    run = measured(cnn(source="synthetic"), failed(), disturbed, dirty, extra=(absent,), damaged=("a.json: edited",))
+    low = cnn("keras-tf")
+    low = low.model_copy(update={"job": low.job.model_copy(update={"accuracy": (0.9, 0.95)})})
+    run = measured(
+        cnn(source="synthetic"), failed(), disturbed, dirty, low, extra=(absent,), damaged=("a.json: edited",)
+    )
     told = {notice.title: notice.text for notice in page.build([run], known, {}).warnings}
     assert "Pytorch cnn" in told["Synthetic data"]
     assert told["1 job: failed"] == "numpy-cnn-cpu-1"
     assert told["1 planned, without a result"] == "gluon-cnn-cpu-1"
     assert told["A result was left out"] == "a.json: edited"
     assert told["Disturbed"].endswith("caffe2-cnn-cpu-1")
+    assert told["Doubtful"].startswith("keras-tf-cnn-cpu-1: accuracy of 76.5 % is not within the 90 to 95 %")
     assert told["2 versions of the workloads"]
     assert told["Uncommitted changes"].endswith("chainer-cnn-cpu-1")
     assert list(page.build([measured(cnn())], known, {}).warnings) == []
