@@ -308,22 +308,19 @@ def report(
     folders = [store.find(results, name) for name in run or (None,)]
     screen = Screen()
     damaged: list[StoreError] = []
+    measured = [result for folder in folders for result in folder.results(damaged.append)]
     if open_ or format_ is Format.html:
         path = output or _beside(folders)
-        _write(path, screen.render_page(folders, ROOT, damaged.append))
+        _write(path, screen.render_page(folders, ROOT))
         screen.say(f"the report is in {screen.shorten(path)}")
         if open_ and not browser.show(path):
-            screen.warn(
-                f"there is no browser here to show it in; copy {screen.shorten(path)} to a machine that has one"
-            )
+            screen.warn("there is no browser here to show it in: copy the file to a machine that has one")
+    elif output is not None:
+        _write(output, screen.render_report(measured, ROOT, format_.value))
+    elif format_ is Format.table:
+        screen.show_report(measured, ROOT)
     else:
-        measured = [result for folder in folders for result in folder.results(damaged.append)]
-        if output is not None:
-            _write(output, screen.render_report(measured, ROOT, format_.value))
-        elif format_ is Format.table:
-            screen.show_report(measured, ROOT)
-        else:
-            sys.stdout.write(screen.render_report(measured, ROOT, format_.value))
+        sys.stdout.write(screen.render_report(measured, ROOT, format_.value))
     if damaged:
         raise StoreError(
             "\n".join(["left out of this report:", *(error.message for error in damaged)]), hint=damaged[0].hint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,16 +113,14 @@ class Screen:
         return capture.get()
 
     @staticmethod
-    def render_page(folders: Sequence[RunFolder], root: Path, complain: Callable[[StoreError], None]) -> str:
-        """The HTML report of runs."""
+    def render_page(folders: Sequence[RunFolder], root: Path) -> str:
+        """The HTML report of runs. It says itself which results cannot be read."""
         from orchestrator.report import curves, html, notices, page, reference, sources
 
         measured = []
         for folder in folders:
             damaged: list[StoreError] = []
             results = folder.results(damaged.append)
-            for error in damaged:
-                complain(error)
             measured.append(
                 notices.Measured(
                     run=folder.read_run(),

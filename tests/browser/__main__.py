@@ -19,7 +19,7 @@ def main():
     target = ROOT / "docs" / "report.png"
     with tempfile.TemporaryDirectory() as scratch:
         page = Path(scratch) / "report.html"
-        page.write_text(Screen.render_page([RunFolder(folder)], ROOT, sys.exit), encoding="utf-8")
+        page.write_text(Screen.render_page([RunFolder(folder)], ROOT), encoding="utf-8")
         chromium = browser.start(*programs)
         try:
             chromium.open(page).screenshot(target, *SIZE)

@@ -16,7 +16,7 @@ def published(root, tmp_path_factory):
     """The report of the results that README shows."""
     (folder,) = (path.parent for path in (root / "results" / "published").glob("*/run.json"))
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(Screen.render_page([RunFolder(folder)], root, pytest.fail), encoding="utf-8")
+    path.write_text(Screen.render_page([RunFolder(folder)], root), encoding="utf-8")
     return path
 
 

@@ -47,7 +47,7 @@ def published(root):
     from orchestrator.store import RunFolder
 
     (folder,) = (path.parent for path in (root / "results" / "published").glob("*/run.json"))
-    return Screen.render_page([RunFolder(folder)], root, pytest.fail)
+    return Screen.render_page([RunFolder(folder)], root)
 
 
 def with_epochs(it, losses=(2.0, 1.5)):
