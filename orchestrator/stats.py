@@ -146,13 +146,13 @@ def warnings(values: Sequence[float]) -> list[str]:
     if odd:
         worst = max(abs(value / middle - 1) for value in odd)
         told.append(
-            f"{len(odd)} of {len(values)} repeats {'lies' if len(odd) == 1 else 'lie'} up to {100 * worst:.0f} % from the "
-            "median: did something else run meanwhile? Measure again on a quiet machine"
+            f"{len(odd)} of {len(values)} repeats {'lies' if len(odd) == 1 else 'lie'} up to {100 * worst:.0f} % from "
+            "the median: did something else run meanwhile? Measure again on a quiet machine"
         )
     elif spread is not None and spread > 2 * WORTH_TELLING:
         told.append(
-            f"the repeats differ by {100 * spread:.0f} % among themselves (standard deviation): other programs, heat, power "
-            "limits? Measure on a quiet machine, or more often"
+            f"the repeats differ by {100 * spread:.0f} % among themselves (standard deviation): other programs, heat, "
+            "power limits? Measure on a quiet machine, or more often"
         )
     return told
 
@@ -282,12 +282,12 @@ def _odd_first(away: float) -> str:
     """What a first repeat means that is `away` (relative) from the median of the others."""
     if away > 0:
         return (
-            f"the first repeat was {100 * away:.0f} % slower than the rest: something warmed up; run it once before you "
-            "measure, or take the later repeats"
+            f"the first repeat was {100 * away:.0f} % slower than the rest: something warmed up; run it once before "
+            "you measure, or take the later repeats"
         )
     return (
-        f"the first repeat was {-100 * away:.0f} % faster than the rest: something slowed down afterwards; look for heat, "
-        "power limits, or a program that started meanwhile"
+        f"the first repeat was {-100 * away:.0f} % faster than the rest: something slowed down afterwards; look for "
+        "heat, power limits, or a program that started meanwhile"
     )
 
 

@@ -111,7 +111,8 @@ def test_the_unit_does_not_matter(values, factor):
 def test_an_interval_stays_within_the_sample(values):
     interval = stats.summary(values).interval
     if interval is not None:
-        assert min(values) <= interval.low <= interval.high <= max(values)
+        rounding = 1 + 1e-12  # of a quantile between two equal values
+        assert min(values) / rounding <= interval.low <= interval.high <= max(values) * rounding
 
 
 @settings(max_examples=60, deadline=None)
