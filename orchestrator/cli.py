@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -69,7 +70,12 @@ def bench(
     device: Annotated[Optional[str], typer.Option(help="auto, cpu or gpu")] = None,
     engine: Annotated[Optional[str], typer.Option(help="auto, docker or process")] = None,
     dataset: Annotated[Optional[str], typer.Option(help="auto, real, official, imported or synthetic")] = None,
-    repeats: Annotated[Optional[int], typer.Option(help="run every job this often")] = None,
+    repeats: Annotated[
+        Optional[str], typer.Option(help="run every job this often; auto: until the rankings are decided", metavar="N")
+    ] = None,
+    budget: Annotated[
+        Optional[str], typer.Option(help="how long --repeats auto may take, e.g. 30m", metavar="TIME")
+    ] = None,
     retries: Annotated[Optional[int], typer.Option(help="run a failed job up to N more times")] = None,
     set_: Annotated[
         Optional[list[str]],
@@ -95,6 +101,7 @@ def bench(
       orchestrator bench --framework pytorch
       orchestrator bench configs/seed.yaml --workload cnn --dataset synthetic
       orchestrator bench configs/smoke.yaml --set cnn.epochs=2 --set trace=5
+      orchestrator bench --workload rnn --repeats auto --budget 2h
       orchestrator bench --resume 20261123-140000-quick-pytorch
     """
     from orchestrator import bench as benching
@@ -108,7 +115,8 @@ def bench(
         "device": device,
         "engine": engine,
         "dataset": dataset,
-        "repeats": repeats,
+        "repeats": int(repeats) if repeats is not None and re.fullmatch("[0-9]{1,9}", repeats) else repeats,
+        "budget": budget,
         "retries": retries,
     }
     overrides = [

@@ -55,7 +55,7 @@ class Summary:
     n: int
     median: float
     interval: Interval | None  # of the median, 95 %; the range below FEW values; None for one value
-    spread: float | None  # coefficient of variation; None for one value
+    spread: float | None  # coefficient of variation; None for one value, or where all are zero
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,7 @@ def summary(values: Sequence[float]) -> Summary:
     if not values:
         raise ValueError("a sample without values")
     n = len(values)
+    mean = statistics.fmean(values)
     interval = None
     if 1 < n < FEW:
         interval = Interval(low=min(values), high=max(values))
@@ -96,7 +97,7 @@ def summary(values: Sequence[float]) -> Summary:
         n=n,
         median=statistics.median(values),
         interval=interval,
-        spread=statistics.stdev(values) / statistics.fmean(values) if n > 1 else None,
+        spread=statistics.stdev(values) / mean if n > 1 and mean > 0 else None,
     )
 
 

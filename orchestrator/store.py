@@ -48,7 +48,8 @@ class Run(Strict):
     command: tuple[str, ...]  # the command line, for people
     engine: EngineName  # the one in use, for --resume
     spec: Spec
-    jobs: tuple[Job, ...]
+    jobs: tuple[Job, ...]  # with `repeats: auto`, those of every round so far
+    ended: str = ""  # with `repeats: auto`, why no further round was run
 
 
 class RunFolder:
@@ -279,7 +280,7 @@ def _read(path: Path, model: type[Model]) -> Model:
         with path.open("rb") as file:
             content = json.loads(file.read(MAX_RESULT_BYTES))
         digest = content.pop("sha256", None)
-        found = model.model_validate_json(json.dumps(content))
+        found = model.model_validate_json(json.dumps(content, allow_nan=False))
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a run directory?") from error
     except pydantic.ValidationError as error:

@@ -188,3 +188,14 @@ def test_a_result_edited_by_hand_is_left_out_of_the_report_and_told(run, root, t
     assert "numpy-resnet50-cpu-1.json: not written by this program, or edited" in done.stderr
     assert "Inference with ResNet-50" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_an_open_number_of_repeats_ends_with_the_budget_and_says_so(run, tmp_path):
+    results = tmp_path / "results"
+    python = ["--python", f"numpy={sys.executable}"]
+    done = run("bench", "configs/smoke.yaml", *SMALL, *python, "--repeats", "auto", "--budget", "1s", "--results", results, check=0)  # fmt: skip
+    assert "no further round: the budget is spent" in re.sub(r"\s+", " ", done.stderr)
+    (folder,) = results.iterdir()
+    assert json.loads((folder / "run.json").read_text())["ended"].startswith("the budget is spent")
+    done = run("bench", "--framework", "numpy", "--repeats", "sometimes", "--results", results, check=3)
+    assert "--repeats: repeats: must be 'auto' or a whole number from 1 to 10,000" in re.sub(r"\s+", " ", done.stderr)
