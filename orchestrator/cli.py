@@ -319,6 +319,40 @@ def report(
         )
 
 
+@app.command(epilog="Exit codes: 0 compared · 1 a cell is slower than --fail-on-slower allows · 2, 8 as elsewhere")
+def compare(
+    a: Annotated[str, typer.Argument(help="a run, RUN:FRAMEWORK, a result file, or a framework of the latest run")],
+    b: Annotated[str, typer.Argument(help="what to compare with it")],
+    fail_on_slower: Annotated[
+        Optional[str], typer.Option(help="exit with 1 when a cell of B is surely slower by more", metavar="PERCENT")
+    ] = None,
+    json: JsonOption = False,
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Say, cell by cell, whether B is slower or faster than A, the same, or not to be compared, and what differs.
+
+    \b
+    Examples:
+      orchestrator compare pytorch tensorflow
+      orchestrator compare 20261123-140000-quick 20261124-140000-quick --fail-on-slower 5%
+      orchestrator compare OLD:numpy NEW:numpy --json
+    """
+    from orchestrator import compare as comparing
+    from orchestrator import selection, stats
+    from orchestrator.report import comparison
+    from orchestrator.screen import Screen
+
+    limit = None if fail_on_slower is None else _per_cent("--fail-on-slower", fail_on_slower)
+    before, after = selection.select(results, a), selection.select(results, b)
+    found = comparing.compare(before.results, after.results, stats.MARGIN)
+    if json:
+        Screen().print_json(comparison.as_json(found, before.label, after.label, stats.MARGIN, limit))
+    else:
+        Screen().show_comparison(found, before.label, after.label, limit)
+    if limit is not None and any(cell.slower_than(limit) for cell in found.cells):
+        raise typer.Exit(EXIT_JOBS_FAILED)
+
+
 @app.command()
 def clean(
     all_: Annotated[bool, typer.Option("--all", help="also all images, environments, datasets and weights")] = False,
@@ -382,6 +416,14 @@ def _interruptible(run: str) -> Iterator[None]:
 
 def _raise(error: Exception) -> NoReturn:
     raise error
+
+
+def _per_cent(option: str, text: str) -> float:
+    """A percentage such as 5% as a fraction."""
+    found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)\s*%", text.strip())
+    if found is None:
+        raise UsageError(f"{option} {text}: not a percentage", hint=f"for example {option} 5%")
+    return float(found[1]) / 100
 
 
 def _python_option(text: str) -> tuple[str, Path]:

@@ -54,6 +54,11 @@ class Figures(Strict):
             return self.train_s or None
         return 1 / self.images_per_s if self.images_per_s else None
 
+    @property
+    def part_seconds(self) -> tuple[float, ...]:
+        """The times that this figure is made of: of every epoch, or of every batch of the timed pass."""
+        return tuple(epoch.seconds for epoch in self.epochs) or self.batch_seconds
+
 
 class Collector:
     """Takes events one by one, keeps what the figures need (bounded by the job, not by the stream)."""

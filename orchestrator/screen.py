@@ -15,6 +15,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from orchestrator.bench import Prepared
+    from orchestrator.compare import Comparison
     from orchestrator.plan import Job
     from orchestrator.progress import LiveListener
     from orchestrator.report.tables import Table as ReportTable
@@ -91,6 +92,12 @@ class Screen:
         from orchestrator.report import terminal
 
         terminal.show(self._out, _tables(results, root), results)
+
+    def show_comparison(self, found: Comparison, a: str, b: str, limit: float | None) -> None:
+        """Two sets of results, cell by cell."""
+        from orchestrator.report import comparison
+
+        comparison.show(self._out, found, a, b, limit)
 
     def render_report(self, results: Sequence[Result], root: Path, form: str) -> str:
         """The tables of results as text: table, markdown, csv or json."""

@@ -249,11 +249,24 @@ def now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
+def is_file(path: Path) -> bool:
+    """Whether this is a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def read_result_file(path: Path) -> Result:
+    """One result, wherever it lies. Raises StoreError when it cannot be read or was not written by this program."""
+    return _read(path, Result)
+
+
 def find(results: Path, run: str | None) -> RunFolder:
     """The run folder named `run` (an id, or a path), or the latest one. Raises StoreError."""
     if run is not None:
         for path in (Path(run), results / run):
-            if (path / "run.json").is_file():
+            if is_file(path / "run.json"):
                 return RunFolder(path)
         raise StoreError(f"no run {run!r} under {results}/", hint="`ls results/` shows what there is")
     folders = sorted(path.parent for path in results.glob("*/run.json"))

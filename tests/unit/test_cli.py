@@ -11,7 +11,11 @@ import time
 
 import pytest
 
-VERBS = ["bench", "list", "report", "images build", "images ls", "data prepare", "data import", "data ls"]
+from orchestrator import store
+from orchestrator.spec import Spec
+from tests.unit.test_report import trained
+
+VERBS = ["bench", "list", "report", "compare", "images build", "images ls", "data prepare", "data import", "data ls"]
 
 
 @pytest.fixture
@@ -60,6 +64,13 @@ def test_exit_codes_are_documented(run):
         (["bench", "--python", "nunpy=/x"], 2, "no image is called 'nunpy'; did you mean 'numpy'?"),
         (["bench", "--resume", "nope"], 8, "no run 'nope'"),
         (["report", "nope"], 8, "no run 'nope'"),
+        (
+            ["compare", "nope", "nope", "--results", "nowhere"],
+            8,
+            "no run or result file 'nope', and no runs under nowhere/",
+        ),
+        (["compare", "README.md", "numpy"], 8, "README.md: not written by this program"),
+        (["compare", "a", "b", "--fail-on-slower", "5"], 2, "--fail-on-slower 5: not a percentage"),
         (["data", "import", "cifar10", "nowhere"], 5, "nowhere"),
         (["images", "build", "nunpy"], 2, "did you mean 'numpy'?"),
         (["frobnicate"], 2, "No such command"),
@@ -134,6 +145,27 @@ def test_a_run_from_spec_to_tables(run, tmp_path):
     again = run("bench", "--resume", folder.name, "--results", results, "--python", f"numpy={sys.executable}", check=0)
     assert "0 jobs" in again.stderr
     assert "NumPy" in again.stdout
+
+
+def test_a_comparison_for_people_and_for_programs(run, tmp_path):
+    for name, seconds in (("1", 100.0), ("2", 120.0)):
+        folder = store.RunFolder(tmp_path / name)
+        folder.path.mkdir()
+        results = [trained("numpy", seconds + step, repeat=step) for step in range(1, 6)]
+        jobs = tuple(result.job for result in results)
+        folder.write_run(
+            store.Run(id=name, began=store.now(), command=(), engine="docker", spec=Spec(name="t"), jobs=jobs)
+        )
+        for result in results:
+            folder.write_result(result)
+    done = run("compare", "1", "2", "--results", tmp_path, check=0)
+    assert "slower" in done.stdout
+    done = run("compare", "1", "2", "--results", tmp_path, "--fail-on-slower", "30%", "--json", check=0)
+    assert json.loads(done.stdout)["cells"][0]["slower_than_limit"] is False
+    done = run("compare", "1", "2", "--results", tmp_path, "--fail-on-slower", "5%", check=1)
+    assert "numpy" not in done.stderr
+    assert "cnn: more than 5 % slower" in done.stdout
+    run("compare", "2", "1", "--results", tmp_path, "--fail-on-slower", "5%", check=0)
 
 
 def test_a_failed_job_ends_with_code_1_and_says_why(run, tmp_path):
