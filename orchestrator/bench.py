@@ -14,7 +14,7 @@ from orchestrator.errors import HostError, UsageError
 from orchestrator.plan import Device, Job
 from orchestrator.results import Result
 from orchestrator.runner import Listener, Runner
-from orchestrator.spec import Override
+from orchestrator.spec import Override, Spec
 
 DEFAULT_SPECS: Mapping[Device, str] = {"gpu": "seed.yaml", "cpu": "quick.yaml"}
 
@@ -27,6 +27,7 @@ class Request:
     results: Path
     cache: Path
     spec: Path | None = None
+    told: Spec | None = None  # instead of a file
     overrides: Sequence[Override] = ()
     pythons: Mapping[str, Path] = field(default_factory=dict)
     resume: str | None = None
@@ -135,6 +136,8 @@ def _raise(error: Exception) -> NoReturn:
 
 
 def _load_spec(request: Request, known: catalog.Catalog, device: Device) -> spec.Spec:
+    if request.told is not None:
+        return request.told
     path = request.spec or request.root / "configs" / DEFAULT_SPECS[device]
     return spec.load(path, frameworks=known.frameworks, overrides=request.overrides)
 

@@ -289,6 +289,10 @@ def report(
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.table,
     output: Annotated[Optional[Path], typer.Option("-o", "--output", help="write to this file", metavar="FILE")] = None,
+    capsule: Annotated[
+        Optional[Path],
+        typer.Option(help="also write specs, results and provenance into one file, for `reproduce`", metavar="FILE"),
+    ] = None,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Print the tables of one or more runs, again and in other forms.
@@ -298,7 +302,9 @@ def report(
       orchestrator report
       orchestrator report --format markdown -o table.md
       orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
+      orchestrator report --capsule capsule.json
     """
+    from orchestrator import capsule as capsules
     from orchestrator import store
     from orchestrator.files import atomic_write
     from orchestrator.screen import Screen
@@ -313,10 +319,64 @@ def report(
         screen.show_report(measured, ROOT)
     else:
         sys.stdout.write(screen.render_report(measured, ROOT, format_.value))
+    if capsule is not None:
+        capsules.write(capsule, [folder.read_run() for folder in folders], measured)
+        screen.dim(f"{len(measured)} results are in {capsule}")
     if damaged:
         raise StoreError(
             "\n".join(["left out of this report:", *(error.message for error in damaged)]), hint=damaged[0].hint
         )
+
+
+@app.command(
+    epilog="Exit codes: 0 reproduced · 1 slower, faster, or different accuracy · 4 cannot be told · 2, 8 as elsewhere"
+)
+def reproduce(
+    result: Annotated[Path, typer.Argument(help="a result file, results/RUN/JOB.json, or a capsule", metavar="RESULT")],
+    job: Annotated[Optional[str], typer.Option(help="of a capsule: which job, e.g. numpy-cnn-cpu")] = None,
+    repeats: Annotated[int, typer.Option(min=2, max=100, help="run it this often")] = 3,
+    allow_different_code: Annotated[
+        bool, typer.Option("--allow-different-code", help="judge although workload code, lock or versions are others")
+    ] = False,
+    python: Annotated[
+        Optional[list[str]], typer.Option(help="process engine: use this interpreter", metavar="IMAGE=PATH")
+    ] = None,
+    json: JsonOption = False,
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Run a stored job again on this machine and say whether its figures come out as they were.
+
+    Spec, seed, weights, data, workload code and lock must be the same; what they are compared by is their sha256.
+
+    \b
+    Examples:
+      orchestrator reproduce results/20261123-140000-quick/numpy-cnn-cpu-1.json
+      orchestrator reproduce capsule.json --job numpy-cnn-cpu --repeats 5
+    """
+    from orchestrator import bench as benching
+    from orchestrator import capsule, files, rerun
+    from orchestrator import reproduce as judging
+    from orchestrator.screen import Screen
+
+    originals = judging.cell_of(capsule.results_in(result), job, str(result))
+    screen = Screen()
+    request = benching.Request(
+        root=ROOT, results=results, cache=files.default_cache(), pythons=dict(map(_python_option, python or ()))
+    )
+    told = rerun.prepare(request, originals, repeats, screen.warn, allow_different_code=allow_different_code)
+    folder = None
+    if isinstance(told, rerun.Ready):
+        folder = benching.start(told.request, told.prepared)
+        screen.show_start(folder.path, told.prepared)
+        with _interruptible(folder.id), screen.live(verbose=False) as listener:
+            verdict = rerun.run(
+                told, originals, folder, listener, screen.warn, allow_different_code=allow_different_code
+            )
+    else:
+        verdict = told
+    screen.show_verdict(originals[0].job.id, verdict, folder.path if folder else None, json=json)
+    if verdict.word != "REPRODUCED":
+        raise typer.Exit(HostError.exit_code if verdict.word == "CANNOT" else EXIT_JOBS_FAILED)
 
 
 @app.command(epilog="Exit codes: 0 compared · 1 a cell is slower than --fail-on-slower allows · 2, 8 as elsewhere")

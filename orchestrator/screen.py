@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.plan import Job
     from orchestrator.progress import LiveListener
     from orchestrator.report.tables import Table as ReportTable
+    from orchestrator.reproduce import Verdict
     from orchestrator.results import Result
 
 
@@ -98,6 +99,17 @@ class Screen:
         from orchestrator.report import comparison
 
         comparison.show(self._out, found, a, b, limit)
+
+    def show_verdict(self, job: str, verdict: Verdict, folder: Path | None, *, json: bool) -> None:
+        """What became of the repetition of a stored job, whose repeats are in `folder`."""
+        from orchestrator.report import reproduction
+
+        if json:
+            self.print_json(reproduction.as_json(job, verdict, folder.name if folder else None))
+            return
+        reproduction.show(self._out, job, verdict)
+        if folder is not None:
+            self.say(f"\nstored in {self.shorten(folder)}/")
 
     def render_report(self, results: Sequence[Result], root: Path, form: str) -> str:
         """The tables of results as text: table, markdown, csv or json."""

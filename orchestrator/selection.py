@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from orchestrator import store
+from orchestrator import capsule, store
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.report.tables import conditions_of
 from orchestrator.results import Result
@@ -23,13 +23,13 @@ class Selection:
 
 
 def select(results: Path, word: str) -> Selection:
-    """The results that `word` stands for: a result file, a run, RUN:FRAMEWORK, or a framework of the latest run.
+    """The results that `word` stands for.
 
-    Raises StoreError when they cannot be read whole, UsageError when there are none.
+    That is a result file, a capsule, a run, RUN:FRAMEWORK, or a framework of the latest run. Raises StoreError
+    when they cannot be read whole, UsageError when there are none.
     """
     if store.is_file(Path(word)):
-        result = store.read_result_file(Path(word))
-        return Selection(label=f"{word} ({result.job.id})", results=_sound([result], word))
+        return Selection(label=word, results=_sound(capsule.results_in(Path(word)), word))
     run, colon, framework = word.rpartition(":")
     try:
         folder = store.find(results, run if colon else word)

@@ -80,21 +80,21 @@ class RunFolder:
     def write_run(self, run: Run) -> None:
         """Write run.json."""
         with _writing(self.path):
-            atomic_write(self.path / "run.json", _json(run))
+            atomic_write(self.path / "run.json", sealed(run))
 
     def read_run(self) -> Run:
         """Read run.json. Raises StoreError when it is missing or not one of ours."""
-        return _read(self.path / "run.json", Run)
+        return read_sealed(self.path / "run.json", Run)
 
     def write_result(self, result: Result) -> None:
         """Write a job's result: from now on the job counts as done."""
         with _writing(self.path):
-            atomic_write(self.path / f"{result.job.id}.json", _json(result))
+            atomic_write(self.path / f"{result.job.id}.json", sealed(result))
 
     def read_result(self, job: str) -> Result | None:
         """A job's result, or None when the job has not ended. Raises StoreError for a damaged file."""
         path = self.path / f"{job}.json"
-        return _read(path, Result) if path.exists() else None
+        return read_sealed(path, Result) if path.exists() else None
 
     def missing(self, jobs: Sequence[Job]) -> list[Job]:
         """Those of `jobs` that have not ended, or were interrupted. Raises StoreError for a damaged result."""
@@ -257,11 +257,6 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def read_result_file(path: Path) -> Result:
-    """One result, wherever it lies. Raises StoreError when it cannot be read or was not written by this program."""
-    return _read(path, Result)
-
-
 def find(results: Path, run: str | None) -> RunFolder:
     """The run folder named `run` (an id, or a path), or the latest one. Raises StoreError."""
     if run is not None:
@@ -275,7 +270,7 @@ def find(results: Path, run: str | None) -> RunFolder:
     return RunFolder(folders[-1])
 
 
-def _json(model: pydantic.BaseModel) -> bytes:
+def sealed(model: pydantic.BaseModel) -> bytes:
     """The model with the digest of its content: numbers that somebody corrected by hand must not look measured."""
     content = model.model_dump(mode="json")
     return (json.dumps({**content, "sha256": _digest(content)}, indent=1, allow_nan=False) + "\n").encode()
@@ -288,7 +283,8 @@ def _digest(content: dict[str, Any]) -> str:
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
-def _read(path: Path, model: type[Model]) -> Model:
+def read_sealed(path: Path, model: type[Model]) -> Model:
+    """A file that `sealed` made. Raises StoreError when it cannot be read, or holds anything else."""
     try:
         with path.open("rb") as file:
             content = json.loads(file.read(MAX_RESULT_BYTES))

@@ -15,7 +15,18 @@ from orchestrator import store
 from orchestrator.spec import Spec
 from tests.unit.test_report import trained
 
-VERBS = ["bench", "list", "report", "compare", "images build", "images ls", "data prepare", "data import", "data ls"]
+VERBS = [
+    "bench",
+    "list",
+    "report",
+    "compare",
+    "reproduce",
+    "images build",
+    "images ls",
+    "data prepare",
+    "data import",
+    "data ls",
+]
 
 
 @pytest.fixture
@@ -69,6 +80,9 @@ def test_exit_codes_are_documented(run):
             8,
             "no run or result file 'nope', and no runs under nowhere/",
         ),
+        (["reproduce", "nope.json"], 8, "there is no file nope.json"),
+        (["reproduce", "README.md"], 8, "README.md: not written by this program"),
+        (["reproduce", "README.md", "--repeats", "1"], 2, "1 is not in the"),
         (["compare", "README.md", "numpy"], 8, "README.md: not written by this program"),
         (["compare", "a", "b", "--fail-on-slower", "5"], 2, "--fail-on-slower 5: not a percentage"),
         (["data", "import", "cifar10", "nowhere"], 5, "nowhere"),
@@ -145,6 +159,24 @@ def test_a_run_from_spec_to_tables(run, tmp_path):
     again = run("bench", "--resume", folder.name, "--results", results, "--python", f"numpy={sys.executable}", check=0)
     assert "0 jobs" in again.stderr
     assert "NumPy" in again.stdout
+
+
+def test_a_capsule_reproduces_elsewhere_or_says_why_it_cannot(run, tmp_path):
+    python = ["--python", f"numpy={sys.executable}"]
+    results, capsule = tmp_path / "results", tmp_path / "capsule.json"
+    run("bench", "configs/smoke.yaml", *SMALL, *python, "--results", results, check=0)
+    run("report", "--results", results, "--capsule", capsule, check=0)
+    shutil.rmtree(results)
+    # On a machine that tests share, one image may take any time: which word it is is not the claim here.
+    done = run("reproduce", capsule, *python, "--repeats", "2", "--results", results, "--json")
+    verdict = json.loads(done.stdout)
+    codes = {"REPRODUCED": 0, "SLOWER": 1, "FASTER": 1, "CANNOT": 4}
+    assert done.returncode == codes[verdict["word"]], done.stdout + done.stderr
+    assert (verdict["job"], len(verdict["here"])) == ("numpy-resnet50-cpu-1", 2)
+    assert (results / verdict["run"] / "numpy-resnet50-cpu-2.json").is_file()
+    # With the interpreter of the lock instead of the given one, it would be another environment.
+    done = run("reproduce", capsule, check=4)
+    assert "CANNOT numpy-resnet50-cpu-1: the environment is another" in done.stdout
 
 
 def test_a_comparison_for_people_and_for_programs(run, tmp_path):

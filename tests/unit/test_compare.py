@@ -198,7 +198,7 @@ def runs(tmp_path):
         ("pytorch", "2:pytorch", {"pytorch"}),
         ("{folder}/1", "1", {"numpy", "gluon"}),
         ("{folder}/1:gluon", "1:gluon", {"gluon"}),
-        ("{folder}/1/gluon-cnn-cpu-2.json", "{folder}/1/gluon-cnn-cpu-2.json (gluon-cnn-cpu-2)", {"gluon"}),
+        ("{folder}/1/gluon-cnn-cpu-2.json", "{folder}/1/gluon-cnn-cpu-2.json", {"gluon"}),
     ],
 )
 def test_a_word_stands_for_results(runs, word, label, frameworks):
