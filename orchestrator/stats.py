@@ -63,7 +63,7 @@ class Ratio:
     """How many times the first sample the second is."""
 
     estimate: float
-    interval: Interval | None  # 95 %; None where there are too few values to give one
+    interval: Interval | None  # 95 % unless asked otherwise; None where there are too few values to give one
     equivalence: Interval | None  # 90 %, for the question whether the two are the same
 
 
@@ -101,7 +101,7 @@ def summary(values: Sequence[float]) -> Summary:
     )
 
 
-def ratio(of: Sequence[float], to: Sequence[float]) -> Ratio:
+def ratio(of: Sequence[float], to: Sequence[float], level: float = LEVEL) -> Ratio:
     """The typical quotient of a value of `of` (n,) and one of `to` (m,): the median over all n × m pairs.
 
     That is the Hodges-Lehmann estimate of how far the logarithms lie apart: nearly as sharp as means are, and not
@@ -111,7 +111,7 @@ def ratio(of: Sequence[float], to: Sequence[float]) -> Ratio:
     estimate = float(_shift(_array(logs[0]), _array(logs[1])))
     return Ratio(
         estimate=math.exp(estimate),
-        interval=_ratio_interval(*logs, LEVEL),
+        interval=_ratio_interval(*logs, level),
         equivalence=_ratio_interval(*logs, EQUIVALENCE_LEVEL),
     )
 

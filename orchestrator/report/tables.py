@@ -7,6 +7,7 @@ machine. What is the same in all rows of a table stands above it; what differs b
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -297,6 +298,7 @@ def _notes(
             line = f"{result.job.title}: {note}"
             if line not in notes:
                 notes.append(line)
+    notes += _disturbances(results)
     return (*notes, *_repeat_notes(ranked)) if any(result.job.repeat > 1 for result in results) else tuple(notes)
 
 
@@ -329,15 +331,25 @@ def _ties(rows: Sequence[tuple[str, Sequence[float]]]) -> list[list[str]]:
 
 
 def _doubts(result: Result) -> list[str]:
-    """Why the figures of a result may be none to be trusted."""
-    doubts = list(map(_disturbance, result.neighbours))
+    """Why the accuracy of a result may be none to be trusted."""
     band, accuracy = _expected(result), result.figures.accuracy
-    if band is not None and accuracy is not None and not band[0] <= accuracy <= band[1]:
-        low, high = (f"{100 * bound:.3g}" for bound in band)
-        doubts.append(f"accuracy of {100 * accuracy:.1f} % is not within the {low} to {high} % to be expected")
-    return doubts
+    if band is None or accuracy is None or band[0] <= accuracy <= band[1]:
+        return []
+    low, high = (f"{100 * bound:.3g}" for bound in band)
+    return [f"accuracy of {100 * accuracy:.1f} % is not within the {low} to {high} % to be expected"]
 
 
-def _disturbance(neighbour: Neighbour) -> str:
-    share = "the GPU" if neighbour.cpus is None else f"{neighbour.cpus:.1f} CPUs"
-    return f"disturbed: {neighbour.name} used {share} meanwhile"
+def _disturbances(results: Sequence[Result]) -> list[str]:
+    """Which programs used the processors beside a row's jobs: a line for each, however many repeats it disturbed."""
+    jobs = Counter(result.job.title for result in results)
+    found: dict[tuple[str, str], list[Neighbour]] = {}
+    for result in results:
+        for neighbour in result.neighbours:
+            found.setdefault((result.job.title, neighbour.name), []).append(neighbour)
+    lines = []
+    for (title, name), seen in found.items():
+        cpus = max((neighbour.cpus for neighbour in seen if neighbour.cpus is not None), default=None)
+        share = "the GPU" if cpus is None else f"{'up to ' if len(seen) > 1 else ''}{cpus:.1f} CPUs"
+        during = f"during {len(seen)} of {jobs[title]} jobs" if jobs[title] > 1 else "meanwhile"
+        lines.append(f"{title}: disturbed: {name} used {share} {during}")
+    return lines

@@ -82,7 +82,7 @@ def test_exit_codes_are_documented(run):
         ),
         (["reproduce", "nope.json"], 8, "there is no file nope.json"),
         (["reproduce", "README.md"], 8, "README.md: not written by this program"),
-        (["reproduce", "README.md", "--repeats", "1"], 2, "1 is not in the"),
+        (["reproduce", "README.md", "--repeats", "1"], 2, "'--repeats'"),
         (["compare", "README.md", "numpy"], 8, "README.md: not written by this program"),
         (["compare", "a", "b", "--fail-on-slower", "5"], 2, "--fail-on-slower 5: not a percentage"),
         (["data", "import", "cifar10", "nowhere"], 5, "nowhere"),
