@@ -6,14 +6,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
-from orchestrator import catalog, code, engines, host, inputs, neighbours, plan, spec, store
+from orchestrator import catalog, code, engines, host, inputs, neighbours, plan, rounds, spec, store
 from orchestrator.engines.base import Engine
 from orchestrator.errors import HostError, UsageError
 from orchestrator.plan import Device, Job
 from orchestrator.results import Result
 from orchestrator.runner import Listener, Runner
-from orchestrator.spec import Override
+from orchestrator.spec import Override, Spec
 
 DEFAULT_SPECS: Mapping[Device, str] = {"gpu": "seed.yaml", "cpu": "quick.yaml"}
 
@@ -26,6 +27,7 @@ class Request:
     results: Path
     cache: Path
     spec: Path | None = None
+    told: Spec | None = None  # instead of a file
     overrides: Sequence[Override] = ()
     pythons: Mapping[str, Path] = field(default_factory=dict)
     resume: str | None = None
@@ -94,7 +96,10 @@ def run(
     listener: Listener,
     notify: Callable[[str], None],
 ) -> list[Result]:
-    """Run what is prepared into `folder`; returns the results of this call's jobs."""
+    """Run what is prepared into `folder`, and further rounds where the spec leaves their number open.
+
+    Returns the results of this call's jobs.
+    """
     gpus = prepared.host.gpus
     runner = Runner(
         catalog=prepared.catalog,
@@ -106,10 +111,33 @@ def run(
         listener=listener,
         gpu=neighbours.Gpu(gpus[0].uuid, request.cache, listener.notice) if gpus else None,
     )
-    return runner.run(prepared.jobs)
+    results = runner.run(prepared.jobs)
+    while prepared.spec.repeats == "auto":
+        decision = _next_round(folder)
+        if not decision.jobs:
+            notify(f"no further round: {decision.why}")
+            break
+        listener.preparing(decision.why)
+        results += runner.run(decision.jobs)
+    return results
+
+
+def _next_round(folder: store.RunFolder) -> rounds.Decision:
+    """Decide whether another round follows, and record it: whoever is interrupted now resumes with its jobs."""
+    run = folder.read_run()
+    decision = rounds.following(run.spec, run.jobs, folder.results(_raise))
+    ended = "" if decision.jobs else decision.why
+    folder.write_run(run.model_copy(update={"jobs": (*run.jobs, *decision.jobs), "ended": ended}))
+    return decision
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _load_spec(request: Request, known: catalog.Catalog, device: Device) -> spec.Spec:
+    if request.told is not None:
+        return request.told
     path = request.spec or request.root / "configs" / DEFAULT_SPECS[device]
     return spec.load(path, frameworks=known.frameworks, overrides=request.overrides)
 

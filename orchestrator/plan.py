@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from orchestrator import protocol
@@ -58,32 +60,59 @@ class Job(Strict):
 def plan(spec: Spec, catalog: Catalog, device: Device) -> list[Job]:
     """The jobs of `spec` in the order they run: round by round, so that drift hits every framework alike.
 
-    Raises UsageError when nothing is left to run.
+    With `repeats: auto` that is the first round only; rounds.py says which follow. Raises UsageError when nothing is
+    left to run.
     """
     rows = catalog.frameworks
     names = spec.frameworks or tuple(rows)
-    jobs = [
-        _job(spec, *rows[name], workload, device, repeat)
-        for repeat in range(1, spec.repeats + 1)
+    first = [
+        _job(spec, *rows[name], workload, device)
         for workload in spec.workloads
         for name in names
         if workload in rows[name][0].workloads
     ]
-    if not jobs:
+    if not first:
         raise UsageError(
             f"nothing to run: {', '.join(names)} has no {', '.join(spec.workloads)}",
             hint="`orchestrator list` shows who has what",
         )
+    rounds = 1 if spec.repeats == "auto" else spec.repeats
+    return [job for repeat in range(1, rounds + 1) for job in round_of(first, repeat)]
+
+
+def round_of(first: Sequence[Job], repeat: int) -> list[Job]:
+    """Round `repeat` of the jobs of the first round, or of some of them.
+
+    Each round measures every framework once, so that a machine that grows slower does so for all of them. In a fixed
+    order the same framework would always follow the same neighbour, and find the processor as hot and the caches as
+    full as that one leaves them; so the order within a workload is drawn anew for each round, from the spec's seed.
+    Workloads stay together: the rows of a table should be measured close in time. The first round keeps the order of
+    the catalog, which is the one a person expects of a run without repeats.
+    """
+    if repeat == 1:
+        return list(first)
+    jobs: list[Job] = []
+    for workload, same in itertools.groupby(first, key=lambda job: job.workload):
+        rows = list(same)
+        random.Random(f"{rows[0].seed} {workload} {repeat}").shuffle(rows)  # noqa: S311  (an order, no secret)
+        jobs += (
+            job.model_copy(update={"id": _id(job.framework, workload, job.device, repeat), "repeat": repeat})
+            for job in rows
+        )
     return jobs
 
 
-def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName, device: Device, repeat: int) -> Job:
+def _id(framework: str, workload: str, device: str, repeat: int) -> str:
+    return f"{framework}-{workload}-{device}-{repeat}"
+
+
+def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName, device: Device) -> Job:
     settings = getattr(spec, workload).model_dump()
     accuracy = settings.pop("accuracy", None)
     if workload == "resnet50" and settings["batches"] is None:
         settings["batches"] = INFERENCE_BATCHES[device]
     return Job(
-        id=f"{framework.id}-{workload}-{device}-{repeat}",
+        id=_id(framework.id, workload, device, 1),
         framework=framework.id,
         title=framework.title,
         image=image.name,
@@ -93,7 +122,7 @@ def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName,
         workload=workload,
         dataset=DATASETS[workload],
         device=device,
-        repeat=repeat,
+        repeat=1,
         precision=spec.precision,
         seed=spec.seed,
         trace=spec.trace,

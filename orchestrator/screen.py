@@ -15,10 +15,12 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from orchestrator.bench import Prepared
+    from orchestrator.compare import Comparison
     from orchestrator.errors import StoreError
     from orchestrator.plan import Job
     from orchestrator.progress import LiveListener
     from orchestrator.report.tables import Table as ReportTable
+    from orchestrator.reproduce import Verdict
     from orchestrator.results import Result
     from orchestrator.store import RunFolder
 
@@ -95,6 +97,23 @@ class Screen:
         from orchestrator.report import terminal
 
         terminal.show(self._out, _tables(results, root), results)
+
+    def show_comparison(self, found: Comparison, a: str, b: str, limit: float | None) -> None:
+        """Two sets of results, cell by cell."""
+        from orchestrator.report import comparison
+
+        comparison.show(self._out, found, a, b, limit)
+
+    def show_verdict(self, job: str, verdict: Verdict, folder: Path | None, *, json: bool) -> None:
+        """What became of the repetition of a stored job, whose repeats are in `folder`."""
+        from orchestrator.report import reproduction
+
+        if json:
+            self.print_json(reproduction.as_json(job, verdict, folder.name if folder else None))
+            return
+        reproduction.show(self._out, job, verdict)
+        if folder is not None:
+            self.say(f"\nstored in {self.shorten(folder)}/")
 
     def render_report(self, results: Sequence[Result], root: Path, form: str) -> str:
         """The tables of results as text: table, markdown, csv or json."""

@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator import stats
 from orchestrator.report.charts import plotting
-from orchestrator.report.charts.model import Chart, Grid, Line, spread
+from orchestrator.report.charts.model import Chart, Grid, Line
 from orchestrator.report.charts.plotting import text_of
 from orchestrator.report.tables import Column
 from orchestrator.results import Result
@@ -45,14 +46,14 @@ RATE = Quantity(
 
 
 def measured(name: str, title: str, lines: Sequence[Line], quantity: Quantity) -> Chart:
-    """A bar per row: the median of its repeats, with a whisker from the smallest to the largest."""
+    """A bar per row: the median of its repeats, with its interval as a whisker."""
     found = [[value for result in line.results if (value := quantity.figure(result)) is not None] for line in lines]
-    rows = [(line, *spread(values), len(values)) for line, values in zip(lines, found, strict=True)]
+    rows = [(line, *_interval(values), len(values)) for line, values in zip(lines, found, strict=True)]
     labels, medians = [line.label for line in lines], [median for _, _, median, _, _ in rows]
     trace = plotting.bar(medians, {"styles": [dataclasses.asdict(line.style) for line in lines]})
     caption = "Shorter is better" if quantity.less_is_better else "Longer is better"
     if any(repeats > 1 for *_, repeats in rows):
-        caption += "; bars are medians, whiskers reach from the smallest to the largest repeat"
+        caption += "; bars are medians, whiskers are the interval that the table gives"
         trace["error_x"] = {
             "array": [high - median for _, _, median, high, _ in rows],
             "arrayminus": [median - low for _, low, median, _, _ in rows],
@@ -61,7 +62,7 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: Quantity) -
             "width": 4,
         }
     told = [f"{median:,.1f}" for median in medians]
-    statistics_ = ("smallest", "median", "largest")
+    statistics_ = ("from", "median", "to")
     return Chart(
         id=name,
         kind="bars",
@@ -138,6 +139,13 @@ def phases(name: str, lines: Sequence[Line]) -> Chart:
         ),
         key=tuple((phase, COLOURS[phase]) for phase in names),
     )
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The median between the ends of its interval, which for one value is no wider than the value."""
+    found = stats.summary(values)
+    interval = found.interval or stats.Interval(low=found.median, high=found.median)
+    return interval.low, found.median, interval.high
 
 
 def _times(line: Line, used: Sequence[str]) -> list[float]:
