@@ -6,14 +6,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
-from orchestrator import catalog, code, compat, engines, host, inputs, neighbours, plan, spec, store
+from orchestrator import catalog, code, compat, engines, host, inputs, neighbours, plan, rounds, spec, store
 from orchestrator.engines.base import Engine
 from orchestrator.errors import HostError, UsageError
 from orchestrator.plan import Device, Job
 from orchestrator.results import Failure, Result
 from orchestrator.runner import Listener, Runner
-from orchestrator.spec import Override
+from orchestrator.spec import Override, Spec
 
 DEFAULT_SPECS: Mapping[Device, str] = {"gpu": "seed.yaml", "cpu": "quick.yaml"}
 
@@ -26,6 +27,7 @@ class Request:
     results: Path
     cache: Path
     spec: Path | None = None
+    told: Spec | None = None  # instead of a file
     overrides: Sequence[Override] = ()
     pythons: Mapping[str, Path] = field(default_factory=dict)
     resume: str | None = None
@@ -40,7 +42,7 @@ class Prepared:
     host: host.Host
     engine: Engine
     jobs: list[Job]
-    skips: Mapping[str, compat.Verdict]  # by id, those of the jobs that cannot run on this machine's GPU
+    skips: Mapping[str, Failure]  # by id, why; those of the jobs that cannot run on this machine's GPU
 
 
 def prepare(request: Request, notify: Callable[[str], None]) -> Prepared:
@@ -95,7 +97,10 @@ def run(
     listener: Listener,
     notify: Callable[[str], None],
 ) -> list[Result]:
-    """Run what is prepared into `folder`; returns the results of this call's jobs."""
+    """Run what is prepared into `folder`, and further rounds where the spec leaves their number open.
+
+    Returns the results of this call's jobs.
+    """
     runner = Runner(
         catalog=prepared.catalog,
         engine=prepared.engine,
@@ -106,21 +111,43 @@ def run(
         listener=listener,
         turns=neighbours.Turns(request.cache, listener.notice),
     )
-    skip = {
-        job: Failure(kind="incompatible", message=verdict.reason, hint=verdict.remedy)
-        for job, verdict in prepared.skips.items()
-    }
-    return runner.run(prepared.jobs, skip)
+    results = runner.run(prepared.jobs, prepared.skips)
+    while prepared.spec.repeats == "auto":
+        decision = _next_round(folder)
+        if not decision.jobs:
+            notify(f"no further round: {decision.why}")
+            break
+        listener.preparing(decision.why)
+        results += runner.run(decision.jobs)
+    return results
 
 
 def _prepared(
     request: Request, known: catalog.Catalog, chosen: spec.Spec, machine: host.Host, engine: Engine, jobs: list[Job]
 ) -> Prepared:
-    skips = compat.skips(jobs, known, machine, given=request.pythons)
+    skips = {
+        job: Failure(kind="incompatible", message=verdict.reason, hint=verdict.remedy)
+        for job, verdict in compat.skips(jobs, known, machine, given=request.pythons).items()
+    }
     return Prepared(catalog=known, spec=chosen, host=machine, engine=engine, jobs=jobs, skips=skips)
 
 
+def _next_round(folder: store.RunFolder) -> rounds.Decision:
+    """Decide whether another round follows, and record it: whoever is interrupted now resumes with its jobs."""
+    run = folder.read_run()
+    decision = rounds.following(run.spec, run.jobs, folder.results(_raise))
+    ended = "" if decision.jobs else decision.why
+    folder.write_run(run.model_copy(update={"jobs": (*run.jobs, *decision.jobs), "ended": ended}))
+    return decision
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
+
+
 def _load_spec(request: Request, known: catalog.Catalog, device: Device) -> spec.Spec:
+    if request.told is not None:
+        return request.told
     path = request.spec or request.root / "configs" / DEFAULT_SPECS[device]
     return spec.load(path, frameworks=known.frameworks, overrides=request.overrides)
 

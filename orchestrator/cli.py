@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
 
 import typer
 
 from orchestrator.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, HostError, OrchestratorError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_CODES = """\
@@ -55,6 +59,7 @@ class Format(str, Enum):
     markdown = "markdown"
     csv = "csv"
     json = "json"
+    html = "html"
 
 
 @app.command(epilog=EXIT_CODES)
@@ -70,7 +75,12 @@ def bench(
     gpu: Annotated[Optional[str], typer.Option(help="which GPU: its index, its UUID, or all", metavar="GPU")] = None,
     engine: Annotated[Optional[str], typer.Option(help="auto, docker or process")] = None,
     dataset: Annotated[Optional[str], typer.Option(help="auto, real, official, imported or synthetic")] = None,
-    repeats: Annotated[Optional[int], typer.Option(help="run every job this often")] = None,
+    repeats: Annotated[
+        Optional[str], typer.Option(help="run every job this often; auto: until the rankings are decided", metavar="N")
+    ] = None,
+    budget: Annotated[
+        Optional[str], typer.Option(help="how long --repeats auto may take, e.g. 30m", metavar="TIME")
+    ] = None,
     retries: Annotated[Optional[int], typer.Option(help="run a failed job up to N more times")] = None,
     set_: Annotated[
         Optional[list[str]],
@@ -96,6 +106,7 @@ def bench(
       orchestrator bench --framework pytorch
       orchestrator bench configs/seed.yaml --workload cnn --dataset synthetic
       orchestrator bench configs/smoke.yaml --set cnn.epochs=2 --set trace=5
+      orchestrator bench --workload rnn --repeats auto --budget 2h
       orchestrator bench --resume 20261123-140000-quick-pytorch
     """
     from orchestrator import bench as benching
@@ -110,7 +121,8 @@ def bench(
         "gpu": gpu,
         "engine": engine,
         "dataset": dataset,
-        "repeats": repeats,
+        "repeats": int(repeats) if repeats is not None and re.fullmatch("[0-9]{1,9}", repeats) else repeats,
+        "budget": budget,
         "retries": retries,
     }
     overrides = [
@@ -284,6 +296,13 @@ def report(
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.table,
     output: Annotated[Optional[Path], typer.Option("-o", "--output", help="write to this file", metavar="FILE")] = None,
+    open_: Annotated[
+        bool, typer.Option("--open", help="write the HTML report beside the run, or to -o, and show it")
+    ] = False,
+    capsule: Annotated[
+        Optional[Path],
+        typer.Option(help="also write specs, results and provenance into one file, for `reproduce`", metavar="FILE"),
+    ] = None,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Print the tables of one or more runs, again and in other forms.
@@ -292,26 +311,125 @@ def report(
     Examples:
       orchestrator report
       orchestrator report --format markdown -o table.md
+      orchestrator report --format html -o report.html
+      orchestrator report --open
       orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
+      orchestrator report --capsule capsule.json
     """
-    from orchestrator import store
-    from orchestrator.files import atomic_write
+    from orchestrator import browser, store
+    from orchestrator import capsule as capsules
     from orchestrator.screen import Screen
 
+    if open_ and format_ not in {Format.table, Format.html}:
+        raise UsageError(f"--open shows the HTML report, not {format_.value}", hint="leave --format out")
     folders = [store.find(results, name) for name in run or (None,)]
     screen = Screen()
     damaged: list[StoreError] = []
     measured = [result for folder in folders for result in folder.results(damaged.append)]
-    if output is not None:
-        atomic_write(output, screen.render_report(measured, ROOT, format_.value).encode())
+    if open_ or format_ is Format.html:
+        path = output or _beside(folders)
+        _write(path, screen.render_page(folders, ROOT))
+        screen.say(f"the report is in {screen.shorten(path)}")
+        if open_ and not browser.show(path):
+            screen.warn("there is no browser here to show it in: copy the file to a machine that has one")
+    elif output is not None:
+        _write(output, screen.render_report(measured, ROOT, format_.value))
     elif format_ is Format.table:
         screen.show_report(measured, ROOT)
     else:
         sys.stdout.write(screen.render_report(measured, ROOT, format_.value))
+    if capsule is not None:
+        capsules.write(capsule, [folder.read_run() for folder in folders], measured)
+        screen.dim(f"{len(measured)} results are in {capsule}")
     if damaged:
         raise StoreError(
             "\n".join(["left out of this report:", *(error.message for error in damaged)]), hint=damaged[0].hint
         )
+
+
+@app.command(
+    epilog="Exit codes: 0 reproduced · 1 slower, faster, or different accuracy · 4 cannot be told · 2, 8 as elsewhere"
+)
+def reproduce(
+    result: Annotated[Path, typer.Argument(help="a result file, results/RUN/JOB.json, or a capsule", metavar="RESULT")],
+    job: Annotated[Optional[str], typer.Option(help="of a capsule: which job, e.g. numpy-cnn-cpu")] = None,
+    repeats: Annotated[int, typer.Option(min=2, max=100, help="run it this often")] = 3,
+    allow_different_code: Annotated[
+        bool, typer.Option("--allow-different-code", help="judge although workload code, lock or versions are others")
+    ] = False,
+    python: Annotated[
+        Optional[list[str]], typer.Option(help="process engine: use this interpreter", metavar="IMAGE=PATH")
+    ] = None,
+    json: JsonOption = False,
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Run a stored job again on this machine and say whether its figures come out as they were.
+
+    Spec, seed, weights, data, workload code and lock must be the same; what they are compared by is their sha256.
+
+    \b
+    Examples:
+      orchestrator reproduce results/20261123-140000-quick/numpy-cnn-cpu-1.json
+      orchestrator reproduce capsule.json --job numpy-cnn-cpu --repeats 5
+    """
+    from orchestrator import bench as benching
+    from orchestrator import capsule, files, rerun
+    from orchestrator import reproduce as judging
+    from orchestrator.screen import Screen
+
+    originals = judging.cell_of(capsule.results_in(result), job, str(result))
+    screen = Screen()
+    request = benching.Request(
+        root=ROOT, results=results, cache=files.default_cache(), pythons=dict(map(_python_option, python or ()))
+    )
+    told = rerun.prepare(request, originals, repeats, screen.warn, allow_different_code=allow_different_code)
+    folder = None
+    if isinstance(told, rerun.Ready):
+        folder = benching.start(told.request, told.prepared)
+        screen.show_start(folder.path, told.prepared)
+        with _interruptible(folder.id), screen.live(verbose=False) as listener:
+            verdict = rerun.run(
+                told, originals, folder, listener, screen.warn, allow_different_code=allow_different_code
+            )
+    else:
+        verdict = told
+    screen.show_verdict(originals[0].job.id, verdict, folder.path if folder else None, json=json)
+    if verdict.word != "REPRODUCED":
+        raise typer.Exit(HostError.exit_code if verdict.word == "CANNOT" else EXIT_JOBS_FAILED)
+
+
+@app.command(epilog="Exit codes: 0 compared · 1 a cell is slower than --fail-on-slower allows · 2, 8 as elsewhere")
+def compare(
+    a: Annotated[str, typer.Argument(help="a run, RUN:FRAMEWORK, a result file, or a framework of the latest run")],
+    b: Annotated[str, typer.Argument(help="what to compare with it")],
+    fail_on_slower: Annotated[
+        Optional[str], typer.Option(help="exit with 1 when a cell of B is surely slower by more", metavar="PERCENT")
+    ] = None,
+    json: JsonOption = False,
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Say, cell by cell, whether B is slower or faster than A, the same, or not to be compared, and what differs.
+
+    \b
+    Examples:
+      orchestrator compare pytorch tensorflow
+      orchestrator compare 20261123-140000-quick 20261124-140000-quick --fail-on-slower 5%
+      orchestrator compare OLD:numpy NEW:numpy --json
+    """
+    from orchestrator import compare as comparing
+    from orchestrator import selection, stats
+    from orchestrator.report import comparison
+    from orchestrator.screen import Screen
+
+    limit = None if fail_on_slower is None else _per_cent("--fail-on-slower", fail_on_slower)
+    before, after = selection.select(results, a), selection.select(results, b)
+    found = comparing.compare(before.results, after.results, stats.MARGIN)
+    if json:
+        Screen().print_json(comparison.as_json(found, before.label, after.label, stats.MARGIN, limit))
+    else:
+        Screen().show_comparison(found, before.label, after.label, limit)
+    if limit is not None and any(cell.slower_than(limit) for cell in found.cells):
+        raise typer.Exit(EXIT_JOBS_FAILED)
 
 
 @app.command()
@@ -404,6 +522,30 @@ def _interruptible(run: str) -> Iterator[None]:
 
 def _raise(error: Exception) -> NoReturn:
     raise error
+
+
+def _beside(folders: list[RunFolder]) -> Path:
+    """Where the HTML report of one run goes when nobody says where."""
+    if len(folders) > 1:
+        raise UsageError("a report of several runs belongs to none of their folders", hint="say where: -o FILE")
+    return folders[0].path / "report.html"
+
+
+def _write(path: Path, text: str) -> None:
+    from orchestrator.files import atomic_write
+
+    try:
+        atomic_write(path, text.encode())
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file with -o") from error
+
+
+def _per_cent(option: str, text: str) -> float:
+    """A percentage such as 5% as a fraction."""
+    found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)\s*%", text.strip())
+    if found is None:
+        raise UsageError(f"{option} {text}: not a percentage", hint=f"for example {option} 5%")
+    return float(found[1]) / 100
 
 
 def _python_option(text: str) -> tuple[str, Path]:

@@ -6,40 +6,58 @@ All times are seconds on the workload's own monotonic clock, read while the devi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from orchestrator import protocol
 from orchestrator.plan import Job
 from orchestrator.protocol import Event, Violation
 from orchestrator.spec import Strict
 
+# Figures are read back from files that anybody may have written: what no stream can give is refused there.
+Amount = Annotated[float, Field(ge=0, le=1e22, allow_inf_nan=False)]
+
 
 class EpochFigure(Strict):
     """One pass over the training set."""
 
     samples: int
-    seconds: float
+    seconds: Amount
     loss: float
 
 
 class Figures(Strict):
     """What was measured. Training fields are None for inference, and the other way round."""
 
-    load_s: float | None = None
-    build_s: float | None = None
-    compile_s: float | None = None
+    load_s: Amount | None = None
+    build_s: Amount | None = None
+    compile_s: Amount | None = None
     epochs: tuple[EpochFigure, ...] = ()
-    train_s: float | None = None  # all epochs, the first one included
-    train_samples_per_s: float | None = None
-    steady_samples_per_s: float | None = None  # without the first epoch; None when there is only one
+    train_s: Amount | None = None  # all epochs, the first one included
+    train_samples_per_s: Amount | None = None
+    steady_samples_per_s: Amount | None = None  # without the first epoch; None when there is only one
     test_samples: int | None = None
-    accuracy: float | None = None  # share of all test samples predicted correctly, 0 to 1
-    score_s: float | None = None
-    cold_s: float | None = None
-    inference_s: float | None = None
-    images_per_s: float | None = None
-    batch_seconds: tuple[float, ...] = ()
+    accuracy: Amount | None = None  # share of all test samples predicted correctly, 0 to 1
+    score_s: Amount | None = None
+    cold_s: Amount | None = None
+    inference_s: Amount | None = None
+    images_per_s: Amount | None = None
+    batch_seconds: tuple[Amount, ...] = ()
     losses: tuple[float, ...] = ()  # of the first `trace` steps
     artifacts: tuple[str, ...] = ()
+
+    @property
+    def ranking_s(self) -> float | None:
+        """The time that tables rank by: all epochs of a training that was scored, or an image of the timed pass."""
+        if self.accuracy is not None:
+            return self.train_s or None
+        return 1 / self.images_per_s if self.images_per_s else None
+
+    @property
+    def part_seconds(self) -> tuple[float, ...]:
+        """The times that this figure is made of: of every epoch, or of every batch of the timed pass."""
+        return tuple(epoch.seconds for epoch in self.epochs) or self.batch_seconds
 
 
 class Collector:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -67,23 +69,45 @@ class Job(Strict):
 def plan(spec: Spec, catalog: Catalog, device: Device, gpus: Sequence[Gpu] = ()) -> list[Job]:
     """The jobs of `spec` in the order they run: round by round, so that drift hits every framework alike.
 
-    `gpus` are this machine's, of which the spec chooses. Raises UsageError when that one is not there, or when
-    nothing is left to run.
+    With `repeats: auto` that is the first round only; rounds.py says which follow. `gpus` are this machine's, of which
+    the spec chooses. Raises UsageError when that one is not there, or when nothing is left to run.
     """
     rows = catalog.frameworks
     place = Place(device, _choose(gpus, spec.gpu) if device == "gpu" else ())
     names = spec.frameworks or tuple(rows)
-    jobs = [
-        _job(spec, *rows[name], workload, place, repeat)
-        for repeat in range(1, spec.repeats + 1)
+    first = [
+        _job(spec, *rows[name], workload, place)
         for workload in spec.workloads
         for name in names
         if workload in rows[name][0].workloads
     ]
-    if not jobs:
+    if not first:
         raise UsageError(
             f"nothing to run: {', '.join(names)} has no {', '.join(spec.workloads)}",
             hint="`orchestrator list` shows who has what",
+        )
+    rounds = 1 if spec.repeats == "auto" else spec.repeats
+    return [job for repeat in range(1, rounds + 1) for job in round_of(first, repeat)]
+
+
+def round_of(first: Sequence[Job], repeat: int) -> list[Job]:
+    """Round `repeat` of the jobs of the first round, or of some of them.
+
+    Each round measures every framework once, so that a machine that grows slower does so for all of them. In a fixed
+    order the same framework would always follow the same neighbour, and find the processor as hot and the caches as
+    full as that one leaves them; so the order within a workload is drawn anew for each round, from the spec's seed.
+    Workloads stay together: the rows of a table should be measured close in time. The first round keeps the order of
+    the catalog, which is the one a person expects of a run without repeats.
+    """
+    if repeat == 1:
+        return list(first)
+    jobs: list[Job] = []
+    for workload, same in itertools.groupby(first, key=lambda job: job.workload):
+        rows = list(same)
+        random.Random(f"{rows[0].seed} {workload} {repeat}").shuffle(rows)  # noqa: S311  (an order, no secret)
+        jobs += (
+            job.model_copy(update={"id": _id(job.framework, workload, job.device, repeat), "repeat": repeat})
+            for job in rows
         )
     return jobs
 
@@ -99,13 +123,17 @@ def _choose(gpus: Sequence[Gpu], choice: str) -> tuple[str, ...]:
     return (found.uuid,)
 
 
-def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName, place: Place, repeat: int) -> Job:
+def _id(framework: str, workload: str, device: str, repeat: int) -> str:
+    return f"{framework}-{workload}-{device}-{repeat}"
+
+
+def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName, place: Place) -> Job:
     settings = getattr(spec, workload).model_dump()
     accuracy = settings.pop("accuracy", None)
     if workload == "resnet50" and settings["batches"] is None:
         settings["batches"] = INFERENCE_BATCHES[place.device]
     return Job(
-        id=f"{framework.id}-{workload}-{place.device}-{repeat}",
+        id=_id(framework.id, workload, place.device, 1),
         framework=framework.id,
         title=framework.title,
         image=image.name,
@@ -116,7 +144,7 @@ def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName,
         dataset=DATASETS[workload],
         device=place.device,
         gpus=place.gpus,
-        repeat=repeat,
+        repeat=1,
         precision=spec.precision,
         seed=spec.seed,
         trace=spec.trace,

@@ -15,10 +15,16 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from orchestrator.bench import Prepared
+    from orchestrator.compare import Comparison
     from orchestrator.doctor import Diagnosis
+    from orchestrator.errors import StoreError
     from orchestrator.progress import LiveListener
     from orchestrator.report.tables import Table as ReportTable
+    from orchestrator.reproduce import Verdict
     from orchestrator.results import Result
+    from orchestrator.store import RunFolder
+
+REFERENCE = "results/reference/2017.json"
 
 
 class Screen:
@@ -66,8 +72,8 @@ class Screen:
         self.show_rows(f"{len(jobs):,} jobs with the {prepared.engine.name} engine", rows)
         if len(jobs) > len(rows):
             self.say(f"… and {len(jobs) - len(rows):,} more")
-        for job, verdict in prepared.skips.items():
-            self.say(f"skipped: {job}: {verdict.reason}")
+        for job, why in prepared.skips.items():
+            self.say(f"skipped: {job}: {why.message}")
 
     def show_rows(self, title: str, rows: Sequence[dict[str, Any]]) -> None:
         """Plain rows as a table."""
@@ -101,6 +107,23 @@ class Screen:
 
         terminal.show(self._out, _tables(results, root), results)
 
+    def show_comparison(self, found: Comparison, a: str, b: str, limit: float | None) -> None:
+        """Two sets of results, cell by cell."""
+        from orchestrator.report import comparison
+
+        comparison.show(self._out, found, a, b, limit)
+
+    def show_verdict(self, job: str, verdict: Verdict, folder: Path | None, *, json: bool) -> None:
+        """What became of the repetition of a stored job, whose repeats are in `folder`."""
+        from orchestrator.report import reproduction
+
+        if json:
+            self.print_json(reproduction.as_json(job, verdict, folder.name if folder else None))
+            return
+        reproduction.show(self._out, job, verdict)
+        if folder is not None:
+            self.say(f"\nstored in {self.shorten(folder)}/")
+
     def render_report(self, results: Sequence[Result], root: Path, form: str) -> str:
         """The tables of results as text: table, markdown, csv or json."""
         from orchestrator.report import terminal, text
@@ -118,6 +141,26 @@ class Screen:
         return capture.get()
 
     @staticmethod
+    def render_page(folders: Sequence[RunFolder], root: Path) -> str:
+        """The HTML report of runs. It says itself which results cannot be read."""
+        from orchestrator.report import curves, html, notices, page, reference, sources
+
+        measured = []
+        for folder in folders:
+            damaged: list[StoreError] = []
+            results = folder.results(damaged.append)
+            measured.append(
+                notices.Measured(
+                    run=folder.read_run(),
+                    results=tuple(results),
+                    curves={result.job.id: curves.of_events(folder.events(result.job.id)) for result in results},
+                    damaged=tuple(error.message for error in damaged),
+                )
+            )
+        trees = sources.trees(root, [result for each in measured for result in each.results])
+        return html.render(page.build(measured, reference.load(root / REFERENCE), trees))
+
+    @staticmethod
     def shorten(path: Path) -> str:
         """A path as a person would type it here."""
         try:
@@ -129,7 +172,7 @@ class Screen:
 def _tables(results: Sequence[Result], root: Path) -> list[ReportTable]:
     from orchestrator.report import reference, tables
 
-    return tables.tables(results, reference.load(root / "results" / "reference" / "2017.json"))
+    return tables.tables(results, reference.load(root / REFERENCE))
 
 
 def _settings(settings: dict[str, Any]) -> str:

@@ -37,6 +37,27 @@ MemorySize = Annotated[  # bytes, written "8 GiB"
     pydantic.BeforeValidator(lambda value: pydantic.TypeAdapter(ByteSize).validate_python(value)),
     Field(ge=1 << 26),
 ]
+
+
+def _repeats(value: Any) -> Any:
+    """A count, or "auto": one message for whatever else a person writes."""
+    if value != "auto" and (type(value) is not int or not 1 <= value <= MAX_REPEATS):
+        raise ValueError(f"must be 'auto' or a whole number from 1 to {MAX_REPEATS:,} (not {str(value)[:40]!r})")
+    return value
+
+
+def _seconds(value: Any) -> Any:
+    """Seconds from "90s", "30m" or "2h"; anything but text is left to the next validator."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smh]?)", value.strip(), re.ASCII)
+    if not match:
+        raise ValueError(f"must be a time such as 90s, 30m or 2h (not {value[:40]!r})")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+Repeats = Annotated[int | Literal["auto"], pydantic.BeforeValidator(_repeats)]
+Duration = Annotated[float, pydantic.BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]  # written "30m"
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -120,7 +141,8 @@ class Spec(Strict):
     engine: EngineChoice = "auto"
     dataset: DatasetChoice = "auto"
     precision: Precision = "fp32"
-    repeats: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = 1
+    repeats: Repeats = Field(default=1, description="`auto`: until rankings are decided; see rounds.py")
+    budget: Duration = Field(default=3600.0, description="seconds that the jobs of `repeats: auto` may take together")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     retries: Annotated[int, Field(ge=0, le=10)] = Field(
         default=0, description="run a job that failed up to N more times, where that can help"

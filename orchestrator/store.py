@@ -29,6 +29,7 @@ import pydantic
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_file, atomic_write, remove_tree
 from orchestrator.plan import Job
+from orchestrator.protocol import MAX_LINE_BYTES, Event, Reader, Violation
 from orchestrator.results import SCHEMA_VERSION, Result
 from orchestrator.spec import EngineName, Spec, Strict
 
@@ -49,7 +50,8 @@ class Run(Strict):
     command: tuple[str, ...]  # the command line, for people
     engine: EngineName  # the one in use, for --resume
     spec: Spec
-    jobs: tuple[Job, ...]
+    jobs: tuple[Job, ...]  # with `repeats: auto`, those of every round so far
+    ended: str = ""  # with `repeats: auto`, why no further round was run
 
 
 class RunFolder:
@@ -80,21 +82,33 @@ class RunFolder:
     def write_run(self, run: Run) -> None:
         """Write run.json."""
         with _writing(self.path):
-            atomic_write(self.path / "run.json", _json(run))
+            atomic_write(self.path / "run.json", sealed(run))
 
     def read_run(self) -> Run:
         """Read run.json. Raises StoreError when it is missing or not one of ours."""
-        return _read(self.path / "run.json", Run)
+        return read_sealed(self.path / "run.json", Run)
 
     def write_result(self, result: Result) -> None:
         """Write a job's result: from now on the job counts as done."""
         with _writing(self.path):
-            atomic_write(self.path / f"{result.job.id}.json", _json(result))
+            atomic_write(self.path / f"{result.job.id}.json", sealed(result))
 
     def read_result(self, job: str) -> Result | None:
         """A job's result, or None when the job has not ended. Raises StoreError for a damaged file."""
         path = self.path / f"{job}.json"
-        return _read(path, Result) if path.exists() else None
+        return read_sealed(path, Result) if path.exists() else None
+
+    def events(self, job: str) -> Iterator[Event]:
+        """A job's events as they were received, up to the first that breaks the protocol; none when not kept."""
+        reader = Reader()
+        try:
+            with (self.path / f"{job}.jsonl").open("rb") as file, contextlib.suppress(Violation):
+                while line := file.readline(MAX_LINE_BYTES + 1):
+                    yield reader.read(line)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"{error.filename}: cannot be read: {error.strerror}", hint="check the disk") from error
 
     def missing(self, jobs: Sequence[Job]) -> list[Job]:
         """Those of `jobs` that have not ended, or were interrupted. Raises StoreError for a damaged result.
@@ -259,11 +273,19 @@ def now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
+def is_file(path: Path) -> bool:
+    """Whether this is a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def find(results: Path, run: str | None) -> RunFolder:
     """The run folder named `run` (an id, or a path), or the latest one. Raises StoreError."""
     if run is not None:
         for path in (Path(run), results / run):
-            if (path / "run.json").is_file():
+            if is_file(path / "run.json"):
                 return RunFolder(path)
         raise StoreError(f"no run {run!r} under {results}/", hint="`ls results/` shows what there is")
     folders = sorted(path.parent for path in results.glob("*/run.json"))
@@ -272,7 +294,7 @@ def find(results: Path, run: str | None) -> RunFolder:
     return RunFolder(folders[-1])
 
 
-def _json(model: pydantic.BaseModel) -> bytes:
+def sealed(model: pydantic.BaseModel) -> bytes:
     """The model with the digest of its content: numbers that somebody corrected by hand must not look measured."""
     content = model.model_dump(mode="json")
     return (json.dumps({**content, "sha256": _digest(content)}, indent=1, allow_nan=False) + "\n").encode()
@@ -285,12 +307,13 @@ def _digest(content: dict[str, Any]) -> str:
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
-def _read(path: Path, model: type[Model]) -> Model:
+def read_sealed(path: Path, model: type[Model]) -> Model:
+    """A file that `sealed` made. Raises StoreError when it cannot be read, or holds anything else."""
     try:
         with path.open("rb") as file:
             content = json.loads(file.read(MAX_RESULT_BYTES))
         digest = content.pop("sha256", None)
-        found = model.model_validate_json(json.dumps(content))
+        found = model.model_validate_json(json.dumps(content, allow_nan=False))
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a run directory?") from error
     except pydantic.ValidationError as error:

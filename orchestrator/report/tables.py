@@ -7,16 +7,37 @@ machine. What is the same in all rows of a table stands above it; what differs b
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator import stats
 from orchestrator.neighbours import Neighbour
 from orchestrator.report.reference import Reference
 from orchestrator.results import Result
 from orchestrator.telemetry import Telemetry
 
-Cell = str | float | None
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A figure that was measured `n` times, n > 1: the median, and the interval that stats.summary gives for it."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+    def __float__(self) -> float:
+        return self.median
+
+    def show(self, form: str) -> str:
+        """The median, half the interval's width, and n."""
+        half = (self.high - self.low) / 2
+        return f"{self.median:{form}} ± {half:{form if half >= 1 else '.2f'}} (n={self.n})"
+
+
+Cell = str | float | Measurement | None
 
 TITLES = {
     "cnn": "Training a CNN (VGG-style) on CIFAR-10: image recognition",
@@ -42,6 +63,8 @@ class Column:
         """A cell as text; a dash where there is nothing."""
         if cell is None:
             return "–"
+        if isinstance(cell, Measurement):
+            return cell.show(self.form)
         return format(cell, self.form) if isinstance(cell, int | float) and self.form else str(cell)
 
 
@@ -53,6 +76,7 @@ class Table:
     conditions: tuple[str, ...]  # what holds for all rows, in words
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    results: tuple[tuple[Result, ...], ...]  # those behind each row
     notes: tuple[str, ...]
 
 
@@ -90,15 +114,16 @@ def _training(workload: str, results: Sequence[Result], reference: Reference) ->
     if workload == "rnn":
         columns.append(Column(title=f"{reference.title} cuDNN?"))
     cells: list[tuple[Cell, ...]] = []
-    for conditions, same in rows:
-        accuracy = _median(same, lambda figures: figures.accuracy)
+    ranked = _ranked(rows)
+    for conditions, same in ranked:
+        accuracy = _measured(same, lambda figures: _per_cent(figures.accuracy))
         then = reference.training(workload, same[0].job.framework)
         row: list[Cell] = [
             _title(same),
             *(conditions[name] for name in varying),
             _marked(accuracy, same),
-            _median(same, lambda figures: figures.train_s if figures.accuracy is not None else None),
-            _median(same, lambda figures: figures.train_samples_per_s if figures.accuracy is not None else None),
+            _measured(same, lambda figures: figures.ranking_s),
+            _measured(same, lambda figures: figures.train_samples_per_s if figures.accuracy is not None else None),
         ]
         if metered:
             row.append(_efficiency(same))
@@ -108,13 +133,13 @@ def _training(workload: str, results: Sequence[Result], reference: Reference) ->
         if workload == "rnn":
             row.append(then.cudnn if then else None)
         cells.append(tuple(row))
-    time = next(index for index, column in enumerate(columns) if column.title.startswith("Training time"))
     return Table(
         title=TITLES[workload],
         conditions=tuple(shared),
         columns=tuple(columns),
-        rows=tuple(sorted(cells, key=lambda row: (row[time] is None, row[time] or 0))),
-        notes=_notes(results, reference),
+        rows=tuple(cells),
+        results=tuple(tuple(same) for _, same in ranked),
+        notes=_notes(results, reference, [(_label(*row, varying), _times(row[1])) for row in ranked]),
     )
 
 
@@ -132,22 +157,23 @@ def _inference(results: Sequence[Result], reference: Reference) -> Table:
         *(Column(title=f"{reference.title} {device.upper()}", form=".0f") for device in ("gpu", "cpu")),
     ]
     cells: list[tuple[Cell, ...]] = []
-    for conditions, same in rows:
+    ranked = _ranked(rows, devices[0])
+    for conditions, same in ranked:
         then = reference.inference(same[0].job.framework)
         rates = [
-            _median([result for result in same if result.job.device == device], lambda figures: figures.images_per_s)
+            _measured([result for result in same if result.job.device == device], lambda figures: figures.images_per_s)
             for device in devices
         ]
         published = (then.gpu, then.cpu) if then else (None, None)
         energy = [_efficiency(same)] if metered else []
         cells.append((_title(same), *(conditions[name] for name in varying), *rates, *energy, *published))
-    first = 1 + len(varying)
     return Table(
         title=TITLES["resnet50"],
         conditions=tuple(shared),
         columns=tuple(columns),
-        rows=tuple(sorted(cells, key=lambda row: -float(row[first] or 0))),
-        notes=_notes(results, reference),
+        rows=tuple(cells),
+        results=tuple(tuple(same) for _, same in ranked),
+        notes=_notes(results, reference, [(_label(*row, varying), _times(row[1], devices[0])) for row in ranked]),
     )
 
 
@@ -202,9 +228,40 @@ def _amount(workload: str, settings: Mapping[str, Any]) -> str:
     return ", ".join([*parts, f"batch {settings['batch']}"])
 
 
-def _median(results: Sequence[Result], figure: Callable[[Any], float | None]) -> float | None:
+def _ranked(
+    rows: Sequence[tuple[dict[str, str], list[Result]]], device: str | None = None
+) -> list[tuple[dict[str, str], list[Result]]]:
+    """Rows in the order of their medians (on `device`), the fastest first; at the end those without one."""
+
+    def key(row: tuple[dict[str, str], list[Result]]) -> tuple[bool, float]:
+        times = _times(row[1], device)
+        return not times, statistics.median(times) if times else 0.0
+
+    return sorted(rows, key=key)
+
+
+def _times(results: Sequence[Result], device: str | None = None) -> list[float]:
+    """What the rows of a table rank by, one value for each successful repeat."""
+    return [
+        seconds
+        for result in results
+        if result.status == "ok" and device in {None, result.job.device}
+        if (seconds := result.figures.ranking_s) is not None
+    ]
+
+
+def _measured(results: Sequence[Result], figure: Callable[[Any], float | None]) -> Cell:
+    """A figure of the successful results: as it is when there is one, else the median with its interval."""
     values = [value for result in results if result.status == "ok" and (value := figure(result.figures)) is not None]
-    return statistics.median(values) if values else None
+    if len(values) < 2:
+        return values[0] if values else None
+    found = stats.summary(values)
+    interval = found.interval or stats.Interval(low=found.median, high=found.median)
+    return Measurement(median=found.median, low=interval.low, high=interval.high, n=found.n)
+
+
+def _per_cent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _efficiency(results: Sequence[Result]) -> float | None:
@@ -220,23 +277,28 @@ def _expected(result: Result) -> tuple[float, float] | None:
     return result.job.accuracy if data is not None and data.source != "synthetic" else None
 
 
-def _marked(accuracy: float | None, results: Sequence[Result]) -> Cell:
+def _marked(accuracy: Cell, results: Sequence[Result]) -> Cell:
     """An accuracy in per cent, with an exclamation mark where it is none to be trusted."""
-    if accuracy is None:
-        return None
     band = _expected(results[0])
-    return 100 * accuracy if band is None or band[0] <= accuracy <= band[1] else f"{100 * accuracy:.1f} !"
+    if band is None or not isinstance(accuracy, float | Measurement):
+        return accuracy
+    return (
+        accuracy if band[0] <= float(accuracy) / 100 <= band[1] else Column(title="", form=".1f").show(accuracy) + " !"
+    )
 
 
 def _title(results: Sequence[Result]) -> str:
-    devices = [result.job.device for result in results if result.status == "ok"]
     title = results[0].job.title
-    if not devices:
-        kind = results[0].failure.kind if results[0].failure else results[0].status
-        how = "skipped" if results[0].status == "skipped" else "failed"
-        return f"{title} ({how}: {kind.replace('_', ' ')})"
-    repeats = max(devices.count(device) for device in set(devices))
-    return title if repeats == 1 else f"{title} (median of {repeats})"
+    if any(result.status == "ok" for result in results):
+        return title
+    kind = results[0].failure.kind if results[0].failure else results[0].status
+    how = "skipped" if results[0].status == "skipped" else "failed"
+    return f"{title} ({how}: {kind.replace('_', ' ')})"
+
+
+def _label(conditions: Mapping[str, str], results: Sequence[Result], varying: Sequence[str]) -> str:
+    """The title of a row with what tells it from other rows of that title."""
+    return ", ".join([_title(results), *(conditions[name] for name in varying)])
 
 
 def _fused(results: Sequence[Result]) -> str | None:
@@ -244,30 +306,62 @@ def _fused(results: Sequence[Result]) -> str | None:
     return ("yes" if told[0] else "no") if told else None
 
 
-def _notes(results: Sequence[Result], reference: Reference) -> tuple[str, ...]:
+def _notes(
+    results: Sequence[Result], reference: Reference, ranked: Sequence[tuple[str, Sequence[float]]]
+) -> tuple[str, ...]:
+    """What a reader has to know; `ranked` is each row's label with the times that its place stands on, in order."""
     notes = [f"{reference.title}: {reference.source}, {reference.hardware}"]
     sources = {result.provenance.data.source for result in results if result.provenance.data}
     if "synthetic" in sources and results[0].job.workload != "resnet50":
         notes.append("SYNTHETIC DATA: times are real, accuracy is not comparable with any published figure")
     for result in results:
-        told = [*(result.start.notes if result.start else ()), *_doubts(result)]
+        told = [*(result.start.notes if result.start else ()), *doubts(result)]
+        told += _cautions(result.telemetry) if result.telemetry else ()
         if result.status == "skipped" and result.failure is not None:
             told.append(f"skipped: {result.failure.message}")
         for note in told:
             line = f"{result.job.title}: {note}"
             if line not in notes:
                 notes.append(line)
-    return tuple(notes)
+    notes += _disturbances(results)
+    return (*notes, *_repeat_notes(ranked)) if any(result.job.repeat > 1 for result in results) else tuple(notes)
 
 
-def _doubts(result: Result) -> list[str]:
-    """Why the figures of a result may be none to be trusted."""
-    doubts = [*map(_disturbance, result.neighbours), *(_cautions(result.telemetry) if result.telemetry else ())]
+def _repeat_notes(ranked: Sequence[tuple[str, Sequence[float]]]) -> list[str]:
+    """What the repeats tell: how figures are written, what was odd, which rows are ties."""
+    few = f"of fewer than {stats.FEW}, half the distance between the lowest and the highest"
+    odd = [f"{title}: {told}" for title, times in ranked if len(times) > 1 for told in stats.warnings(times)]
+    ties = [f"not distinguishable: {' · '.join(titles)}" for titles in _ties(ranked)]
+    return [f"±: half the 95 % interval of the median of n repeats; {few}", *odd, *ties]
+
+
+def _ties(rows: Sequence[tuple[str, Sequence[float]]]) -> list[list[str]]:
+    """Neighbours in a ranking whose first cannot be told from any of the others, each such group once.
+
+    Groups may overlap: when a row is like the one before it and like the one after it, those two may still differ. A
+    row measured once belongs to none, for nobody knows.
+    """
+    groups = []
+    told = 0
+    for first, (_, times) in enumerate(rows):
+        end = first + 1
+        while end < len(rows) and min(len(times), len(rows[end][1])) > 1:
+            if stats.distinguishable(stats.ratio(rows[end][1], times)):
+                break
+            end += 1
+        if end > max(told, first + 1):
+            groups.append([title for title, _ in rows[first:end]])
+            told = end
+    return groups
+
+
+def doubts(result: Result) -> list[str]:
+    """Why the accuracy of a result may be none to be trusted."""
     band, accuracy = _expected(result), result.figures.accuracy
-    if band is not None and accuracy is not None and not band[0] <= accuracy <= band[1]:
-        low, high = (f"{100 * bound:.3g}" for bound in band)
-        doubts.append(f"accuracy of {100 * accuracy:.1f} % is not within the {low} to {high} % to be expected")
-    return doubts
+    if band is None or accuracy is None or band[0] <= accuracy <= band[1]:
+        return []
+    low, high = (f"{100 * bound:.3g}" for bound in band)
+    return [f"accuracy of {100 * accuracy:.1f} % is not within the {low} to {high} % to be expected"]
 
 
 def _cautions(used: Telemetry) -> Iterator[str]:
@@ -281,6 +375,17 @@ def _cautions(used: Telemetry) -> Iterator[str]:
     yield from (f"telemetry: {note}" for note in used.notes)
 
 
-def _disturbance(neighbour: Neighbour) -> str:
-    share = "the GPU" if neighbour.cpus is None else f"{neighbour.cpus:.1f} CPUs"
-    return f"disturbed: {neighbour.name} used {share} meanwhile"
+def _disturbances(results: Sequence[Result]) -> list[str]:
+    """Which programs used the processors beside a row's jobs: a line for each, however many repeats it disturbed."""
+    jobs = Counter(result.job.title for result in results)
+    found: dict[tuple[str, str], list[Neighbour]] = {}
+    for result in results:
+        for neighbour in result.neighbours:
+            found.setdefault((result.job.title, neighbour.name), []).append(neighbour)
+    lines = []
+    for (title, name), seen in found.items():
+        cpus = max((neighbour.cpus for neighbour in seen if neighbour.cpus is not None), default=None)
+        share = "the GPU" if cpus is None else f"{'up to ' if len(seen) > 1 else ''}{cpus:.1f} CPUs"
+        during = f"during {len(seen)} of {jobs[title]} jobs" if jobs[title] > 1 else "meanwhile"
+        lines.append(f"{title}: disturbed: {name} used {share} {during}")
+    return lines

@@ -224,12 +224,27 @@ def test_a_gpu_that_is_not_there_is_told_with_those_that_are():
 
 def test_jobs_run_round_by_round(project):
     planned = jobs("name: t\nrepeats: 2\nworkloads: [rnn, cnn]", project)
-    assert [job.id for job in planned] == [
-        "tiny-rnn-cpu-1", "tiny-fast-rnn-cpu-1", "tiny-cnn-cpu-1",
-        "tiny-rnn-cpu-2", "tiny-fast-rnn-cpu-2", "tiny-cnn-cpu-2",
-    ]  # fmt: skip
+    assert [job.id for job in planned[:3]] == ["tiny-rnn-cpu-1", "tiny-fast-rnn-cpu-1", "tiny-cnn-cpu-1"]
+    assert {job.id for job in planned[3:5]} == {"tiny-rnn-cpu-2", "tiny-fast-rnn-cpu-2"}
+    assert planned[5].id == "tiny-cnn-cpu-2"
     assert planned[1].env == {"TINY_FAST": "1"}
     assert planned[1].argv == ("python", "-m", "workloads.tiny.rnn")
+
+
+def test_later_rounds_have_an_order_of_their_own_drawn_from_the_seed(project):
+    def orders(seed):
+        planned = jobs(f"name: t\nrepeats: 21\nworkloads: [rnn]\nseed: {seed}", project)
+        return [tuple(job.framework for job in planned[at : at + 2]) for at in range(2, len(planned), 2)]
+
+    assert orders(1) == orders(1)
+    assert orders(1) != orders(2)
+    assert set(orders(1)) == {("tiny", "tiny-fast"), ("tiny-fast", "tiny")}
+
+
+def test_with_an_open_number_of_repeats_the_first_round_is_planned(project):
+    planned = jobs("name: t\nrepeats: auto\nworkloads: [rnn]", project)
+    assert [job.id for job in planned] == ["tiny-rnn-cpu-1", "tiny-fast-rnn-cpu-1"]
+    assert sorted(job.id for job in plan.round_of(planned, 7)) == ["tiny-fast-rnn-cpu-7", "tiny-rnn-cpu-7"]
 
 
 def test_the_number_of_inference_batches_depends_on_the_device():

@@ -12,7 +12,23 @@ import time
 import numpy as np
 import pytest
 
-VERBS = ["bench", "doctor", "list", "report", "images build", "images ls", "data prepare", "data import", "data ls"]
+from orchestrator import store
+from orchestrator.spec import Spec
+from tests.unit.test_report import trained
+
+VERBS = [
+    "bench",
+    "doctor",
+    "list",
+    "report",
+    "compare",
+    "reproduce",
+    "images build",
+    "images ls",
+    "data prepare",
+    "data import",
+    "data ls",
+]
 
 
 @pytest.fixture
@@ -61,6 +77,16 @@ def test_exit_codes_are_documented(run):
         (["bench", "--python", "nunpy=/x"], 2, "no image is called 'nunpy'; did you mean 'numpy'?"),
         (["bench", "--resume", "nope"], 8, "no run 'nope'"),
         (["report", "nope"], 8, "no run 'nope'"),
+        (
+            ["compare", "nope", "nope", "--results", "nowhere"],
+            8,
+            "no run or result file 'nope', and no runs under nowhere/",
+        ),
+        (["reproduce", "nope.json"], 8, "there is no file nope.json"),
+        (["reproduce", "README.md"], 8, "README.md: not written by this program"),
+        (["reproduce", "README.md", "--repeats", "1"], 2, "'--repeats'"),
+        (["compare", "README.md", "numpy"], 8, "README.md: not written by this program"),
+        (["compare", "a", "b", "--fail-on-slower", "5"], 2, "--fail-on-slower 5: not a percentage"),
         (["data", "import", "cifar10", "nowhere"], 5, "nowhere"),
         (["images", "build", "nunpy"], 2, "did you mean 'numpy'?"),
         (["frobnicate"], 2, "No such command"),
@@ -128,6 +154,7 @@ def test_a_run_from_spec_to_tables(run, tmp_path):
         ("markdown", "| DL Library |"),
         ("csv", "numpy-resnet50-cpu-1,"),
         ("json", '"schema_version": 1'),
+        ("html", "<!doctype html>"),
     ):
         target = tmp_path / f"report.{form}"
         run("report", "--results", results, "--format", form, "-o", target, check=0)
@@ -135,6 +162,70 @@ def test_a_run_from_spec_to_tables(run, tmp_path):
     again = run("bench", "--resume", folder.name, "--results", results, "--python", f"numpy={sys.executable}", check=0)
     assert "0 jobs" in again.stderr
     assert "NumPy" in again.stdout
+
+
+def test_the_html_report_is_shown_or_says_where_it_is(run, root, tmp_path, monkeypatch):
+    (published,) = (path.parent for path in (root / "results" / "published").glob("*/run.json"))
+    folder = tmp_path / "results" / published.name
+    shutil.copytree(published, folder)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    done = run("report", "--open", "--results", folder.parent, check=0)
+    assert f"{published.name}/report.html" in done.stdout.replace("\n", "")
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+    if sys.platform == "linux":
+        assert "there is no browser here" in done.stderr
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >{tmp_path}/shown\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    done = run("report", "--open", "--results", folder.parent, "-o", tmp_path / "page.html", check=0)
+    assert (tmp_path / "shown").read_text().strip() == (tmp_path / "page.html").as_uri()
+    assert "no browser" not in done.stderr
+    both = run("report", folder, folder, "--format", "html", check=2)
+    assert "say where: -o FILE" in both.stderr
+    assert "leave --format out" in run("report", "--open", "--format", "csv", check=2).stderr
+    nowhere = run("report", folder, "--format", "html", "-o", "/proc/nowhere/report.html", check=8)
+    assert "cannot be written" in nowhere.stderr
+
+
+def test_a_capsule_reproduces_elsewhere_or_says_why_it_cannot(run, tmp_path):
+    python = ["--python", f"numpy={sys.executable}"]
+    results, capsule = tmp_path / "results", tmp_path / "capsule.json"
+    run("bench", "configs/smoke.yaml", *SMALL, *python, "--results", results, check=0)
+    run("report", "--results", results, "--capsule", capsule, check=0)
+    shutil.rmtree(results)
+    # On a machine that tests share, one image may take any time: which word it is is not the claim here.
+    done = run("reproduce", capsule, *python, "--repeats", "2", "--results", results, "--json")
+    verdict = json.loads(done.stdout)
+    codes = {"REPRODUCED": 0, "SLOWER": 1, "FASTER": 1, "CANNOT": 4}
+    assert done.returncode == codes[verdict["word"]], done.stdout + done.stderr
+    assert (verdict["job"], len(verdict["here"])) == ("numpy-resnet50-cpu-1", 2)
+    assert (results / verdict["run"] / "numpy-resnet50-cpu-2.json").is_file()
+    # With the interpreter of the lock instead of the given one, it would be another environment.
+    done = run("reproduce", capsule, check=4)
+    assert "CANNOT numpy-resnet50-cpu-1: the environment is another" in done.stdout
+
+
+def test_a_comparison_for_people_and_for_programs(run, tmp_path):
+    for name, seconds in (("1", 100.0), ("2", 120.0)):
+        folder = store.RunFolder(tmp_path / name)
+        folder.path.mkdir()
+        results = [trained("numpy", seconds + step, repeat=step) for step in range(1, 6)]
+        jobs = tuple(result.job for result in results)
+        folder.write_run(
+            store.Run(id=name, began=store.now(), command=(), engine="docker", spec=Spec(name="t"), jobs=jobs)
+        )
+        for result in results:
+            folder.write_result(result)
+    done = run("compare", "1", "2", "--results", tmp_path, check=0)
+    assert "slower" in done.stdout
+    done = run("compare", "1", "2", "--results", tmp_path, "--fail-on-slower", "30%", "--json", check=0)
+    assert json.loads(done.stdout)["cells"][0]["slower_than_limit"] is False
+    done = run("compare", "1", "2", "--results", tmp_path, "--fail-on-slower", "5%", check=1)
+    assert "numpy" not in done.stderr
+    assert "cnn: more than 5 % slower" in done.stdout
+    run("compare", "2", "1", "--results", tmp_path, "--fail-on-slower", "5%", check=0)
 
 
 def test_a_failed_job_ends_with_code_1_and_says_why(run, tmp_path):
@@ -206,3 +297,14 @@ def test_a_result_edited_by_hand_is_left_out_of_the_report_and_told(run, root, t
     assert "numpy-resnet50-cpu-1.json: not written by this program, or edited" in done.stderr
     assert "Inference with ResNet-50" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_an_open_number_of_repeats_ends_with_the_budget_and_says_so(run, tmp_path):
+    results = tmp_path / "results"
+    python = ["--python", f"numpy={sys.executable}"]
+    done = run("bench", "configs/smoke.yaml", *SMALL, *python, "--repeats", "auto", "--budget", "1s", "--results", results, check=0)  # fmt: skip
+    assert "no further round: the budget is spent" in re.sub(r"\s+", " ", done.stderr)
+    (folder,) = results.iterdir()
+    assert json.loads((folder / "run.json").read_text())["ended"].startswith("the budget is spent")
+    done = run("bench", "--framework", "numpy", "--repeats", "sometimes", "--results", results, check=3)
+    assert "--repeats: repeats: must be 'auto' or a whole number from 1 to 10,000" in re.sub(r"\s+", " ", done.stderr)

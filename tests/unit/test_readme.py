@@ -22,6 +22,9 @@ COMMANDS = [
     line.split("#")[0].strip() for line in re.findall(r"^    ((?:make|orchestrator) .*)$", README, re.MULTILINE)
 ]
 
+# A figure need not come out again on a machine that tests share: the verdict is shown, whichever it is.
+VERDICT = re.compile(r"^(REPRODUCED|SLOWER|FASTER|CANNOT numpy-resnet50-cpu-1: too noisy)")
+
 # How a command of README is run here, and why not as it stands.
 SHORT = {
     "make bench FRAMEWORK=pytorch": "make bench FRAMEWORK=pytorch ARGS=--dry-run",  # tests/docker runs its jobs
@@ -35,7 +38,22 @@ SHORT = {
     ),
     "orchestrator data prepare": "orchestrator data prepare cifar10 --synthetic",  # the official hosts may be out of reach
     "orchestrator data import cifar10 FOLDER": "orchestrator data import cifar10 {tmp}/arrays",
+    "orchestrator report --open": "orchestrator report --format html -o {tmp}/report.html --results {tmp}/results",  # no window in a test
     "orchestrator report --format markdown": "orchestrator report --format markdown --results {tmp}/results",
+    "orchestrator bench --workload resnet50 --repeats auto --budget 30m": (
+        "orchestrator bench --workload resnet50 --repeats auto --budget 1s --framework numpy --set resnet50.batches=1"
+        " --set resnet50.batch=2 --results {tmp}/results"
+    ),
+    "orchestrator compare numpy pytorch": "orchestrator compare numpy numpy --results {tmp}/results",
+    "orchestrator compare OLD NEW --fail-on-slower 5%": (
+        "orchestrator compare {run} {run} --fail-on-slower 5% --results {tmp}/results"
+    ),
+    "orchestrator report --capsule capsule.json": (
+        "orchestrator report --capsule {tmp}/capsule.json --results {tmp}/results"
+    ),
+    "orchestrator reproduce results/RUN/numpy-cnn-cpu-1.json": (
+        "orchestrator reproduce {tmp}/results/{run}/numpy-resnet50-cpu-1.json --results {tmp}/results"
+    ),
     "orchestrator bench --resume RUN": "orchestrator bench --resume {run} --results {tmp}/results",
 }
 
@@ -70,7 +88,8 @@ def test_a_command_of_the_readme_works(command, place):
             pytest.fail("docker is required here")
         pytest.skip("no Docker daemon")
     done = call(SHORT.get(command, command), place)
-    assert done.returncode == 0, done.stdout + done.stderr
+    judged = command.startswith("orchestrator reproduce") and VERDICT.match(done.stdout)
+    assert done.returncode == 0 or judged, done.stdout + done.stderr
 
 
 def test_the_readme_has_commands():
@@ -86,7 +105,7 @@ def test_the_table_of_frameworks_is_the_catalog():
     ]
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "configs/README.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "configs/README.md", "docs/statistics.md"])
 def test_links_lead_somewhere(document):
     path = ROOT / document
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", path.read_text(encoding="utf-8")):

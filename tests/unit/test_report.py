@@ -105,6 +105,10 @@ def test_a_disturbed_result_says_so(known):
     )
     _, _, only = table([disturbed], known)
     assert "Pytorch: disturbed: stress used 1.0 CPUs meanwhile" in only.notes
+    again = trained(repeat=2).model_copy(update={"neighbours": (Neighbour(name="stress", cpus=0.5),)})
+    _, _, repeated_ = table([disturbed, again, trained(repeat=3)], known)
+    assert "Pytorch: disturbed: stress used up to 1.0 CPUs during 2 of 3 jobs" in repeated_.notes
+    assert "Pytorch: disturbed: python used the GPU during 1 of 3 jobs" in repeated_.notes
     assert "Pytorch: disturbed: python used the GPU meanwhile" in only.notes
 
 
@@ -204,9 +208,50 @@ def test_results_of_different_engines_or_machines_never_share_a_row(known, chang
 
 
 def test_repeats_become_one_row_with_their_median(known):
-    _, rows, _ = table([trained(seconds=s, repeat=n) for n, s in enumerate((90.0, 100.0, 170.0), start=1)], known)
-    assert rows[0][0] == "Pytorch (median of 3)"
+    _, rows, only = table([trained(seconds=s, repeat=n) for n, s in enumerate((90.0, 100.0, 170.0), start=1)], known)
+    assert rows[0][0] == "Pytorch"
+    assert rows[0][2] == tables.Measurement(median=100.0, low=90.0, high=170.0, n=3)
+    assert only.columns[2].show(rows[0][2]) == "100.0 ± 40.0 (n=3)"
+    assert any(note.startswith("±: half the 95 % interval") for note in only.notes)
+
+
+def test_a_row_measured_once_is_written_as_before(known):
+    _, rows, only = table([trained()], known)
     assert rows[0][2] == 100.0
+    assert not [note for note in only.notes if note.startswith(("±", "not distinguishable"))]
+
+
+def repeated(framework, *seconds):
+    return [trained(framework, s, repeat=n) for n, s in enumerate(seconds, start=1)]
+
+
+def test_ties_are_told_and_rankings_are_not_called_ties(known):
+    slow = repeated("numpy", 200.0, 201.0, 199.0, 202.0, 198.0)
+    fast = repeated("pytorch", 100.0, 101.0, 99.0, 102.0, 98.0)
+    alike = repeated("gluon", 100.5, 101.5, 99.5, 101.0, 99.0)
+    _, rows, only = table([*slow, *fast, *alike], known)
+    assert [row[0] for row in rows] == ["Pytorch", "Gluon", "Numpy"]
+    assert [note for note in only.notes if note.startswith("not")] == ["not distinguishable: Pytorch · Gluon"]
+
+
+def test_groups_of_ties_overlap_where_likeness_does(known):
+    rows = [[base + step for step in (-4.0, -2.0, 0.0, 2.0, 4.0)] for base in (100.0, 103.5, 107.0)]
+    assert tables._ties(list(zip("abc", rows, strict=True))) == [["a", "b"], ["b", "c"]]
+    assert tables._ties([("a", [1.0]), ("b", [1.0]), ("c", [])]) == []
+    assert tables._ties([("a", [1.0, 1.1]), ("b", [1.0, 1.1]), ("c", [1.0])]) == [["a", "b"]]
+
+
+def test_what_was_odd_about_repeats_stands_below_the_table(known):
+    _, _, only = table(repeated("pytorch", 112.0, 100.0, 101.0, 99.0, 100.0), known)
+    assert any(note.startswith("Pytorch: the first repeat was 12 % slower than the rest") for note in only.notes)
+
+
+def test_repeats_are_numbers_in_csv_and_json(known):
+    results = repeated("pytorch", 90.0, 100.0, 170.0)
+    document = json.loads(text.as_json(tables.tables(results, known), results))
+    assert document["tables"][0]["rows"][0][2] == {"median": 100.0, "low": 90.0, "high": 170.0, "n": 3}
+    rows = list(csv.DictReader(io.StringIO(text.as_csv(results))))
+    assert [float(row["train_s"]) for row in rows] == [90.0, 100.0, 170.0]
 
 
 def test_a_failed_job_is_shown_not_hidden(known):

@@ -49,7 +49,11 @@ def test_defaults_are_the_2017_study():
         ("name: x\ncnn: {epochs: '3'}\n", "my.yaml:2: cnn.epochs: must be a valid integer (not '3')"),
         ("name: x\ncnn:\n\n  epochs: 0\n", "my.yaml:4: cnn.epochs: must be greater than or equal to 1 (not 0)"),
         ("name: x\nlimits: {timeout: .inf}\n", "my.yaml:2: limits.timeout: must be a finite number (not inf)"),
-        ("name: x\nrepeats: 10001\n", "my.yaml:2: repeats: must be less than or equal to 10000 (not 10001)"),
+        ("name: x\nrepeats: 10001\n", "my.yaml:2: repeats: must be 'auto' or a whole number from 1 to 10,000 (not '10001')"),
+        ("name: x\nrepeats: always\n", "my.yaml:2: repeats: must be 'auto' or a whole number from 1 to 10,000 (not 'always')"),
+        ("name: x\nrepeats: true\n", "my.yaml:2: repeats: must be 'auto' or a whole number from 1 to 10,000 (not 'True')"),
+        ("name: x\nbudget: soon\n", "my.yaml:2: budget: must be a time such as 90s, 30m or 2h (not 'soon')"),
+        ("name: x\nbudget: 0m\n", "my.yaml:2: budget: must be greater than 0"),
         ("name: x\nworkloads: [cnn, rrn]\n", "my.yaml:2: workloads.1: must be 'cnn', 'rnn' or 'resnet50' (not 'rrn'); did you mean 'rnn'?"),
         ("name: x\nworkloads: []\n", "my.yaml:2: workloads: must have at least 1 item"),
         ("name: x\nworkloads: cnn\n", "my.yaml:2: workloads: must be a list (not 'cnn')"),
@@ -89,6 +93,11 @@ def test_numbers_as_people_write_them():
     told = parse("name: x\ncnn: {lr: 1e-3}\nlimits: {memory: 8 GiB}")
     assert told.cnn.lr == 0.001
     assert told.limits.memory == 8 << 30
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5 h", 5400), ("12.5", 12.5)])
+def test_a_budget_is_a_time(text, seconds):
+    assert parse(f"name: x\nrepeats: auto\nbudget: {text}").budget == seconds
 
 
 def test_ten_thousand_repeats_are_fine():

@@ -10,6 +10,7 @@ from orchestrator import store
 from orchestrator.errors import StoreError
 from orchestrator.spec import Spec
 from orchestrator.store import Run, RunFolder
+from tests.unit.test_protocol import START
 from tests.unit.test_report import result, trained
 
 
@@ -31,6 +32,18 @@ def test_results_come_back_as_they_were(folder):
 
 def test_a_job_without_result_is_missing_not_wrong(folder):
     assert folder.read_result("numpy-cnn-cpu-1") is None
+
+
+def test_events_are_read_up_to_the_first_that_is_none(folder):
+    ready = {"event": "ready", "seq": 1, "t": 1.0, "load_s": 0.1, "build_s": 0.1, "compile_s": 0.0}
+    step = {"event": "step", "seq": 2, "t": 2.0, "epoch": 1, "step": 1, "samples": 64, "seconds": 0.5, "loss": 2.0}
+    lines = [json.dumps(event).encode() + b"\n" for event in (START, ready, step, {**step, "seq": 3})]
+    path = folder.path / "numpy-cnn-cpu-1.jsonl"
+    path.write_bytes(b"".join([*lines[:3], b"\xff{\n", *lines[3:]]))
+    assert [event.seq for event in folder.events("numpy-cnn-cpu-1")] == [0, 1, 2]
+    path.write_bytes(b"x" * (2 << 20))
+    assert list(folder.events("numpy-cnn-cpu-1")) == []
+    assert list(folder.events("never-ran")) == []
 
 
 def test_two_runs_of_one_second_do_not_collide(tmp_path):

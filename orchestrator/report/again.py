@@ -1,0 +1,37 @@
+"""The commands that measure a job again, for people to copy. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+
+from orchestrator.results import Result
+
+BASE = "configs/quick.yaml"  # any spec will do: every value that decides the outcome is given
+
+
+def commands(result: Result) -> tuple[str, ...]:
+    """Shell commands: the code as it was, where the result knows it; then one job with the same settings."""
+    job, code = result.job, result.provenance.code
+    values = {
+        "seed": job.seed,
+        "precision": job.precision,
+        "trace": job.trace,
+        "limits.timeout": job.timeout,
+        "limits.silence": job.silence,
+        "limits.memory": job.memory,
+        "limits.cpus": job.cpus,
+        **{f"{job.workload}.{key}": value for key, value in job.settings.items()},
+    }
+    options = [("--framework", job.framework), ("--workload", job.workload), ("--device", job.device)]
+    options.append(("--engine", result.provenance.engine))
+    if result.provenance.data is not None and job.dataset != "images":
+        options.append(("--dataset", result.provenance.data.source))
+    for key, value in values.items():
+        if value is not None:
+            options.append(("--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"))
+    bench = " \\\n  ".join([f"orchestrator bench {BASE}", *map(shlex.join, options)])
+    commit = code.get("git_commit")
+    known = isinstance(commit, str) and re.fullmatch(r"[0-9a-f]{40}", commit) and not code.get("git_dirty")
+    return (*([f"git checkout {commit}"] if known else []), bench)

@@ -1,0 +1,156 @@
+"""Where the figures of a table's row come from: every fact of its jobs, and how to measure them again. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.report import again, sources
+from orchestrator.report.charts import Grid
+from orchestrator.report.plain import MAX_NOTE, clip
+from orchestrator.report.sources import Source, Tree
+from orchestrator.report.tables import Column, conditions_of
+from orchestrator.results import Result
+
+NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
+JOBS = (
+    Column(title="job"),
+    Column(title="status"),
+    Column(title="began (UTC)"),
+    Column(title="accuracy (%)", form=".2f"),
+    Column(title="training (s)", form=",.2f"),
+    Column(title="images/s", form=",.2f"),
+    Column(title="whole job (s)", form=",.2f"),
+    Column(title="disturbed by"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """A titled list of names and values."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What several jobs have in common: all of it."""
+
+    jobs: tuple[str, ...]
+    facts: tuple[Facts, ...]
+    commands: tuple[str, ...]
+    sources: tuple[Source, ...]
+    no_source: str  # why there are none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Everything behind one row of a table."""
+
+    id: str
+    title: str
+    workload: str
+    conditions: tuple[str, ...]
+    jobs: Grid
+    provenance: tuple[Provenance, ...]
+
+
+def cell(name: str, title: str, workload: str, results: Sequence[Result], trees: Mapping[str, Tree]) -> Cell:
+    """The cell of a row; `trees` holds the workload code that is at hand, by fingerprint."""
+    return Cell(
+        id=name,
+        title=title,
+        workload=workload,
+        conditions=tuple(clip(word, MAX_NOTE) for word in conditions_of(results[0]).values() if word),
+        jobs=Grid(columns=JOBS, rows=tuple(map(_job, results))),
+        provenance=tuple(_provenance(same, trees) for same in _alike(results)),
+    )
+
+
+def _job(result: Result) -> tuple[str | float | None, ...]:
+    figures = result.figures
+    status = result.status if result.attempt == 1 else f"{result.status} (attempt {result.attempt})"
+    accuracy = None if figures.accuracy is None else 100 * figures.accuracy
+    began = result.began[:19].replace("T", " ")
+    others = [f"{each.name}: " + ("GPU" if each.cpus is None else f"{each.cpus} CPUs") for each in result.neighbours]
+    return (
+        clip(result.job.id),
+        status,
+        began,
+        accuracy,
+        figures.train_s,
+        figures.images_per_s,
+        result.seconds,
+        clip(", ".join(others), MAX_NOTE) or None,
+    )
+
+
+def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:
+    """Results with equal provenance, together: repeats of one run have one."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        facts = [[each.title, each.rows] for each in _facts(result)]
+        groups.setdefault(json.dumps([facts, again.commands(result)]), []).append(result)
+    return groups.values()
+
+
+def _provenance(results: Sequence[Result], trees: Mapping[str, Tree]) -> Provenance:
+    first = results[0]
+    tree = trees.get(str(first.provenance.code.get("workloads_sha256")))
+    return Provenance(
+        jobs=tuple(clip(result.job.id) for result in results),
+        facts=_facts(first),
+        commands=again.commands(first),
+        sources=() if tree is None else sources.of_job(first.job, tree),
+        no_source="" if tree is not None else NO_SOURCE,
+    )
+
+
+def _facts(result: Result) -> tuple[Facts, ...]:
+    """All facts, group by group; whatever an engine or a later version records is shown under its own name."""
+    job, provenance, start = result.job, result.provenance, result.start
+    told: dict[str, Mapping[str, Any]] = {
+        "Framework": {}
+        if start is None
+        else {
+            "version": start.version,
+            **start.versions,
+            "device": start.device_name or start.device,
+            "threads": start.threads,
+            "denormals": start.denormals,
+            "fused": start.fused,
+            "notes": start.notes,
+        },
+        "Settings": {
+            "precision": job.precision,
+            "seed": job.seed,
+            **job.settings,
+            "environment": job.env,
+            "command": " ".join(job.argv),
+            "memory": job.memory,
+            "cpus": job.cpus,
+            "timeout": job.timeout,
+        },
+        f"Environment ({provenance.engine} engine)": provenance.environment,
+        "Data": {} if provenance.data is None else provenance.data.model_dump(),
+        "Code": provenance.code,
+        "Host": provenance.host,
+    }
+    return tuple(Facts(title=clip(title), rows=tuple(_flat(values))) for title, values in told.items() if values)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Nested facts as names with dots; what is empty or unknown is left out."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif value is not None and value not in ([], ()):
+            shown = ", ".join(map(_text, value)) if isinstance(value, list | tuple) else _text(value)
+            yield clip(prefix + key), clip(shown, MAX_NOTE)
+
+
+def _text(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

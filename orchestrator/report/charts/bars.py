@@ -1,0 +1,168 @@
+"""Charts with a bar per row: what was measured, what was published, where the time went. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator import stats
+from orchestrator.report.charts import plotting
+from orchestrator.report.charts.model import Chart, Grid, Line
+from orchestrator.report.charts.plotting import text_of
+from orchestrator.report.tables import Column
+from orchestrator.results import Result
+
+Figure = Callable[[Result], float | None]
+PHASES: Mapping[str, Figure] = {
+    "load": lambda result: result.figures.load_s,
+    "build": lambda result: result.figures.build_s,
+    "compile": lambda result: result.figures.compile_s,
+    "train": lambda result: result.figures.train_s,
+    "score": lambda result: result.figures.score_s,
+    "warm-up pass": lambda result: result.figures.cold_s,
+    "timed pass": lambda result: result.figures.inference_s,
+}
+TIMED = {"train", "timed pass"}  # what tables show
+REST = "start and stop"
+COLOURS = {"load": 0, "build": 1, "compile": 2, "train": 3, "timed pass": 3, "score": 4, "warm-up pass": 4, REST: 5}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """What the bars of a chart stand for."""
+
+    figure: Figure
+    unit: str
+    axis: str
+    less_is_better: bool
+
+
+TIME = Quantity(figure=lambda result: result.figures.train_s, unit="s", axis="seconds", less_is_better=True)
+RATE = Quantity(
+    figure=lambda result: result.figures.images_per_s, unit="images/s", axis="images/s", less_is_better=False
+)
+
+
+def measured(name: str, title: str, lines: Sequence[Line], quantity: Quantity) -> Chart:
+    """A bar per row: the median of its repeats, with its interval as a whisker."""
+    found = [[value for result in line.results if (value := quantity.figure(result)) is not None] for line in lines]
+    rows = [(line, *_interval(values), len(values)) for line, values in zip(lines, found, strict=True)]
+    labels, medians = [line.label for line in lines], [median for _, _, median, _, _ in rows]
+    trace = plotting.bar(medians, {"styles": [dataclasses.asdict(line.style) for line in lines]})
+    caption = "Shorter is better" if quantity.less_is_better else "Longer is better"
+    if any(repeats > 1 for *_, repeats in rows):
+        caption += "; bars are medians, whiskers are the interval that the table gives"
+        trace["error_x"] = {
+            "array": [high - median for _, _, median, high, _ in rows],
+            "arrayminus": [median - low for _, low, median, _, _ in rows],
+            "symmetric": False,
+            "thickness": 1.5,
+            "width": 4,
+        }
+    told = [f"{median:,.1f}" for median in medians]
+    statistics_ = ("from", "median", "to")
+    return Chart(
+        id=name,
+        kind="bars",
+        title=title,
+        caption=f"{caption}.",
+        finding=_finding(medians, labels, quantity),
+        figure=plotting.bars(labels, [trace], [high for _, _, _, high, _ in rows], told, quantity.axis),
+        numbers=Grid(
+            columns=(
+                Column(title="DL Library"),
+                *(Column(title=f"{each} ({quantity.unit})", form=",.1f") for each in statistics_),
+                Column(title="repeats", form="d"),
+            ),
+            rows=tuple((line.label, *numbers) for line, *numbers in rows),
+        ),
+    )
+
+
+def published(name: str, source: str, lines: Sequence[Line], key: str, quantity: Quantity) -> list[Chart]:
+    """What the reference published under `key` for the same rows, in the same order; none where it has nothing."""
+    rows = [(line.label, line.published.get(key)) for line in lines]
+    known = [(label, value) for label, value in rows if value is not None]
+    if not known:
+        return []
+    lengths = [value or 0.0 for _, value in rows]
+    told = ["–" if value is None else f"{value:,.0f}" for _, value in rows]
+    trace = plotting.bar(lengths, {"then": True})
+    return [
+        Chart(
+            id=name,
+            kind="bars",
+            title=f"The same rows in {source.partition(',')[0]}",
+            caption=f"Published in {source}, with the study's full settings. Compare the order, not the lengths.",
+            finding=_finding([value for _, value in known], [label for label, _ in known], quantity),
+            figure=plotting.bars([label for label, _ in rows], [trace], lengths, told, quantity.axis),
+            numbers=Grid(
+                columns=(Column(title="DL Library"), Column(title=f"published ({quantity.unit})", form=",.0f")),
+                rows=tuple(rows),
+            ),
+        )
+    ]
+
+
+def phases(name: str, lines: Sequence[Line]) -> Chart:
+    """Where the whole time of a job went: the median of each phase, and what is left."""
+    used = [phase for phase, seconds in PHASES.items() if any(seconds(line.results[0]) for line in lines)]
+    names, labels = (*used, REST), [line.label for line in lines]
+    times = [_times(line, used) for line in lines]
+    traces = []
+    for index, phase in enumerate(names):
+        told = [f"{label}: {phase} {row[index]:,.1f} s" for label, row in zip(labels, times, strict=True)]
+        traces.append(
+            {
+                **plotting.bar([row[index] for row in times], {"phase": COLOURS[phase]}),
+                "text": list(map(text_of, told)),
+                "textposition": "none",
+                "hoverinfo": "text",
+            }
+        )
+    totals = list(map(sum, times))
+    figure = plotting.bars(labels, traces, totals, [f"{total:,.1f}" for total in totals], "seconds")
+    aside = [sum(t for phase, t in zip(names, row, strict=True) if phase not in TIMED) for row in times]
+    most, whole, label = max(zip(aside, totals, labels, strict=True))
+    return Chart(
+        id=name,
+        kind="phases",
+        title="Where the time went",
+        caption=f"The whole of a job as the host saw it; “{REST}” is the container, the interpreter and its imports.",
+        finding=f"Beside what was timed, {label} needed the most: {most:,.1f} s of {whole:,.1f} s.",
+        figure={**figure, "layout": {**figure["layout"], "barmode": "stack"}},
+        numbers=Grid(
+            columns=(Column(title="DL Library"), *(Column(title=f"{phase} (s)", form=",.1f") for phase in names)),
+            rows=tuple((label, *row) for label, row in zip(labels, times, strict=True)),
+        ),
+        key=tuple((phase, COLOURS[phase]) for phase in names),
+    )
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The median between the ends of its interval, which for one value is no wider than the value."""
+    found = stats.summary(values)
+    interval = found.interval or stats.Interval(low=found.median, high=found.median)
+    return interval.low, found.median, interval.high
+
+
+def _times(line: Line, used: Sequence[str]) -> list[float]:
+    """Seconds of each phase, then of what is left of the job."""
+    told = [statistics.median(PHASES[phase](result) or 0.0 for result in line.results) for phase in used]
+    whole = statistics.median(result.seconds for result in line.results)
+    return [*told, max(0.0, whole - sum(told))]
+
+
+def _finding(values: Sequence[float], labels: Sequence[str], quantity: Quantity) -> str:
+    """The fastest and the slowest, in a sentence."""
+    (low, of_low), (high, of_high) = min(zip(values, labels, strict=True)), max(zip(values, labels, strict=True))
+    unit, times = quantity.unit, high / low
+    if len(values) == 1:
+        return f"{of_low}: {low:,.1f} {unit}."
+    if quantity.less_is_better:
+        shown = f"{of_low} is the fastest with {low:,.1f} {unit}; {of_high} takes"
+        return f"{shown} {times:,.1f} times as long, {high:,.1f} {unit}."
+    shown = f"{of_high} is the fastest with {high:,.1f} {unit},"
+    return f"{shown} {times:,.1f} times as many as {of_low} with {low:,.1f} {unit}."

@@ -1,0 +1,162 @@
+"""Charts with a line, or marks, per row: how a job went over time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from orchestrator.figures import EpochFigure
+from orchestrator.report import curves
+from orchestrator.report.charts import plotting
+from orchestrator.report.charts.model import Chart, Grid, Line, spread
+from orchestrator.report.tables import Column
+
+MAX_EPOCHS = 50  # columns of a table of numbers
+POINTS_OF_RATE = 40  # a rate over less time than a fortieth of the training mostly shows the clock's grain
+
+
+def accuracy(name: str, lines: Sequence[Line]) -> Chart:
+    """Every job's final accuracy at the time its training took; workloads score once, after training."""
+    points = [
+        (line, result.figures.train_s, 100 * result.figures.accuracy)
+        for line in lines
+        for result in line.results
+        if result.figures.accuracy is not None and result.figures.train_s is not None
+    ]
+    traces = [
+        {
+            **plotting.line(
+                line,
+                [(x, y) for other, x, y in points if other is line],
+                "{0:,.1f} s, {1:.1f} %",
+            ),
+            "mode": "markers",
+        }
+        for line in lines
+    ]
+    return Chart(
+        id=name,
+        kind="lines",
+        title="Accuracy against training time",
+        caption="One mark per job: what it scored on the test samples, after how long. Up and to the left is better.",
+        finding=_extremes("test accuracy", "{:.1f} %", [(y, line.label) for line, _, y in points]),
+        figure={"data": traces, "layout": plotting.axes("training time (s)", "test accuracy (%)")},
+        numbers=Grid(
+            columns=(
+                Column(title="DL Library"),
+                Column(title="training time (s)", form=",.1f"),
+                Column(title="test accuracy (%)", form=".1f"),
+            ),
+            rows=tuple((line.label, x, y) for line, x, y in points),
+        ),
+    )
+
+
+def losses(name: str, lines: Sequence[Line]) -> Chart:
+    """The training loss, as finely as it is known."""
+    traces = [
+        plotting.line(
+            line,
+            [(point.seconds, point.loss) for point in curves.thin(line.curve)],
+            "{0:,.1f} s, loss {1:.3f}",
+        )
+        for line in lines
+    ]
+    ends = [(line.curve[-1].loss, line.label) for line in lines]
+    return Chart(
+        id=name,
+        kind="lines",
+        title="Training loss over time",
+        caption=f"Loss of single batches, hence rough; {_grain(lines)}. {_first(lines)}",
+        finding=_extremes("loss at the end", "{:.3f}", ends),
+        figure={"data": traces, "layout": plotting.axes("training time (s)", "loss")},
+        numbers=_epochs(lines, Column(title="loss", form=".3f"), lambda epoch: epoch.loss),
+    )
+
+
+def throughput(name: str, lines: Sequence[Line], unit: str) -> Chart:
+    """Samples per second from point to point of the curve."""
+    rates = [(line, curves.rates(curves.thin(line.curve, POINTS_OF_RATE))) for line in lines]
+    means = [(line.curve[-1].samples / line.curve[-1].seconds, line.label) for line in lines if line.curve[-1].seconds]
+    return Chart(
+        id=name,
+        kind="lines",
+        title="Throughput over time",
+        caption=f"A level line is a steady framework; {_grain(lines)}. {_first(lines)}",
+        finding=_extremes("average throughput", "{:,.0f} " + unit, means),
+        figure={
+            "data": [plotting.line(line, points, "{0:,.1f} s, {1:,.0f} " + unit) for line, points in rates],
+            "layout": plotting.axes("training time (s)", unit, from_zero=True),
+        },
+        numbers=_epochs(lines, Column(title=unit, form=",.0f"), lambda epoch: epoch.samples / epoch.seconds),
+    )
+
+
+def batches(name: str, lines: Sequence[Line]) -> Chart:
+    """Inference: every batch of the timed pass."""
+    rates = [
+        (line, [(n, line.results[0].job.settings["batch"] / s) for n, s in enumerate(_batch_seconds(line), 1) if s])
+        for line in lines
+    ]
+    most = max(len(_batch_seconds(line)) for line in lines)
+    swings = [(max(y) / min(y), line.label) for line, points in rates if (y := [rate for _, rate in points])]
+    return Chart(
+        id=name,
+        kind="lines",
+        title="Throughput, batch by batch",
+        caption=f"Every batch of the timed pass. A level line is a steady framework. {_first(lines)}",
+        finding=_extremes("ratio of the fastest batch to the slowest", "{:.2f}", swings),
+        figure={
+            "data": [plotting.line(line, points, "batch {0:.0f}, {1:,.1f} images/s") for line, points in rates],
+            "layout": plotting.axes("batch", "images/s", from_zero=True, x_step=-(-most // 10)),
+        },
+        numbers=Grid(
+            columns=(
+                Column(title="DL Library"),
+                Column(title="slowest batch (images/s)", form=",.1f"),
+                Column(title="median", form=",.1f"),
+                Column(title="fastest batch", form=",.1f"),
+            ),
+            rows=tuple((line.label, *spread([rate for _, rate in points])) for line, points in rates if points),
+        ),
+    )
+
+
+def _epochs(lines: Sequence[Line], column: Column, figure: Callable[[EpochFigure], float]) -> Grid:
+    """One number per epoch of the job that is drawn; of very many epochs the first ones."""
+    told = [line.results[0].figures.epochs[:MAX_EPOCHS] for line in lines]
+    most = max(map(len, told))
+    return Grid(
+        columns=(
+            Column(title="DL Library"),
+            *(Column(title=f"epoch {n + 1}: {column.title}", form=column.form) for n in range(most)),
+        ),
+        rows=tuple(
+            (line.label, *map(figure, epochs), *[None] * (most - len(epochs)))
+            for line, epochs in zip(lines, told, strict=True)
+        ),
+    )
+
+
+def _extremes(what: str, form: str, values: Sequence[tuple[float, str]]) -> str:
+    """Who has the lowest and the highest, in a sentence."""
+    if not values:
+        return ""
+    (low, of_low), (high, of_high) = min(values), max(values)
+    if of_low == of_high:
+        return f"{of_low}: {what} {form.format(high)}."
+    if low == high:
+        return f"All have the same {what}, {form.format(high)}."
+    return f"{of_low} has the lowest {what}, {form.format(low)}; {of_high} the highest, {form.format(high)}."
+
+
+def _batch_seconds(line: Line) -> Sequence[float]:
+    return line.results[0].figures.batch_seconds[: curves.MAX_POINTS]
+
+
+def _grain(lines: Sequence[Line]) -> str:
+    rough = all(len(line.curve) <= len(line.results[0].figures.epochs) for line in lines)
+    return "one point per epoch, for the events are not beside these results" if rough else "from the job's events"
+
+
+def _first(lines: Sequence[Line]) -> str:
+    return "Of several repeats, the first." if any(len(line.results) > 1 for line in lines) else ""

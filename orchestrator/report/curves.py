@@ -1,0 +1,65 @@
+"""Events → how a training went over time. Pure.
+
+A run's events say it about twice a second; a published result, which has none beside it, once per epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orchestrator.figures import EpochFigure
+from orchestrator.protocol import Epoch, Event, Step
+
+MAX_POINTS = 200  # of a curve that is drawn: more than the pixels it has can show
+MAX_KEPT = 20_000  # while reading; beyond, every second one is dropped, for a stream may be a gigabyte
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One moment of a training; time and samples count from its beginning, over all epochs."""
+
+    seconds: float
+    samples: int
+    loss: float  # of the last step before it
+
+
+Curve = tuple[Point, ...]
+
+
+def of_events(events: Iterable[Event]) -> Curve:
+    """All moments that a stream of events tells of."""
+    seconds, samples, points = 0.0, 0, []
+    for event in events:
+        if isinstance(event, Step | Epoch):
+            points.append(Point(seconds=seconds + event.seconds, samples=samples + event.samples, loss=event.loss))
+            if len(points) > MAX_KEPT:
+                points = points[1::2]
+        if isinstance(event, Epoch):
+            seconds, samples = seconds + event.seconds, samples + event.samples
+    return tuple(points)
+
+
+def of_epochs(epochs: Iterable[EpochFigure]) -> Curve:
+    """The ends of all epochs."""
+    seconds, samples, points = 0.0, 0, []
+    for epoch in epochs:
+        seconds, samples = seconds + epoch.seconds, samples + epoch.samples
+        points.append(Point(seconds=seconds, samples=samples, loss=epoch.loss))
+    return tuple(points)
+
+
+def thin(curve: Curve, most: int = MAX_POINTS) -> Curve:
+    """At most about `most` of its points, evenly chosen, the last one among them."""
+    stride = -(-len(curve) // most) or 1
+    return tuple(point for index, point in enumerate(curve) if (len(curve) - 1 - index) % stride == 0)
+
+
+def rates(curve: Curve) -> list[tuple[float, float]]:
+    """(seconds, samples per second since the point before), for every point with new samples."""
+    found, before = [], Point(seconds=0.0, samples=0, loss=0.0)
+    for point in curve:
+        if point.seconds > before.seconds and point.samples > before.samples:
+            found.append((point.seconds, (point.samples - before.samples) / (point.seconds - before.seconds)))
+            before = point
+    return found

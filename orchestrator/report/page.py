@@ -1,0 +1,113 @@
+"""Runs → everything the HTML report shows, as plain data. Pure; html.py writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.report import cells, notices, sections
+from orchestrator.report.notices import Measured, Notice
+from orchestrator.report.plain import MAX_NOTE, clip
+from orchestrator.report.reference import Reference
+from orchestrator.report.sections import Section
+from orchestrator.report.sources import Source, Tree
+from orchestrator.report.tables import tables
+from orchestrator.results import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """Jobs without figures, all for the same reason."""
+
+    jobs: tuple[str, ...]
+    status: str
+    kind: str
+    message: str
+    hint: str
+    log: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The whole report."""
+
+    title: str
+    runs: tuple[cells.Facts, ...]
+    warnings: tuple[Notice, ...]
+    statuses: tuple[str, ...]
+    sections: tuple[Section, ...]
+    failures: tuple[Failed, ...]
+    cells: tuple[cells.Cell, ...]
+    sources: tuple[Source, ...]
+
+
+def build(measured: Sequence[Measured], reference: Reference, trees: Mapping[str, Tree]) -> Page:
+    """The page of some runs; `trees` holds the workload code that is at hand, by fingerprint."""
+    results = [result for each in measured for result in each.results]
+    found = tables(results, reference)
+    shown = sections.of(found, measured, reference)
+    behind = [
+        cells.cell(row.cell, row.cells[0].text, table.title, same, trees)
+        for section, table in zip(shown, found, strict=True)
+        for row, same in zip(section.rows, table.results, strict=True)
+    ]
+    code = {source.id: source for cell in behind for each in cell.provenance for source in each.sources}
+    return Page(
+        title=", ".join(clip(each.run.id) for each in measured[:3]) + (" …" if len(measured) > 3 else ""),
+        runs=tuple(map(_run_facts, measured)),
+        warnings=tuple(notices.of(measured)),
+        statuses=tuple(dict.fromkeys(row.status for section in shown for row in section.rows)),
+        sections=tuple(shown),
+        failures=tuple(map(_failed, _for_the_same_reason(results))),
+        cells=tuple(behind),
+        sources=tuple(sorted(code.values(), key=lambda source: source.path)),
+    )
+
+
+def _run_facts(measured: Measured) -> cells.Facts:
+    run = measured.run
+    hosts = dict.fromkeys(_host(result) for result in measured.results)
+    versions = dict.fromkeys(str(result.provenance.code.get("version", "")) for result in measured.results)
+    told = {
+        "date": run.began[:16].replace("T", " ") + " UTC",
+        "host": "; ".join(hosts),
+        "engine": run.engine,
+        "spec": " · ".join(part for part in (run.spec.name, run.spec.description) if part),
+        "command": " ".join(run.command),
+        "jobs": f"{len(measured.results):,} of {len(run.jobs):,} have a result",
+        "orchestrator": ", ".join(versions),
+    }
+    return cells.Facts(
+        title=clip(run.id), rows=tuple((name, clip(value, MAX_NOTE)) for name, value in told.items() if value)
+    )
+
+
+def _host(result: Result) -> str:
+    host = result.provenance.host
+    gpus = [str(gpu.get("name")) for gpu in host.get("gpus") or () if isinstance(gpu, dict)]
+    parts = [host.get("cpu", "unknown CPU"), f"{len(host.get('cpus_used', ()))} CPUs", *gpus, host.get("system")]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _for_the_same_reason(results: Iterable[Result]) -> Iterable[list[Result]]:
+    """The jobs without figures: where one image cannot be built, three jobs and all their repeats say the same."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        if result.status != "ok":
+            reason = result.failure
+            told = (reason.kind, reason.message, reason.hint) if reason else ()
+            groups.setdefault((result.job.framework, result.status, *told), []).append(result)
+    return groups.values()
+
+
+def _failed(results: Sequence[Result]) -> Failed:
+    """One account of them, with the log of the first."""
+    reason = results[0].failure
+    return Failed(
+        jobs=tuple(clip(result.job.id) for result in results),
+        status=results[0].status,
+        kind=reason.kind.replace("_", " ") if reason else "",
+        message=clip(reason.message, 4 * MAX_NOTE) if reason else "",
+        hint=clip(reason.hint, MAX_NOTE) if reason else "",
+        log=tuple(clip(line, MAX_NOTE) for line in reason.log) if reason else (),
+    )

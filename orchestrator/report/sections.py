@@ -1,0 +1,156 @@
+"""Tables → the sections of the HTML report: rows that sort, a key of frameworks, charts. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.report import charts, curves
+from orchestrator.report.charts import Chart, Line, Style
+from orchestrator.report.curves import Curve
+from orchestrator.report.notices import Measured
+from orchestrator.report.plain import MAX_NAME, MAX_NOTE, clip, plain
+from orchestrator.report.reference import Reference
+from orchestrator.report.tables import Cell, Column, Table, doubts
+from orchestrator.results import Result
+
+Key = tuple[str, str]  # which job it was, and when: enough among runs of one machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownCell:
+    """A table's cell: its text and what it is sorted by (nothing: always last)."""
+
+    text: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A table's row."""
+
+    cell: str  # id of the cell with its provenance
+    status: str
+    search: str
+    cells: tuple[ShownCell, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swatch:
+    """A framework's name in a key, with its colour and mark."""
+
+    label: str
+    row: int
+    style: Style
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A workload: its table and its charts."""
+
+    id: str
+    title: str
+    conditions: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    key: tuple[Swatch, ...]
+    charts: tuple[Chart, ...]
+
+
+def of(tables: Sequence[Table], measured: Sequence[Measured], reference: Reference) -> list[Section]:
+    """One section per table; a framework looks the same in all of them."""
+    kept = {_key(result): each.curves.get(result.job.id, ()) for each in measured for result in each.results}
+    names = sorted({result.job.framework for each in measured for result in each.results})
+    styles = {name: charts.style(number) for number, name in enumerate(names)}
+    return [_section(table, kept, styles, reference) for table in tables]
+
+
+def _section(table: Table, kept: Mapping[Key, Curve], styles: Mapping[str, Style], reference: Reference) -> Section:
+    workload = table.results[0][0].job.workload
+    labels = _labels(table)
+    lines = [
+        Line(
+            row=row,
+            label=labels[row],
+            style=styles[ended[0].job.framework],
+            results=ended,
+            curve=kept[_key(ended[0])] or curves.of_epochs(ended[0].figures.epochs),
+            published=_published(workload, ended[0].job.framework, reference),
+        )
+        for row, results in enumerate(table.results)
+        if (ended := tuple(filter(_has_figures, results)))
+    ]
+    source = f"{reference.title}, measured on {reference.hardware}"
+    inference = workload == "resnet50"
+    drawn = charts.of_inference(lines, source) if inference else charts.of_training(workload, lines, source)
+    return Section(
+        id=workload,
+        title=table.title,
+        conditions=tuple(clip(words, MAX_NOTE) for words in table.conditions),
+        columns=table.columns,
+        rows=tuple(_row(f"{workload}-{index}", table, index) for index in range(len(table.rows))),
+        notes=tuple(clip(note, MAX_NOTE) for note in table.notes),
+        key=tuple(Swatch(label=line.label, row=line.row, style=line.style) for line in lines),
+        charts=tuple(drawn),
+    )
+
+
+def _row(name: str, table: Table, index: int) -> Row:
+    results = table.results[index]
+    return Row(
+        cell=name,
+        status=_status(results),
+        search=f"{clip(results[0].job.title)} {results[0].job.framework}".lower(),
+        cells=tuple(_cell(column, cell) for column, cell in zip(table.columns, table.rows[index], strict=True)),
+    )
+
+
+def _labels(table: Table) -> list[str]:
+    """What charts call the rows: the title, and where several have it, how they differ."""
+    words = next(index for index, column in enumerate(table.columns) if column.form)  # columns before the numbers
+    titles = [results[0].job.title for results in table.results]
+    labels = []
+    for title, row in zip(titles, table.rows, strict=True):
+        differences = map(str, row[1:words]) if titles.count(title) > 1 else ()
+        labels.append(clip(plain(" · ".join([title, *differences])), MAX_NAME))
+    return labels
+
+
+def _published(workload: str, framework: str, reference: Reference) -> Mapping[str, float]:
+    """What the reference has for a row: by device, or the training time."""
+    if workload == "resnet50":
+        then = reference.inference(framework)
+        return {"gpu": then.gpu, "cpu": then.cpu} if then else {}
+    row = reference.training(workload, framework)
+    return {"seconds": row.seconds} if row else {}
+
+
+def _has_figures(result: Result) -> bool:
+    """Whether a result has what charts are made of; one that ended well always has."""
+    figures = result.figures
+    needed = [figures.images_per_s] if result.job.workload == "resnet50" else [figures.accuracy, figures.train_s]
+    return result.status == "ok" and None not in needed and (len(needed) == 1 or bool(figures.epochs))
+
+
+def _key(result: Result) -> Key:
+    return result.job.id, result.began
+
+
+def _status(results: Sequence[Result]) -> str:
+    """Of a row: whether it has figures, and whether they are to be trusted."""
+    ended = [result for result in results if result.status == "ok"]
+    if not ended:
+        return results[0].status
+    return "doubtful" if any(result.neighbours or doubts(result) for result in ended) else "ok"
+
+
+def _cell(column: Column, cell: Cell) -> ShownCell:
+    text = clip(column.show(cell), MAX_NAME)
+    if cell is None:
+        return ShownCell(text=text, key="")
+    if not column.form:
+        return ShownCell(text=text, key=text.lower())
+    number = re.match(r"[-+]?[0-9]+(\.[0-9]*)?", text.replace(",", ""))
+    return ShownCell(text=text, key=number.group() if number else "")

@@ -1,0 +1,166 @@
+// The page works without this: tables, provenance and code are plain HTML. Here they sort, filter, open and get charts.
+"use strict";
+(() => {
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const byId = (id) => document.getElementById(id);
+
+  // Tables: sort by a heading, filter by name and status.
+  const key = (row, column, isNumber) => {
+    const text = row.cells[column].dataset.key;
+    return text === "" ? null : isNumber ? Number(text) : text;
+  };
+
+  function sort(heading) {
+    const table = heading.closest("table");
+    const column = heading.cellIndex;
+    const isNumber = heading.classList.contains("number");
+    const direction = heading.ariaSort === "ascending" ? -1 : 1;
+    for (const other of all("thead th", table)) other.ariaSort = "none";
+    heading.ariaSort = direction === 1 ? "ascending" : "descending";
+    const order = (a, b) => {
+      const [x, y] = [key(a, column, isNumber), key(b, column, isNumber)];
+      if (x === null || y === null) return (x === null) - (y === null); // what was not measured stands last, always
+      return direction * (isNumber ? x - y : x.localeCompare(y));
+    };
+    table.tBodies[0].append(...[...table.tBodies[0].rows].sort(order));
+  }
+
+  for (const heading of all(".results thead th")) heading.querySelector("button").onclick = () => sort(heading);
+
+  const [filter, status, shown] = ["filter", "status", "shown"].map(byId);
+  const rows = all(".results tbody tr");
+
+  function choose() {
+    const text = filter.value.trim().toLowerCase();
+    for (const row of rows) {
+      row.hidden = !row.dataset.search.includes(text) || (status.value !== "" && row.dataset.status !== status.value);
+    }
+    const left = rows.filter((row) => !row.hidden).length;
+    shown.textContent = left === rows.length ? "" : `${left} of ${rows.length} rows`;
+  }
+
+  if (filter) {
+    filter.oninput = status.oninput = choose;
+    choose();
+  }
+
+  // Provenance: a link to a dialog opens it, with the code it names.
+  function open(dialog) {
+    for (const place of all("[data-source]:not([data-filled])", dialog)) {
+      const copy = byId(place.dataset.source).cloneNode(true);
+      copy.removeAttribute("id");
+      place.replaceChildren(copy);
+      place.dataset.filled = "";
+    }
+    if (!dialog.open) dialog.showModal();
+    dialog.scrollTop = 0;
+  }
+
+  function follow() {
+    const target = byId(decodeURIComponent(location.hash.slice(1)));
+    if (target instanceof HTMLDialogElement) open(target);
+    if (target instanceof HTMLDetailsElement) target.open = true;
+  }
+
+  for (const link of all("a[href^='#']")) {
+    const target = byId(link.hash.slice(1));
+    if (!(target instanceof HTMLDialogElement)) continue;
+    link.setAttribute("aria-haspopup", "dialog");
+    link.onclick = (event) => {
+      event.preventDefault();
+      open(target);
+    };
+  }
+  for (const dialog of all("dialog")) {
+    dialog.querySelector(".close").onclick = () => dialog.close();
+    dialog.onclick = (event) => {
+      if (event.target === dialog) dialog.close(); // a click beside it
+    };
+  }
+  addEventListener("hashchange", follow);
+  follow();
+
+  // Charts: the figures say which series or phase a trace shows; this gives it the colours of the theme.
+  const figures = JSON.parse(byId("figures").textContent);
+  const probe = document.body.appendChild(document.createElement("span"));
+  probe.hidden = true;
+  const SYMBOLS = ["circle", "diamond-open", "square-open"];
+  const FILLS = ["100%", "35%", "10%"];
+  const DASHES = ["solid", "dash", "dot"];
+
+  function colour(name) {
+    probe.style.color = `var(--${name})`;
+    return getComputedStyle(probe).color;
+  }
+
+  function painted(trace) {
+    const { hue, form, styles, phase, then } = trace.meta;
+    if (phase !== undefined) return { ...trace, marker: { color: colour(`phase-${phase}`), line: { width: 0 } } };
+    if (then) return { ...trace, marker: { color: "rgba(0,0,0,0)", line: { color: colour("faint"), width: 1.2 } } };
+    if (styles) {
+      const error = trace.error_x && { ...trace.error_x, color: colour("ink") };
+      const inks = styles.map((each) => colour(`hue-${each.hue}`));
+      const fills = styles.map((each, row) => inks[row].replace(")", ` / ${FILLS[each.form]})`).replaceAll(",", ""));
+      return { ...trace, error_x: error, marker: { color: fills, line: { color: inks, width: 1.5 } } };
+    }
+    const ink = colour(`hue-${hue}`);
+    const marker = { color: ink, size: 8, symbol: SYMBOLS[form], line: { color: ink, width: 2 } };
+    return { ...trace, marker, line: { color: ink, width: 1.8, dash: DASHES[form] } };
+  }
+
+  function framed(layout) {
+    const axis = { gridcolor: colour("rule"), zerolinecolor: colour("faint"), linecolor: colour("faint"), tickcolor: colour("faint") };
+    return {
+      ...layout,
+      xaxis: { ...axis, ...layout.xaxis },
+      yaxis: { ...axis, ...layout.yaxis },
+      font: { color: colour("ink"), family: getComputedStyle(byId("theme")).fontFamily, size: 12 },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("rule"), font: { color: colour("ink") } },
+      margin: { l: 8, r: 8, t: 8, b: 44 },
+      showlegend: false,
+      dragmode: false,
+    };
+  }
+
+  function draw() {
+    for (const [id, { data, layout }] of Object.entries(figures)) {
+      Plotly.react(id, data.map(painted), framed(layout), { displayModeBar: false, responsive: true });
+    }
+  }
+
+  draw();
+
+  for (const button of all(".key button")) {
+    button.onclick = () => {
+      const visible = button.ariaPressed !== "true";
+      button.ariaPressed = String(visible);
+      const row = Number(button.dataset.row);
+      for (const plot of all(".plot", button.closest("section"))) {
+        const { data } = figures[plot.id];
+        const found = data.findIndex((trace) => trace.meta.row === row);
+        if (found < 0) continue;
+        data[found].visible = visible;
+        Plotly.restyle(plot, { visible }, [found]);
+      }
+    };
+  }
+
+  // Theme: the system's, until the button is used.
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const root = document.documentElement;
+  const isDark = () => (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
+  const label = () => (byId("theme").textContent = isDark() ? "Light" : "Dark");
+
+  byId("theme").onclick = () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    label();
+    draw();
+  };
+  dark.onchange = () => {
+    label();
+    draw();
+  };
+  label();
+})();

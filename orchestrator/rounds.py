@@ -1,0 +1,111 @@
+"""`repeats: auto`: whether another round is worth its time. Pure; bench.py asks after every round.
+
+A table is settled when each of its rows is told from the next, or shown to be the same; or when every median in it is
+known well enough. Settled tables are not measured again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator import stats
+from orchestrator.plan import Job, round_of
+from orchestrator.results import Result
+from orchestrator.spec import MAX_REPEATS, Spec
+
+ENOUGH = stats.FEW  # repeats of every row before anything is called settled
+# Who looks after every round, and stops when the answer is clear, finds differences where there are none: at the usual
+# 95 % three times as often as one look does. docs/statistics.md says how often at this level.
+LEVEL = 0.99
+WIDTH = 0.02  # half the interval, relative to the median: what is known this well need not be known better
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The jobs of the next round, or none; and why."""
+
+    jobs: tuple[Job, ...]
+    why: str
+
+
+def following(spec: Spec, jobs: Sequence[Job], results: Sequence[Result]) -> Decision:
+    """What follows the rounds `jobs`, which gave `results`, of a run of `spec`.
+
+    A framework that has failed at a workload in every round so far is not asked again.
+    """
+    measured = [result for result in results if result.status == "ok" and result.figures.ranking_s is not None]
+    if not measured:
+        return Decision(jobs=(), why="no job succeeded, so there is nothing to repeat")
+    tables = {workload: _times(measured, workload) for workload in spec.workloads}
+    settled = {workload: _settled(rows) for workload, rows in tables.items() if rows}
+    told = "; ".join(f"{workload}: {why or _unsettled(tables[workload])}" for workload, why in settled.items())
+    first = [
+        job
+        for job in jobs
+        if job.repeat == 1 and job.framework in tables[job.workload] and settled[job.workload] is None
+    ]
+    repeat = max(job.repeat for job in jobs) + 1
+    if not first or repeat > MAX_REPEATS:
+        return Decision(jobs=(), why=f"settled after {repeat - 1} rounds: {told}")
+    spent = sum(result.seconds for result in results)
+    price = sum(_mean_seconds(results, job) for job in first)
+    if spent + price > spec.budget:
+        return Decision(
+            jobs=(),
+            why=f"the budget is spent: the jobs took {spent:,.0f} of {spec.budget:,.0f} s, and another round would "
+            f"take about {price:,.0f} s more. {told}",
+        )
+    return Decision(jobs=tuple(round_of(first, repeat)), why=f"round {repeat}: {told}")
+
+
+def _times(results: Sequence[Result], workload: str) -> dict[str, list[float]]:
+    """Framework → the seconds it took, one for each successful repeat."""
+    found: dict[str, list[float]] = {}
+    for result in results:
+        seconds = result.figures.ranking_s
+        if result.job.workload == workload and seconds is not None:
+            found.setdefault(result.job.framework, []).append(seconds)
+    return found
+
+
+def _settled(rows: Mapping[str, Sequence[float]]) -> str | None:
+    """Why the table with these rows needs no further round; None when it does."""
+    if min(map(len, rows.values())) < ENOUGH:
+        return None
+    if max(map(_width, rows.values())) <= WIDTH:
+        return f"every median is known to ± {100 * WIDTH:.0f} %"
+    ranked = sorted(rows.values(), key=statistics.median)
+    if len(ranked) > 1 and all(_told_apart(slow, fast) for fast, slow in itertools.pairwise(ranked)):
+        return "the ranking is decided"
+    return None
+
+
+def _told_apart(slow: Sequence[float], fast: Sequence[float]) -> bool:
+    """Whether two neighbours in a ranking need no further repeats: they differ, or are the same."""
+    found = stats.ratio(slow, fast, LEVEL)
+    return stats.distinguishable(found) or stats.decide(found) == "same"
+
+
+def _unsettled(rows: Mapping[str, Sequence[float]]) -> str:
+    fewest = min(map(len, rows.values()))
+    if fewest < ENOUGH:
+        return f"undecided before {ENOUGH} repeats"
+    return f"undecided, the widest interval is ± {100 * max(map(_width, rows.values())):.0f} %"
+
+
+def _width(times: Sequence[float]) -> float:
+    """Half the interval of the median, relative to it."""
+    found = stats.summary(times)
+    return found.interval.half_width / found.median if found.interval else float("inf")
+
+
+def _mean_seconds(results: Sequence[Result], like: Job) -> float:
+    """What a repeat of `like` took so far, on average."""
+    return statistics.fmean(
+        result.seconds
+        for result in results
+        if (result.job.framework, result.job.workload) == (like.framework, like.workload)
+    )

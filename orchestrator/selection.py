@@ -1,0 +1,85 @@
+"""What a person calls by one word on the command line: a run, a result file, a framework → its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from orchestrator import capsule, store
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.report.tables import conditions_of
+from orchestrator.results import Result
+from orchestrator.spec import did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Results and how to call them."""
+
+    label: str
+    results: Sequence[Result]
+
+
+def select(results: Path, word: str) -> Selection:
+    """The results that `word` stands for.
+
+    That is a result file, a capsule, a run, RUN:FRAMEWORK, or a framework of the latest run. Raises StoreError
+    when they cannot be read whole, UsageError when there are none.
+    """
+    if store.is_file(Path(word)):
+        return Selection(label=word, results=_sound(capsule.results_in(Path(word)), word))
+    run, colon, framework = word.rpartition(":")
+    try:
+        folder = store.find(results, run if colon else word)
+    except StoreError:
+        if colon:
+            raise
+        folder = _latest(results, word)
+    else:
+        if not colon:
+            return _whole(folder)
+    measured = _sound(folder.results(_raise), folder.id)
+    chosen = [result for result in measured if result.job.framework == framework]
+    if not chosen:
+        there = {result.job.framework for result in measured}
+        raise UsageError(
+            f"{word!r} is no result file and no run, and run {folder.id} has no framework {framework!r}"
+            + did_you_mean(framework, there),
+            hint="name a run (`ls results/`), RUN:FRAMEWORK, a result file, or a framework of the latest run",
+        )
+    return Selection(label=f"{folder.id}:{framework}", results=chosen)
+
+
+def _latest(results: Path, word: str) -> store.RunFolder:
+    try:
+        return store.find(results, None)
+    except StoreError as error:
+        raise StoreError(f"no run or result file {word!r}, and {error.message}", hint=error.hint) from error
+
+
+def _whole(folder: store.RunFolder) -> Selection:
+    measured = _sound(folder.results(_raise), folder.id)
+    if not measured:
+        raise UsageError(
+            f"run {folder.id} has no results yet", hint=f"go on with it: orchestrator bench --resume {folder.id}"
+        )
+    return Selection(label=folder.id, results=measured)
+
+
+def _sound(results: Sequence[Result], where: str) -> Sequence[Result]:
+    """The results, once it is clear that they can be compared: anybody can write a file whose digest is right."""
+    for result in results:
+        try:
+            conditions_of(result)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"{where}: {result.job.id}: not written by this program: {type(error).__name__}: {str(error)[:200]}",
+                hint="only files that `orchestrator bench` wrote can be compared",
+            ) from error
+    return results
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error

@@ -1,0 +1,33 @@
+"""Makes README's picture of the HTML report anew: python -m tests.browser writes docs/report.png."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from orchestrator.screen import Screen
+from orchestrator.store import RunFolder
+from tests.browser import browser
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = 1280, 1740  # the head, one table and its first charts
+MAX_BYTES = 300_000
+
+
+def main():
+    programs = browser.find() or sys.exit("no chromium with its chromedriver on PATH")
+    (folder,) = (path.parent for path in (ROOT / "results" / "published").glob("*/run.json"))
+    target = ROOT / "docs" / "report.png"
+    with tempfile.TemporaryDirectory() as scratch:
+        page = Path(scratch) / "report.html"
+        page.write_text(Screen.render_page([RunFolder(folder)], ROOT), encoding="utf-8")
+        chromium = browser.start(*programs)
+        try:
+            chromium.open(page).screenshot(target, *SIZE)
+        finally:
+            chromium.driver.quit()
+    if target.stat().st_size > MAX_BYTES:
+        sys.exit(f"{target} is larger than {MAX_BYTES:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

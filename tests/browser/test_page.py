@@ -1,0 +1,213 @@
+"""The HTML report in a real browser, from file://."""
+
+import pytest
+
+from orchestrator.report import html, page, reference
+from orchestrator.screen import Screen
+from orchestrator.store import RunFolder
+from tests.browser.browser import PHONE
+from tests.unit.test_html import HOSTILE, cnn, failed, measured
+
+NAMES = "[...document.querySelectorAll('#cnn .results tbody tr:not([hidden]) th')].map(cell => cell.textContent.trim())"
+
+
+@pytest.fixture(scope="module")
+def published(root, tmp_path_factory):
+    """The report of the results that README shows."""
+    (folder,) = (path.parent for path in (root / "results" / "published").glob("*/run.json"))
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(Screen.render_page([RunFolder(folder)], root), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def hostile(root, tmp_path_factory):
+    """A report in which every title and every message wants to be something else."""
+    known = reference.load(root / "results" / "reference" / "2017.json")
+    good = [cnn(f"good-{number}", title=text) for number, text in enumerate(HOSTILE)]
+    bad = [failed(f"bad-{number}", message=text, log=(text,)) for number, text in enumerate(HOSTILE)]
+    path = tmp_path_factory.mktemp("hostile") / "report.html"
+    path.write_text(html.render(page.build([measured(*good, *bad)], known, {})), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(params=["published", "hostile"])
+def any_report(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_it_loads_without_a_complaint_and_asks_for_nothing(chromium, any_report):
+    chromium.open(any_report)
+    assert chromium.console() == []
+    assert chromium.requests() == [any_report.as_uri()]
+
+
+def test_every_chart_is_drawn(chromium, any_report):
+    chromium.open(any_report)
+    plots = "[...document.querySelectorAll('.plot')]"
+    assert chromium(f"{plots}.length") >= 5
+    assert chromium(f"{plots}.filter(plot => !plot.querySelector('.main-svg .trace')).map(plot => plot.id)") == []
+    assert chromium(f"{plots}.filter(plot => !plot.ariaLabel.endsWith('.')).length") == 0
+    assert chromium(f"{plots}.map(plot => plot.querySelectorAll('.main-svg a').length).some(Boolean)") is False
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_phone_needs_no_sideways_scrolling(chromium, any_report, dark):
+    chromium.open(any_report, PHONE, dark=dark)
+    assert chromium("document.documentElement.scrollWidth") == PHONE[0]
+    chromium("document.querySelector('.results tbody a').click()")
+    assert chromium("document.querySelector('dialog[open]').scrollWidth") <= PHONE[0]
+    assert chromium("document.querySelector('dialog[open]').getBoundingClientRect().right") <= PHONE[0]
+
+
+def test_headings_sort_by_mouse(chromium, published):
+    chromium.open(published)
+    before = chromium(NAMES)
+    accuracy = chromium.all("#cnn .results thead button")[1]
+    accuracy.click()
+    values = [float(cell.text) for cell in chromium.all("#cnn .results tbody td:nth-child(2)")]
+    assert values == sorted(values)
+    assert chromium.all("#cnn .results thead th")[1].get_attribute("aria-sort") == "ascending"
+    accuracy.click()
+    values = [float(cell.text) for cell in chromium.all("#cnn .results tbody td:nth-child(2)")]
+    assert values == sorted(values, reverse=True)
+    chromium.all("#cnn .results thead button")[2].click()
+    assert chromium(NAMES) == before
+    assert chromium.all("#cnn .results thead th")[1].get_attribute("aria-sort") == "none"
+
+
+def test_what_was_not_measured_stays_last(chromium, published):
+    chromium.open(published)
+    then = chromium.all("#cnn .results thead button")[-1]
+    for _ in range(2):
+        then.click()
+        assert chromium(NAMES)[-1] == "NumPy"  # it is no row of 2017's
+
+
+def test_sorting_filtering_and_provenance_need_no_mouse(chromium, published):
+    from selenium.webdriver.common.keys import Keys
+
+    chromium.open(published)
+    chromium("document.querySelector('#filter').focus()")
+    chromium.press("keras")
+    assert chromium(NAMES) == ["Keras (TensorFlow)", "Keras (Theano)", "Keras (CNTK)"]
+    assert chromium("document.querySelector('#shown').textContent") == "8 of 35 rows"
+    while chromium("document.activeElement.closest('#cnn .results thead th')") is None:
+        chromium.press(Keys.TAB)
+    chromium.press(Keys.ENTER)
+    assert chromium(NAMES) == ["Keras (CNTK)", "Keras (TensorFlow)", "Keras (Theano)"]
+    assert chromium("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    while chromium("document.activeElement.closest('#cnn .results tbody')") is None:
+        chromium.press(Keys.TAB)
+    chromium.press(Keys.ENTER)
+    assert chromium("document.querySelector('dialog[open] h2').textContent") == "Keras (CNTK)"
+    chromium.press(Keys.ESCAPE)
+    assert chromium("document.querySelector('dialog[open]')") is None
+    assert chromium("document.activeElement.textContent") == "Keras (CNTK)"
+
+
+def test_rows_are_chosen_by_status(chromium, hostile):
+    chromium.open(hostile)
+    chromium(
+        "(status => { status.value = 'failed'; status.dispatchEvent(new Event('input')) })(window.status_ = document.querySelector('#status'))"
+    )
+    assert len(chromium(NAMES)) == len(HOSTILE)
+
+
+def test_provenance_opens_with_its_code(chromium, published):
+    chromium.open(published)
+    link = next(link for link in chromium.all("#cnn .results tbody a") if link.text == "PyTorch")
+    link.click()
+    told = chromium("document.querySelector('dialog[open]').textContent")
+    for fact in ("sha256:2a31b2153ecc", "lock_sha256", "c07637f64cb15031", "--framework pytorch", "git checkout"):
+        assert fact in told
+    (summary, *_) = chromium.all("dialog[open] summary")
+    assert summary.text.startswith("workloads/pytorch/cnn.py")
+    summary.click()
+    assert "import torch" in chromium("document.querySelector('dialog[open] details[open] pre').textContent")
+    chromium.all("dialog[open] .close")[0].click()
+    assert chromium.all("dialog[open]") == []
+
+
+def test_without_scripts_it_is_all_there(chromium, published):
+    chromium.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        chromium.open(published)
+        assert not chromium.all("#theme")[0].is_displayed()
+        assert chromium.all("#cnn .results")[0].is_displayed()
+        assert "--framework" in chromium.all("dialog")[0].text
+    finally:
+        chromium.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_a_link_to_provenance_can_be_sent(chromium, published):
+    chromium.open(published)
+    chromium.driver.get(f"{published.as_uri()}#rnn-1")
+    assert chromium("document.querySelector('dialog[open]').id") == "rnn-1"
+
+
+def test_a_framework_can_be_taken_out_of_the_charts(chromium, published):
+    chromium.open(published)
+    drawn = "document.querySelectorAll('#cnn-loss .main-svg .scatterlayer .trace').length"
+    before = chromium(drawn)
+    button = chromium.all("#cnn .key button")[0]
+    button.click()
+    assert button.get_attribute("aria-pressed") == "false"
+    assert chromium(drawn) == before - 1
+    button.click()
+    assert chromium(drawn) == before
+
+
+def test_the_theme_is_the_systems_until_its_button_is_used(chromium, published):
+    paper = "getComputedStyle(document.body).backgroundColor"
+    ink = "document.querySelector('#cnn-time .ytick text').style.fill"
+    chromium.open(published, dark=True)
+    dark = chromium(paper), chromium(ink)
+    chromium.open(published, dark=False)
+    light = chromium(paper), chromium(ink)
+    assert dark[0] != light[0]
+    assert dark[1] != light[1]
+    chromium.all("#theme")[0].click()
+    assert (chromium(paper), chromium(ink)) == dark
+    chromium.all("#theme")[0].click()
+    assert (chromium(paper), chromium(ink)) == light
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_has_contrast(chromium, hostile, dark):
+    """At least 4.5:1 between every text and the surface it stands on (WCAG 2, AA)."""
+    chromium.open(hostile, dark=dark)
+    chromium("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert chromium(CONTRAST) == []
+
+
+CONTRAST = """(() => {
+  const canvas = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d', {willReadFrequently: true});
+  const rgba = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = ([r, g, b]) => {
+    const part = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+  };
+  const surface = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = rgba(getComputedStyle(at).backgroundColor);
+      if (colour[3] === 255) return colour;
+    }
+    return [255, 255, 255, 255];
+  };
+  const poor = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const own = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+    if (!own || !element.checkVisibility() || ['SCRIPT', 'STYLE', 'NOSCRIPT'].includes(element.tagName)) continue;
+    const style = getComputedStyle(element);
+    const [text, behind] = [luminance(rgba(element instanceof SVGElement ? style.fill : style.color)), luminance(surface(element))];
+    const ratio = (Math.max(text, behind) + 0.05) / (Math.min(text, behind) + 0.05);
+    if (ratio < 4.5) poor.push(`${element.tagName} ${element.className} ${element.textContent.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
+  }
+  return [...new Set(poor)];
+})()"""
