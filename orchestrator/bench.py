@@ -149,7 +149,10 @@ def _load_spec(request: Request, known: catalog.Catalog, device: Device) -> spec
     if request.told is not None:
         return request.told
     path = request.spec or request.root / "configs" / DEFAULT_SPECS[device]
-    return spec.load(path, frameworks=known.frameworks, overrides=request.overrides)
+    chosen = spec.load(path, frameworks=known.frameworks, overrides=request.overrides)
+    if chosen.repeats != "auto" and any(override.path == ("budget",) for override in request.overrides):
+        raise UsageError("a budget limits `repeats: auto`, and nothing else", hint="add --repeats auto")
+    return chosen
 
 
 def _default_device(machine: host.Host) -> Device:

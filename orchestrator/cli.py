@@ -149,7 +149,7 @@ def bench(
             return
         folder = benching.start(request, prepared)
     screen.show_start(folder.path, prepared)
-    with _interruptible(folder.id), screen.live(verbose=verbose) as listener:
+    with _interruptible(f"orchestrator bench --resume {folder.id}"), screen.live(verbose=verbose) as listener:
         benching.run(request, folder, prepared, listener, screen.warn)
     measured = folder.results(_raise)
     screen.show_report(measured, ROOT)
@@ -387,7 +387,7 @@ def reproduce(
     if isinstance(told, rerun.Ready):
         folder = benching.start(told.request, told.prepared)
         screen.show_start(folder.path, told.prepared)
-        with _interruptible(folder.id), screen.live(verbose=False) as listener:
+        with _interruptible(f"orchestrator reproduce {result}"), screen.live(verbose=False) as listener:
             verdict = rerun.run(
                 told, originals, folder, listener, screen.warn, allow_different_code=allow_different_code
             )
@@ -511,12 +511,12 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _interruptible(run: str) -> Iterator[None]:
-    """Turn an interruption into the way to go on."""
+def _interruptible(command: str) -> Iterator[None]:
+    """Turn an interruption into the way to go on: `command`."""
     try:
         yield
     except KeyboardInterrupt:
-        typer.secho(f"\ninterrupted; go on with: orchestrator bench --resume {run}", fg="yellow", err=True)
+        typer.secho(f"\ninterrupted; go on with: {command}", fg="yellow", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

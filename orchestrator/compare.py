@@ -14,9 +14,9 @@ from typing import Any, Literal
 from orchestrator import stats
 from orchestrator.report.tables import conditions_of
 from orchestrator.results import Result
+from orchestrator.untrusted import printable
 
 Word = stats.Word | Literal["not comparable"]
-MAX_TEXT = 100  # characters of a fact; results may come from anywhere
 
 CONDITIONS: Mapping[str, str] = {  # of report.tables.conditions_of
     "data": "dataset",
@@ -235,9 +235,7 @@ def _merged(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """A fact of a file from anywhere: short, on one line, without control characters."""
+    """A fact in words."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    short = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-    return "".join(character if character.isprintable() else "�" for character in short)
+    return printable(" ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))

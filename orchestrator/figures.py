@@ -37,7 +37,7 @@ class Figures(Strict):
     train_s: Amount | None = None  # all epochs, the first one included
     train_samples_per_s: Amount | None = None
     steady_samples_per_s: Amount | None = None  # without the first epoch; None when there is only one
-    test_samples: int | None = None
+    test_samples: protocol.Samples | None = None
     accuracy: Amount | None = None  # share of all test samples predicted correctly, 0 to 1
     score_s: Amount | None = None
     cold_s: Amount | None = None

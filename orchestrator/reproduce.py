@@ -20,6 +20,7 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.plan import Job
 from orchestrator.results import Provenance, Result
 from orchestrator.spec import Spec, did_you_mean
+from orchestrator.untrusted import printable
 
 Word = Literal["REPRODUCED", "SLOWER", "FASTER", "DIFFERENT ACCURACY", "CANNOT"]
 SAME_HOST = 0.02  # relative; quiet repeats of one machine differ by this much from day to day
@@ -53,7 +54,9 @@ def cell_of(results: Sequence[Result], job: str | None, where: str) -> list[Resu
     """
     cells: dict[str, list[Result]] = {}
     for result in results:
-        cells.setdefault(result.job.id.rpartition("-")[0], []).append(result)
+        cells.setdefault(printable(result.job.id.rpartition("-")[0]), []).append(result)
+    if not cells:
+        raise UsageError(f"{where} holds no result", hint="was it written before the run's first job had ended?")
     if job is None and len(cells) == 1:
         job = next(iter(cells))
     if job in cells:
@@ -88,8 +91,9 @@ def spec_of(original: Result, repeats: int) -> Spec:
         )
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
+        where = printable(".".join(map(str, first["loc"])))
         raise StoreError(
-            f"{job.id}: its settings are none that a spec can have: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            f"{printable(job.id)}: its settings are none that a spec can have: {where}: {printable(first['msg'])}",
             hint="only results that `orchestrator bench` wrote can be reproduced",
         ) from error
 

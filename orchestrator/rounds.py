@@ -18,7 +18,7 @@ from orchestrator.spec import MAX_REPEATS, Spec
 
 ENOUGH = stats.FEW  # repeats of every row before anything is called settled
 # Who looks after every round, and stops when the answer is clear, finds differences where there are none: at the usual
-# 95 % three times as often as one look does. docs/statistics.md says how often at this level.
+# 95 % in up to 12 % of cases within 20 rounds, at this level in up to 6 % (docs/statistics.md).
 LEVEL = 0.99
 WIDTH = 0.02  # half the interval, relative to the median: what is known this well need not be known better
 

@@ -12,6 +12,7 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.report.tables import conditions_of
 from orchestrator.results import Result
 from orchestrator.spec import did_you_mean
+from orchestrator.untrusted import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,8 @@ def _sound(results: Sequence[Result], where: str) -> Sequence[Result]:
             conditions_of(result)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise StoreError(
-                f"{where}: {result.job.id}: not written by this program: {type(error).__name__}: {str(error)[:200]}",
+                f"{where}: {printable(result.job.id)}: not written by this program: "
+                f"{type(error).__name__}: {printable(str(error))}",
                 hint="only files that `orchestrator bench` wrote can be compared",
             ) from error
     return results

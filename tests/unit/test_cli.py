@@ -75,6 +75,7 @@ def test_exit_codes_are_documented(run):
         (["bench", "--set", "cnn.epochs=0"], 3, "--set cnn.epochs=0: cnn.epochs: must be greater than or equal to 1"),
         (["bench", "--python", "numpy"], 2, "--python numpy: not of the form IMAGE=PATH"),
         (["bench", "--python", "nunpy=/x"], 2, "no image is called 'nunpy'; did you mean 'numpy'?"),
+        (["bench", "--budget", "30m"], 2, "a budget limits `repeats: auto`, and nothing else"),
         (["bench", "--resume", "nope"], 8, "no run 'nope'"),
         (["report", "nope"], 8, "no run 'nope'"),
         (

@@ -14,6 +14,7 @@ from orchestrator.figures import EpochFigure
 from orchestrator.report import comparison
 from orchestrator.results import Failure
 from orchestrator.spec import Spec
+from orchestrator.untrusted import MAX_CHARACTERS
 from tests.unit.test_report import result, trained
 
 FIVE = (100.0, 101.0, 99.0, 100.5, 99.5)
@@ -169,7 +170,7 @@ def test_no_fact_from_a_file_breaks_the_screen(name, value):
     assert "\x1b" not in file.getvalue()
     for each in found.differences:
         assert each.b.isprintable()
-        assert len(each.b) <= 5 * (compare.MAX_TEXT + 3)
+        assert len(each.b) <= 5 * (MAX_CHARACTERS + 3)
 
 
 @pytest.fixture

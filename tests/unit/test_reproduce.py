@@ -198,6 +198,8 @@ def test_which_job_of_a_capsule_is_meant():
     ) as caught:
         reproduce.cell_of(both, None, "f")
     assert "--job" in caught.value.hint
+    with pytest.raises(UsageError, match="f holds no result"):
+        reproduce.cell_of([], None, "f")
     with pytest.raises(UsageError, match="did you mean 'numpy-cnn-cpu'"):
         reproduce.cell_of(both, "numpi-cnn-cpu", "f")
 
