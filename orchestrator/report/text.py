@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
-import json
 from collections.abc import Iterable
-from typing import Any
 
-from orchestrator.report.tables import Cell, Measurement, Table, conditions_of
+from orchestrator.report import document
+from orchestrator.report.tables import Table, conditions_of
 from orchestrator.results import Result
 
 FIGURES = (
@@ -70,23 +68,9 @@ def as_csv(results: Iterable[Result]) -> str:
 def as_json(tables: Iterable[Table], results: Iterable[Result]) -> str:
     """The tables as shown and the results they were made from.
 
-    A cell is text, a number, null, or, where a job was repeated, {"median", "low", "high", "n"}.
+    Its JSON Schema is docs/report.schema.json.
     """
-    document: dict[str, Any] = {
-        "schema_version": 1,
-        "tables": [
-            {
-                "title": table.title,
-                "conditions": list(table.conditions),
-                "columns": [column.title for column in table.columns],
-                "rows": [[_plain(cell) for cell in row] for row in table.rows],
-                "notes": list(table.notes),
-            }
-            for table in tables
-        ],
-        "results": [result.model_dump(mode="json") for result in results],
-    }
-    return json.dumps(document, indent=1, allow_nan=False) + "\n"
+    return document.of(list(tables), list(results)).model_dump_json(indent=1) + "\n"
 
 
 def _markdown(table: Table) -> str:
@@ -102,11 +86,6 @@ def _markdown(table: Table) -> str:
 
 def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-def _plain(cell: Cell) -> object:
-    """A cell as JSON: what was measured more than once as an object of numbers."""
-    return dataclasses.asdict(cell) if isinstance(cell, Measurement) else cell
 
 
 def _number(value: float | None) -> str:

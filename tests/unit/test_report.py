@@ -5,6 +5,7 @@ import io
 import json
 import re
 
+import jsonschema
 import pytest
 from rich.console import Console
 
@@ -12,7 +13,7 @@ from orchestrator.figures import Figures
 from orchestrator.neighbours import Neighbour
 from orchestrator.plan import Job
 from orchestrator.protocol import Start
-from orchestrator.report import reference, tables, terminal, text
+from orchestrator.report import document, reference, tables, terminal, text
 from orchestrator.results import DataFacts, Failure, Provenance, Result
 from orchestrator.telemetry import GpuTelemetry, Quantity, Telemetry
 from tests.unit.test_protocol import START
@@ -319,3 +320,19 @@ def test_json_holds_tables_and_results(known):
     document = json.loads(text.as_json(tables.tables([trained()], known), [trained()]))
     assert document["tables"][0]["rows"][0][0] == "Pytorch"
     assert Result.model_validate_json(json.dumps(document["results"][0])) == trained()
+
+
+def test_the_published_schema_is_that_of_the_json_report(root, known):
+    """Checked by a library that knows nothing of this project, on a report with every kind of cell."""
+    published = (root / "docs" / "report.schema.json").read_text()
+    assert published == document.schema(), "python -m orchestrator.report.document > docs/report.schema.json"
+    results = [
+        *(result("numpy", repeat=number, train_s=10.0 + number, accuracy=0.75) for number in (1, 2, 3)),
+        result("cntk", failure=Failure(kind="build", message="no", hint="")),
+        result("mxnet", "resnet50", images_per_s=7.0),
+    ]
+    written = json.loads(text.as_json(tables.tables(results, known), results))
+    checker = jsonschema.Draft202012Validator(json.loads(published))
+    checker.validate(written)
+    written["tables"][0]["rows"][0][0] = ["no", "cell"]
+    assert not checker.is_valid(written)

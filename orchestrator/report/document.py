@@ -1,0 +1,67 @@
+"""The JSON report as a type: what a program may rely on.
+
+docs/report.schema.json is made from it:
+
+    python -m orchestrator.report.document > docs/report.schema.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.report.tables import Measurement, Table
+from orchestrator.results import Result
+
+
+class TableDocument(BaseModel):
+    """A table as it is shown, its numbers unrounded."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    conditions: list[str] = Field(description="what holds for all rows, in words")
+    columns: list[str]
+    rows: list[list[str | float | Measurement | None]] = Field(
+        description="text, a number, null where there is nothing, or a median with its interval where n jobs were run"
+    )
+    notes: list[str]
+
+
+class ReportDocument(BaseModel):
+    """What `orchestrator report --format json` writes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = 1
+    tables: list[TableDocument]
+    results: list[Result] = Field(description="all that the tables were made from")
+
+
+def of(tables: list[Table], results: list[Result]) -> ReportDocument:
+    """The document of these tables and results."""
+    return ReportDocument(
+        tables=[
+            TableDocument(
+                title=table.title,
+                conditions=list(table.conditions),
+                columns=[column.title for column in table.columns],
+                rows=[list(row) for row in table.rows],
+                notes=list(table.notes),
+            )
+            for table in tables
+        ],
+        results=results,
+    )
+
+
+def schema() -> str:
+    """The JSON Schema of the document."""
+    return json.dumps(ReportDocument.model_json_schema(mode="serialization"), indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(schema())
