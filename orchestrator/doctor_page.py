@@ -13,6 +13,7 @@ from rich.text import Text
 from orchestrator.compat import Kind, Problem
 from orchestrator.doctor import Diagnosis, Row
 from orchestrator.host import Gpu
+from orchestrator.untrusted import printable
 
 MAX_CHARACTERS = 300  # of what drivers and daemons say of themselves
 KINDS: dict[Kind, tuple[str, str]] = {
@@ -133,5 +134,5 @@ def _gib(size: int | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """Names come from drivers and daemons: nothing in them may move a terminal's cursor."""
-    return "".join(character if character.isprintable() else "?" for character in text)[:MAX_CHARACTERS]
+    """Names come from drivers and daemons."""
+    return printable(text, MAX_CHARACTERS)

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from orchestrator.spec import Strict
+from orchestrator.untrusted import MAX_NAME, printable
 
 WORTH_TELLING = 0.1  # of one CPU, on average over the job
 _Identity = tuple[int, float]  # process id and when it began: ids are used again
@@ -101,16 +102,16 @@ def _processes() -> Iterator[tuple[_Identity, str, float]]:
         told = process.info
         if process.pid != os.getpid() and told["cpu_times"] is not None:
             times = told["cpu_times"]
-            yield (process.pid, told["create_time"]), _printable(told["name"]), times.user + times.system
+            yield (process.pid, told["create_time"]), _name(told["name"]), times.user + times.system
 
 
 def _program(pid: int) -> str:
     try:
-        return _printable(psutil.Process(pid).name())
+        return _name(psutil.Process(pid).name())
     except psutil.Error:
         return f"process {pid}"
 
 
-def _printable(name: str) -> str:
+def _name(text: str) -> str:
     """A program chooses its own name."""
-    return "".join(character if character.isprintable() else "?" for character in name)[:60]
+    return printable(text, MAX_NAME)

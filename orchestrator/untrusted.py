@@ -1,11 +1,33 @@
-"""Text that anybody may have written, made fit for a terminal."""
+"""Text that anybody may have written, made fit to be looked at: names, notes, log lines of containers. Pure."""
 
 from __future__ import annotations
 
+import unicodedata
+
 MAX_CHARACTERS = 100
+MAX_NAME = 60
+MAX_NOTE = 500
+MARK = "\N{REPLACEMENT CHARACTER}"  # in place of what is not for the eye
+_DIRECTIONS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
 def printable(text: str, limit: int = MAX_CHARACTERS) -> str:
-    """`text` on one line, cut at `limit` characters, with a mark for every character that is not for the eye."""
-    short = text if len(text) <= limit else text[: limit - 1] + "…"
-    return "".join(character if character.isprintable() else "�" for character in short)
+    """`text` on one line of a terminal, cut at `limit` characters."""
+    return "".join(character if character.isprintable() else MARK for character in clip(text, limit))
+
+
+def plain(text: str) -> str:
+    """`text` on a page, its lines kept; a mark for each character that would hide or reorder what stands beside it."""
+    return "".join(MARK if _deceives(character) else character for character in text)
+
+
+def clip(text: str, length: int = MAX_NAME) -> str:
+    """At most `length` characters, the last one an ellipsis where something was cut off."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _deceives(character: str) -> bool:
+    """Control characters but tab and newline, halves of characters, and commands that turn the direction of text."""
+    return character not in "\t\n" and (
+        unicodedata.category(character) in {"Cc", "Cs"} or unicodedata.bidirectional(character) in _DIRECTIONS
+    )

@@ -9,10 +9,11 @@ from typing import Any
 
 from orchestrator.report import again, sources
 from orchestrator.report.charts import Grid
-from orchestrator.report.plain import MAX_NOTE, clip
 from orchestrator.report.sources import Source, Tree
 from orchestrator.report.tables import Column, conditions_of
 from orchestrator.results import Result
+from orchestrator.telemetry import Telemetry
+from orchestrator.untrusted import MAX_NOTE, clip
 
 NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
 JOBS = (
@@ -23,6 +24,11 @@ JOBS = (
     Column(title="training (s)", form=",.2f"),
     Column(title="images/s", form=",.2f"),
     Column(title="whole job (s)", form=",.2f"),
+    Column(title="CPUs used", form=".2f"),
+    Column(title="peak memory (GiB)", form=",.2f"),
+    Column(title="GPU busy (%)", form=".0f"),
+    Column(title="peak GPU memory (GiB)", form=",.2f"),
+    Column(title="GPU energy (J)", form=",.0f"),
     Column(title="disturbed by"),
 )
 
@@ -84,8 +90,19 @@ def _job(result: Result) -> tuple[str | float | None, ...]:
         figures.train_s,
         figures.images_per_s,
         result.seconds,
+        *_used(result.telemetry),
         clip(", ".join(others), MAX_NOTE) or None,
     )
+
+
+def _used(telemetry: Telemetry | None) -> tuple[float | None, ...]:
+    """CPUs, memory, GPU, GPU memory, energy: in the units of JOBS."""
+    if telemetry is None:
+        return (None,) * 5
+    memory, gpu_memory = (
+        None if amount is None else amount / 2**30 for amount in (telemetry.memory_peak, telemetry.gpu_memory_peak)
+    )
+    return telemetry.cpus, memory, telemetry.gpu_utilisation, gpu_memory, telemetry.joules
 
 
 def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:

@@ -14,8 +14,8 @@ from importlib import resources
 from typing import Any
 
 from orchestrator.report.page import Page
-from orchestrator.report.plain import plain
 from orchestrator.report.sources import Source
+from orchestrator.untrusted import plain
 
 EMPTY = ""  # Plotly adds its few style rules to a style element that it creates empty
 # Plotly also brings the styles of its maps, unless there is an element with this id. There are no maps here.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.report.curves import Curve
-from orchestrator.report.plain import MAX_NAME, MAX_NOTE, clip
 from orchestrator.report.tables import doubts
 from orchestrator.results import Result
 from orchestrator.store import Run
+from orchestrator.untrusted import MAX_NAME, MAX_NOTE, clip
 
 MAX_LISTED = 8  # names in a notice
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from orchestrator.report import cells, notices, sections
 from orchestrator.report.notices import Measured, Notice
-from orchestrator.report.plain import MAX_NOTE, clip
 from orchestrator.report.reference import Reference
 from orchestrator.report.sections import Section
 from orchestrator.report.sources import Source, Tree
 from orchestrator.report.tables import tables
 from orchestrator.results import Result
+from orchestrator.untrusted import MAX_NOTE, clip
 
 
 @dataclass(frozen=True, kw_only=True)

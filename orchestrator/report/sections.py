@@ -10,10 +10,10 @@ from orchestrator.report import charts, curves
 from orchestrator.report.charts import Chart, Line, Style
 from orchestrator.report.curves import Curve
 from orchestrator.report.notices import Measured
-from orchestrator.report.plain import MAX_NAME, MAX_NOTE, clip, plain
 from orchestrator.report.reference import Reference
 from orchestrator.report.tables import Cell, Column, Table, doubts
 from orchestrator.results import Result
+from orchestrator.untrusted import MAX_NAME, MAX_NOTE, clip, plain
 
 Key = tuple[str, str]  # which job it was, and when: enough among runs of one machine
 

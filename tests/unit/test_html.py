@@ -16,9 +16,9 @@ from orchestrator.protocol import Epoch, Step
 from orchestrator.report import again, curves, notices, page, reference, sources
 from orchestrator.report import html as writer
 from orchestrator.report.charts import plotting
-from orchestrator.report.plain import clip, plain
 from orchestrator.results import Failure
 from orchestrator.store import Run
+from orchestrator.untrusted import clip, plain
 from tests.unit.test_report import result, trained
 
 HOSTILE = [

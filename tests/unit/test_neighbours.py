@@ -74,5 +74,5 @@ def test_a_program_on_the_gpu_is_named(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["evil\x1b[31m", "x" * 200])
 def test_a_name_is_made_printable(name):
-    assert neighbours._printable(name).isprintable()
-    assert len(neighbours._printable(name)) <= 60
+    assert neighbours._name(name).isprintable()
+    assert len(neighbours._name(name)) <= 60

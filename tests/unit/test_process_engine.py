@@ -54,7 +54,11 @@ def test_children_of_a_job_go_with_it(engine, tmp_path):
         _, (result,) = cases.run_echo(engine, tmp_path, "fork", timeout=3.0)
     assert result.failure.kind == "timeout"  # its child held the pipes open
     time.sleep(0.2)
-    left = [process for pid in set(psutil.pids()) - before if (process := _command(pid)) and "sleep(600)" in process]
+    left = [
+        process
+        for pid in set(psutil.pids()) - before
+        if (process := _command(pid)) and process == f"{sys.executable} -c import time; time.sleep(600)"
+    ]
     assert left == []
 
 

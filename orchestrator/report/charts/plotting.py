@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.report.charts.model import Line
-from orchestrator.report.plain import clip, plain
+from orchestrator.untrusted import clip, plain
 
 MAX_LABEL = 24  # characters beside a bar, so that a phone has room for the bar
 MAX_MARKED = 40  # points of a line that get a mark each
