@@ -56,6 +56,7 @@ def is_elf(path):
 
 
 def driver_functions():
+    """Those that libraries are linked with, and those that cuDNN 8 asks for by name and must get."""
     found = set()
     for path in shared_objects():
         with open(path, "rb") as file:
@@ -65,6 +66,9 @@ def driver_functions():
                 symbols = elf.get_section_by_name(".dynsym").iter_symbols()
                 undefined = (symbol.name for symbol in symbols if symbol["st_shndx"] == "SHN_UNDEF")
                 found.update(name for name in undefined if re.match(r"cu[A-Z]|nvml[A-Z]", name))
+            if os.path.basename(path).startswith("libcudnn_"):
+                strings = elf.get_section_by_name(".rodata").data().split(b"\0")
+                found.update(text.decode() for text in strings if re.fullmatch(rb"cu[A-Z]\w+", text))
     return sorted(found)
 
 
@@ -142,6 +146,7 @@ def versions(image, package):
     if image == "tensorflow":
         return package.__version__, package.sysconfig.get_build_info()["cuda_version"]
     if image == "chainer":
+        importlib.import_module("cupy")  # Chainer does without, and keeps the reason to itself
         number = package.backends.cuda.cupy.cuda.runtime.runtimeGetVersion()
         return package.__version__, f"{number // 1000}.{number % 1000 // 10}"
     if image in {"caffe2", "pytorch"}:

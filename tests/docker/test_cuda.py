@@ -57,7 +57,8 @@ FROM ${BASE_IMAGE} AS driver
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
 COPY driver.c /
 RUN mkdir /driver && for name in libcuda.so.1 libnvidia-ml.so.1; do \
-        gcc -shared -fPIC -w -Wl,-soname,$name -o /driver/$name /driver.c; done
+        gcc -shared -fPIC -w -Wl,-soname,$name -o /driver/$name /driver.c; done \
+    && ln -s libcuda.so.1 /driver/libcuda.so
 FROM ${IMAGE}
 COPY --from=driver /driver /driver
 ENV LD_LIBRARY_PATH=/driver
