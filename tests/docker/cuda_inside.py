@@ -146,9 +146,8 @@ def versions(image, package):
     if image == "tensorflow":
         return package.__version__, package.sysconfig.get_build_info()["cuda_version"]
     if image == "chainer":
-        importlib.import_module("cupy")  # Chainer does without, and keeps the reason to itself
-        number = package.backends.cuda.cupy.cuda.runtime.runtimeGetVersion()
-        return package.__version__, f"{number // 1000}.{number % 1000 // 10}"
+        cupy = importlib.import_module("cupy")  # Chainer does without, and keeps the reason to itself
+        return package.__version__, "{}.{}".format(*cupy.cuda.nvrtc.getVersion())
     if image in {"caffe2", "pytorch"}:
         torch = importlib.import_module("torch")
         return torch.__version__.partition("+")[0], torch.version.cuda
