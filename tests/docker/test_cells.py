@@ -32,8 +32,12 @@ TURNS = Turns(files.default_cache(), print)
 
 @pytest.fixture(scope="session")
 def measure(docker_engine, tmp_path_factory):
-    """Run one cell; each is run once per session."""
-    folder = RunFolder.create(tmp_path_factory.mktemp("results"), "cells")
+    return measurement(docker_engine, tmp_path_factory.mktemp("results"))
+
+
+def measurement(engine, results):
+    """A function that runs one cell, given by framework and workload; each is run once."""
+    folder = RunFolder.create(results, "cells")
     store = inputs.Store(cache=files.default_cache(), choice="synthetic", notify=lambda text: None)
     told = spec.load(ROOT / "configs" / "smoke.yaml")
     done = {}
@@ -46,7 +50,7 @@ def measure(docker_engine, tmp_path_factory):
         if (framework, workload) not in done:
             chosen = told.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
             runner = Runner(
-                catalog=KNOWN, engine=docker_engine, folder=folder, inputs=store, code={},
+                catalog=KNOWN, engine=engine, folder=folder, inputs=store, code={},
                 host=host.inspect(), listener=Silent(), turns=TURNS,
             )  # fmt: skip
             (done[framework, workload],) = runner.run(plan.plan(chosen, KNOWN, "cpu"))
@@ -59,6 +63,11 @@ def measure(docker_engine, tmp_path_factory):
 
 @pytest.mark.parametrize(("framework", "workload"), CELLS, ids=[f"{f}-{w}" for f, w in CELLS])
 def test_a_cell_runs_and_agrees_with_the_reference(measure, framework, workload):
+    assert_agreement(measure, framework, workload)
+
+
+def assert_agreement(measure, framework, workload):
+    """The cell runs, and shows the losses or features of the reference."""
     result, output = measure(framework, workload)
     expected, expected_output = measure(REFERENCE, workload)
     tolerance = CLOSE.get(framework, TOLERANCE)

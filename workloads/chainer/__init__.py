@@ -1,5 +1,5 @@
-"""The three workloads in Chainer 7, on iDeep where there is no GPU."""
+"""The three workloads in Chainer 7: on CuPy with a GPU, on iDeep without."""
 
-from workloads.common import mkl
+from workloads.chainer import libraries
 
-mkl.use_this_cpu()
+libraries.load()

@@ -1,4 +1,4 @@
-"""The libraries that NumPy and iDeep bring along: their versions."""
+"""The libraries below Chainer: those CuPy asks for by name, and the versions of what NumPy and iDeep bring along."""
 
 import ctypes
 import glob
@@ -6,7 +6,26 @@ import os
 
 import numpy as np
 
-from workloads.common import mkl
+from workloads.common import cuda, mkl
+
+NVIDIA = (  # in the order in which they need one another; cuDNN finds its parts by itself
+    "cuda_runtime/lib/libcudart.so.11.0",
+    "cuda_nvrtc/lib/libnvrtc.so.11.2",
+    "nvtx/lib/libnvToolsExt.so.1",
+    "cublas/lib/libcublasLt.so.11",
+    "cublas/lib/libcublas.so.11",
+    "cudnn/lib/libcudnn.so.8",
+    "cufft/lib/libcufft.so.10",
+    "curand/lib/libcurand.so.10",
+    "cusolver/lib/libcusolver.so.11",
+    "cusparse/lib/libcusparse.so.11",
+)
+
+
+def load():
+    """Make `import cupy` find NVIDIA's libraries, and iDeep's MKL its best code. Must come before either import."""
+    mkl.use_this_cpu()
+    cuda.load(NVIDIA)
 
 
 def ideep_versions():

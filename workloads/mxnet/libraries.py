@@ -1,12 +1,12 @@
 """What MXNet's wheels expect the system to have: the GNU runtime and, in the build for GPUs, NVIDIA's libraries.
 
-The latter come as wheels too, in folders the dynamic linker does not search. What is loaded already it need not find,
-so they are loaded here, by path, before MXNet asks for them by name. Nothing in the environment is changed.
+The latter come as wheels too, which MXNet's own does not look for.
 """
 
 import ctypes
 import importlib.util
-import os
+
+from workloads.common import cuda
 
 GNU = {"libgomp.so.1": "libgomp1", "libquadmath.so.0": "libquadmath0"}  # and their packages in Debian
 NVIDIA = (  # in the order in which they need one another; cuDNN finds its parts by itself
@@ -33,7 +33,4 @@ def load():
             ctypes.CDLL(library)
         except OSError as error:
             raise ImportError("MXNet needs {}: apt-get install {} ({})".format(library, package, error)) from None
-    nvidia = importlib.util.find_spec("nvidia")
-    if nvidia is not None:
-        for path in NVIDIA:
-            ctypes.CDLL(os.path.join(nvidia.submodule_search_locations[0], path), mode=ctypes.RTLD_GLOBAL)
+    cuda.load(NVIDIA)

@@ -36,7 +36,7 @@ def use_gpu():
     """Move computation and weights to the GPU."""
     os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # Theano is older than TF32 and cannot turn it off itself
     if gpuarray.pygpu is None:
-        raise RuntimeError("Theano needs pygpu to use a GPU, and only conda has it: conda install pygpu")
+        raise RuntimeError("Theano needs pygpu to use a GPU, which has no wheel (see docs/gpu.md): use the CPU")
     gpuarray.use("cuda")
 
 

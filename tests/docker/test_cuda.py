@@ -1,0 +1,160 @@
+"""The images for GPUs, without one: their libraries are found, they import, and their labels say which GPUs they know.
+
+They are large, so only those are checked that exist; ROSETTA_CUDA_IMAGES="cntk mxnet" builds these first. That they
+compute the right thing is checked on the CPU, in place of the images for CPUs. None of this runs a line of GPU code.
+"""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import elftools
+import pytest
+
+from orchestrator import catalog, images
+from orchestrator.docker_cli import find_builder, stream
+from orchestrator.engines.base import Environment
+from tests.docker import cuda_inside
+from tests.docker import test_cells as cells
+
+pytestmark = pytest.mark.docker
+
+ROOT = Path(__file__).resolve().parents[2]
+KNOWN = catalog.load(ROOT)
+IMAGES = {image.name: image for image in KNOWN.images if "cuda" in image.locks and image.python}
+WANTED = os.environ.get("ROSETTA_CUDA_IMAGES", "").split()
+# What an image lacks, and why nothing here needs it.
+OPTIONAL = {
+    "caffe2": set(),
+    "chainer": {
+        "libcutensor.so.1",  # of cupy.cutensor, an accelerator that must be asked for
+        "libnccl.so.2",  # several GPUs
+    },
+    "cntk": {
+        *("libjasper.so.1", "libjpeg.so.8", "libpng12.so.0", "libtiff.so.5"),  # readers of image files
+        "/usr/local/halide/bin/libHalide.so",  # binary convolutions
+    },
+    "mxnet": set(),
+    "pytorch": {
+        *("libfabric.so.1", "libibverbs.so.1", "libmlx5.so.1", "librdmacm.so.1"),  # InfiniBand, for several machines
+        *(
+            "libmpi.so.40",
+            "liboshmem.so.40",
+            "libpmix.so.2",
+            "libucp.so.0",
+            "libucs.so.0",
+        ),  # and what starts jobs there
+        "libtriton.so",  # of a test of Triton's plugins
+    },
+    "tensorflow": set(),
+}
+DRIVER = """
+ARG BASE_IMAGE
+ARG IMAGE
+FROM ${BASE_IMAGE} AS driver
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
+COPY driver.c /
+RUN mkdir /driver && for name in libcuda.so.1 libnvidia-ml.so.1; do \
+        gcc -shared -fPIC -w -Wl,-soname,$name -o /driver/$name /driver.c; done \
+    && ln -s libcuda.so.1 /driver/libcuda.so
+FROM ${IMAGE}
+COPY --from=driver /driver /driver
+ENV LD_LIBRARY_PATH=/driver
+"""
+
+
+def docker_run(tag, *command):
+    """Run this checkout's cuda_inside.py in a container that has no network; return its answer."""
+    elf_tools = Path(elftools.__file__).parent
+    argv = [
+        "docker", "run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp:exec", "--user=1000:1000",
+        f"--volume={ROOT / 'workloads'}:/bench/workloads:ro", f"--volume={cuda_inside.__file__}:/check/cuda_inside.py:ro",
+        f"--volume={elf_tools}:/check/elftools:ro", "--env=PYTHONPATH=/check:/bench", tag,
+        "python", "/check/cuda_inside.py", *command,
+    ]  # fmt: skip
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module", params=IMAGES)
+def image(request, docker_engine):
+    """A catalog.Image whose cuda variant is built."""
+    image = IMAGES[request.param]
+    if image.name in WANTED:
+        images.build(image, "cuda", log=lambda line: None)
+    elif not images.built(image, "cuda"):
+        pytest.skip(f"rosetta/{image.name} is not built for CUDA; ROSETTA_CUDA_IMAGES={image.name} builds it")
+    return image
+
+
+@pytest.fixture(scope="module")
+def without_driver(image, tmp_path_factory):
+    """The tag of the image plus a driver whose every function says that there is no GPU.
+
+    Some libraries cannot be loaded without a driver, which only hosts with a GPU have."""
+    tag = images.tag(image, "cuda")
+    folder = tmp_path_factory.mktemp("driver")
+    functions = docker_run(tag, "driver")
+    assert all(re.fullmatch(r"\w+", name) for name in functions)
+    (folder / "Dockerfile").write_text(DRIVER)
+    (folder / "driver.c").write_text(
+        "".join(
+            f'const char *{name}(int error) {{ return "no driver"; }}\n'
+            if name == "nvmlErrorString"
+            else f"int {name}(void) {{ return 100; }}\n"  # CUDA_ERROR_NO_DEVICE
+            for name in functions
+        )
+    )
+    result = f"rosetta-test/{image.name}:without-driver"
+    arguments = (f"BASE_IMAGE={images.base_reference(image)}", f"IMAGE={tag}")
+    argv = [*find_builder().command, *(f"--build-arg={value}" for value in arguments), f"--tag={result}", str(folder)]
+    lines = []
+    assert stream(argv, lines.append, {**os.environ, "DOCKER_BUILDKIT": "1"}) == 0, "\n".join(lines)
+    yield result
+    subprocess.run(["docker", "rmi", "--no-prune", result], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def report(image, without_driver):
+    return docker_run(without_driver, image.name)
+
+
+def test_only_the_driver_is_missing(image, report):
+    assert report["unresolved"].keys() == OPTIONAL[image.name]
+
+
+def test_it_imports_and_is_what_its_labels_say(image, report):
+    assert report["version"] == image.frameworks[0].version
+    # Libraries of one major version stand in for one another.
+    cuda = report["cuda"] or f"{report['cudnn']['cuda'] / 1000}"
+    assert cuda.partition(".")[0] == image.labels["rosetta.cuda"].partition(".")[0]
+
+
+def test_every_part_of_cudnn_loads(report):
+    if report["cudnn"] is None:
+        pytest.skip("cuDNN is linked into the framework")
+    assert set(report["cudnn"]["parts"].values()) <= {0}
+
+
+def test_the_gpus_it_has_code_for(image, report):
+    assert image.labels["rosetta.cuda.capability"].split() == report["code"]["native"]
+    lowest = image.labels.get("rosetta.cuda.ptx")
+    assert lowest in report["code"]["ptx"] if lowest else "ptx" not in report["code"]
+
+
+def test_it_computes_the_same_on_a_cpu(image, without_driver, docker_engine, tmp_path_factory, monkeypatch):
+    prepare = docker_engine.prepare
+
+    def prepared(wanted, variant, log):
+        if wanted.name == image.name:
+            return Environment(handle=without_driver, facts={})
+        return prepare(wanted, variant, log)
+
+    monkeypatch.setattr(docker_engine, "prepare", prepared)
+    measure = cells.measurement(docker_engine, tmp_path_factory.mktemp("results"))
+    for framework in image.frameworks:
+        for workload in framework.workloads:
+            cells.assert_agreement(measure, framework.id, workload)

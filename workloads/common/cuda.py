@@ -1,0 +1,19 @@
+"""NVIDIA's libraries as wheels bring them: in folders that the dynamic linker does not search.
+
+What is loaded already it need not find, so they are loaded by path, before a framework asks for them by name. Nothing
+in the environment is changed.
+"""
+
+import ctypes
+import importlib.util
+import os
+
+
+def load(paths):
+    """Load libraries, given as paths below the package `nvidia`, in the order in which they need one another.
+
+    Does nothing where that package is not installed: in an environment for CPUs, or where CUDA is the system's."""
+    nvidia = importlib.util.find_spec("nvidia")
+    if nvidia is not None:
+        for path in paths:
+            ctypes.CDLL(os.path.join(nvidia.submodule_search_locations[0], path), mode=ctypes.RTLD_GLOBAL)
