@@ -554,4 +554,4 @@ def _python_option(text: str) -> tuple[str, Path]:
         raise UsageError(
             f"--python {text}: not of the form IMAGE=PATH", hint="for example --python numpy=/usr/bin/python3"
         )
-    return image, Path(path).expanduser()
+    return image, Path(path).expanduser().absolute()  # jobs start in another folder

@@ -297,11 +297,13 @@ def find(results: Path, run: str | None) -> RunFolder:
 def sealed(model: pydantic.BaseModel) -> bytes:
     """The model with the digest of its content: numbers that somebody corrected by hand must not look measured."""
     content = model.model_dump(mode="json")
-    return (json.dumps({**content, "sha256": _digest(content)}, indent=1, allow_nan=False) + "\n").encode()
+    digest = hashlib.sha256(_canonical(content)).hexdigest()
+    return (json.dumps({**content, "sha256": digest}, indent=1, allow_nan=False) + "\n").encode()
 
 
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def _canonical(content: dict[str, Any]) -> bytes:
+    """The one way to write this content. Raises ValueError for a number that is not finite."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -313,7 +315,8 @@ def read_sealed(path: Path, model: type[Model]) -> Model:
         with path.open("rb") as file:
             content = json.loads(file.read(MAX_RESULT_BYTES))
         digest = content.pop("sha256", None)
-        found = model.model_validate_json(json.dumps(content, allow_nan=False))
+        canonical = _canonical(content)
+        found = model.model_validate_json(canonical)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a run directory?") from error
     except pydantic.ValidationError as error:
@@ -322,7 +325,7 @@ def read_sealed(path: Path, model: type[Model]) -> Model:
         raise _edited(path, f"{where + ': ' if where else ''}{first['msg']}") from None
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise _edited(path, str(error)[:200]) from None
-    if digest != _digest(content):
+    if digest != hashlib.sha256(canonical).hexdigest():
         raise _edited(path, "its content does not match its sha256")
     return found
 
