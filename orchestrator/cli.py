@@ -10,7 +10,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
@@ -325,22 +326,25 @@ def report(
     folders = [store.find(results, name) for name in run or (None,)]
     screen = Screen()
     damaged: list[StoreError] = []
-    measured = [result for folder in folders for result in folder.results(damaged.append)]
+    measured = (result for folder in folders for result in folder.each_result(damaged.append))
     if open_ or format_ is Format.html:
         path = output or _beside(folders)
-        _write(path, screen.render_page(folders, ROOT))
+        _write(path, [screen.render_page(folders, ROOT)])
         screen.say(f"the report is in {screen.shorten(path)}")
+        deque(measured, maxlen=0)  # the page names what is damaged, and so does the end of this function
         if open_ and not browser.show(path):
             screen.warn("there is no browser here to show it in: copy the file to a machine that has one")
     elif output is not None:
         _write(output, screen.render_report(measured, ROOT, format_.value))
     elif format_ is Format.table:
-        screen.show_report(measured, ROOT)
+        screen.show_report(list(measured), ROOT)
     else:
-        sys.stdout.write(screen.render_report(measured, ROOT, format_.value))
+        sys.stdout.writelines(screen.render_report(measured, ROOT, format_.value))
     if capsule is not None:
-        capsules.write(capsule, [folder.read_run() for folder in folders], measured)
-        screen.dim(f"{len(measured)} results are in {capsule}")
+        damaged.clear()  # they are met again
+        kept = [result for folder in folders for result in folder.each_result(damaged.append)]
+        capsules.write(capsule, [folder.read_run() for folder in folders], kept)
+        screen.dim(f"{len(kept)} results are in {capsule}")
     if damaged:
         raise StoreError(
             "\n".join(["left out of this report:", *(error.message for error in damaged)]), hint=damaged[0].hint
@@ -531,11 +535,12 @@ def _beside(folders: list[RunFolder]) -> Path:
     return folders[0].path / "report.html"
 
 
-def _write(path: Path, text: str) -> None:
-    from orchestrator.files import atomic_write
+def _write(path: Path, parts: Iterable[str]) -> None:
+    from orchestrator.files import atomic_file
 
     try:
-        atomic_write(path, text.encode())
+        with atomic_file(path) as file:
+            file.writelines(part.encode() for part in parts)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file with -o") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,21 +124,25 @@ class Screen:
         if folder is not None:
             self.say(f"\nstored in {self.shorten(folder)}/")
 
-    def render_report(self, results: Sequence[Result], root: Path, form: str) -> str:
-        """The tables of results as text: table, markdown, csv or json."""
+    def render_report(self, results: Iterable[Result], root: Path, form: str) -> Iterator[str]:
+        """The tables of results as text, piece by piece: table, markdown, csv or json."""
         from orchestrator.report import terminal, text
 
+        if form == "csv":  # of any number of results, and no tables
+            yield from text.csv_lines(results)
+            return
+        results = list(results)
         tables = _tables(results, root)
         if form == "markdown":
-            return text.markdown(tables)
-        if form == "csv":
-            return text.as_csv(results)
+            yield text.markdown(tables)
+            return
         if form == "json":
-            return text.as_json(tables, results)
+            yield text.as_json(tables, results)
+            return
         console = Console(width=140, no_color=True, highlight=False)
         with console.capture() as capture:
             terminal.show(console, tables, results)
-        return capture.get()
+        yield capture.get()
 
     @staticmethod
     def render_page(folders: Sequence[RunFolder], root: Path) -> str:

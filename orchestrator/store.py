@@ -120,15 +120,18 @@ class RunFolder:
 
     def results(self, complain: Callable[[StoreError], None]) -> list[Result]:
         """The results there are, in the order of the plan. A damaged one is left out and told to `complain`."""
-        found = []
+        return list(self.each_result(complain))
+
+    def each_result(self, complain: Callable[[StoreError], None]) -> Iterator[Result]:
+        """The same, one after the other."""
         for job in self.read_run().jobs:
             try:
                 result = self.read_result(job.id)
             except StoreError as error:
                 complain(error)
             else:
-                found += [result] if result is not None else []
-        return found
+                if result is not None:
+                    yield result
 
     @contextlib.contextmanager
     def record(self, job: str) -> Iterator[Recorder]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.report import document
 from orchestrator.report.tables import Table, conditions_of
@@ -40,16 +40,17 @@ def markdown(tables: Iterable[Table]) -> str:
     return "\n".join(_markdown(table) for table in tables)
 
 
-def as_csv(results: Iterable[Result]) -> str:
-    """One line per result, failed ones included; empty where nothing was measured. Times in seconds."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+def csv_lines(results: Iterable[Result]) -> Iterator[str]:
+    """A head, then one line per result, failed ones included; empty where nothing was measured. Times in seconds.
+
+    Takes one result at a time, however many there are.
+    """
     conditions = ("data", "amount", "device", "engine", "precision", "seed", "host")
-    writer.writerow(["job", "framework", "workload", "repeat", "status", "failure", *conditions, *FIGURES, *USAGE])
+    yield _csv_line(["job", "framework", "workload", "repeat", "status", "failure", *conditions, *FIGURES, *USAGE])
     for result in results:
         told = conditions_of(result)
         reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
-        writer.writerow(
+        yield _csv_line(
             [
                 result.job.id,
                 result.job.framework,
@@ -62,7 +63,6 @@ def as_csv(results: Iterable[Result]) -> str:
                 *(_number(getattr(result.telemetry, name, None)) for name in USAGE),
             ]
         )
-    return file.getvalue()
 
 
 def as_json(tables: Iterable[Table], results: Iterable[Result]) -> str:
@@ -71,6 +71,12 @@ def as_json(tables: Iterable[Table], results: Iterable[Result]) -> str:
     Its JSON Schema is docs/report.schema.json.
     """
     return document.of(list(tables), list(results)).model_dump_json(indent=1) + "\n"
+
+
+def _csv_line(cells: Sequence[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
 
 
 def _markdown(table: Table) -> str:

@@ -153,7 +153,7 @@ class TestTelemetry:
         assert not any("joule" in title for title in columns)
 
     def test_is_in_the_csv(self):
-        used, lacking = csv.DictReader(io.StringIO(text.as_csv([self.used(trained()), trained()])))
+        used, lacking = csv.DictReader(text.csv_lines([self.used(trained()), trained()]))
         assert {name: used[name] for name in text.USAGE} == {
             "samples_per_joule": "1.25", "joules": "30000.0", "gpu_utilisation": "87.5", "cpus": "1.5",
             "gpu_memory_peak": str(1 << 30), "memory_peak": str(2 << 30), "orchestrator_cpus": "0.05",
@@ -251,7 +251,7 @@ def test_repeats_are_numbers_in_csv_and_json(known):
     results = repeated("pytorch", 90.0, 100.0, 170.0)
     document = json.loads(text.as_json(tables.tables(results, known), results))
     assert document["tables"][0]["rows"][0][2] == {"median": 100.0, "low": 90.0, "high": 170.0, "n": 3}
-    rows = list(csv.DictReader(io.StringIO(text.as_csv(results))))
+    rows = list(csv.DictReader(text.csv_lines(results)))
     assert [float(row["train_s"]) for row in rows] == [90.0, 100.0, 170.0]
 
 
@@ -273,7 +273,7 @@ def test_a_skipped_job_is_shown_with_the_reason(known, skipped):
     assert "data" not in titles
     assert rows[1][:4] == ["Numpy (skipped: incompatible)", None, None, None]
     assert "Numpy: skipped: no code for 9.0 GPUs" in only.notes
-    (row,) = csv.DictReader(io.StringIO(text.as_csv([skipped])))
+    (row,) = csv.DictReader(text.csv_lines([skipped]))
     assert (row["status"], row["failure"]) == ("skipped", "incompatible: no code for 9.0 GPUs")
 
 
@@ -309,7 +309,7 @@ def test_markdown_is_a_table_that_renders(known):
 
 def test_csv_has_a_line_per_result_failed_ones_too(known):
     failed = result("numpy", failure=Failure(kind="timeout", message='said "no", twice'))
-    rows = list(csv.DictReader(io.StringIO(text.as_csv([trained(), failed]))))
+    rows = list(csv.DictReader(text.csv_lines([trained(), failed])))
     assert [row["status"] for row in rows] == ["ok", "failed"]
     assert float(rows[0]["train_s"]) == 100.0
     assert rows[1]["failure"] == 'timeout: said "no", twice'
