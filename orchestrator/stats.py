@@ -92,7 +92,7 @@ def summary(values: Sequence[float]) -> Summary:
     if 1 < n < FEW:
         interval = Interval(low=min(values), high=max(values))
     elif n >= FEW:
-        interval = _bootstrap((values,), _median, _expanded(LEVEL, n, n - 1))
+        (interval,) = _bootstrap((values,), _median, [_expanded(LEVEL, n, n - 1)])
     return Summary(
         n=n,
         median=statistics.median(values),
@@ -109,11 +109,8 @@ def ratio(of: Sequence[float], to: Sequence[float], level: float = LEVEL) -> Rat
     """
     logs = [math.log(value) for value in to], [math.log(value) for value in of]
     estimate = float(_shift(_array(logs[0]), _array(logs[1])))
-    return Ratio(
-        estimate=math.exp(estimate),
-        interval=_ratio_interval(*logs, level),
-        equivalence=_ratio_interval(*logs, EQUIVALENCE_LEVEL),
-    )
+    interval, equivalence = _ratio_intervals(*logs, (level, EQUIVALENCE_LEVEL))
+    return Ratio(estimate=math.exp(estimate), interval=interval, equivalence=equivalence)
 
 
 def decide(found: Ratio, margin: float = MARGIN) -> Word:
@@ -212,14 +209,14 @@ def t_quantile(level: float, freedom: int) -> float:
     return float(stats.t.ppf(0.5 + level / 2, freedom))
 
 
-def _ratio_interval(to: Sequence[float], of: Sequence[float], level: float) -> Interval | None:
-    """The interval of exp(of − to), two samples of logarithms; None where there are too few for this level."""
-    if min(len(of), len(to)) < FEW:
-        if _level_of_range(len(of), len(to)) < level:
-            return None
-        return Interval(low=math.exp(min(of) - max(to)), high=math.exp(max(of) - min(to)))
-    found = _bootstrap((to, of), _shift, _expanded(level, min(len(of), len(to)), len(of) + len(to) - 2))
-    return Interval(low=math.exp(found.low), high=math.exp(found.high))
+def _ratio_intervals(to: Sequence[float], of: Sequence[float], levels: Sequence[float]) -> list[Interval | None]:
+    """Intervals of exp(of − to), two samples of logarithms; None where there are too few for a level."""
+    n, m = len(of), len(to)
+    if min(n, m) < FEW:
+        whole = Interval(low=math.exp(min(of) - max(to)), high=math.exp(max(of) - min(to)))
+        return [whole if _level_of_range(n, m) >= level else None for level in levels]
+    found = _bootstrap((to, of), _shift, [_expanded(level, min(n, m), n + m - 2) for level in levels])
+    return [Interval(low=math.exp(each.low), high=math.exp(each.high)) for each in found]
 
 
 def _level_of_range(n: int, m: int) -> float:
@@ -238,23 +235,24 @@ def _expanded(level: float, n: int, freedom: int) -> float:
     return float(1 - 2 * stats.norm.cdf(-math.sqrt(n / (n - 1)) * t_quantile(level, freedom)))
 
 
-def _bootstrap(samples: Sequence[Sequence[float]], statistic: Any, level: float) -> Interval:
+def _bootstrap(samples: Sequence[Sequence[float]], statistic: Any, levels: Sequence[float]) -> list[Interval]:
+    """Percentile intervals of a statistic, one for each level, from the same resamples."""
     import numpy as np
     from scipy import stats
 
     arrays = tuple(map(_array, samples))
     digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).digest()
-    found = stats.bootstrap(
+    drawn = stats.bootstrap(
         arrays,
         statistic,
         n_resamples=RESAMPLES,
         batch=200,  # keeps the pairs of all resamples out of memory
         vectorized=True,
-        confidence_level=level,
         method="percentile",
         rng=np.random.default_rng(np.frombuffer(digest, np.uint32)),
-    ).confidence_interval
-    return Interval(low=float(found.low), high=float(found.high))
+    ).bootstrap_distribution
+    bounds = (np.quantile(drawn, (0.5 - level / 2, 0.5 + level / 2)) for level in levels)
+    return [Interval(low=float(low), high=float(high)) for low, high in bounds]
 
 
 def _array(values: Sequence[float]) -> NDArray[np.float64]:
