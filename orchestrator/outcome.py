@@ -17,10 +17,12 @@ from orchestrator.store import MAX_OUTPUT_BYTES, Recorder
 LOG_LINES = 12  # shown with a failure; all of it is in <job>.log
 MAX_LOG_LINE = 500
 
+MAIN_MEMORY = ("MemoryError", "_ArrayMemoryError")  # Python's and NumPy's errors, whatever the job runs on
 Stop = Literal["time", "silence", "output"]  # why the host stopped a job that kept to the protocol
 
 HINTS: dict[FailureKind, str] = {
     "out_of_memory": "give the job more memory (limits.memory), or a smaller batch (--set WORKLOAD.batch=…)",
+    "gpu_memory": "a smaller batch (--set WORKLOAD.batch=…); and see with `nvidia-smi` who else holds memory of this GPU",
     "killed": "something outside the job ended it: the kernel (see dmesg), a restart of the Docker daemon, or a person",
     "timeout": "raise limits.timeout or limits.silence in the spec, or find out in the log what it waited for",
     "disk": "a workload keeps small artifacts only: see workloads/common/PROTOCOL.md",
@@ -94,8 +96,7 @@ class Conversation:
             most = "the machine has" if limit is None else f"its limit of {limit / 2**30:.3g} GiB"
             return "out_of_memory", f"the job used more memory than {most}"
         if self._error is not None:
-            kind: FailureKind = "data" if self._error.kind == "input" else self._error.kind
-            return kind, f"{self._error.type}: {self._error.message}".splitlines()[0]
+            return _class_of(self._error, self._job), f"{self._error.type}: {self._error.message}".splitlines()[0]
         if self.violation is not None:
             return "no_gpu" if isinstance(self.violation, WrongGpu) else "protocol", str(self.violation)
         if exit_.signal is not None:
@@ -142,6 +143,15 @@ class Conversation:
         for line in lines[-LOG_LINES:]:
             if text := line[:MAX_LOG_LINE].decode("utf-8", "replace").strip():
                 self._tail.append("".join(c if c.isprintable() else "�" for c in text))
+
+
+def _class_of(error: Error, job: Job) -> FailureKind:
+    """A workload's own word for what went wrong, and what it means for the job."""
+    if error.kind == "input":
+        return "data"
+    if error.kind == "out_of_memory" and job.device == "gpu" and error.type not in MAIN_MEMORY:
+        return "gpu_memory"
+    return error.kind
 
 
 def _check_gpus(job: Job, start: Start) -> None:

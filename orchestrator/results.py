@@ -27,7 +27,8 @@ FailureKind = Literal[
     "build",  # the image or virtual environment could not be made
     "no_gpu",  # the engine cannot hand out a GPU
     "data",  # a dataset is missing or corrupt
-    "out_of_memory",
+    "out_of_memory",  # main memory: the machine's, or the job's limit
+    "gpu_memory",  # the GPU's
     "killed",  # by a signal
     "timeout",  # the time limit, or too long without an event
     "disk",  # the job filled its output folder

@@ -113,6 +113,22 @@ def test_what_the_workload_says_itself_goes_first(job, kind, told):
     assert (failure.kind, failure.message) == (told, "SomeError: it broke")
 
 
+@pytest.mark.parametrize(
+    ("device", "error", "told"),
+    [
+        ("gpu", "OutOfMemoryError", "gpu_memory"),  # PyTorch's
+        ("gpu", "_ArrayMemoryError", "out_of_memory"),
+        ("cpu", "RuntimeError", "out_of_memory"),
+    ],
+)
+def test_memory_of_a_gpu_is_told_from_main_memory(job, device, error, told):
+    event = {"event": "error", "kind": "out_of_memory", "type": error, "message": "out of memory"}
+    start = {**START, "device": device}
+    _, failure = converse(job.model_copy(update={"device": device}), start, event, exit_=Exit(code=1))
+    assert failure.kind == told
+    assert failure.hint
+
+
 def test_a_failure_shows_the_end_of_the_log_made_printable(job):
     stderr = b"".join(b"line %d\n" % n for n in range(100)) + b"\x1b]0;evil\x07 \xff\n"
     _, failure = converse(job, START, stderr=stderr)
