@@ -5,32 +5,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from orchestrator import store
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write
+from orchestrator.protocol import Event
 from orchestrator.results import Result
 from orchestrator.spec import Strict
 
 
+class Kept(Strict):
+    """A run: its spec and jobs, and each result with its provenance. A store.Source."""
+
+    run: store.Run
+    results: tuple[Result, ...]
+
+    def read_run(self) -> store.Run:
+        return self.run
+
+    def each_result(self, complain: Callable[[StoreError], None]) -> Iterator[Result]:  # noqa: ARG002  (it is whole)
+        return iter(self.results)
+
+    def events(self, job: str) -> Iterator[Event]:  # noqa: ARG002  (a capsule keeps none)
+        return iter(())
+
+
 class Capsule(Strict):
-    """What the file holds: specs and jobs of the runs, and each result with its provenance."""
+    """What the file holds."""
 
     schema_version: Literal[1] = 1
     kind: Literal["capsule"] = "capsule"
-    runs: tuple[store.Run, ...]
-    results: tuple[Result, ...]
+    runs: tuple[Kept, ...]
 
 
-def write(path: Path, runs: Sequence[store.Run], results: Sequence[Result]) -> None:
+def write(path: Path, runs: Sequence[Kept]) -> None:
     """Write a capsule. Raises StoreError."""
     try:
-        atomic_write(path, store.sealed(Capsule(runs=tuple(runs), results=tuple(results))))
+        atomic_write(path, store.sealed(Capsule(runs=tuple(runs))))
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file") from error
+
+
+def runs_in(path: Path) -> tuple[Kept, ...]:
+    """The runs in a capsule. Raises StoreError."""
+    return store.read_sealed(path, Capsule).runs
 
 
 def results_in(path: Path) -> tuple[Result, ...]:
@@ -45,5 +66,5 @@ def results_in(path: Path) -> tuple[Result, ...]:
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a result file?") from error
     if b'"kind": "capsule"' in head:
-        return store.read_sealed(path, Capsule).results
+        return tuple(result for kept in runs_in(path) for result in kept.results)
     return (store.read_sealed(path, Result),)

@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
@@ -21,7 +21,7 @@ import typer
 from orchestrator.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, HostError, OrchestratorError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.store import RunFolder
+    from orchestrator.store import Source
 
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_CODES = """\
@@ -293,7 +293,7 @@ def data_ls(json: JsonOption = False) -> None:
 @app.command()
 def report(
     run: Annotated[
-        Optional[list[str]], typer.Argument(help="run ids or folders; the latest run when none is given")
+        Optional[list[str]], typer.Argument(help="run ids, folders or capsules; the latest run when none is given")
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.table,
     output: Annotated[Optional[Path], typer.Option("-o", "--output", help="write to this file", metavar="FILE")] = None,
@@ -317,19 +317,19 @@ def report(
       orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
       orchestrator report --capsule capsule.json
     """
-    from orchestrator import browser, store
+    from orchestrator import browser, selection
     from orchestrator import capsule as capsules
     from orchestrator.screen import Screen
 
     if open_ and format_ not in {Format.table, Format.html}:
         raise UsageError(f"--open shows the HTML report, not {format_.value}", hint="leave --format out")
-    folders = [store.find(results, name) for name in run or (None,)]
+    runs = [source for name in run or (None,) for source in selection.sources(results, name)]
     screen = Screen()
     damaged: list[StoreError] = []
-    measured = (result for folder in folders for result in folder.each_result(damaged.append))
+    measured = (result for source in runs for result in source.each_result(damaged.append))
     if open_ or format_ is Format.html:
-        path = output or _beside(folders)
-        _write(path, [screen.render_page(folders, ROOT)])
+        path = output or _beside(runs)
+        _write(path, [screen.render_page(runs, ROOT)])
         screen.say(f"the report is in {screen.shorten(path)}")
         deque(measured, maxlen=0)  # the page names what is damaged, and so does the end of this function
         if open_ and not browser.show(path):
@@ -342,9 +342,11 @@ def report(
         sys.stdout.writelines(screen.render_report(measured, ROOT, format_.value))
     if capsule is not None:
         damaged.clear()  # they are met again
-        kept = [result for folder in folders for result in folder.each_result(damaged.append)]
-        capsules.write(capsule, [folder.read_run() for folder in folders], kept)
-        screen.dim(f"{len(kept)} results are in {capsule}")
+        kept = [
+            capsules.Kept(run=source.read_run(), results=tuple(source.each_result(damaged.append))) for source in runs
+        ]
+        capsules.write(capsule, kept)
+        screen.dim(f"{sum(len(each.results) for each in kept)} results are in {capsule}")
     if damaged:
         raise StoreError(
             "\n".join(["left out of this report:", *(error.message for error in damaged)]), hint=damaged[0].hint
@@ -528,11 +530,13 @@ def _raise(error: Exception) -> NoReturn:
     raise error
 
 
-def _beside(folders: list[RunFolder]) -> Path:
+def _beside(runs: Sequence[Source]) -> Path:
     """Where the HTML report of one run goes when nobody says where."""
-    if len(folders) > 1:
-        raise UsageError("a report of several runs belongs to none of their folders", hint="say where: -o FILE")
-    return folders[0].path / "report.html"
+    from orchestrator.store import RunFolder
+
+    if len(runs) > 1 or not isinstance(runs[0], RunFolder):
+        raise UsageError("a report of several runs, or of a capsule, belongs to no folder", hint="say where: -o FILE")
+    return runs[0].path / "report.html"
 
 
 def _write(path: Path, parts: Iterable[str]) -> None:

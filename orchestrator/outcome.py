@@ -22,7 +22,7 @@ Stop = Literal["time", "silence", "output"]  # why the host stopped a job that k
 
 HINTS: dict[FailureKind, str] = {
     "out_of_memory": "give the job more memory (limits.memory), or a smaller batch (--set WORKLOAD.batch=…)",
-    "gpu_memory": "a smaller batch (--set WORKLOAD.batch=…); and see with `nvidia-smi` who else holds memory of this GPU",
+    "gpu_memory": "a smaller batch (--set WORKLOAD.batch=…), or see in `nvidia-smi` who else holds this GPU's memory",
     "killed": "something outside the job ended it: the kernel (see dmesg), a restart of the Docker daemon, or a person",
     "timeout": "raise limits.timeout or limits.silence in the spec, or find out in the log what it waited for",
     "disk": "a workload keeps small artifacts only: see workloads/common/PROTOCOL.md",

@@ -56,9 +56,9 @@ class Sampler:
             yield
         finally:
             self._ended = time.monotonic()
-            self._cpu_ended = time.process_time()
             self._over.set()
             thread.join(END_SECONDS)
+            self._cpu_ended = time.process_time()  # the last sample's included, as in its thread's own time
             if thread.is_alive():
                 self._note(f"the last sample took longer than {END_SECONDS:g} s and is left out")
 

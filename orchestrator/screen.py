@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.report.tables import Table as ReportTable
     from orchestrator.reproduce import Verdict
     from orchestrator.results import Result
-    from orchestrator.store import RunFolder
+    from orchestrator.store import Source
 
 REFERENCE = "results/reference/2017.json"
 
@@ -145,19 +145,19 @@ class Screen:
         yield capture.get()
 
     @staticmethod
-    def render_page(folders: Sequence[RunFolder], root: Path) -> str:
+    def render_page(runs: Sequence[Source], root: Path) -> str:
         """The HTML report of runs. It says itself which results cannot be read."""
         from orchestrator.report import curves, html, notices, page, reference, sources
 
         measured = []
-        for folder in folders:
+        for source in runs:
             damaged: list[StoreError] = []
-            results = folder.results(damaged.append)
+            results = tuple(source.each_result(damaged.append))
             measured.append(
                 notices.Measured(
-                    run=folder.read_run(),
-                    results=tuple(results),
-                    curves={result.job.id: curves.of_events(folder.events(result.job.id)) for result in results},
+                    run=source.read_run(),
+                    results=results,
+                    curves={result.job.id: curves.of_events(source.events(result.job.id)) for result in results},
                     damaged=tuple(error.message for error in damaged),
                 )
             )

@@ -23,6 +23,13 @@ class Selection:
     results: Sequence[Result]
 
 
+def sources(results: Path, word: str | None) -> Sequence[store.Source]:
+    """The runs that `word` stands for: those in a capsule, or a run; without it the latest. Raises StoreError."""
+    if word is not None and store.is_file(Path(word)):
+        return capsule.runs_in(Path(word))
+    return (store.find(results, word),)
+
+
 def select(results: Path, word: str) -> Selection:
     """The results that `word` stands for.
 

@@ -22,9 +22,10 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
+from typing import IO, Any, Literal, Protocol, TypeVar
 
 import pydantic
+import pydantic_core
 
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_file, atomic_write, remove_tree
@@ -52,6 +53,19 @@ class Run(Strict):
     spec: Spec
     jobs: tuple[Job, ...]  # with `repeats: auto`, those of every round so far
     ended: str = ""  # with `repeats: auto`, why no further round was run
+
+
+class Source(Protocol):
+    """Where a run is read from: its folder, or a capsule."""
+
+    def read_run(self) -> Run:
+        """The spec and the jobs. Raises StoreError."""
+
+    def each_result(self, complain: Callable[[StoreError], None]) -> Iterator[Result]:
+        """The results there are, in the order of the plan; what is damaged is told to `complain`."""
+
+    def events(self, job: str) -> Iterator[Event]:
+        """A job's events as they were received, where they were kept."""
 
 
 class RunFolder:
@@ -319,7 +333,7 @@ def read_sealed(path: Path, model: type[Model]) -> Model:
             content = json.loads(file.read(MAX_RESULT_BYTES))
         digest = content.pop("sha256", None)
         canonical = _canonical(content)
-        found = model.model_validate_json(canonical)
+        found = model.model_validate_json(pydantic_core.to_json(content))  # in the file's own order of keys
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a run directory?") from error
     except pydantic.ValidationError as error:

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from orchestrator.screen import Screen
-from orchestrator.store import RunFolder
+from tests import published
 from tests.browser import browser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,11 +15,10 @@ MAX_BYTES = 300_000
 
 def main():
     programs = browser.find() or sys.exit("no chromium with its chromedriver on PATH")
-    (folder,) = (path.parent for path in (ROOT / "results" / "published").glob("*/run.json"))
     target = ROOT / "docs" / "report.png"
     with tempfile.TemporaryDirectory() as scratch:
         page = Path(scratch) / "report.html"
-        page.write_text(Screen.render_page([RunFolder(folder)], ROOT), encoding="utf-8")
+        page.write_text(Screen.render_page(published.runs(), ROOT), encoding="utf-8")
         chromium = browser.start(*programs)
         try:
             chromium.open(page).screenshot(target, *SIZE)

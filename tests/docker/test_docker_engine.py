@@ -174,8 +174,12 @@ def test_a_daemon_elsewhere_tells_the_use_itself(docker_engine, tmp_path, monkey
     from orchestrator.engines import cgroup
 
     monkeypatch.setattr(cgroup, "of", lambda pid, container: None)
-    _, (result,) = cases.run_echo(docker_engine, tmp_path, "busy")
-    used = result.telemetry
+    for number in range(3):  # a daemon that has much else to do may answer too seldom to tell a rate
+        (tmp_path / str(number)).mkdir()
+        _, (result,) = cases.run_echo(docker_engine, tmp_path / str(number), "busy")
+        used = result.telemetry
+        if used.cpus is not None:
+            break
     assert (used.usage_source, used.notes) == ("docker stats", ())
     assert 200 << 20 <= used.memory_peak < 400 << 20
     assert 1.2 <= used.cpus * used.seconds < 2.2

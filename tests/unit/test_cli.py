@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator import store
 from orchestrator.spec import Spec
+from tests import published
 from tests.unit.test_report import trained
 
 VERBS = [
@@ -166,13 +167,11 @@ def test_a_run_from_spec_to_tables(run, tmp_path):
 
 
 def test_the_html_report_is_shown_or_says_where_it_is(run, root, tmp_path, monkeypatch):
-    (published,) = (path.parent for path in (root / "results" / "published").glob("*/run.json"))
-    folder = tmp_path / "results" / published.name
-    shutil.copytree(published, folder)
+    folder = published.unpack(tmp_path / "results")
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(name, raising=False)
     done = run("report", "--open", "--results", folder.parent, check=0)
-    assert f"{published.name}/report.html" in done.stdout.replace("\n", "")
+    assert f"{folder.name}/report.html" in done.stdout.replace("\n", "")
     assert (folder / "report.html").read_text().startswith("<!doctype html>")
     if sys.platform == "linux":
         assert "there is no browser here" in done.stderr
@@ -289,10 +288,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(run, root, tmp_path, numb
 
 
 def test_a_result_edited_by_hand_is_left_out_of_the_report_and_told(run, root, tmp_path):
-    published = next((root / "results" / "published").iterdir())
     results = tmp_path / "results"
-    shutil.copytree(published, results / published.name)
-    edited = results / published.name / "numpy-resnet50-cpu-1.json"
+    edited = published.unpack(results) / "numpy-resnet50-cpu-1.json"
     edited.write_text(edited.read_text().replace('"status": "ok"', '"status": "OK"'))
     done = run("report", "--results", results, check=8)
     assert "numpy-resnet50-cpu-1.json: not written by this program, or edited" in done.stderr

@@ -322,16 +322,16 @@ def test_bench_skips_what_the_gpu_cannot_run_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     on(monkeypatch, machine("H100"))
     common = ["--results", str(tmp_path / "results")]
-    asked = ["bench", "--framework", "chainer", "--workload", "rnn", "--device", "gpu", "--engine", "process"]
+    asked = ["bench", "--framework", "numpy", "--workload", "rnn", "--device", "gpu", "--engine", "process"]
     done = CliRunner().invoke(cli.app, [*asked, "--dry-run"])
-    assert "skipped: chainer-rnn-gpu-1: no build for GPUs" in done.stdout
+    assert "skipped: numpy-rnn-gpu-1: no build for GPUs" in done.stdout
     done = CliRunner().invoke(cli.app, [*asked, *common])
     assert done.exit_code == 0, done.output
-    assert "Chainer (skipped: incompatible)" in re.sub(r"\s+", " ", done.stdout)
+    assert "NumPy (skipped: incompatible)" in re.sub(r"\s+", " ", done.stdout)
     assert "/; 1 skipped" in done.stdout.replace("\n", "")
     assert not (tmp_path / "cache" / "venvs").exists()
     (folder,) = (tmp_path / "results").iterdir()
-    assert json.loads((folder / "chainer-rnn-gpu-1.json").read_text())["status"] == "skipped"
+    assert json.loads((folder / "numpy-rnn-gpu-1.json").read_text())["status"] == "skipped"
     again = CliRunner().invoke(cli.app, ["bench", "--resume", folder.name, *common])
     assert again.exit_code == 0, again.output
     assert "0 jobs" in again.output

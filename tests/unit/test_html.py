@@ -19,6 +19,7 @@ from orchestrator.report.charts import plotting
 from orchestrator.results import Failure
 from orchestrator.store import Run
 from orchestrator.untrusted import clip, plain
+from tests import published as real
 from tests.unit.test_report import result, trained
 
 HOSTILE = [
@@ -44,10 +45,8 @@ def known(root):
 def published(root):
     """The page of the real results that README shows."""
     from orchestrator.screen import Screen
-    from orchestrator.store import RunFolder
 
-    (folder,) = (path.parent for path in (root / "results" / "published").glob("*/run.json"))
-    return Screen.render_page([RunFolder(folder)], root)
+    return Screen.render_page(real.runs(), root)
 
 
 def with_epochs(it, losses=(2.0, 1.5)):
@@ -320,11 +319,8 @@ def test_a_jobs_code_is_its_own_files_and_those_it_names():
 
 def test_the_command_measures_the_same_job_again(root, known):
     """Every published result: its command, read by the spec's own parser, plans the job it came from."""
-    from orchestrator.store import RunFolder
-
-    (folder,) = (path.parent for path in (root / "results" / "published").glob("*/run.json"))
     rows = catalog.load(root)
-    results = RunFolder(folder).results(pytest.fail)
+    results = [result for run in real.runs() for result in run.results]
     assert results
     for each in results:
         checkout, bench = again.commands(each)

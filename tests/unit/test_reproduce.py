@@ -240,7 +240,7 @@ def test_a_file_that_is_no_capsule_is_named(tmp_path, content):
 def test_a_capsule_edited_by_hand_is_refused(tmp_path):
     path = tmp_path / "capsule.json"
     run = store.Run(id="r", began=store.now(), command=(), engine="docker", spec=Spec(name="t"), jobs=(trained().job,))
-    capsule.write(path, [run], [trained()])
+    capsule.write(path, [capsule.Kept(run=run, results=(trained(),))])
     assert capsule.results_in(path) == (trained(),)
     path.write_text(path.read_text().replace('"accuracy": 0.765', '"accuracy": 0.965'))
     with pytest.raises(StoreError, match="does not match its sha256"):

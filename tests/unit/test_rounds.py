@@ -99,7 +99,7 @@ def prepared(tmp_path, monkeypatch):
     )
     engine = ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
     jobs = plan.plan(told, known, "cpu")
-    return bench.Prepared(catalog=known, spec=told, host=host.inspect(), engine=engine, jobs=jobs)
+    return bench.Prepared(catalog=known, spec=told, host=host.inspect(), engine=engine, jobs=jobs, skips={})
 
 
 def test_rounds_are_recorded_as_they_are_added_and_can_be_resumed(prepared, tmp_path):
@@ -113,7 +113,7 @@ def test_rounds_are_recorded_as_they_are_added_and_can_be_resumed(prepared, tmp_
     missing = folder.missing(folder.read_run().jobs)
     assert len(missing) == 1
     again = bench.Prepared(
-        catalog=prepared.catalog, spec=prepared.spec, host=prepared.host, engine=prepared.engine, jobs=missing
+        catalog=prepared.catalog, spec=prepared.spec, host=prepared.host, engine=prepared.engine, jobs=missing, skips={}
     )
     bench.run(request, folder, again, cases.Silent(), told.append)
     run = folder.read_run()
