@@ -84,11 +84,14 @@ def run(job):
         updates, moments = optimizer.update(gradients, moments)
         return (optax.apply_updates(params, updates), moments, key), loss
 
+    def synchronize():
+        jax.block_until_ready(state)
+
     batch = job.settings["batch"]
     train_step = runtime.compiled(job, train_step, state, x_train[:batch], y_train[:batch], donate=0)
     predict = runtime.compiled(job, forward, params, x_train[:batch])
     job.ready()
-    for epoch in job.epochs(sync=lambda: jax.block_until_ready(state)):
+    for epoch in job.epochs(sync=synchronize):
         for x, y in epoch.batches(x_train, y_train):
             state, loss = train_step(state, x, y)
             epoch.step(loss)

@@ -19,6 +19,8 @@ EPSILON = 1e-5
 
 def conv_norm(params, name, x, stride=1):
     kernel, shift = params[name]
+    if len(kernel) == 1:  # on a CPU, XLA computes a matrix product faster than the same as a convolution
+        return x[:, ::stride, ::stride] @ kernel[0, 0] + shift
     pad = len(kernel) // 2  # "SAME" would pad a stride of 2 at the end only, where the paper's network pads both sides
     x = lax.conv_general_dilated(
         x, kernel, (stride, stride), [(pad, pad)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")

@@ -13,8 +13,6 @@ from jax import lax
 from workloads.common import bench
 from workloads.jax import runtime
 
-UNROLL = 1  # time steps that become one step of XLA's loop
-
 
 def gru(params, x):
     """The last state of the GRU over x, (time, batch, features) -> (batch, units)."""
@@ -30,7 +28,7 @@ def gru(params, x):
         return n + z * (h - n), None
 
     units = len(params["gru.weight_hh"])
-    last, _ = lax.scan(step, jnp.zeros((x.shape[1], units)), x, unroll=UNROLL)
+    last, _ = lax.scan(step, jnp.zeros((x.shape[1], units)), x)
     return last
 
 
@@ -64,11 +62,14 @@ def run(job):
         updates, moments = optimizer.update(gradients, moments)
         return (optax.apply_updates(params, updates), moments), loss
 
+    def synchronize():
+        jax.block_until_ready(state)
+
     batch = job.settings["batch"]
     train_step = runtime.compiled(job, train_step, state, x_train[:batch], y_train[:batch], donate=0)
     predict = runtime.compiled(job, forward, params, x_train[:batch])
     job.ready()
-    for epoch in job.epochs(sync=lambda: jax.block_until_ready(state)):
+    for epoch in job.epochs(sync=synchronize):
         for x, y in epoch.batches(x_train, y_train):
             state, loss = train_step(state, x, y)
             epoch.step(loss)

@@ -1,7 +1,7 @@
 """Where a JAX job runs: the device, its precision and its compiler.
 
 A model is a function of its parameters here, and those are a plain dictionary of arrays. On a CPU, XLA starts as many
-threads as this process may use CPUs, which is job.threads; they inherit its treatment of denormals.
+threads as this process may use CPUs, which is job.threads, and flushes denormals in all of them.
 """
 
 import os
@@ -18,11 +18,11 @@ def start(job, fused=None, notes=(), xla_flags=""):
         raise NotImplementedError("these workloads compute in fp32 or tf32, the job asks for {}".format(job.precision))
     os.environ["XLA_FLAGS"] = xla_flags
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # take memory as it is needed, not three quarters of all
-    # Unless told that there must be a GPU, JAX goes on without one.
-    jax.config.update("jax_platforms", "cpu" if job.device == "cpu" else "cuda")
+    if job.device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
     # On a GPU, JAX's own default for float32 is TF32.
     jax.config.update("jax_default_matmul_precision", "tensorfloat32" if job.precision == "tf32" else "highest")
-    (device,) = jax.devices()
+    device = jax.devices(job.device)[0]  # JAX itself would go on without a GPU; asked for one, it complains
     versions = {"jaxlib": jax.lib.__version__, "optax": optax.__version__}
     if job.device == "gpu":
         versions["xla"] = device.client.platform_version
