@@ -33,6 +33,7 @@ FRAMEWORKS = {  # image: the package of its workloads, the package itself, the l
     "caffe2": ("workloads.caffe2", "caffe2.python.workspace", "torch/lib/libcaffe2_detectron_ops_gpu.so"),
     "chainer": ("workloads.chainer", "chainer", "cupy/cuda/thrust.*.so"),
     "cntk": ("workloads.cntk", "cntk", "cntk/libs/libCntk.Math-2.7.so"),
+    "jax": ("workloads.jax", "jax", "jax_plugins/xla_cuda13/xla_cuda_plugin.so"),
     "mxnet": ("workloads.mxnet", "mxnet", "mxnet/libmxnet.so"),
     "pytorch": ("workloads.pytorch", "torch", "torch/lib/libtorch_cuda.so"),
     "tensorflow": ("workloads.tensorflow", "tensorflow", "tensorflow/libtensorflow_cc.so.2"),
@@ -145,6 +146,9 @@ def versions(image, package):
     """(version of the framework, its CUDA), as it says itself; None for a CUDA it does not tell."""
     if image == "tensorflow":
         return package.__version__, package.sysconfig.get_build_info()["cuda_version"]
+    if image == "jax":
+        built = importlib.import_module("jax_cuda13_plugin._versions").cuda_runtime_build_version()
+        return package.__version__, "{}.{}".format(built // 1000, built % 1000 // 10)
     if image == "chainer":
         cupy = importlib.import_module("cupy")  # Chainer does without, and keeps the reason to itself
         return package.__version__, "{}.{}".format(*cupy.cuda.nvrtc.getVersion())

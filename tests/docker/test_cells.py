@@ -26,7 +26,7 @@ NOT_BUILT = {
     "knet"
 }  # neither its base image nor its packages can be had where only Debian and the Python package index are within reach
 TOLERANCE = 1e-3  # relative; rounding alone stays far below, a different formula does not
-CLOSE = {"pytorch": 1e-4}
+CLOSE = {"jax": 1e-4, "pytorch": 1e-4}
 TURNS = Turns(files.default_cache(), print)
 
 

@@ -36,6 +36,7 @@ OPTIONAL = {
         *("libjasper.so.1", "libjpeg.so.8", "libpng12.so.0", "libtiff.so.5"),  # readers of image files
         "/usr/local/halide/bin/libHalide.so",  # binary convolutions
     },
+    "jax": set(),  # never built yet: docs/gpu.md
     "mxnet": set(),
     "pytorch": {
         *("libfabric.so.1", "libibverbs.so.1", "libmlx5.so.1", "librdmacm.so.1"),  # InfiniBand, for several machines

@@ -1,0 +1,41 @@
+"""Where a JAX job runs: the device, its precision and its compiler.
+
+A model is a function of its parameters here, and those are a plain dictionary of arrays. On a CPU, XLA starts as many
+threads as this process may use CPUs, which is job.threads, and flushes denormals in all of them.
+"""
+
+import os
+
+import jax
+import optax
+
+
+def start(job, fused=None, notes=(), xla_flags=""):
+    """Set JAX up for this job, with XLA's flags (see its --help), and announce it. Must come before JAX's first array.
+
+    Raises NotImplementedError for a precision other than fp32 or tf32, RuntimeError for a missing GPU."""
+    if job.precision not in ("fp32", "tf32"):
+        raise NotImplementedError("these workloads compute in fp32 or tf32, the job asks for {}".format(job.precision))
+    os.environ["XLA_FLAGS"] = xla_flags
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # take memory as it is needed, not three quarters of all
+    if job.device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    # On a GPU, JAX's own default for float32 is TF32.
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if job.precision == "tf32" else "highest")
+    device = jax.devices(job.device)[0]  # JAX itself would go on without a GPU; asked for one, it complains
+    versions = {"jaxlib": jax.lib.__version__, "optax": optax.__version__}
+    if job.device == "gpu":
+        versions["xla"] = device.client.platform_version
+    job.start(
+        version=jax.__version__,
+        versions=versions,
+        device_name=None if job.device == "cpu" else device.device_kind,
+        fused=fused,
+        notes=notes,
+    )
+
+
+def compiled(job, function, *arguments, donate=()):
+    """`function`, compiled ahead for arguments of these shapes; it may reuse the memory of those named in `donate`."""
+    with job.compiling():
+        return jax.jit(function, donate_argnums=donate).lower(*arguments).compile()
