@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from orchestrator.spec import Strict
 # float32 is one draw of what rounding can do. docs/parity.md has the distances measured in this project's containers.
 ALLOWANCE = 32.0
 FP32_EPSILON = 2.0**-23  # no float32 result is asked to be nearer than its own precision
-NEARER = 100.0  # a planted mistake explains a cell when the cell is that much nearer to it than to the oracle
+NEARER = 100.0  # a planted mistake explains a cell that is so many times nearer to it than to the oracle,
+CLOSE = 0.01  # and no further from it than this, relative
 Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -140,31 +141,36 @@ def where(verdict: Parity) -> str:
     return "all losses are right: look at the evaluation" if verdict.loss_errors else "look at the model or its input"
 
 
-def distance(cell: Trace, other: Trace, allowed: Envelope) -> float:
-    """How far apart the two are, in envelopes: at most 1 is nothing but rounding.
-
-    Trainings that blow up do so within a step or two of each other, or they are not the same.
-    """
-    if abs(len(cell.losses) - len(other.losses)) > 2:
-        return float("inf")
-    shares = [
-        error / limit for error, limit in zip(loss_errors(other.losses, cell.losses), allowed.losses, strict=False)
-    ]
-    error = probe_error(other.probe, cell.probe)
-    if error is not None:
-        shares.append(error / allowed.probe)
-    return max(shares, default=float("inf"))
-
-
 def explain(cell: Trace, oracle: Trace, planted: Mapping[str, Trace], allowed: Envelope) -> tuple[str, ...]:
     """Those of the planted mistakes that lead where the cell went, the nearest first.
 
-    A mistake explains a cell that is within the envelope around it, or a hundred times nearer to it than to the
-    oracle: some mistakes let rounding errors grow faster than the oracle does.
+    A mistake explains a cell that is within the envelope around it; or a hundred times nearer to it than to the oracle
+    and within 1 %: some mistakes let rounding errors grow faster than the oracle does.
     """
-    limit = max(1.0, distance(cell, oracle, allowed) / NEARER)
+    limit = distance(cell, oracle, allowed).envelopes / NEARER
     found = sorted((distance(cell, trace, allowed), name) for name, trace in planted.items())
-    return tuple(name for apart, name in found if apart <= limit)
+    return tuple(
+        name for apart, name in found if apart.envelopes <= 1 or (apart.envelopes <= limit and apart.relative <= CLOSE)
+    )
+
+
+class Apart(NamedTuple):
+    """How far a cell is from something else."""
+
+    envelopes: float  # at most 1 is nothing but rounding
+    relative: float  # the largest relative error
+
+
+def distance(cell: Trace, other: Trace, allowed: Envelope) -> Apart:
+    """How far apart the two are. Trainings that blow up do so within two steps of each other, or are not the same."""
+    if abs(len(cell.losses) - len(other.losses)) > 2:
+        return Apart(float("inf"), float("inf"))
+    errors = list(zip(loss_errors(other.losses, cell.losses), allowed.losses, strict=False))
+    error = probe_error(other.probe, cell.probe)
+    if error is not None:
+        errors.append((error, allowed.probe))
+    worst = max((error / limit for error, limit in errors), default=float("inf"))
+    return Apart(worst, max((error for error, _ in errors), default=float("inf")))
 
 
 def _cosine(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> float | None:

@@ -23,6 +23,7 @@ VERBS = [
     "report",
     "compare",
     "reproduce",
+    "verify",
     "images build",
     "images ls",
     "data prepare",
