@@ -317,7 +317,7 @@ def report(
       orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
       orchestrator report --capsule capsule.json
     """
-    from orchestrator import browser, store
+    from orchestrator import browser, certificates, store
     from orchestrator import capsule as capsules
     from orchestrator.screen import Screen
 
@@ -337,7 +337,10 @@ def report(
     elif output is not None:
         _write(output, screen.render_report(measured, ROOT, format_.value))
     elif format_ is Format.table:
-        screen.show_report(list(measured), ROOT)
+        shown = list(measured)
+        screen.show_report(shown, ROOT)
+        for note in certificates.notes(results, shown):
+            screen.say(note)
     else:
         sys.stdout.writelines(screen.render_report(measured, ROOT, format_.value))
     if capsule is not None:

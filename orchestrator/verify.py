@@ -174,6 +174,7 @@ class Verifier:
             steps=job.trace,
             environment=certificates.environment_hashes(result.provenance.environment),
             code=certificates.code_hashes(self._request.root, framework),
+            workloads_sha256=result.provenance.code["workloads_sha256"],
             weights_sha256=data.inputs["weights.npz"],
             data=data.fingerprint,
             versions={job.framework: result.start.version, **result.start.versions},

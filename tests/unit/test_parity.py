@@ -260,8 +260,8 @@ def test_a_probe_that_promises_more_than_it_holds_is_not_compared(tmp_path):
 
 CERTIFICATE = certificates.Certificate(
     framework="numpy", workload="cnn", device="cpu", engine="docker", parity=Parity(word="certified", why=""),
-    envelope=ALLOWED, steps=3, environment={"id": "sha256:1"}, code={"numpy": "2", "common": "3"}, weights_sha256="4",
-    data="5", versions={}, oracle={}, run="r", made="now",
+    envelope=ALLOWED, steps=3, environment={"id": "sha256:1"}, code={"numpy": "2", "common": "3"},
+    workloads_sha256="6", weights_sha256="4", data="5", versions={}, oracle={}, run="r", made="now",
 )  # fmt: skip
 
 
@@ -274,14 +274,26 @@ def test_a_certificate_is_sealed(tmp_path):
         certificates.read(path)
 
 
-def test_a_certificate_is_stale_once_what_it_speaks_of_has_changed():
-    def stale(code=CERTIFICATE.code, environment=CERTIFICATE.environment):
-        return certificates.stale(CERTIFICATE, code=code, environment=environment)
-
-    assert stale() == []
-    assert stale(code={"numpy": "2", "common": "other"}) == ["workloads/common"]
-    assert stale(environment={"id": "sha256:other"}) == ["id"]
-    assert stale(environment={}) == ["id"]
+@pytest.mark.parametrize(
+    ("environment", "workloads", "told"),
+    [
+        ("sha256:1", "6", ["cnn: certified to compute the same as the reference: F"]),
+        ("sha256:2", "6", ["cnn: verified with another: F (id)"]),
+        ("sha256:1", "7", ["cnn: verified with another: F (workloads)"]),
+    ],
+)
+def test_a_report_says_what_is_certified_and_whose_certificate_is_stale(tmp_path, environment, workloads, told):
+    certificates.write(tmp_path, CERTIFICATE)
+    provenance = Provenance(
+        engine="docker", environment={"id": environment}, code={"workloads_sha256": workloads}, host={}
+    )
+    result, _ = result_of(tmp_path)
+    result = result.model_copy(update={"provenance": provenance})
+    assert certificates.notes(tmp_path, [result]) == []
+    named = result.job.model_copy(update={"framework": "numpy"})
+    assert certificates.notes(tmp_path, [result.model_copy(update={"job": named})]) == told
+    elsewhere = result.job.model_copy(update={"framework": "../certificates/numpy"})
+    assert certificates.notes(tmp_path, [result.model_copy(update={"job": elsewhere})]) == []
 
 
 @pytest.fixture
