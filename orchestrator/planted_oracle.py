@@ -290,6 +290,29 @@ def _padding_after() -> Sequence[Replacement]:
     return [(resnet50, "convolve", padded), (resnet50, "max_pool", max_pool)]
 
 
+def _nudged(draw: int) -> Callable[[], Sequence[Replacement]]:
+    """No mistake: every initial weight moves to one of the two float32 numbers beside it."""
+
+    def replacements() -> Sequence[Replacement]:
+        import numpy as np
+
+        job = _module("common.bench").Job
+        original = job.weights
+
+        def nudge(array: Array, random: np.random.Generator) -> Array:
+            aside = np.nextafter(array, np.where(random.random(array.shape) < 0.5, -np.inf, np.inf).astype(array.dtype))
+            return np.where(array == 0, array, aside)  # beside 0 are denormal numbers
+
+        def weights(self: Any) -> dict[str, Array]:
+            random = np.random.default_rng(draw)
+            return {name: nudge(array, random) for name, array in original(self).items()}
+
+        return [(job, "weights", weights)]
+
+    return replacements
+
+
+NUDGES = tuple(f"nudged-{draw}" for draw in range(1, 5))
 PLANTS: dict[str, Callable[[], Sequence[Replacement]]] = {
     "unit-gain": _momentum(_unit_gain),
     "nesterov": _momentum(_nesterov),
@@ -317,6 +340,7 @@ PLANTS: dict[str, Callable[[], Sequence[Replacement]]] = {
     "bn-epsilon-2e-5": _bn_epsilon(2e-5),
     "stride-in-3x3": _stride_in_3x3,
     "padding-after": _padding_after,
+    **{name: _nudged(draw) for draw, name in enumerate(NUDGES, start=1)},
 }
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from orchestrator.engines.process import ProcessEngine
 from orchestrator.errors import HostError
 from orchestrator.parity import Envelope, Parity, Trace
 from orchestrator.plan import Job
+from orchestrator.planted_oracle import NUDGES
 from orchestrator.results import Result
 from orchestrator.runner import Listener, Runner
 from orchestrator.spec import Override, WorkloadName
@@ -87,15 +88,16 @@ class Verifier:
         return [self._judge(result) for result in results]
 
     def _reference(self, workload: WorkloadName) -> Reference:
-        exact, rounded = (self._ask(workload, precision) for precision in ("fp64", "fp32"))
-        for result in (exact, rounded):
+        exact = self._ask(workload, "fp64")
+        rounded = [self._ask(workload, "fp32", plant=name) for name in ("", *NUDGES)]
+        for result in (exact, *rounded):
             if result.failure is not None:
                 raise HostError(
                     f"the reference cannot run {workload} here: {result.failure.message}",
                     hint=f"see {self._oracle_folder.path / result.job.id}.log",
                 )
         oracle = trace(self._oracle_folder, exact)
-        allowed = parity.envelope(oracle, trace(self._oracle_folder, rounded))
+        allowed = parity.envelope(oracle, [trace(self._oracle_folder, each) for each in rounded])
         versions = dict(exact.start.versions) if exact.start else {}
         return Reference(oracle=oracle, envelope=allowed, versions=versions)
 
@@ -125,7 +127,7 @@ class Verifier:
             found = {}
             for name in culprits.of(workload):
                 self._listener.preparing(f"the reference with a mistake: {culprits.CULPRITS[name].sentence}")
-                result = self._ask(workload, "fp64", mistake=name)
+                result = self._ask(workload, "fp64", plant=name)
                 if result.failure is not None and result.failure.kind != "diverged":
                     self._notify(f"{result.job.id} cannot be compared with: {result.failure.message}")
                     continue
@@ -133,15 +135,15 @@ class Verifier:
             self._planted[workload] = found
         return self._planted[workload]
 
-    def _ask(self, workload: WorkloadName, precision: spec.Precision, *, mistake: str = "") -> Result:
-        """Run the oracle on the job that the cells have."""
+    def _ask(self, workload: WorkloadName, precision: spec.Precision, *, plant: str = "") -> Result:
+        """Run the oracle on the job that the cells have, with one of planted_oracle.PLANTS where it is named."""
         told = self._prepared.spec.model_copy(
             update={"frameworks": (ORACLE,), "workloads": (workload,), "precision": precision}
         )
         (job,) = plan.plan(told, self._prepared.catalog, "cpu")
-        changes = {"id": f"{workload}-{mistake or precision}"}
-        if mistake:
-            changes["command"] = f"python -m orchestrator.planted_oracle {mistake} {{workload}}"
+        changes = {"id": f"{workload}-{plant or precision}"}
+        if plant:
+            changes["command"] = f"python -m orchestrator.planted_oracle {plant} {{workload}}"
         (result,) = self._oracle_runner.run([job.model_copy(update=changes)])
         return result
 

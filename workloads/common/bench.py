@@ -184,8 +184,8 @@ class Job:
         """Count correct predictions over all of `x`, the last partial batch included.
 
         `predict` takes a batch and returns an array of scores, (n, classes). `pad=True` fills the last batch up for
-        frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps the first batch's scores:
-        they show what training made of the weights, and the model as it is when it does not train."""
+        frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps the first batch's
+        scores: they show what training made of the weights, and the model as it is when it does not train."""
         batch = self.settings["batch"]
         correct = 0
         traced = None
