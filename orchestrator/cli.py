@@ -317,7 +317,7 @@ def report(
       orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
       orchestrator report --capsule capsule.json
     """
-    from orchestrator import browser, selection
+    from orchestrator import browser, certificates, selection
     from orchestrator import capsule as capsules
     from orchestrator.screen import Screen
 
@@ -337,7 +337,10 @@ def report(
     elif output is not None:
         _write(output, screen.render_report(measured, ROOT, format_.value))
     elif format_ is Format.table:
-        screen.show_report(list(measured), ROOT)
+        shown = list(measured)
+        screen.show_report(shown, ROOT)
+        for note in certificates.notes(results, shown):
+            screen.say(note)
     else:
         sys.stdout.writelines(screen.render_report(measured, ROOT, format_.value))
     if capsule is not None:
@@ -435,6 +438,68 @@ def compare(
     else:
         Screen().show_comparison(found, before.label, after.label, limit)
     if limit is not None and any(cell.slower_than(limit) for cell in found.cells):
+        raise typer.Exit(EXIT_JOBS_FAILED)
+
+
+@app.command(epilog="Exit codes: 0 all cells certified · 1 some cell diverges or did not run · 2 to 8 as elsewhere")
+def verify(
+    framework: Annotated[
+        Optional[list[str]], typer.Argument(help="all when none is given", metavar="FRAMEWORK")
+    ] = None,
+    workload: Annotated[
+        Optional[list[str]], typer.Option(help="only this workload: cnn, rnn, resnet50 (repeatable)")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, max=200, help="how many training steps are compared")] = 20,
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu")] = "cpu",
+    engine: Annotated[Optional[str], typer.Option(help="auto, docker or process")] = None,
+    set_: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", help="change any value of configs/verify.yaml, e.g. cnn.batch=16", metavar="KEY=VALUE"),
+    ] = None,
+    python: Annotated[
+        Optional[list[str]], typer.Option(help="process engine: use this interpreter", metavar="IMAGE=PATH")
+    ] = None,
+    json: JsonOption = False,
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Prove that frameworks compute the same as the NumPy reference, and name the mistake where one does not.
+
+    Every cell trains a few steps from the same weights on the same batches, without dropout, and is compared with the
+    reference in float64, to what rounding explains. Certificates are stored in results/certificates/.
+
+    \b
+    Examples:
+      orchestrator verify
+      orchestrator verify pytorch --workload cnn
+      orchestrator verify --steps 50 --json
+    """
+    from orchestrator import bench as benching
+    from orchestrator import files
+    from orchestrator import verify as verifying
+    from orchestrator.screen import Screen
+    from orchestrator.spec import Override, parse_setting
+
+    options = {
+        "frameworks": ("FRAMEWORK", framework or None),
+        "workloads": ("--workload", workload or None),
+        "device": ("--device", device),
+        "engine": ("--engine", engine),
+    }
+    told = [
+        Override(path=(key,), value=value, origin=name) for key, (name, value) in options.items() if value is not None
+    ]
+    base = benching.Request(
+        root=ROOT, results=results, cache=files.default_cache(), pythons=dict(map(_python_option, python or ()))
+    )
+    screen = Screen()
+    request = verifying.request(base, steps, [*told, *map(parse_setting, set_ or ())])
+    prepared = benching.prepare(request, screen.warn)
+    folder = benching.start(request, prepared)
+    screen.show_start(folder.path, prepared)
+    with _interruptible("orchestrator verify"), screen.live(verbose=False) as listener:
+        cells = verifying.Verifier(request, folder, prepared, listener, screen.warn).run()
+    screen.show_parity(cells, folder.id, json=json)
+    if any(cell.parity.word != "certified" for cell in cells):
         raise typer.Exit(EXIT_JOBS_FAILED)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.reproduce import Verdict
     from orchestrator.results import Result
     from orchestrator.store import Source
+    from orchestrator.verify import Cell
 
 REFERENCE = "results/reference/2017.json"
 
@@ -123,6 +124,15 @@ class Screen:
         reproduction.show(self._out, job, verdict)
         if folder is not None:
             self.say(f"\nstored in {self.shorten(folder)}/")
+
+    def show_parity(self, cells: Sequence[Cell], run: str, *, json: bool) -> None:
+        """Which cells compute the same as the reference, and what the others do instead."""
+        from orchestrator.report import parity
+
+        if json:
+            self.print_json(parity.as_json(cells, run))
+        else:
+            parity.show(self._out, cells)
 
     def render_report(self, results: Iterable[Result], root: Path, form: str) -> Iterator[str]:
         """The tables of results as text, piece by piece: table, markdown, csv or json."""

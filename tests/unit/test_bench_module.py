@@ -147,8 +147,15 @@ def test_a_gpu_job_says_what_it_sees(run):
 
 def test_an_artifact_is_what_its_event_says(run):
     done, output = run("train")
-    event = next(event for event in golden.masked(done.stdout) if event["event"] == "artifact")
-    assert np.load(output / event["name"]).tolist() == [1, 1, 1]
+    scores, weights = (event for event in golden.masked(done.stdout) if event["event"] == "artifact")
+    assert np.load(output / weights["name"]).tolist() == [1, 1, 1]
+    assert np.load(output / scores["name"]).tolist() == np.eye(10)[[0, 0, 0, 0]].tolist()
+
+
+def test_a_job_without_a_trace_keeps_no_scores(run):
+    done, output = run("train", trace=0)
+    assert done.returncode == 0
+    assert [path.name for path in output.iterdir()] == ["weights.npy"]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ VERBS = [
     "report",
     "compare",
     "reproduce",
+    "verify",
     "images build",
     "images ls",
     "data prepare",

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,9 @@ SHORT = {
     "orchestrator reproduce results/RUN/numpy-cnn-cpu-1.json": (
         "orchestrator reproduce {tmp}/results/{run}/numpy-resnet50-cpu-1.json --results {tmp}/results"
     ),
+    "orchestrator verify": (
+        "orchestrator verify numpy --workload resnet50 --set resnet50.batch=1 --results {tmp}/results --python numpy={python}"
+    ),
     "orchestrator bench --resume RUN": "orchestrator bench --resume {run} --results {tmp}/results",
 }
 
@@ -76,7 +80,7 @@ def place(tmp_path_factory):
 def call(command, folder):
     run = min((path.name for path in (folder / "results").glob("*")), default="")  # the first one, made by the fixture
     return subprocess.run(
-        shlex.split(command.format(tmp=folder, run=run)), cwd=ROOT, capture_output=True, text=True, timeout=590, check=False,
+        shlex.split(command.format(tmp=folder, run=run, python=sys.executable)), cwd=ROOT, capture_output=True, text=True, timeout=590, check=False,
         env={**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "ROSETTA_CACHE": str(folder / "cache")},
     )  # fmt: skip
 
@@ -105,7 +109,9 @@ def test_the_table_of_frameworks_is_the_catalog():
     ]
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "configs/README.md", "docs/statistics.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "configs/README.md", "docs/statistics.md", "docs/parity.md"]
+)
 def test_links_lead_somewhere(document):
     path = ROOT / document
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", path.read_text(encoding="utf-8")):

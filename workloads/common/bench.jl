@@ -227,11 +227,13 @@ include("epochs.jl")
 Count correct predictions over all of `x`, the last partial batch included.
 
 `predict` takes a batch and returns an array of scores, (classes, n). `pad = true` fills the last batch up for
-frameworks with a fixed batch size; the filling is not scored.
+frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps the first batch's scores: they
+show what training made of the weights, and the model as it is when it does not train.
 """
 function score(predict, job, x, y; pad = false)
     batch = job.settings["batch"]
     correct = 0
+    traced = nothing
     began = clock()
     for first in 1:batch:length(y)
         chosen = first:min(first + batch - 1, length(y))
@@ -242,8 +244,12 @@ function score(predict, job, x, y; pad = false)
         end
         all(isfinite, scores) || throw(Diverged("the model's scores on the test set are not finite"))
         correct += count(argmax(view(scores, :, k)) == y[sample] for (k, sample) in enumerate(chosen))
+        if job.trace > 0 && traced === nothing
+            traced = scores[:, 1:length(chosen)]
+        end
     end
     emit(job.events, "score"; samples = length(y), correct = correct, seconds = clock() - began)
+    traced === nothing || artifact(job, "scores-0", traced)
 end
 
 """

@@ -104,7 +104,7 @@ class Job:
         self.seed = spec["seed"]
         self.settings = spec["settings"]  # the workload's own part of the run spec: epochs, batch, lr, ...
         self.threads = startup.available_cpus()
-        self._trace = spec["trace"]  # report the loss of this many first steps, the features of as many first batches
+        self._trace = spec["trace"]  # report the loss of this many first steps, keep the features of as many batches
         self._inputs = inputs
         self._output = output
         self._events = events
@@ -184,9 +184,11 @@ class Job:
         """Count correct predictions over all of `x`, the last partial batch included.
 
         `predict` takes a batch and returns an array of scores, (n, classes). `pad=True` fills the last batch up for
-        frameworks with a fixed batch size; the filling is not scored."""
+        frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps the first batch's
+        scores: they show what training made of the weights, and the model as it is when it does not train."""
         batch = self.settings["batch"]
         correct = 0
+        traced = None
         began = clock()
         for first in range(0, len(x), batch):
             inputs, wanted = x[first : first + batch], y[first : first + batch]
@@ -198,7 +200,11 @@ class Job:
             if not np.isfinite(scores).all():
                 raise Diverged("the model's scores on the test set are not finite")
             correct += int((scores.argmax(axis=1) == wanted).sum())
+            if self._trace and traced is None:
+                traced = scores.copy()  # a framework may use its memory again
         self._events.emit("score", samples=len(x), correct=correct, seconds=clock() - began)
+        if traced is not None:
+            self.artifact("scores-0", traced)
 
     def extract(self, features, images, sync):
         """Time `features(batch)` -> (batch, 2048) NumPy array over all of `images`: a cold pass, then the timed one."""

@@ -1,0 +1,111 @@
+"""What `orchestrator verify` found, kept beside the results: results/certificates/<framework>-<workload>-<device>.json.
+
+A certificate speaks of one environment, one state of the workload code and one set of weights, all named by hashes; of
+anything else it says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator import store
+from orchestrator.catalog import Framework
+from orchestrator.errors import StoreError
+from orchestrator.files import atomic_write, sha256_of_tree
+from orchestrator.parity import Envelope, Parity
+from orchestrator.results import Provenance, Result
+from orchestrator.spec import Strict, WorkloadName
+from orchestrator.untrusted import printable
+
+PRECISION = "fp32"  # what configs/verify.yaml asks for
+WORDS = {
+    "certified": "certified to compute the same as the reference",
+    "diverges": "known to compute something else",
+    "stale": "verified with another",
+}
+ENVIRONMENT = ("id", "lock_sha256", "interpreter")  # those of an environment's facts that name it
+
+
+class Certificate(Strict):
+    """The verdict on one cell and all that it holds for."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["certificate"] = "certificate"
+    framework: str
+    workload: WorkloadName
+    device: Literal["cpu", "gpu"]
+    engine: str
+    parity: Parity
+    envelope: Envelope
+    steps: int
+    environment: dict[str, str]  # image id and sha256 of the lock, as far as the engine knows them
+    code: dict[str, str]  # folder below workloads/ → sha256
+    workloads_sha256: str  # of all of workloads/, as results have it
+    weights_sha256: str
+    data: str  # fingerprint of the dataset
+    versions: dict[str, str]
+    oracle: dict[str, str]  # versions of what the reference ran with
+    run: str  # where its events are: results/verify/<run>/
+    made: str  # UTC, ISO 8601
+
+
+def path_of(results: Path, framework: str, workload: str, device: str) -> Path:
+    """Where the certificate of a cell is."""
+    return results / "certificates" / f"{framework}-{workload}-{device}.json"
+
+
+def write(results: Path, certificate: Certificate) -> Path:
+    """Store it, in place of the cell's earlier one. Raises StoreError."""
+    path = path_of(results, certificate.framework, certificate.workload, certificate.device)
+    try:
+        atomic_write(path, store.sealed(certificate))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="pass --results DIR") from error
+    return path
+
+
+def read(path: Path) -> Certificate:
+    """Read one. Raises StoreError when it is missing, edited, or no certificate."""
+    try:
+        return store.read_sealed(path, Certificate)
+    except StoreError as error:
+        raise StoreError(error.message, hint="delete it, and make it again with `orchestrator verify`") from error
+
+
+def code_hashes(root: Path, framework: Framework) -> dict[str, str]:
+    """The workload code of one framework as it is now: its own folder and what all share."""
+    return {name: sha256_of_tree(root / "workloads" / name) for name in (framework.module, "common")}
+
+
+def environment_hashes(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What names an environment, of the facts that an engine gives of it."""
+    return {key: str(facts[key]) for key in ENVIRONMENT if facts.get(key) is not None}
+
+
+def stale(certificate: Certificate, provenance: Provenance) -> list[str]:
+    """What a result came about with that the certificate does not speak of; empty where it holds."""
+    there = environment_hashes(provenance.environment)
+    changed = [name for name, digest in certificate.environment.items() if there.get(name) != digest]
+    return changed + (["workloads"] if provenance.code.get("workloads_sha256") != certificate.workloads_sha256 else [])
+
+
+def notes(results: Path, measured: Iterable[Result]) -> list[str]:
+    """What certificates say about measured cells, one sentence per workload that has any. Raises StoreError."""
+    there = {path.name: path for path in (results / "certificates").glob("*.json")}
+    told: dict[str, dict[str, list[str]]] = {}
+    cells = {(each.job.framework, each.job.workload, each.job.device): each for each in measured}
+    for (framework, workload, device), result in cells.items():
+        path = there.get(f"{framework}-{workload}-{device}.json")  # looked up, not opened: names may be anybody's
+        if path is None or result.status != "ok" or result.job.precision != PRECISION:
+            continue
+        certificate = read(path)
+        changed = stale(certificate, result.provenance)
+        word = "stale" if changed else certificate.parity.word
+        name = printable(result.job.title) + (f" ({', '.join(changed)})" if changed else "")
+        told.setdefault(workload, {}).setdefault(word, []).append(name)
+    return [
+        f"{workload}: " + "; ".join(f"{WORDS[word]}: {', '.join(names)}" for word, names in sorted(groups.items()))
+        for workload, groups in told.items()
+    ]

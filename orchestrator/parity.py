@@ -1,0 +1,184 @@
+"""What a cell computed and what the oracle computed → do they compute the same, and if not, which mistake is it? Pure.
+
+The oracle is the same workload in float64. How far rounding alone may lead away from it is measured: the oracle also
+runs in float32, several times, and ALLOWANCE times the largest distance then seen is the envelope. docs/parity.md says
+why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from orchestrator.spec import Strict
+
+# Frameworks sum in other orders than the oracle does, and some use faster algorithms with larger errors.
+# docs/parity.md has the distances measured in this project's containers.
+ALLOWANCE = 32.0
+FP32_EPSILON = 2.0**-23  # no float32 result is asked to be nearer than its own precision
+NEARER = 100.0  # a planted mistake explains a cell that is so many times nearer to it than to the oracle,
+CLOSE = 0.01  # and no further from it than this, relative
+Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What is compared: the loss of each training step and the probe.
+
+    The probe is float64 (n, k): log-probabilities of the first test batch after the training, or the features of the
+    first batch; None where the job broke off before.
+    """
+
+    losses: tuple[float, ...]
+    probe: NDArray[np.float64] | None
+
+
+class Envelope(Strict):
+    """The largest distances from the oracle that rounding explains."""
+
+    losses: tuple[Distance, ...]  # relative error of the loss, by step
+    probe: Distance
+
+
+class Parity(Strict):
+    """The verdict on one cell."""
+
+    word: Literal["certified", "diverges", "not run"]
+    why: str
+    loss_errors: tuple[Distance, ...] = ()  # |loss - oracle's| / |oracle's|, by step
+    probe_error: Distance | None = None  # max |probe - oracle's| / max |oracle's|
+    cosine: Annotated[float, Field(ge=-1.0001, le=1.0001)] | None = None  # of the angle between the two probes
+    first_step: int | None = None  # the first one outside the envelope, from 1
+    culprits: tuple[str, ...] = ()  # the known mistakes that explain it
+
+    @property
+    def loss_error(self) -> float | None:
+        """The largest relative error of a loss; None of a cell without losses."""
+        return max(self.loss_errors, default=None)
+
+
+def log_probabilities(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """What scores (n, classes) say about the classes, in one form.
+
+    The protocol lets a workload score by logits or by probabilities. Rows of numbers from 0 to 1 whose sum is 1 are
+    taken for probabilities. A constant added to all logits of a row changes nothing, here as there.
+    """
+    found = np.asarray(scores, np.float64)
+    if found.min() >= 0 and np.abs(found.sum(axis=1) - 1).max() < 1e-5:
+        logits = np.log(np.maximum(found, np.finfo(np.float64).tiny))
+    else:
+        logits = found - found.max(axis=1, keepdims=True)
+    normalised: NDArray[np.float64] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return normalised
+
+
+def envelope(oracle: Trace, rounded: Sequence[Trace]) -> Envelope:
+    """How far from the oracle a correct float32 computation may be; `rounded` are the oracle's own runs in float32.
+
+    Errors of training grow with the steps, and a single one may be small by luck: what a step is allowed, later steps
+    are too. Raises ValueError when they are not runs of the same job.
+    """
+    steps, probe = np.full(len(oracle.losses), FP32_EPSILON), FP32_EPSILON
+    for run in rounded:
+        error = probe_error(oracle.probe, run.probe)
+        if len(oracle.losses) != len(run.losses) or error is None:
+            raise ValueError("the oracle's runs in float64 and float32 are not of the same job")
+        steps, probe = np.maximum(steps, loss_errors(oracle.losses, run.losses)), max(probe, error)
+    return Envelope(
+        losses=tuple(ALLOWANCE * float(each) for each in np.maximum.accumulate(steps)), probe=ALLOWANCE * probe
+    )
+
+
+def loss_errors(expected: Sequence[float], found: Sequence[float]) -> tuple[float, ...]:
+    """Relative errors of the steps that both have."""
+    return tuple(abs(there - here) / max(abs(here), FP32_EPSILON) for here, there in zip(expected, found, strict=False))
+
+
+def probe_error(expected: NDArray[np.float64] | None, found: NDArray[np.float64] | None) -> float | None:
+    """The largest difference, relative to the largest number expected; None where there is nothing to compare."""
+    if expected is None or found is None or expected.shape != found.shape:
+        return None
+    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), FP32_EPSILON))
+
+
+def judge(cell: Trace, oracle: Trace, allowed: Envelope, *, broke_off: str = "") -> Parity:
+    """Compare a cell with the oracle. `broke_off` says why a training ended early, where it did."""
+    errors = loss_errors(oracle.losses, cell.losses)
+    error = probe_error(oracle.probe, cell.probe)
+    first = next((step for step, each in enumerate(errors, start=1) if each > allowed.losses[step - 1]), None)
+    figures: dict[str, Any] = {
+        "loss_errors": errors,
+        "probe_error": error,
+        "cosine": None if error is None else _cosine(cell.probe, oracle.probe),
+        "first_step": first,
+    }
+    if first is not None:
+        off, limit = errors[first - 1], allowed.losses[first - 1]
+        why = f"the loss of step {first} is off by {off:.1e}, rounding explains {limit:.1e}"
+        return Parity(word="diverges", why=why, **figures)
+    if broke_off:
+        return Parity(word="not run", why=broke_off, **figures)
+    if len(cell.losses) != len(oracle.losses):
+        return Parity(word="not run", why=f"it told {len(cell.losses)} of {len(oracle.losses)} losses", **figures)
+    if error is None:
+        return Parity(word="not run", why="it left no scores or features to compare", **figures)
+    if error > allowed.probe:
+        what = "scores after the training" if oracle.losses else "features"
+        why = f"the {what} are off by {error:.1e}, rounding explains {allowed.probe:.1e}"
+        return Parity(word="diverges", why=why, **figures)
+    return Parity(word="certified", why="", **figures)
+
+
+def where(verdict: Parity) -> str:
+    """What the first step outside the envelope tells about the place of a mistake; empty for a cell without."""
+    if verdict.word != "diverges":
+        return ""
+    if verdict.first_step == 1:
+        return "the first loss is wrong already: look at the data, the model or the loss"
+    if verdict.first_step is not None:
+        return "the first loss is right: look at the gradient or the optimiser"
+    return "all losses are right: look at the evaluation" if verdict.loss_errors else "look at the model or its input"
+
+
+def explain(cell: Trace, oracle: Trace, planted: Mapping[str, Trace], allowed: Envelope) -> tuple[str, ...]:
+    """Those of the planted mistakes that lead where the cell went, the nearest first.
+
+    A mistake explains a cell that is within the envelope around it; or a hundred times nearer to it than to the oracle
+    and within 1 %: some mistakes let rounding errors grow faster than the oracle does.
+    """
+    limit = distance(cell, oracle, allowed).envelopes / NEARER
+    found = sorted((distance(cell, trace, allowed), name) for name, trace in planted.items())
+    return tuple(
+        name for apart, name in found if apart.envelopes <= 1 or (apart.envelopes <= limit and apart.relative <= CLOSE)
+    )
+
+
+class Apart(NamedTuple):
+    """How far a cell is from something else."""
+
+    envelopes: float  # at most 1 is nothing but rounding
+    relative: float  # the largest relative error
+
+
+def distance(cell: Trace, other: Trace, allowed: Envelope) -> Apart:
+    """How far apart the two are. Trainings that blow up do so within two steps of each other, or are not the same."""
+    if abs(len(cell.losses) - len(other.losses)) > 2:
+        return Apart(float("inf"), float("inf"))
+    errors = list(zip(loss_errors(other.losses, cell.losses), allowed.losses, strict=False))
+    error = probe_error(other.probe, cell.probe)
+    if error is not None:
+        errors.append((error, allowed.probe))
+    worst = max((error / limit for error, limit in errors), default=float("inf"))
+    return Apart(worst, max((error for error, _ in errors), default=float("inf")))
+
+
+def _cosine(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> float | None:
+    if a is None or b is None:
+        return None
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.vdot(a, b)) / norms if norms else None

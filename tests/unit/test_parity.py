@@ -1,0 +1,365 @@
+"""`orchestrator verify`: what rounding explains is certified, every planted mistake is named, nothing else is claimed."""
+
+import contextlib
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from orchestrator import (
+    bench,
+    certificates,
+    culprits,
+    datasets,
+    parity,
+    plan,
+    planted_oracle,
+    spec,
+    store,
+    verify,
+    weights,
+)
+from orchestrator.datasets import npy, synthetic
+from orchestrator.errors import StoreError
+from orchestrator.figures import Figures
+from orchestrator.parity import Envelope, Parity, Trace
+from orchestrator.results import Provenance, Result
+from tests.engine_cases import Silent
+from workloads.common import bench as workload_bench
+
+STEPS, BATCH = 6, 4
+SETTINGS = {
+    "cnn": {"lr": 0.01, "momentum": 0.9, "dropout_conv": 0.0, "dropout_dense": 0.0},
+    "rnn": {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+}
+TRAINING = {"epochs": 1, "batch": BATCH, "train_samples": STEPS * BATCH, "test_samples": BATCH}
+
+
+class Workshop:
+    """A small job of the oracle, run in this process, once for each precision and mistake."""
+
+    def __init__(self, workload, folder):
+        self.workload = workload
+        self.folder = folder
+        self.done = {}
+        random = np.random.default_rng(1)
+        np.savez(folder / "weights.npz", **weights.initial_weights(workload, 1))
+        for split in ("train", "test"):
+            if workload == "cnn":
+                x, classes = random.integers(0, 256, (STEPS * BATCH, 3, 32, 32), np.uint8), 10
+            else:
+                x, classes = random.integers(0, 30000, (STEPS * BATCH, 150), np.int32), 2
+            np.save(folder / f"x_{split}.npy", x)
+            np.save(folder / f"y_{split}.npy", np.arange(STEPS * BATCH, dtype=np.int32) % classes)
+        np.save(folder / "images.npy", random.random((1, 2, 3, 64, 64), np.float32))  # a pooled average needs no 224
+        self.order(random.permutation(STEPS * BATCH))
+
+    def order(self, order):
+        np.save(self.folder / "order.npy", order[None].astype(np.int32))
+
+    def trace(self, precision, mistake=None):
+        if (precision, mistake) not in self.done:
+            self.done[precision, mistake] = self._run(precision, mistake)
+        return self.done[precision, mistake]
+
+    def planted(self):
+        return {name: self.trace("fp64", name) for name in culprits.of(self.workload)}
+
+    def envelope(self):
+        rounded = [self.trace("fp32", name) for name in (None, *planted_oracle.NUDGES)]
+        return parity.envelope(self.trace("fp64"), rounded)
+
+    def _run(self, precision, mistake):
+        inference = {"batch": 2, "batches": 1, "variant": "v1"}
+        settings = {**TRAINING, **SETTINGS[self.workload]} if self.workload in SETTINGS else inference
+        job = {
+            "protocol": 1, "framework": "numpy", "workload": self.workload, "device": "cpu", "precision": precision,
+            "seed": 1, "settings": settings, "trace": STEPS,
+        }  # fmt: skip
+        output = self.folder / f"{precision}-{mistake}"
+        output.mkdir()
+        module = importlib.import_module(f"workloads.numpy.{self.workload}")
+        with (output / "events").open("wb") as file:
+            events = workload_bench.Events(file.fileno())
+            broke_off = contextlib.suppress(workload_bench.Diverged) if mistake else contextlib.nullcontext()
+            with planted_oracle.planted(mistake) if mistake else contextlib.nullcontext(), broke_off:
+                module.run(workload_bench.Job(job, str(self.folder), str(output), events))
+        told = map(json.loads, (output / "events").read_text().splitlines())
+        losses = tuple(event["loss"] for event in told if event["event"] == "step" and event["step"] <= STEPS)
+        path = output / ("scores-0.npy" if self.workload in SETTINGS else "features-0.npy")
+        probe = np.load(path).astype(np.float64) if path.exists() else None
+        if probe is not None and self.workload in SETTINGS:
+            probe = parity.log_probabilities(probe)
+        return Trace(losses=losses, probe=probe)
+
+
+WORKSHOPS = {}
+
+
+@pytest.fixture
+def workshop(tmp_path_factory):
+    def get(workload):
+        if workload not in WORKSHOPS:
+            WORKSHOPS[workload] = Workshop(workload, tmp_path_factory.mktemp(workload))
+        return WORKSHOPS[workload]
+
+    return get
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("workload", "mistake"), [(workload, name) for workload in spec.WORKLOADS for name in culprits.of(workload)]
+)
+def test_a_planted_mistake_is_named(workshop, workload, mistake):
+    """The cell makes the mistake in float32; it is told from the reference, and from all other mistakes."""
+    shop = workshop(workload)
+    cell, oracle, allowed = shop.trace("fp32", mistake), shop.trace("fp64"), shop.envelope()
+    assert parity.judge(cell, oracle, allowed).word == "diverges"
+    assert parity.explain(cell, oracle, shop.planted(), allowed) == (mistake,)
+
+
+@pytest.mark.parametrize("workload", ["cnn", "rnn"])
+def test_the_same_computation_in_another_order_is_certified(workshop, tmp_path, workload):
+    """Samples trade places within each batch: other sums, other rounding, the same thing."""
+    shop = workshop(workload)
+    oracle, allowed = shop.trace("fp64"), shop.envelope()
+    other = Workshop(workload, tmp_path)
+    order = np.load(shop.folder / "order.npy")[0].reshape(STEPS, BATCH)
+    other.order(order[:, ::-1].ravel())
+    cell, same_order = other.trace("fp32"), shop.trace("fp32")
+    assert not np.array_equal(cell.probe, same_order.probe)
+    verdict = parity.judge(cell, oracle, allowed)
+    assert (verdict.word, verdict.why) == ("certified", "")
+
+
+def test_planting_leaves_nothing_behind():
+    for mistake in culprits.CULPRITS:
+        replacements = planted_oracle.PLANTS[mistake]()
+        before = [getattr(target, name) for target, name, _ in replacements]
+        with planted_oracle.planted(mistake):
+            assert [getattr(target, name) for target, name, _ in replacements] != before
+        assert [getattr(target, name) for target, name, _ in replacements] == before
+
+
+def test_every_culprit_can_be_planted():
+    assert set(culprits.CULPRITS) | set(planted_oracle.NUDGES) == set(planted_oracle.PLANTS)
+
+
+ORACLE = Trace(losses=(2.0, 1.0, 0.5), probe=np.array([[1.0, -2.0]]))
+ALLOWED = Envelope(losses=(1e-6, 1e-6, 1e-5), probe=1e-5)
+
+
+def cell(losses=ORACLE.losses, probe=ORACLE.probe):
+    return Trace(losses=tuple(losses), probe=None if probe is None else np.array(probe))
+
+
+def test_the_envelope_grows_with_the_steps_and_has_a_floor():
+    rounded = Trace(losses=(2.0, 1.0 + 1e-5, 0.5), probe=np.array([[1.0, -2.0 + 1e-4]]))
+    found = parity.envelope(ORACLE, [rounded, ORACLE])
+    floor = parity.ALLOWANCE * parity.FP32_EPSILON
+    assert found.losses == pytest.approx((floor, parity.ALLOWANCE * 1e-5, parity.ALLOWANCE * 1e-5))
+    assert found.probe == pytest.approx(parity.ALLOWANCE * 5e-5)
+
+
+def test_an_envelope_needs_two_runs_of_one_job():
+    with pytest.raises(ValueError, match="same job"):
+        parity.envelope(ORACLE, [ORACLE, cell(losses=ORACLE.losses[:2])])
+
+
+@pytest.mark.parametrize(
+    ("found", "word", "first", "place"),
+    [
+        (cell(), "certified", None, ""),
+        (cell(losses=(2.1, 1.0, 0.5)), "diverges", 1, "the first loss is wrong already"),
+        (cell(losses=(2.0, 1.0, 0.5001)), "diverges", 3, "the first loss is right"),
+        (cell(probe=[[1.0, -2.001]]), "diverges", None, "all losses are right"),
+        (cell(probe=None), "not run", None, ""),
+        (cell(probe=[[1.0, -2.0, 0.0]]), "not run", None, ""),
+        (cell(losses=(2.0, 1.0)), "not run", None, ""),
+    ],
+)
+def test_verdicts(found, word, first, place):
+    verdict = parity.judge(found, ORACLE, ALLOWED)
+    assert (verdict.word, verdict.first_step) == (word, first)
+    assert bool(verdict.why) == (word != "certified")
+    assert parity.where(verdict).startswith(place)
+    assert bool(parity.where(verdict)) == (word == "diverges")
+
+
+def test_a_training_that_broke_off_is_judged_by_what_it_told():
+    assert parity.judge(cell(losses=(2.0,), probe=None), ORACLE, ALLOWED, broke_off="loss is nan").why == "loss is nan"
+    broken = parity.judge(cell(losses=(2.5,), probe=None), ORACLE, ALLOWED, broke_off="loss is nan")
+    assert (broken.word, broken.first_step) == ("diverges", 1)
+
+
+def test_no_mistake_is_named_where_none_fits():
+    found = cell(losses=(3.0, 2.0, 1.0))
+    near = {"nearer": cell(losses=(2.9, 1.9, 0.9)), "broke off": cell(losses=(), probe=None)}
+    assert parity.explain(found, ORACLE, near, ALLOWED) == ()
+
+
+SCORES = arrays(np.float64, (3, 4), elements=st.floats(-50, 50))
+
+
+@given(SCORES, st.floats(-100, 100))
+def test_logits_and_probabilities_are_read_as_the_same(scores, shift):
+    expected = parity.log_probabilities(scores - 1000)
+    assert np.exp(expected).sum(axis=1) == pytest.approx(1)
+    np.testing.assert_allclose(parity.log_probabilities(np.exp(expected)), expected, atol=1e-9)
+    np.testing.assert_allclose(parity.log_probabilities(scores - 1000 + shift), expected, atol=1e-9)
+
+
+def result_of(folder, workload="cnn", artifacts=("scores-0.npy",)):
+    """A stored result of a job that has told a loss and left artifacts; its output folder."""
+    job = plan.Job(
+        id="j", framework="f", title="F", image="f", module="f", env={}, workload=workload, dataset="cifar10",
+        device="cpu", repeat=1, precision="fp32", seed=1, trace=1, settings={}, timeout=1.0, memory=None, cpus=None,
+    )  # fmt: skip
+    (folder / "j.output").mkdir()
+    result = Result(
+        job=job, status="ok", figures=Figures(losses=(1.0,), artifacts=artifacts), began="", seconds=1.0,
+        provenance=Provenance(engine="docker", environment={}, code={}, host={}),
+    )  # fmt: skip
+    return result, folder / "j.output"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        np.array([[None]]),
+        np.array([[np.nan, 1.0]]),
+        np.array([["a"]]),
+        np.array([1.0]),
+        np.empty((0, 2)),
+        np.zeros((2, 2), complex),
+    ],
+    ids=["pickle", "nan", "text", "vector", "empty", "complex"],
+)
+def test_a_probe_that_is_none_is_not_compared(tmp_path, hostile):
+    result, output = result_of(tmp_path)
+    np.save(output / "scores-0.npy", hostile, allow_pickle=True)
+    assert verify.trace(store.RunFolder(tmp_path), result).probe is None
+
+
+def test_a_probe_that_promises_more_than_it_holds_is_not_compared(tmp_path):
+    result, output = result_of(tmp_path)
+    np.save(output / "scores-0.npy", np.zeros((4, 4)))
+    (output / "scores-0.npy").write_bytes((output / "scores-0.npy").read_bytes()[:-8])
+    assert verify.trace(store.RunFolder(tmp_path), result).probe is None
+    (output / "scores-0.npy").unlink()
+    assert verify.trace(store.RunFolder(tmp_path), result).probe is None
+
+
+CERTIFICATE = certificates.Certificate(
+    framework="numpy", workload="cnn", device="cpu", engine="docker", parity=Parity(word="certified", why=""),
+    envelope=ALLOWED, steps=3, environment={"id": "sha256:1"}, code={"numpy": "2", "common": "3"},
+    workloads_sha256="6", weights_sha256="4", data="5", versions={}, oracle={}, run="r", made="now",
+)  # fmt: skip
+
+
+def test_a_certificate_is_sealed(tmp_path):
+    path = certificates.write(tmp_path, CERTIFICATE)
+    assert path == tmp_path / "certificates" / "numpy-cnn-cpu.json"
+    assert certificates.read(path) == CERTIFICATE
+    path.write_text(path.read_text().replace('"certified"', '"diverges"'))
+    with pytest.raises(StoreError, match="does not match its sha256"):
+        certificates.read(path)
+
+
+@pytest.mark.parametrize(
+    ("environment", "workloads", "told"),
+    [
+        ("sha256:1", "6", ["cnn: certified to compute the same as the reference: F"]),
+        ("sha256:2", "6", ["cnn: verified with another: F (id)"]),
+        ("sha256:1", "7", ["cnn: verified with another: F (workloads)"]),
+    ],
+)
+def test_a_report_says_what_is_certified_and_whose_certificate_is_stale(tmp_path, environment, workloads, told):
+    certificates.write(tmp_path, CERTIFICATE)
+    provenance = Provenance(
+        engine="docker", environment={"id": environment}, code={"workloads_sha256": workloads}, host={}
+    )
+    result, _ = result_of(tmp_path)
+    result = result.model_copy(update={"provenance": provenance})
+    assert certificates.notes(tmp_path, [result]) == []
+    named = result.job.model_copy(update={"framework": "numpy"})
+    assert certificates.notes(tmp_path, [result.model_copy(update={"job": named})]) == told
+    elsewhere = result.job.model_copy(update={"framework": "../certificates/numpy"})
+    assert certificates.notes(tmp_path, [result.model_copy(update={"job": elsewhere})]) == []
+
+
+@pytest.fixture
+def project(root, tmp_path):
+    """A checkout with two frameworks: the reference, and a copy of it that forgets Adam's bias correction."""
+    shutil.copytree(root / "images" / "numpy", tmp_path / "images" / "numpy")
+    for folder in ("common", "numpy"):
+        shutil.copytree(root / "workloads" / folder, tmp_path / "workloads" / folder)
+    shutil.copytree(root / "workloads" / "numpy", tmp_path / "workloads" / "wrong")
+    shutil.copy(root / "workloads" / "__init__.py", tmp_path / "workloads")
+    shutil.copytree(root / "configs", tmp_path / "configs")
+    wrong = tmp_path / "workloads" / "wrong" / "rnn.py"
+    text = wrong.read_text()
+    for moment, beta in (("m", "beta1"), ("v", "beta2")):
+        assert f"{moment} / (1 - self.{beta}**self.t)" in text
+        text = text.replace(f"{moment} / (1 - self.{beta}**self.t)", moment)
+    wrong.write_text(text)
+    dockerfile = tmp_path / "images" / "numpy" / "Dockerfile"
+    dockerfile.write_text(
+        dockerfile.read_text().replace('rosetta.frameworks="numpy"', 'rosetta.frameworks="numpy wrong"')
+        + "\nLABEL rosetta.framework.wrong.title=Wrong rosetta.framework.wrong.version=1\n"
+    )
+    return tmp_path
+
+
+def test_a_run_certifies_what_is_right_and_names_what_is_wrong(project, monkeypatch):
+    """The whole way: processes, artifacts, certificates. Of the mistakes, two are tried."""
+    monkeypatch.setattr(culprits, "of", lambda workload: ("adam-epsilon-inside", "adam-uncorrected"))
+    base = bench.Request(
+        root=project, results=project / "results", cache=project / "cache", pythons={"numpy": Path(sys.executable)}
+    )
+    told = {"engine": "process", "device": "cpu", "workloads": ["rnn"]}
+    overrides = [spec.Override(path=(key,), value=value, origin=key) for key, value in told.items()]
+    request = verify.request(base, 4, [*overrides, spec.parse_setting("rnn.batch=8")])
+    prepared = bench.prepare(request, print)
+    monkeypatch.setattr(verify.inputs.Store, "_dataset", few_reviews(project))
+    folder = bench.start(request, prepared)
+    right, wrong = verify.Verifier(request, folder, prepared, Silent(), pytest.fail).run()
+    assert (right.framework, right.parity.word, right.parity.culprits) == ("numpy", "certified", ())
+    assert (wrong.framework, wrong.parity.word, wrong.parity.culprits) == ("wrong", "diverges", ("adam-uncorrected",))
+    assert wrong.parity.first_step == 2
+    assert len(right.parity.loss_errors) == 4
+    found = certificates.read(certificates.path_of(project / "results", "wrong", "rnn", "cpu"))
+    assert found.parity == wrong.parity
+    assert set(found.code) == {"wrong", "common"}
+    assert certificates.path_of(project / "results", "numpy", "rnn", "cpu").is_file()
+    assert not list((project / "results").glob("*/run.json"))  # a report of the latest run does not find it
+
+
+def few_reviews(folder):
+    """Stands in for preparing IMDB: 64 reviews."""
+    arrays_ = synthetic.imdb(1, 64, 64)
+    for name, array in arrays_.items():
+        npy.write_array(folder / name, np.int32, array.shape, [array])
+    prepared = datasets.Prepared(
+        name="imdb", source="synthetic", origin="test", folder=folder, fingerprint="few",
+        files={name: folder / name for name in arrays_}, shapes={name: array.shape for name, array in arrays_.items()},
+    )  # fmt: skip
+    return lambda store, job: prepared
+
+
+def test_the_command_line_says_which_framework_it_does_not_know(root):
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "verify", "nunpy"],
+        cwd=root, capture_output=True, text=True, check=False, timeout=60, env=os.environ,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "did you mean 'numpy'" in done.stderr
