@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 from orchestrator import catalog, code, compat, engines, host, inputs, neighbours, plan, rounds, spec, store
 from orchestrator.engines.base import Engine
@@ -135,14 +134,10 @@ def _prepared(
 def _next_round(folder: store.RunFolder) -> rounds.Decision:
     """Decide whether another round follows, and record it: whoever is interrupted now resumes with its jobs."""
     run = folder.read_run()
-    decision = rounds.following(run.spec, run.jobs, folder.results(_raise))
+    decision = rounds.following(run.spec, run.jobs, folder.results())
     ended = "" if decision.jobs else decision.why
     folder.write_run(run.model_copy(update={"jobs": (*run.jobs, *decision.jobs), "ended": ended}))
     return decision
-
-
-def _raise(error: Exception) -> NoReturn:
-    raise error
 
 
 def _load_spec(request: Request, known: catalog.Catalog, device: Device) -> spec.Spec:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -152,7 +152,7 @@ def bench(
     screen.show_start(folder.path, prepared)
     with _interruptible(f"orchestrator bench --resume {folder.id}"), screen.live(verbose=verbose) as listener:
         benching.run(request, folder, prepared, listener, screen.warn)
-    measured = folder.results(_raise)
+    measured = folder.results()
     screen.show_report(measured, ROOT)
     skipped = sum(result.status == "skipped" for result in measured)
     screen.say(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))
@@ -589,10 +589,6 @@ def _interruptible(command: str) -> Iterator[None]:
     except KeyboardInterrupt:
         typer.secho(f"\ninterrupted; go on with: {command}", fg="yellow", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-def _raise(error: Exception) -> NoReturn:
-    raise error
 
 
 def _beside(runs: Sequence[Source]) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from orchestrator import capsule, store
 from orchestrator.errors import StoreError, UsageError
@@ -48,7 +47,7 @@ def select(results: Path, word: str) -> Selection:
     else:
         if not colon:
             return _whole(folder)
-    measured = _sound(folder.results(_raise), folder.id)
+    measured = _sound(folder.results(), folder.id)
     chosen = [result for result in measured if result.job.framework == framework]
     if not chosen:
         there = {result.job.framework for result in measured}
@@ -68,7 +67,7 @@ def _latest(results: Path, word: str) -> store.RunFolder:
 
 
 def _whole(folder: store.RunFolder) -> Selection:
-    measured = _sound(folder.results(_raise), folder.id)
+    measured = _sound(folder.results(), folder.id)
     if not measured:
         raise UsageError(
             f"run {folder.id} has no results yet", hint=f"go on with it: orchestrator bench --resume {folder.id}"
@@ -88,7 +87,3 @@ def _sound(results: Sequence[Result], where: str) -> Sequence[Result]:
                 hint="only files that `orchestrator bench` wrote can be compared",
             ) from error
     return results
-
-
-def _raise(error: Exception) -> NoReturn:
-    raise error

@@ -132,16 +132,21 @@ class RunFolder:
         found = ((job, self.read_result(job.id)) for job in jobs)
         return [job for job, result in found if result is None or result.status == "interrupted"]
 
-    def results(self, complain: Callable[[StoreError], None]) -> list[Result]:
-        """The results there are, in the order of the plan. A damaged one is left out and told to `complain`."""
+    def results(self, complain: Callable[[StoreError], None] | None = None) -> list[Result]:
+        """The results there are, in the order of the plan. A damaged one is left out and told to `complain`.
+
+        Without `complain` it raises StoreError.
+        """
         return list(self.each_result(complain))
 
-    def each_result(self, complain: Callable[[StoreError], None]) -> Iterator[Result]:
+    def each_result(self, complain: Callable[[StoreError], None] | None = None) -> Iterator[Result]:
         """The same, one after the other."""
         for job in self.read_run().jobs:
             try:
                 result = self.read_result(job.id)
             except StoreError as error:
+                if complain is None:
+                    raise
                 complain(error)
             else:
                 if result is not None:
