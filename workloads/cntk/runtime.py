@@ -24,13 +24,17 @@ def configure(job):
     C.cntk_py.reset_random_seed(job.seed)  # each dropout layer takes the next one
 
 
+def on_gpu():
+    """Whether CNTK computes on a GPU, once configured."""
+    return C.device.use_default_device().type() == C.device.DeviceKind.GPU.value
+
+
 def facts(notes=()):
     """What a result must say of CNTK on this machine, as arguments of job.start."""
     device = C.device.use_default_device()
-    on_gpu = device.type() == C.device.DeviceKind.GPU.value
     return {
         "versions": {"mkl": mkl.version()},
-        "device_name": C.device.get_gpu_properties(device).name if on_gpu else None,
+        "device_name": C.device.get_gpu_properties(device).name if on_gpu() else None,
         "notes": [*notes, *mkl.notes()],
     }
 
