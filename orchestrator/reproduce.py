@@ -85,6 +85,7 @@ def spec_of(original: Result, repeats: int) -> Spec:
                 "repeats": repeats,
                 "seed": job.seed,
                 "trace": job.trace,
+                "learning_curve": job.learning_curve,
                 job.workload: {**job.settings, **({"accuracy": job.accuracy} if job.accuracy else {})},
                 "limits": {"timeout": job.timeout, "silence": job.silence, "memory": job.memory, "cpus": job.cpus},
             }
