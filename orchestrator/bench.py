@@ -100,7 +100,27 @@ def run(
 
     Returns the results of this call's jobs.
     """
-    runner = Runner(
+    jobs = runner(request, folder, prepared, listener, notify)
+    results = jobs.run(prepared.jobs, prepared.skips)
+    while prepared.spec.repeats == "auto":
+        decision = _next_round(folder)
+        if not decision.jobs:
+            notify(f"no further round: {decision.why}")
+            break
+        listener.preparing(decision.why)
+        results += jobs.run(decision.jobs)
+    return results
+
+
+def runner(
+    request: Request,
+    folder: store.RunFolder,
+    prepared: Prepared,
+    listener: Listener,
+    notify: Callable[[str], None],
+) -> Runner:
+    """What runs the jobs of `prepared`, or others on the same engine, into `folder`."""
+    return Runner(
         catalog=prepared.catalog,
         engine=prepared.engine,
         folder=folder,
@@ -110,15 +130,6 @@ def run(
         listener=listener,
         turns=neighbours.Turns(request.cache, listener.notice),
     )
-    results = runner.run(prepared.jobs, prepared.skips)
-    while prepared.spec.repeats == "auto":
-        decision = _next_round(folder)
-        if not decision.jobs:
-            notify(f"no further round: {decision.why}")
-            break
-        listener.preparing(decision.why)
-        results += runner.run(decision.jobs)
-    return results
 
 
 def _prepared(

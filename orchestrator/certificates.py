@@ -22,6 +22,7 @@ from orchestrator.untrusted import printable
 PRECISION = "fp32"  # what configs/verify.yaml asks for
 WORDS = {
     "certified": "certified to compute the same as the reference",
+    "declared": "known to compute something else, as they declare",
     "diverges": "known to compute something else",
     "stale": "verified with another",
 }
