@@ -5,29 +5,32 @@ Heavy modules are imported by the verb that needs them, so that --help and a mis
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from orchestrator.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, HostError, OrchestratorError, StoreError, UsageError
+from orchestrator import cli_conformance
+from orchestrator.cli_options import (
+    DEFAULT_RESULTS,
+    EXIT_CODES,
+    ROOT,
+    JsonOption,
+    ResultsOption,
+    interruptible,
+    python_option,
+)
+from orchestrator.errors import EXIT_JOBS_FAILED, HostError, OrchestratorError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.store import Source
-
-ROOT = Path(__file__).resolve().parent.parent
-EXIT_CODES = """\
-Exit codes: 0 all jobs ok, or skipped · 1 some job failed · 2 wrong usage · 3 wrong spec · 4 this host lacks something ·
-5 data missing or corrupt · 6 an image could not be built · 7 this checkout is malformed · 8 results cannot be
-read or written · 130 interrupted"""
 
 app = typer.Typer(
     help="Runs the same three models in many deep learning frameworks, each in its own pinned environment.",
@@ -40,10 +43,7 @@ images_app = typer.Typer(help="Build the images, or see which are built.", no_ar
 data_app = typer.Typer(help="Prepare datasets, import your own copies, or see what is there.", no_args_is_help=True)
 app.add_typer(images_app, name="images")
 app.add_typer(data_app, name="data")
-
-ResultsOption = Annotated[Path, typer.Option("--results", help="folder that holds the runs", metavar="DIR")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
-DEFAULT_RESULTS = ROOT / "results"
+app.add_typer(cli_conformance.app)
 
 
 class DatasetName(str, Enum):
@@ -137,7 +137,7 @@ def bench(
         cache=files.default_cache(),
         spec=spec,
         overrides=[*overrides, *map(parse_setting, set_ or ())],
-        pythons=dict(map(_python_option, python or ())),
+        pythons=dict(map(python_option, python or ())),
         resume=resume,
     )
     screen = Screen()
@@ -150,7 +150,7 @@ def bench(
             return
         folder = benching.start(request, prepared)
     screen.show_start(folder.path, prepared)
-    with _interruptible(f"orchestrator bench --resume {folder.id}"), screen.live(verbose=verbose) as listener:
+    with interruptible(f"orchestrator bench --resume {folder.id}"), screen.live(verbose=verbose) as listener:
         benching.run(request, folder, prepared, listener, screen.warn)
     measured = folder.results()
     screen.show_report(measured, ROOT)
@@ -389,14 +389,14 @@ def reproduce(
     originals = judging.cell_of(capsule.results_in(result), job, str(result))
     screen = Screen()
     request = benching.Request(
-        root=ROOT, results=results, cache=files.default_cache(), pythons=dict(map(_python_option, python or ()))
+        root=ROOT, results=results, cache=files.default_cache(), pythons=dict(map(python_option, python or ()))
     )
     told = rerun.prepare(request, originals, repeats, screen.warn, allow_different_code=allow_different_code)
     folder = None
     if isinstance(told, rerun.Ready):
         folder = benching.start(told.request, told.prepared)
         screen.show_start(folder.path, told.prepared)
-        with _interruptible(f"orchestrator reproduce {result}"), screen.live(verbose=False) as listener:
+        with interruptible(f"orchestrator reproduce {result}"), screen.live(verbose=False) as listener:
             verdict = rerun.run(
                 told, originals, folder, listener, screen.warn, allow_different_code=allow_different_code
             )
@@ -438,70 +438,6 @@ def compare(
     else:
         Screen().show_comparison(found, before.label, after.label, limit)
     if limit is not None and any(cell.slower_than(limit) for cell in found.cells):
-        raise typer.Exit(EXIT_JOBS_FAILED)
-
-
-@app.command(
-    epilog="Exit codes: 0 all cells certified, or different as declared · 1 some are not · 2 to 8 as elsewhere"
-)
-def verify(
-    framework: Annotated[
-        Optional[list[str]], typer.Argument(help="all when none is given", metavar="FRAMEWORK")
-    ] = None,
-    workload: Annotated[
-        Optional[list[str]], typer.Option(help="only this workload: cnn, rnn, resnet50 (repeatable)")
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, max=200, help="how many training steps are compared")] = 20,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu")] = "cpu",
-    engine: Annotated[Optional[str], typer.Option(help="auto, docker or process")] = None,
-    set_: Annotated[
-        Optional[list[str]],
-        typer.Option("--set", help="change any value of configs/verify.yaml, e.g. cnn.batch=16", metavar="KEY=VALUE"),
-    ] = None,
-    python: Annotated[
-        Optional[list[str]], typer.Option(help="process engine: use this interpreter", metavar="IMAGE=PATH")
-    ] = None,
-    json: JsonOption = False,
-    results: ResultsOption = DEFAULT_RESULTS,
-) -> None:
-    """Prove that frameworks compute the same as the NumPy reference, and name the mistake where one does not.
-
-    Every cell trains a few steps from the same weights on the same batches, without dropout, and is compared with the
-    reference in float64, to what rounding explains. Certificates are stored in results/certificates/.
-
-    \b
-    Examples:
-      orchestrator verify
-      orchestrator verify pytorch --workload cnn
-      orchestrator verify --steps 50 --json
-    """
-    from orchestrator import bench as benching
-    from orchestrator import files
-    from orchestrator import verify as verifying
-    from orchestrator.screen import Screen
-    from orchestrator.spec import Override, parse_setting
-
-    options = {
-        "frameworks": ("FRAMEWORK", framework or None),
-        "workloads": ("--workload", workload or None),
-        "device": ("--device", device),
-        "engine": ("--engine", engine),
-    }
-    told = [
-        Override(path=(key,), value=value, origin=name) for key, (name, value) in options.items() if value is not None
-    ]
-    base = benching.Request(
-        root=ROOT, results=results, cache=files.default_cache(), pythons=dict(map(_python_option, python or ()))
-    )
-    screen = Screen()
-    request = verifying.request(base, steps, [*told, *map(parse_setting, set_ or ())])
-    prepared = verifying.prepare(request, screen.warn)
-    folder = benching.start(request, prepared)
-    screen.show_start(folder.path, prepared)
-    with _interruptible("orchestrator verify"), screen.live(verbose=False) as listener:
-        cells = verifying.Verifier(request, folder, prepared, listener, screen.warn).run()
-    screen.show_parity(cells, folder.id, json=json)
-    if any(cell.parity.word not in ("certified", "declared") for cell in cells):
         raise typer.Exit(EXIT_JOBS_FAILED)
 
 
@@ -583,16 +519,6 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-@contextlib.contextmanager
-def _interruptible(command: str) -> Iterator[None]:
-    """Turn an interruption into the way to go on: `command`."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.secho(f"\ninterrupted; go on with: {command}", fg="yellow", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
 def _beside(runs: Sequence[Source]) -> Path:
     """Where the HTML report of one run goes when nobody says where."""
     from orchestrator.store import RunFolder
@@ -618,12 +544,3 @@ def _per_cent(option: str, text: str) -> float:
     if found is None:
         raise UsageError(f"{option} {text}: not a percentage", hint=f"for example {option} 5%")
     return float(found[1]) / 100
-
-
-def _python_option(text: str) -> tuple[str, Path]:
-    image, equals, path = text.partition("=")
-    if not equals or not image or not path:
-        raise UsageError(
-            f"--python {text}: not of the form IMAGE=PATH", hint="for example --python numpy=/usr/bin/python3"
-        )
-    return image, Path(path).expanduser().absolute()  # jobs start in another folder

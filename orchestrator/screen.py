@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from orchestrator.bench import Prepared
     from orchestrator.compare import Comparison
+    from orchestrator.conformance import Finding
     from orchestrator.doctor import Diagnosis
     from orchestrator.errors import StoreError
     from orchestrator.progress import LiveListener
@@ -133,6 +135,36 @@ class Screen:
             self.print_json(parity.as_json(cells, run))
         else:
             parity.show(self._out, cells)
+
+    def show_findings(self, framework: str, findings: Sequence[Finding], *, json: bool) -> None:
+        """What `check` asked a framework, and the answers."""
+        if json:
+            self.print_json({"framework": framework, "findings": [dataclasses.asdict(each) for each in findings]})
+            return
+        width = max(len(finding.question) for finding in findings)
+        for finding in findings:
+            mark = ("✓", "green") if finding.ok else ("✗", "bold red")
+            self._out.print(Text.assemble(mark, f" {finding.question:{width}}  ", finding.answer))
+            if finding.advice:
+                self._out.print(Text(f"  {'':{width}}  → {finding.advice}", style="yellow"))
+        wrong = sum(not finding.ok for finding in findings)
+        self.say(f"\n{framework} conforms" if not wrong else f"\n{wrong} of {len(findings)} are not as they should be")
+
+    def show_next(self, framework: str, paths: Sequence[str], *, locked: bool) -> None:
+        """What to do with the files of a new framework."""
+        steps = [
+            *(
+                []
+                if locked
+                else [f"ci/lock.sh {framework}, which did not work just now: it pins what the image installs"]
+            ),
+            f"edit {' '.join(path for path in paths if path.startswith('workloads/') and '__init__' not in path)}",
+            f"orchestrator check {framework}: it builds the image and says what is missing; again, until it conforms",
+            "add its row to README.md, and docs/gpu.md where it has a build with CUDA",
+        ]
+        self.say("\nnext:")
+        for number, step in enumerate(steps, start=1):
+            self.say(f"  {number}. {step}")
 
     def render_report(self, results: Iterable[Result], root: Path, form: str) -> Iterator[str]:
         """The tables of results as text, piece by piece: table, markdown, csv or json."""

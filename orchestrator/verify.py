@@ -57,7 +57,11 @@ class Verifier:
         prepared: bench.Prepared,
         listener: Listener,
         notify: Callable[[str], None],
+        *,
+        certify: bool = True,
     ) -> None:
+        """With `certify`, verdicts are stored in certificates."""
+        self._certify = certify
         self._request = request
         self._folder = folder
         self._prepared = prepared
@@ -83,7 +87,7 @@ class Verifier:
         # What the cell says of itself is taken at its word only where nothing else is wrong with it.
         if verdict.culprits and {CULPRITS[name].sentence for name in verdict.culprits} <= set(notes):
             verdict = verdict.model_copy(update={"word": "declared"})
-        if verdict.word != "not run":
+        if self._certify and verdict.word != "not run":
             certificates.write(self._request.results.parent, self._certificate(result, verdict, reference))
         job = result.job
         return Cell(
