@@ -66,7 +66,7 @@ def run(job):
     for epoch in job.epochs(sync=lambda: runtime.synchronize(model), weights=lambda: weights_of(model)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(model.train_on_batch(x, y))
-        epoch.score(model.predict_on_batch, x_test, y_test)
+        epoch.score(model.predict_on_batch, x_test, y_test)  # on Theano, the random numbers for dropout move on
 
 
 if __name__ == "__main__":
