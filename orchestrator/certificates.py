@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator import store
-from orchestrator.catalog import Framework
+from orchestrator import code, store
 from orchestrator.errors import StoreError
-from orchestrator.files import atomic_write, sha256_of_tree
+from orchestrator.files import atomic_write
 from orchestrator.parity import Envelope, Parity
 from orchestrator.results import Provenance, Result
 from orchestrator.spec import Strict, WorkloadName
-from orchestrator.untrusted import printable
+from orchestrator.untrusted import MAX_NOTE, printable
 
 PRECISION = "fp32"  # what configs/verify.yaml asks for
 WORDS = {
@@ -41,7 +40,7 @@ class Certificate(Strict):
     envelope: Envelope
     steps: int
     environment: dict[str, str]  # image id and sha256 of the lock, as far as the engine knows them
-    code: dict[str, str]  # folder below workloads/ → sha256
+    code: dict[str, str]  # part of workloads/ that the cell's code is made of → sha256, as results have it
     workloads_sha256: str  # of all of workloads/, as results have it
     weights_sha256: str
     data: str  # fingerprint of the dataset
@@ -74,11 +73,6 @@ def read(path: Path) -> Certificate:
         raise StoreError(error.message, hint="delete it, and make it again with `orchestrator verify`") from error
 
 
-def code_hashes(root: Path, framework: Framework) -> dict[str, str]:
-    """The workload code of one framework as it is now: its own folder and what all share."""
-    return {name: sha256_of_tree(root / "workloads" / name) for name in (framework.module, "common")}
-
-
 def environment_hashes(facts: Mapping[str, Any]) -> dict[str, str]:
     """What names an environment, of the facts that an engine gives of it."""
     return {key: str(facts[key]) for key in ENVIRONMENT if facts.get(key) is not None}
@@ -88,7 +82,8 @@ def stale(certificate: Certificate, provenance: Provenance) -> list[str]:
     """What a result came about with that the certificate does not speak of; empty where it holds."""
     there = environment_hashes(provenance.environment)
     changed = [name for name, digest in certificate.environment.items() if there.get(name) != digest]
-    return changed + (["workloads"] if provenance.code.get("workloads_sha256") != certificate.workloads_sha256 else [])
+    verified = {code.WHOLE: certificate.workloads_sha256, code.PARTS: certificate.code}
+    return changed + code.differences(verified, provenance.code)
 
 
 def notes(results: Path, measured: Iterable[Result]) -> list[str]:
@@ -103,7 +98,7 @@ def notes(results: Path, measured: Iterable[Result]) -> list[str]:
         certificate = read(path)
         changed = stale(certificate, result.provenance)
         word = "stale" if changed else certificate.parity.word
-        name = printable(result.job.title) + (f" ({', '.join(changed)})" if changed else "")
+        name = printable(result.job.title) + (f" ({printable(', '.join(changed), MAX_NOTE)})" if changed else "")
         told.setdefault(workload, {}).setdefault(word, []).append(name)
     return [
         f"{workload}: " + "; ".join(f"{WORDS[word]}: {', '.join(names)}" for word, names in sorted(groups.items()))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator import code
 from orchestrator.report.curves import Curve
 from orchestrator.report.tables import doubts
 from orchestrator.results import Result
@@ -68,12 +69,13 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
     doubtful = [f"{result.job.id}: {doubt}" for result in results for doubt in doubts(result)]
     if doubtful:
         yield Notice(level="caution", title="Doubtful", text=_listed(doubtful, MAX_NOTE, "; "))
-    codes = {str(result.provenance.code.get("workloads_sha256")) for result in results}
-    if len(codes) > 1:
+    mixed = code.mixed([result.provenance.code for result in results])
+    if mixed:
         yield Notice(
             level="caution",
-            title=f"{len(codes)} versions of the workloads",
-            text="Not all rows were measured with the same code; each row's provenance says with which.",
+            title="Several versions of the workloads",
+            text="Not all rows were measured with the same code; each row's provenance says with which. "
+            f"Not the same in all: {_listed(mixed)}",
         )
     dirty = [result.job.id for result in results if result.provenance.code.get("git_dirty")]
     if dirty:

@@ -140,7 +140,7 @@ def test_every_reason_for_doubt_stands_above_the_numbers(known):
     assert told["A result was left out"] == "a.json: edited"
     assert told["Disturbed"].endswith("caffe2-cnn-cpu-1")
     assert told["Doubtful"].startswith("keras-tf-cnn-cpu-1: accuracy of 76.5 % is not within the 90 to 95 %")
-    assert told["2 versions of the workloads"]
+    assert told["Several versions of the workloads"].endswith("Not the same in all: workloads/")
     assert told["Uncommitted changes"].endswith("chainer-cnn-cpu-1")
     assert list(page.build([measured(cnn())], known, {}).warnings) == []
 
