@@ -6,7 +6,7 @@ anything else it says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,16 +14,10 @@ from orchestrator import code, store
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write
 from orchestrator.parity import Envelope, Parity
-from orchestrator.results import Provenance, Result
+from orchestrator.results import Provenance
 from orchestrator.spec import Strict, WorkloadName
-from orchestrator.untrusted import MAX_NOTE, printable
 
 PRECISION = "fp32"  # what configs/verify.yaml asks for
-WORDS = {
-    "certified": "certified to compute the same as the reference",
-    "diverges": "known to compute something else",
-    "stale": "verified with another",
-}
 ENVIRONMENT = ("id", "lock_sha256", "interpreter")  # those of an environment's facts that name it
 
 
@@ -73,6 +67,17 @@ def read(path: Path) -> Certificate:
         raise StoreError(error.message, hint="delete it, and make it again with `orchestrator verify`") from error
 
 
+def held(results: Path, complain: Callable[[StoreError], None]) -> list[Certificate]:
+    """All certificates beside the runs in `results`. One that cannot be read is left out and told to `complain`."""
+    found = []
+    for path in sorted((results / "certificates").glob("*.json")):
+        try:
+            found.append(read(path))
+        except StoreError as error:
+            complain(error)
+    return found
+
+
 def environment_hashes(facts: Mapping[str, Any]) -> dict[str, str]:
     """What names an environment, of the facts that an engine gives of it."""
     return {key: str(facts[key]) for key in ENVIRONMENT if facts.get(key) is not None}
@@ -84,23 +89,3 @@ def stale(certificate: Certificate, provenance: Provenance) -> list[str]:
     changed = [name for name, digest in certificate.environment.items() if there.get(name) != digest]
     verified = {code.WHOLE: certificate.workloads_sha256, code.PARTS: certificate.code}
     return changed + code.differences(verified, provenance.code)
-
-
-def notes(results: Path, measured: Iterable[Result]) -> list[str]:
-    """What certificates say about measured cells, one sentence per workload that has any. Raises StoreError."""
-    there = {path.name: path for path in (results / "certificates").glob("*.json")}
-    told: dict[str, dict[str, list[str]]] = {}
-    cells = {(each.job.framework, each.job.workload, each.job.device): each for each in measured}
-    for (framework, workload, device), result in cells.items():
-        path = there.get(f"{framework}-{workload}-{device}.json")  # looked up, not opened: names may be anybody's
-        if path is None or result.status != "ok" or result.job.precision != PRECISION:
-            continue
-        certificate = read(path)
-        changed = stale(certificate, result.provenance)
-        word = "stale" if changed else certificate.parity.word
-        name = printable(result.job.title) + (f" ({printable(', '.join(changed), MAX_NOTE)})" if changed else "")
-        told.setdefault(workload, {}).setdefault(word, []).append(name)
-    return [
-        f"{workload}: " + "; ".join(f"{WORDS[word]}: {', '.join(names)}" for word, names in sorted(groups.items()))
-        for workload, groups in told.items()
-    ]

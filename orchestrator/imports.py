@@ -82,9 +82,9 @@ def _python(path: str, source: str) -> Iterator[str]:
 
 def _called(function: ast.expr) -> str:
     """The last word of what is called."""
-    return (
-        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
-    )
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def _literal(call: ast.Call) -> str:

@@ -15,10 +15,12 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from orchestrator.bench import Prepared
+    from orchestrator.certificates import Certificate
     from orchestrator.compare import Comparison
     from orchestrator.doctor import Diagnosis
     from orchestrator.errors import StoreError
     from orchestrator.progress import LiveListener
+    from orchestrator.report.certified import Known
     from orchestrator.report.tables import Table as ReportTable
     from orchestrator.reproduce import Verdict
     from orchestrator.results import Result
@@ -102,11 +104,11 @@ class Screen:
         """JSON for a program."""
         self._out.out(json.dumps(value, indent=1), highlight=False)
 
-    def show_report(self, results: Sequence[Result], root: Path) -> None:
-        """The tables of results, and what failed."""
-        from orchestrator.report import terminal
+    def show_report(self, results: Sequence[Result], root: Path, certificates: Iterable[Certificate] = ()) -> None:
+        """The tables of results, with their marks, and what failed."""
+        from orchestrator.report import certified, terminal
 
-        terminal.show(self._out, _tables(results, root), results)
+        terminal.show(self._out, _tables(results, root, certified.known(certificates)), results)
 
     def show_comparison(self, found: Comparison, a: str, b: str, limit: float | None) -> None:
         """Two sets of results, cell by cell."""
@@ -134,20 +136,23 @@ class Screen:
         else:
             parity.show(self._out, cells)
 
-    def render_report(self, results: Iterable[Result], root: Path, form: str) -> Iterator[str]:
+    def render_report(
+        self, results: Iterable[Result], root: Path, form: str, certificates: Iterable[Certificate] = ()
+    ) -> Iterator[str]:
         """The tables of results as text, piece by piece: table, markdown, csv or json."""
-        from orchestrator.report import terminal, text
+        from orchestrator.report import certified, terminal, text
 
+        known = certified.known(certificates)
         if form == "csv":  # of any number of results, and no tables
-            yield from text.csv_lines(results)
+            yield from text.csv_lines(results, known)
             return
         results = list(results)
-        tables = _tables(results, root)
+        tables = _tables(results, root, known)
         if form == "markdown":
             yield text.markdown(tables)
             return
         if form == "json":
-            yield text.as_json(tables, results)
+            yield text.as_json(tables, results, known)
             return
         console = Console(width=140, no_color=True, highlight=False)
         with console.capture() as capture:
@@ -155,9 +160,9 @@ class Screen:
         yield capture.get()
 
     @staticmethod
-    def render_page(runs: Sequence[Source], root: Path) -> str:
+    def render_page(runs: Sequence[Source], root: Path, certificates: Iterable[Certificate] = ()) -> str:
         """The HTML report of runs. It says itself which results cannot be read."""
-        from orchestrator.report import curves, html, notices, page, reference, sources
+        from orchestrator.report import certified, curves, html, notices, page, reference, sources
 
         measured = []
         for source in runs:
@@ -172,7 +177,7 @@ class Screen:
                 )
             )
         trees = sources.trees(root, [result for each in measured for result in each.results])
-        return html.render(page.build(measured, reference.load(root / REFERENCE), trees))
+        return html.render(page.build(measured, reference.load(root / REFERENCE), trees, certified.known(certificates)))
 
     @staticmethod
     def shorten(path: Path) -> str:
@@ -183,10 +188,10 @@ class Screen:
             return str(path)
 
 
-def _tables(results: Sequence[Result], root: Path) -> list[ReportTable]:
+def _tables(results: Sequence[Result], root: Path, known: Known) -> list[ReportTable]:
     from orchestrator.report import reference, tables
 
-    return tables.tables(results, reference.load(root / REFERENCE))
+    return tables.tables(results, reference.load(root / REFERENCE), known)
 
 
 def _settings(settings: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.report import again, sources
+from orchestrator.report.certified import Mark
 from orchestrator.report.charts import Grid
 from orchestrator.report.sources import Source, Tree
 from orchestrator.report.tables import Column, conditions_of
@@ -60,17 +61,21 @@ class Cell:
     title: str
     workload: str
     conditions: tuple[str, ...]
+    mark: Mark | None
     jobs: Grid
     provenance: tuple[Provenance, ...]
 
 
-def cell(name: str, title: str, workload: str, results: Sequence[Result], trees: Mapping[str, Tree]) -> Cell:
+def cell(
+    name: str, title: str, workload: str, results: Sequence[Result], trees: Mapping[str, Tree], mark: Mark | None
+) -> Cell:
     """The cell of a row; `trees` holds the workload code that is at hand, by fingerprint."""
     return Cell(
         id=name,
         title=title,
         workload=workload,
         conditions=tuple(clip(word, MAX_NOTE) for word in conditions_of(results[0]).values() if word),
+        mark=mark,
         jobs=Grid(columns=JOBS, rows=tuple(map(_job, results))),
         provenance=tuple(_provenance(same, trees) for same in _alike(results)),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.report import charts, curves
+from orchestrator.report.certified import Mark
 from orchestrator.report.charts import Chart, Line, Style
 from orchestrator.report.curves import Curve
 from orchestrator.report.notices import Measured
@@ -32,6 +33,7 @@ class Row:
 
     cell: str  # id of the cell with its provenance
     status: str
+    mark: Mark | None
     search: str
     cells: tuple[ShownCell, ...]
 
@@ -102,6 +104,7 @@ def _row(name: str, table: Table, index: int) -> Row:
     return Row(
         cell=name,
         status=_status(results),
+        mark=table.marks[index],
         search=f"{clip(results[0].job.title)} {results[0].job.framework}".lower(),
         cells=tuple(_cell(column, cell) for column, cell in zip(table.columns, table.rows[index], strict=True)),
     )

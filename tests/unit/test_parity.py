@@ -275,28 +275,6 @@ def test_a_certificate_is_sealed(tmp_path):
         certificates.read(path)
 
 
-@pytest.mark.parametrize(
-    ("environment", "workloads", "told"),
-    [
-        ("sha256:1", "6", ["cnn: certified to compute the same as the reference: F"]),
-        ("sha256:2", "6", ["cnn: verified with another: F (id)"]),
-        ("sha256:1", "7", ["cnn: verified with another: F (workloads/, compared as a whole)"]),
-    ],
-)
-def test_a_report_says_what_is_certified_and_whose_certificate_is_stale(tmp_path, environment, workloads, told):
-    certificates.write(tmp_path, CERTIFICATE)
-    provenance = Provenance(
-        engine="docker", environment={"id": environment}, code={"workloads_sha256": workloads}, host={}
-    )
-    result, _ = result_of(tmp_path)
-    result = result.model_copy(update={"provenance": provenance})
-    assert certificates.notes(tmp_path, [result]) == []
-    named = result.job.model_copy(update={"framework": "numpy"})
-    assert certificates.notes(tmp_path, [result.model_copy(update={"job": named})]) == told
-    elsewhere = result.job.model_copy(update={"framework": "../certificates/numpy"})
-    assert certificates.notes(tmp_path, [result.model_copy(update={"job": elsewhere})]) == []
-
-
 @pytest.fixture
 def project(root, tmp_path):
     """A checkout with two frameworks: the reference, and a copy of it that forgets Adam's bias correction."""
