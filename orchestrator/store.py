@@ -39,6 +39,7 @@ MAX_EVENT_BYTES = 1 << 30
 MAX_RESULT_BYTES = 64 << 20
 MAX_OUTPUT_BYTES = 64 << 20  # of a job's output folder
 MAX_OUTPUT_FILES = 2_000
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _SUFFIXES = (".json", ".jsonl", ".log", ".spec.json", ".telemetry.jsonl", ".output")
 
 
@@ -325,7 +326,7 @@ def sealed(model: pydantic.BaseModel) -> bytes:
 
 def _canonical(content: dict[str, Any]) -> bytes:
     """The one way to write this content. Raises ValueError for a number that is not finite."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _CANONICAL.encode(content).encode()
 
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -334,8 +335,7 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 def read_sealed(path: Path, model: type[Model]) -> Model:
     """A file that `sealed` made. Raises StoreError when it cannot be read, or holds anything else."""
     try:
-        with path.open("rb") as file:
-            content = json.loads(file.read(MAX_RESULT_BYTES))
+        content = json.loads(_read(path))
         digest = content.pop("sha256", None)
         canonical = _canonical(content)
         found = model.model_validate_json(pydantic_core.to_json(content))  # in the file's own order of keys
@@ -350,6 +350,12 @@ def read_sealed(path: Path, model: type[Model]) -> Model:
     if digest != hashlib.sha256(canonical).hexdigest():
         raise _edited(path, "its content does not match its sha256")
     return found
+
+
+def _read(path: Path) -> bytes:
+    """A file's bytes; of one that is too large, the first. Asking for more than there is costs as if it were there."""
+    with path.open("rb") as file:
+        return file.read(min(os.fstat(file.fileno()).st_size, MAX_RESULT_BYTES))
 
 
 def _edited(path: Path, how: str) -> StoreError:
