@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -343,9 +342,8 @@ def report(
     measured = (result for source in runs for result in source.each_result(damaged.append))
     if open_ or format_ is Format.html:
         path = output or _beside(runs)
-        _write(path, [screen.render_page(runs, ROOT, verified)])
+        _write(path, [screen.render_page(runs, ROOT, verified, damaged.append)])
         screen.say(f"the report is in {screen.shorten(path)}")
-        deque(measured, maxlen=0)  # the page names what is damaged, and so does the end of this function
         if open_ and not browser.show(path):
             screen.warn("there is no browser here to show it in: copy the file to a machine that has one")
     elif output is not None:

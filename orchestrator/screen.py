@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,8 +160,13 @@ class Screen:
         yield capture.get()
 
     @staticmethod
-    def render_page(runs: Sequence[Source], root: Path, certificates: Iterable[Certificate] = ()) -> str:
-        """The HTML report of runs. It says itself which results cannot be read."""
+    def render_page(
+        runs: Sequence[Source],
+        root: Path,
+        certificates: Iterable[Certificate] = (),
+        complain: Callable[[StoreError], None] = lambda _: None,
+    ) -> str:
+        """The HTML report of runs. It says itself which results cannot be read, and so hears `complain`."""
         from orchestrator.report import certified, curves, html, notices, page, reference, sources
 
         measured = []
@@ -176,6 +181,8 @@ class Screen:
                     damaged=tuple(error.message for error in damaged),
                 )
             )
+            for error in damaged:
+                complain(error)
         trees = sources.trees(root, [result for each in measured for result in each.results])
         return html.render(page.build(measured, reference.load(root / REFERENCE), trees, certified.known(certificates)))
 

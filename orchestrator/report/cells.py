@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from orchestrator.telemetry import Telemetry
 from orchestrator.untrusted import MAX_NOTE, clip
 
 NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
+MAX_JOBS = 100  # listed behind a row
 JOBS = (
     Column(title="job"),
     Column(title="status"),
@@ -63,6 +63,7 @@ class Cell:
     conditions: tuple[str, ...]
     mark: Mark | None
     jobs: Grid
+    more_jobs: int  # that are not listed
     provenance: tuple[Provenance, ...]
 
 
@@ -76,7 +77,8 @@ def cell(
         workload=workload,
         conditions=tuple(clip(word, MAX_NOTE) for word in conditions_of(results[0]).values() if word),
         mark=mark,
-        jobs=Grid(columns=JOBS, rows=tuple(map(_job, results))),
+        jobs=Grid(columns=JOBS, rows=tuple(map(_job, results[:MAX_JOBS]))),
+        more_jobs=max(0, len(results) - MAX_JOBS),
         provenance=tuple(_provenance(same, trees) for same in _alike(results)),
     )
 
@@ -111,11 +113,15 @@ def _used(telemetry: Telemetry | None) -> tuple[float | None, ...]:
 
 
 def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:
-    """Results with equal provenance, together: repeats of one run have one."""
+    """Results with equal provenance, together: repeats of one run have one.
+
+    They are told apart by what `_facts` and `again.commands` are made from, which is cheaper to write than these.
+    """
     groups: dict[str, list[Result]] = {}
     for result in results:
-        facts = [[each.title, each.rows] for each in _facts(result)]
-        groups.setdefault(json.dumps([facts, again.commands(result)]), []).append(result)
+        job = result.job.model_dump(exclude={"id", "repeat"})
+        start = result.start.model_dump(exclude={"seq", "t"}) if result.start else None
+        groups.setdefault(repr((job, start, result.provenance.model_dump())), []).append(result)
     return groups.values()
 
 

@@ -54,7 +54,7 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
             title=f"{len(which)} {jobs}: {status}",
             text=_listed(which),
         )
-    absent = [job.id for each in measured for job in each.run.jobs if job.id not in {r.job.id for r in each.results}]
+    absent = [job for each in measured for job in _absent(each)]
     if absent:
         yield Notice(level="caution", title=f"{len(absent)} planned, without a result", text=_listed(absent))
     for damaged in (message for each in measured for message in each.damaged):
@@ -84,6 +84,12 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
             title="Uncommitted changes",
             text=f"The checkout differed from its commit when these ran: {_listed(dirty)}",
         )
+
+
+def _absent(measured: Measured) -> list[str]:
+    """The jobs of a run that have no result."""
+    there = {result.job.id for result in measured.results}
+    return [job.id for job in measured.run.jobs if job.id not in there]
 
 
 def _is_synthetic(result: Result) -> bool:

@@ -347,3 +347,10 @@ def test_a_hostile_setting_stays_one_word():
     (command,) = again.commands(it)
     assert "'a; rm -rf ~'" in command
     assert "'precision=$(x)'" in command
+
+
+def test_of_very_many_jobs_the_first_are_listed(known):
+    many = [cnn(repeat=n) for n in range(1, 131)]
+    (cell,) = page.build([measured(*many)], known, {}).cells
+    assert (len(cell.jobs.rows), cell.more_jobs) == (100, 30)
+    assert "and 30 more" in writer.render(page.build([measured(*many)], known, {}))
