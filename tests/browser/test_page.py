@@ -157,6 +157,34 @@ def test_a_framework_can_be_taken_out_of_the_charts(chromium, published):
     assert chromium(drawn) == before
 
 
+def test_the_filter_of_the_table_filters_the_charts(chromium, published):
+    chromium.open(published)
+    bars = "document.querySelectorAll('#cnn-time .main-svg .ytick text').length"
+    lines = "document.querySelectorAll('#cnn-loss .main-svg .scatterlayer .trace').length"
+    named = "[...document.querySelectorAll('#cnn .key li:not([hidden])')].map(each => each.textContent.trim())"
+    numbers = "document.querySelectorAll('#cnn-time ~ details tbody tr:not([hidden])').length"
+    before = [chromium(each) for each in (bars, lines, numbers)]
+    chromium("document.querySelector('#filter').focus()")
+    chromium.press("keras")
+    assert [chromium(each) for each in (bars, lines, numbers)] == [3, 3, 3]
+    assert sorted(chromium(named)) == ["Keras (CNTK)", "Keras (TensorFlow)", "Keras (Theano)"]
+    longest = "document.querySelector('#cnn-time')._fullLayout.xaxis.range[1]"
+    assert chromium(longest) < 1.3 * 93  # the axis is that of what is left
+    assert len(chromium("document.querySelector('#cnn-time').data[0].meta.styles")) == 3
+    button = next(each for each in chromium.all("#cnn .key button") if each.text.strip() == "Keras (CNTK)")
+    button.click()
+    assert chromium(lines) == 2  # what the key takes out stays out
+    chromium("document.querySelector('#filter').focus()")
+    chromium.press("zzz")
+    assert chromium("[...document.querySelectorAll('#cnn figure')].every(each => each.hidden)")
+    chromium(
+        "(filter => { filter.value = ''; filter.dispatchEvent(new Event('input')) })(document.querySelector('#filter'))"
+    )
+    button.click()
+    assert [chromium(each) for each in (bars, lines, numbers)] == before
+    assert chromium.console() == []
+
+
 def test_the_theme_is_the_systems_until_its_button_is_used(chromium, published):
     paper = "getComputedStyle(document.body).backgroundColor"
     ink = "document.querySelector('#cnn-time .ytick text').style.fill"
