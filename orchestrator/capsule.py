@@ -34,6 +34,9 @@ class Kept(Strict):
     def events(self, job: str) -> Iterator[Event]:  # noqa: ARG002  (a capsule keeps none)
         return iter(())
 
+    def telemetry(self, job: str) -> Iterator[bytes]:  # noqa: ARG002  (nor samples)
+        return iter(())
+
 
 class Capsule(Strict):
     """What the file holds."""

@@ -68,6 +68,9 @@ class Source(Protocol):
     def events(self, job: str) -> Iterator[Event]:
         """A job's events as they were received, where they were kept."""
 
+    def telemetry(self, job: str) -> Iterator[bytes]:
+        """The lines of what was sampled beside a job, where they were kept."""
+
 
 class RunFolder:
     """One directory under results/."""
@@ -120,6 +123,18 @@ class RunFolder:
             with (self.path / f"{job}.jsonl").open("rb") as file, contextlib.suppress(Violation):
                 while line := file.readline(MAX_LINE_BYTES + 1):
                     yield reader.read(line)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"{error.filename}: cannot be read: {error.strerror}", hint="check the disk") from error
+
+    def telemetry(self, job: str) -> Iterator[bytes]:
+        """The lines of a job's samples, anybody's bytes, up to one that is too long; none when not kept."""
+        path = self.path / f"{job}.telemetry.jsonl"
+        try:
+            with path.open("rb") as file:
+                while (line := file.readline(MAX_LINE_BYTES + 1)) and len(line) <= MAX_LINE_BYTES:
+                    yield line
         except FileNotFoundError:
             return
         except OSError as error:

@@ -8,9 +8,11 @@ from typing import Any
 
 from orchestrator.report import again, sources
 from orchestrator.report.certified import Mark
-from orchestrator.report.charts import Grid
+from orchestrator.report.charts import Chart, Grid, usage
+from orchestrator.report.sections import Key, key_of
 from orchestrator.report.sources import Source, Tree
 from orchestrator.report.tables import Column, conditions_of
+from orchestrator.report.usage import Usage
 from orchestrator.results import Result
 from orchestrator.telemetry import Telemetry
 from orchestrator.untrusted import MAX_NOTE, clip
@@ -54,6 +56,14 @@ class Provenance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Used:
+    """What a job used while it ran, in charts."""
+
+    job: str
+    charts: tuple[Chart, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """Everything behind one row of a table."""
 
@@ -64,13 +74,21 @@ class Cell:
     mark: Mark | None
     jobs: Grid
     more_jobs: int  # that are not listed
+    used: tuple[Used, ...]  # of one job for each device
     provenance: tuple[Provenance, ...]
 
 
 def cell(
-    name: str, title: str, workload: str, results: Sequence[Result], trees: Mapping[str, Tree], mark: Mark | None
+    name: str,
+    title: str,
+    workload: str,
+    results: Sequence[Result],
+    *,
+    trees: Mapping[str, Tree],
+    mark: Mark | None,
+    used: Mapping[Key, Usage],
 ) -> Cell:
-    """The cell of a row; `trees` holds the workload code that is at hand, by fingerprint."""
+    """The cell of a row; `trees` holds the workload code that is at hand, by fingerprint; `used` some jobs' samples."""
     return Cell(
         id=name,
         title=title,
@@ -79,6 +97,7 @@ def cell(
         mark=mark,
         jobs=Grid(columns=JOBS, rows=tuple(map(_job, results[:MAX_JOBS]))),
         more_jobs=max(0, len(results) - MAX_JOBS),
+        used=tuple(_used_over_time(name, results, used)),
         provenance=tuple(_provenance(same, trees) for same in _alike(results)),
     )
 
@@ -110,6 +129,17 @@ def _used(telemetry: Telemetry | None) -> tuple[float | None, ...]:
         None if amount is None else amount / 2**30 for amount in (telemetry.memory_peak, telemetry.gpu_memory_peak)
     )
     return telemetry.cpus, memory, telemetry.gpu_utilisation, gpu_memory, telemetry.joules
+
+
+def _used_over_time(name: str, results: Sequence[Result], used: Mapping[Key, Usage]) -> Iterable[Used]:
+    """Of each device, the first job whose samples are at hand."""
+    first: dict[str, Result] = {}
+    for result in results:
+        if key_of(result) in used:
+            first.setdefault(result.job.device, result)
+    for device, result in first.items():
+        charts = usage.of(f"{name}-{device}", used[key_of(result)])
+        yield Used(job=clip(result.job.id), charts=tuple(charts))
 
 
 def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:

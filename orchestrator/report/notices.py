@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator import code
 from orchestrator.report.curves import Curve
 from orchestrator.report.tables import doubts
+from orchestrator.report.usage import Usage
 from orchestrator.results import Result
 from orchestrator.store import Run
 from orchestrator.untrusted import MAX_NAME, MAX_NOTE, clip
@@ -23,6 +24,7 @@ class Measured:
     run: Run
     results: tuple[Result, ...]
     curves: Mapping[str, Curve]  # job id → what its events say, where they were kept
+    usage: Mapping[str, Usage] = field(default_factory=dict)  # job id → what it used over time, of those that show it
     damaged: tuple[str, ...] = ()  # why results are missing that cannot be read
 
 

@@ -49,8 +49,14 @@ def build(
     results = [result for each in measured for result in each.results]
     found = tables(results, reference, known)
     shown = sections.of(found, measured, reference)
+    used = {
+        sections.key_of(result): each.usage[result.job.id]
+        for each in measured
+        for result in each.results
+        if result.job.id in each.usage
+    }
     behind = [
-        cells.cell(row.cell, row.cells[0].text, table.title, same, trees, row.mark)
+        cells.cell(row.cell, row.cells[0].text, table.title, same, trees=trees, mark=row.mark, used=used)
         for section, table in zip(shown, found, strict=True)
         for row, same in zip(section.rows, table.results, strict=True)
     ]

@@ -60,7 +60,7 @@ def cnn(framework="pytorch", seconds=100.0, *, title=None, **kwargs):
     return found.model_copy(update={"job": found.job.model_copy(update={"title": title})}) if title else found
 
 
-def measured(*results, extra=(), curves=(), damaged=()):
+def measured(*results, extra=(), curves=(), usage=(), damaged=()):
     """Results as a run that planned them, and the jobs `extra`."""
     run = Run(
         id="20260101-000000-test",
@@ -70,7 +70,7 @@ def measured(*results, extra=(), curves=(), damaged=()):
         spec=spec.Spec(name="test"),
         jobs=(*(each.job for each in results), *extra),
     )
-    return notices.Measured(run=run, results=results, curves=dict(curves), damaged=damaged)
+    return notices.Measured(run=run, results=results, curves=dict(curves), usage=dict(usage), damaged=damaged)
 
 
 def failed(framework="numpy", status="failed", **kwargs):

@@ -123,6 +123,7 @@
     const axis = { gridcolor: colour("rule"), zerolinecolor: colour("faint"), linecolor: colour("faint"), tickcolor: colour("faint") };
     return {
       ...layout,
+      shapes: layout.shapes?.map((shape) => ({ ...shape, fillcolor: colour("raised"), line: { width: 0 } })),
       xaxis: { ...axis, ...layout.xaxis },
       yaxis: { ...axis, ...layout.yaxis },
       font: { color: colour("ink"), family: getComputedStyle(byId("theme")).fontFamily, size: 12 },
@@ -174,7 +175,17 @@
     }
   }
 
-  const draw = () => all(".workload").forEach(drawSection);
+  // What a job used: drawn when somebody looks, for a page may hold many.
+  function drawUsage(details) {
+    for (const plot of all(".plot", details)) show(plot, figures[plot.id]);
+  }
+
+  for (const details of all(".usage")) details.ontoggle = () => details.open && drawUsage(details);
+
+  function draw() {
+    all(".workload").forEach(drawSection);
+    all(".usage[open]").forEach(drawUsage);
+  }
 
   if (filter) {
     filter.oninput = status.oninput = () => {
