@@ -52,6 +52,7 @@ def of(name: str, used: Usage) -> list[Chart]:
 def _chart(
     name: str, quantity: Quantity, lines: Sequence[tuple[str, Points]], timed: Sequence[tuple[float, float]]
 ) -> Chart:
+    alone = len(lines) == 1
     scaled = [(label, [(t, value / quantity.scale) for t, value in points]) for label, points in lines]
     numbers = [(label, *_spread([value for _, value in points])) for label, points in scaled]
     layout = plotting.axes("seconds since the job began", quantity.unit, from_zero=True)
@@ -60,10 +61,16 @@ def _chart(
         kind="lines",
         title=quantity.title,
         caption=f"{quantity.caption}; shaded: the timed part." if timed else f"{quantity.caption}.",
-        finding=" ".join(_sentence(label, quantity, numbers_, alone=len(lines) == 1) for label, *numbers_ in numbers),
+        finding=" ".join(_sentence(label, quantity, numbers_, alone=alone) for label, *numbers_ in numbers),
         figure={
             "data": [_line(place, label, points, quantity) for place, (label, points) in enumerate(scaled)],
-            "layout": {**layout, "height": 200, "shapes": [_shade(began, ended) for began, ended in timed]},
+            "layout": {
+                **layout,
+                "height": 200 if alone else 230,
+                "shapes": [_shade(began, ended) for began, ended in timed],
+                "showlegend": not alone,
+                "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
+            },
         },
         numbers=Grid(
             columns=(
@@ -79,6 +86,7 @@ def _line(place: int, label: str, points: Sequence[tuple[float, float]], quantit
     return {
         "type": "scatter",
         "mode": "lines",
+        "name": label,
         "x": [round(t, 2) for t, _ in points],
         "y": [float(f"{value:.4g}") for _, value in points],
         "hovertemplate": f"{label}, %{{x:.1f}} s: %{{y:,.2f}} {quantity.unit}<extra></extra>",

@@ -131,7 +131,7 @@
       plot_bgcolor: "rgba(0,0,0,0)",
       hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("rule"), font: { color: colour("ink") } },
       margin: { l: 8, r: 8, t: 8, b: 44 },
-      showlegend: false,
+      showlegend: layout.showlegend ?? false,
       dragmode: false,
     };
   }
