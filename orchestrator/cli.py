@@ -5,12 +5,13 @@ Heavy modules are imported by the verb that needs them, so that --help and a mis
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import re
 import signal
 import sys
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -63,6 +64,16 @@ class Format(str, Enum):
     html = "html"
 
 
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Stored results hold no cycles. Looking for some, again and again, took a third of the time of a large report."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 @app.command(epilog=EXIT_CODES)
 def bench(
     spec: Annotated[
@@ -111,7 +122,7 @@ def bench(
       orchestrator bench --resume 20261123-140000-quick-pytorch
     """
     from orchestrator import bench as benching
-    from orchestrator import files
+    from orchestrator import files, selection
     from orchestrator.screen import Screen
     from orchestrator.spec import Override, parse_setting
 
@@ -153,7 +164,7 @@ def bench(
     with interruptible(f"orchestrator bench --resume {folder.id}"), screen.live(verbose=verbose) as listener:
         benching.run(request, folder, prepared, listener, screen.warn)
     measured = folder.results()
-    screen.show_report(measured, ROOT)
+    screen.show_report(measured, ROOT, selection.certificates_of([folder], lambda error: screen.warn(error.message)))
     skipped = sum(result.status == "skipped" for result in measured)
     screen.say(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))
     if any(result.status not in {"ok", "skipped"} for result in measured):
@@ -291,6 +302,7 @@ def data_ls(json: JsonOption = False) -> None:
 
 
 @app.command()
+@_without_garbage_collection()
 def report(
     run: Annotated[
         Optional[list[str]], typer.Argument(help="run ids, folders or capsules; the latest run when none is given")
@@ -317,7 +329,7 @@ def report(
       orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
       orchestrator report --capsule capsule.json
     """
-    from orchestrator import browser, certificates, selection
+    from orchestrator import browser, selection
     from orchestrator import capsule as capsules
     from orchestrator.screen import Screen
 
@@ -325,29 +337,25 @@ def report(
         raise UsageError(f"--open shows the HTML report, not {format_.value}", hint="leave --format out")
     runs = [source for name in run or (None,) for source in selection.sources(results, name)]
     screen = Screen()
-    damaged: list[StoreError] = []
+    unread: list[StoreError] = []
+    verified = selection.certificates_of(runs, unread.append)
+    damaged = list(unread)
     measured = (result for source in runs for result in source.each_result(damaged.append))
     if open_ or format_ is Format.html:
         path = output or _beside(runs)
-        _write(path, [screen.render_page(runs, ROOT)])
+        _write(path, [screen.render_page(runs, ROOT, verified, damaged.append)])
         screen.say(f"the report is in {screen.shorten(path)}")
-        deque(measured, maxlen=0)  # the page names what is damaged, and so does the end of this function
         if open_ and not browser.show(path):
             screen.warn("there is no browser here to show it in: copy the file to a machine that has one")
     elif output is not None:
-        _write(output, screen.render_report(measured, ROOT, format_.value))
+        _write(output, screen.render_report(measured, ROOT, format_.value, verified))
     elif format_ is Format.table:
-        shown = list(measured)
-        screen.show_report(shown, ROOT)
-        for note in certificates.notes(results, shown):
-            screen.say(note)
+        screen.show_report(list(measured), ROOT, verified)
     else:
-        sys.stdout.writelines(screen.render_report(measured, ROOT, format_.value))
+        sys.stdout.writelines(screen.render_report(measured, ROOT, format_.value, verified))
     if capsule is not None:
-        damaged.clear()  # they are met again
-        kept = [
-            capsules.Kept(run=source.read_run(), results=tuple(source.each_result(damaged.append))) for source in runs
-        ]
+        damaged[:] = unread  # the others are met again
+        kept = [capsules.kept(source, verified, damaged.append) for source in runs]
         capsules.write(capsule, kept)
         screen.dim(f"{sum(len(each.results) for each in kept)} results are in {capsule}")
     if damaged:

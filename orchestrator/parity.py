@@ -59,7 +59,8 @@ class Reference:
 
 
 # A cell that differs as declared says itself, in its notes, what it does differently, and does nothing else.
-Word = Literal["certified", "declared", "diverges", "not run"]
+Found = Literal["certified", "declared", "diverges"]
+Word = Literal[Found, "not run"]
 
 
 class Parity(Strict):

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from orchestrator import inputs
+from orchestrator import code, inputs
 from orchestrator.catalog import Catalog, Image
 from orchestrator.engines.base import Engine, EngineError, Environment, Execution, Exit, Launch
 from orchestrator.errors import BuildError, DataError, HostError, MissingWheelError, OrchestratorError, PullError
@@ -66,7 +66,7 @@ class Runner:
         listener: Listener,
         turns: Turns,
     ) -> None:
-        """`code` are the facts of this checkout, for provenance; `host` says which CPUs and GPUs jobs may use."""
+        """`code` is what code.facts told, for provenance; `host` says which CPUs and GPUs jobs may use."""
         self._catalog = catalog
         self._engine = engine
         self._engine_facts = engine.facts()  # once: a daemon that is gone later must not end the run
@@ -253,7 +253,7 @@ class Runner:
         return Provenance(
             engine=self._engine.name,
             environment=dict(environment),
-            code=dict(self._code),
+            code=code.of_module(self._code, job.module),
             host={**self._host.facts(), **self._engine_facts, "cpus_used": list(self._host.cpus[: job.cpus])},
         )
 

@@ -119,7 +119,6 @@ class Verifier:
 
     def _certificate(self, result: Result, verdict: Parity, reference: Reference) -> certificates.Certificate:
         job, data = result.job, result.provenance.data
-        framework, _ = self._prepared.catalog.frameworks[job.framework]
         if result.start is None or data is None:  # a judged job has said what it is, and had inputs
             raise AssertionError(job.id)
         return certificates.Certificate(
@@ -131,8 +130,8 @@ class Verifier:
             envelope=reference.envelope,
             steps=job.trace,
             environment=certificates.environment_hashes(result.provenance.environment),
-            code=certificates.code_hashes(self._request.root, framework),
-            workloads_sha256=result.provenance.code["workloads_sha256"],
+            code=result.provenance.code[code.PARTS],
+            workloads_sha256=result.provenance.code[code.WHOLE],
             weights_sha256=data.inputs["weights.npz"],
             data=data.fingerprint,
             versions={job.framework: result.start.version, **result.start.versions},
