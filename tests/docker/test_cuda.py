@@ -2,7 +2,7 @@
 
 They are large, so only those are checked that exist. ROSETTA_CUDA_IMAGES="cntk mxnet", or "all", builds what is missing
 and removes it again, one image at a time. That they compute the right thing is checked on the CPU, in place of the images
-for CPUs; ROSETTA_CUDA_ON_CPU="cntk" does so for these alone. None of this runs a line of GPU code.
+for CPUs. None of this runs a line of GPU code.
 """
 
 import json
@@ -29,7 +29,6 @@ KNOWN = catalog.load(ROOT)
 IMAGES = {image.name: image for image in KNOWN.images if "cuda" in image.locks and image.python}
 NAMED = os.environ.get("ROSETTA_CUDA_IMAGES", "").split()
 WANTED = set(IMAGES) if NAMED == ["all"] else set(NAMED)
-ON_CPU = set(os.environ.get("ROSETTA_CUDA_ON_CPU", " ".join(IMAGES)).split())
 NVSHMEM = {  # several machines, of which there is one
     *("libfabric.so.1", "libmlx5.so.1"),  # InfiniBand and its like
     *("libmpi.so.40", "liboshmem.so.40", "libpmix.so.2", "libucp.so.0", "libucs.so.0"),  # what starts jobs there
@@ -155,7 +154,6 @@ def measure(docker_engine, tmp_path_factory):
 
 def test_the_images_that_are_asked_for_exist():
     assert IMAGES.keys() >= WANTED, f"ROSETTA_CUDA_IMAGES takes names from {sorted(IMAGES)}, or all"
-    assert IMAGES.keys() >= ON_CPU, f"ROSETTA_CUDA_ON_CPU takes names from {sorted(IMAGES)}"
 
 
 def test_only_the_driver_is_missing(image, report):
@@ -182,8 +180,6 @@ def test_the_gpus_it_has_code_for(image, report):
 
 
 def test_it_computes_the_same_on_a_cpu(image, without_driver, docker_engine, measure, monkeypatch):
-    if image.name not in ON_CPU:
-        pytest.skip("ROSETTA_CUDA_ON_CPU leaves it out")
     prepare = docker_engine.prepare
 
     def prepared(wanted, variant, log):
