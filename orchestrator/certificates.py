@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import model_validator
-from typing_extensions import Self
 
 from orchestrator import code, store
 from orchestrator.errors import StoreError
@@ -54,7 +53,7 @@ class Certificate(Strict):
         return self.parity.word
 
     @model_validator(mode="after")
-    def _has_run(self) -> Self:
+    def _has_run(self) -> Certificate:
         _ = self.word
         return self
 

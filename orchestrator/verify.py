@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orchestrator import bench, catalog, certificates, dropout, parity, spec, store, traces
+from orchestrator import bench, catalog, certificates, code, dropout, parity, spec, store, traces
 from orchestrator.culprits import CULPRITS
 from orchestrator.oracle import Oracle
 from orchestrator.parity import Envelope, Parity, Reference
