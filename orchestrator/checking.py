@@ -10,6 +10,7 @@ from orchestrator.catalog import Framework, Image
 from orchestrator.conformance import Finding
 from orchestrator.culprits import CULPRITS
 from orchestrator.plan import Job
+from orchestrator.quiet import Quiet
 from orchestrator.results import Result
 from orchestrator.runner import Listener
 from orchestrator.spec import Override
@@ -18,7 +19,7 @@ from orchestrator.store import RunFolder
 STEPS = 5  # of training that are compared with the reference
 # So many steps are timed that a device which is not waited for is caught at work; a GPU takes milliseconds for one.
 CLOCK_STEPS = {"cpu": 8, "gpu": 200}
-EXPLOSION = 1e30  # a learning rate
+EXPLOSION = 1e38  # a learning rate so large that the second loss is no number
 NO_PRECISION = "fp8"  # that no workload here knows
 
 
@@ -48,7 +49,7 @@ def by_running(
     """What the runs of one framework tell, on this engine. Raises HostError when the reference cannot run."""
     verifier = verify.Verifier(request, folder, prepared, listener, notify, certify=False)
     cells = {cell.workload: cell for cell in verifier.run()}
-    runner = bench.runner(request, folder, prepared, listener, notify)
+    runner = bench.runner(request, folder, prepared, Quiet(listener), notify)
     for job in prepared.jobs:
         first = folder.read_result(job.id)
         if first is None or dropout.is_second(job.id):

@@ -16,6 +16,7 @@ from orchestrator.errors import HostError
 from orchestrator.parity import Reference, Trace
 from orchestrator.plan import Job
 from orchestrator.planted_oracle import NUDGES
+from orchestrator.quiet import Quiet
 from orchestrator.results import Result
 from orchestrator.runner import Listener
 from orchestrator.spec import Precision, WorkloadName
@@ -40,7 +41,6 @@ class Oracle:
         engine = ProcessEngine(cache=request.cache, pythons={image.name: Path(sys.executable)})
         self._prepared = prepared
         self._folder = folder
-        self._listener = listener
         self._notify = notify
         self._runner = bench.runner(request, folder, replace(prepared, engine=engine), Quiet(listener), notify)
         self._mistakes: dict[WorkloadName, dict[str, Trace]] = {}
@@ -64,7 +64,6 @@ class Oracle:
         if workload not in self._mistakes:
             found = {}
             for name in culprits.of(workload):
-                self._listener.preparing(f"the reference with a mistake: {culprits.CULPRITS[name].sentence}")
                 result = self._ask(self._job(workload), "fp64", plant=name)
                 if result.failure is not None and result.failure.kind != "diverged":
                     self._notify(f"{result.job.id} cannot be compared with: {result.failure.message}")
@@ -95,21 +94,3 @@ class Oracle:
                 hint=f"see {self._folder.path / result.job.id}.log",
             )
         return traces.read(self._folder, result)
-
-
-class Quiet:
-    """Lets a listener know what is prepared, and nothing about jobs: the oracle's are not the run's."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self.log = listener.log
-        self.notice = listener.notice
-
-    def preparing(self, what: str) -> None:
-        self._listener.preparing(f"the reference: {what}")
-
-    def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None: ...
-
-    def job_event(self, job: Job, event: object) -> None: ...
-
-    def job_finished(self, result: Result) -> None: ...
