@@ -9,6 +9,7 @@ from orchestrator import bench, conformance, dropout, verify
 from orchestrator.catalog import Framework, Image
 from orchestrator.conformance import Finding
 from orchestrator.culprits import CULPRITS
+from orchestrator.parity import Envelope
 from orchestrator.plan import Job
 from orchestrator.quiet import Quiet
 from orchestrator.results import Result
@@ -55,17 +56,17 @@ def by_running(
         if first is None or dropout.is_second(job.id):
             continue
         yield conformance.runs(first)
-        if first.failure is not None:
+        cell = cells[job.workload]
+        if first.failure is not None or cell.envelope is None:
             continue
         framework, image = prepared.catalog.frameworks[job.framework]
-        cell = cells[job.workload]
         yield conformance.versions(first, framework, image)
         yield conformance.agrees(job.workload, cell.parity, [CULPRITS[name].sentence for name in cell.parity.culprits])
         further = runner.run(list(_further(job)))
         if job.workload == "resnet50":
             yield from _inference(folder, first, *further)
         else:
-            yield from _training(cell, folder, first, *further)
+            yield from _training(cell.envelope, folder, first, *further)
 
 
 def _inference(folder: RunFolder, first: Result, refuses: Result) -> Iterator[Finding]:
@@ -75,9 +76,9 @@ def _inference(folder: RunFolder, first: Result, refuses: Result) -> Iterator[Fi
 
 
 def _training(
-    cell: verify.Cell, folder: RunFolder, first: Result, again: Result, timed: Result, diverges: Result
+    allowed: Envelope, folder: RunFolder, first: Result, again: Result, timed: Result, diverges: Result
 ) -> Iterator[Finding]:
-    yield conformance.repeats(cell.workload, first.figures, again.figures, cell.envelope)
+    yield conformance.repeats(first.job.workload, first.figures, again.figures, allowed)
     yield conformance.clock(timed, folder.events(timed.job.id))
     advice = "give epoch.step the loss of the batch: it stops a training that has become pointless"
     yield conformance.fails(diverges, "diverged", "notices a loss that is no number", advice)

@@ -43,21 +43,14 @@ class Oracle:
         self._folder = folder
         self._notify = notify
         self._runner = bench.runner(request, folder, replace(prepared, engine=engine), Quiet(listener), notify)
+        self._references: dict[WorkloadName, Reference] = {}
         self._mistakes: dict[WorkloadName, dict[str, Trace]] = {}
 
     def reference(self, workload: WorkloadName) -> Reference:
         """Run it in float64, and in float32 as often as the envelope needs. Raises HostError when it cannot."""
-        job = self._job(workload)
-        exact = self._ask(job, "fp64")
-        rounded = [self._ask(job, "fp32", plant=name) for name in ("", *NUDGES)]
-        oracle = self._trace(exact)
-        standstill = dropout.job(job, on=False)
-        return Reference(
-            oracle=oracle,
-            envelope=parity.envelope(oracle, [self._trace(each) for each in rounded]),
-            initial=self._trace(self._ask(standstill, "fp64")) if standstill else None,
-            versions=dict(exact.start.versions) if exact.start else {},
-        )
+        if workload not in self._references:
+            self._references[workload] = self._reference(workload)
+        return self._references[workload]
 
     def mistakes(self, workload: WorkloadName) -> dict[str, Trace]:
         """What it computes with each of the known mistakes. Those that it cannot run are left out, with a notice."""
@@ -71,6 +64,19 @@ class Oracle:
                 found[name] = traces.read(self._folder, result)
             self._mistakes[workload] = found
         return self._mistakes[workload]
+
+    def _reference(self, workload: WorkloadName) -> Reference:
+        job = self._job(workload)
+        exact = self._ask(job, "fp64")
+        rounded = [self._ask(job, "fp32", plant=name) for name in ("", *NUDGES)]
+        oracle = self._trace(exact)
+        standstill = dropout.job(job, on=False)
+        return Reference(
+            oracle=oracle,
+            envelope=parity.envelope(oracle, [self._trace(each) for each in rounded]),
+            initial=self._trace(self._ask(standstill, "fp64")) if standstill else None,
+            versions=dict(exact.start.versions) if exact.start else {},
+        )
 
     def _job(self, workload: WorkloadName) -> Job:
         """The job that cells of `workload` have, for the oracle."""
