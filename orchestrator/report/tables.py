@@ -288,7 +288,7 @@ def _efficiency(results: Sequence[Result]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def _expected(result: Result) -> tuple[float, float] | None:
+def expected(result: Result) -> tuple[float, float] | None:
     """The accuracy that real data should give, where that can be said."""
     data = result.provenance.data
     return result.job.accuracy if data is not None and data.source != "synthetic" else None
@@ -296,7 +296,7 @@ def _expected(result: Result) -> tuple[float, float] | None:
 
 def _marked(accuracy: Cell, results: Sequence[Result]) -> Cell:
     """An accuracy in per cent, with an exclamation mark where it is none to be trusted."""
-    band = _expected(results[0])
+    band = expected(results[0])
     if band is None or not isinstance(accuracy, float | Measurement):
         return accuracy
     return (
@@ -374,7 +374,7 @@ def _ties(rows: Sequence[tuple[str, Sequence[float]]]) -> list[list[str]]:
 
 def doubts(result: Result) -> list[str]:
     """Why the accuracy of a result may be none to be trusted."""
-    band, accuracy = _expected(result), result.figures.accuracy
+    band, accuracy = expected(result), result.figures.accuracy
     if band is None or accuracy is None or band[0] <= accuracy <= band[1]:
         return []
     low, high = (f"{100 * bound:.3g}" for bound in band)

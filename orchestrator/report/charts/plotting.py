@@ -79,6 +79,13 @@ def bars(
     }
 
 
+def shade(*, x: tuple[float, float] | None = None, y: tuple[float, float] | None = None) -> dict[str, Any]:
+    """A span of one axis, all along the other, as a Plotly shape; the page gives it its colour."""
+    (x0, x1), (y0, y1) = x or (0.0, 1.0), y or (0.0, 1.0)
+    refs = {"xref": "x" if x else "paper", "yref": "y" if y else "paper"}
+    return {"type": "rect", **refs, "x0": x0, "x1": x1, "y0": y0, "y1": y1, "layer": "below"}
+
+
 def axes(x: str, y: str, *, from_zero: bool = False, x_step: int | None = None) -> dict[str, Any]:
     """The layout of a chart of lines, with the titles of its axes; `x_step` lies between two ticks."""
     return {
