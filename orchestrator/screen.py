@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.report.certified import Known
     from orchestrator.report.tables import Table as ReportTable
     from orchestrator.report.usage import Usage
-    from orchestrator.reproduce import Verdict
+    from orchestrator.reproduce import Answer
     from orchestrator.results import Result
     from orchestrator.store import Source
     from orchestrator.verify import Cell
@@ -119,16 +119,23 @@ class Screen:
 
         comparison.show(self._out, found, a, b, limit)
 
-    def show_verdict(self, job: str, verdict: Verdict, folder: Path | None, *, json: bool) -> None:
-        """What became of the repetition of a stored job, whose repeats are in `folder`."""
+    def show_answer(self, answer: Answer, *, json: bool) -> None:
+        """What became of the repetition of a stored job, as soon as it is known; JSON waits for all."""
+        from orchestrator.report import reproduction
+
+        if not json:
+            reproduction.show(self._out, answer)
+            if answer.run is not None:
+                self.say(f"  stored in {self.shorten(answer.run)}/")
+
+    def show_answers(self, answers: Sequence[Answer], *, json: bool) -> None:
+        """What became of all of them: for a program everything, for a person how many there are of each kind."""
         from orchestrator.report import reproduction
 
         if json:
-            self.print_json(reproduction.as_json(job, verdict, folder.name if folder else None))
-            return
-        reproduction.show(self._out, job, verdict)
-        if folder is not None:
-            self.say(f"\nstored in {self.shorten(folder)}/")
+            self.print_json(reproduction.as_json(answers))
+        elif len(answers) > 1:
+            self.say(f"\n{reproduction.summary(answers)}")
 
     def show_parity(self, cells: Sequence[Cell], run: str, *, json: bool) -> None:
         """Which cells compute the same as the reference, and what the others do instead."""
