@@ -9,21 +9,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from orchestrator import store
+from pydantic import Field
+
+from orchestrator import store, usage
 from orchestrator.certificates import Certificate
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write
 from orchestrator.protocol import Event
 from orchestrator.results import Result
 from orchestrator.spec import Strict
+from orchestrator.usage import Usage
 
 
 class Kept(Strict):
-    """A run: its spec and jobs, each result with its provenance, and the certificates of its cells. A store.Source."""
+    """A run: its spec and jobs, each result with its provenance, the certificates of its cells. A store.Source.
+
+    Of samples it keeps what a report draws, a few kilobytes for a cell; a job's file of them may be megabytes.
+    """
 
     run: store.Run
     results: tuple[Result, ...]
     certificates: tuple[Certificate, ...] = ()
+    used: dict[str, Usage] = Field(default_factory=dict)  # by job: of one for each cell
 
     def read_run(self) -> store.Run:
         return self.run
@@ -34,8 +41,8 @@ class Kept(Strict):
     def events(self, job: str) -> Iterator[Event]:  # noqa: ARG002  (a capsule keeps none)
         return iter(())
 
-    def telemetry(self, job: str) -> Iterator[bytes]:  # noqa: ARG002  (nor samples)
-        return iter(())
+    def usage(self, job: str) -> Usage | None:
+        return self.used.get(job)
 
 
 class Capsule(Strict):
@@ -59,7 +66,8 @@ def kept(source: store.Source, certificates: Iterable[Certificate], complain: Ca
     results = tuple(source.each_result(complain))
     cells = {(result.job.framework, result.job.workload, result.job.device) for result in results}
     own = (each for each in certificates if (each.framework, each.workload, each.device) in cells)
-    return Kept(run=source.read_run(), results=results, certificates=tuple(own))
+    used = {job: found for job in usage.drawn(results) if (found := source.usage(job)) is not None}
+    return Kept(run=source.read_run(), results=results, certificates=tuple(own), used=used)
 
 
 def runs_in(path: Path) -> tuple[Kept, ...]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from orchestrator.progress import LiveListener
     from orchestrator.report.certified import Known
     from orchestrator.report.tables import Table as ReportTable
-    from orchestrator.report.usage import Usage
     from orchestrator.reproduce import Answer
     from orchestrator.results import Result
     from orchestrator.store import Source
@@ -207,6 +206,7 @@ class Screen:
         complain: Callable[[StoreError], None] = lambda _: None,
     ) -> str:
         """The HTML report of runs. It says itself which results cannot be read, and so hears `complain`."""
+        from orchestrator import usage
         from orchestrator.report import certified, curves, html, notices, page, reference, sources
 
         measured = []
@@ -218,7 +218,7 @@ class Screen:
                     run=source.read_run(),
                     results=results,
                     curves={result.job.id: curves.of_events(source.events(result.job.id)) for result in results},
-                    usage=_usage(source, results),
+                    usage={job: used for job in usage.drawn(results) if (used := source.usage(job)) is not None},
                     damaged=tuple(error.message for error in damaged),
                 )
             )
@@ -240,18 +240,6 @@ def _tables(results: Sequence[Result], root: Path, known: Known) -> list[ReportT
     from orchestrator.report import reference, tables
 
     return tables.tables(results, reference.load(root / REFERENCE), known)
-
-
-def _usage(source: Source, results: Sequence[Result]) -> dict[str, Usage]:
-    """What jobs used over time: of each cell the first that ended well, for a page shows no more."""
-    from orchestrator.report import usage
-
-    first: dict[tuple[str, str, str], str] = {}
-    for result in results:
-        if result.status == "ok":
-            first.setdefault((result.job.framework, result.job.workload, result.job.device), result.job.id)
-    found = {job: usage.of_lines(source.telemetry(job)) for job in first.values()}
-    return {job: used for job, used in found.items() if used is not None}
 
 
 def _settings(settings: dict[str, Any]) -> str:

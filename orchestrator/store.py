@@ -18,6 +18,7 @@ import contextlib
 import datetime
 import errno
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,12 +28,14 @@ from typing import IO, Any, Literal, Protocol, TypeVar
 import pydantic
 import pydantic_core
 
+from orchestrator import usage
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_file, atomic_write, remove_tree
 from orchestrator.plan import Job
 from orchestrator.protocol import MAX_LINE_BYTES, Event, Reader, Violation
 from orchestrator.results import SCHEMA_VERSION, Result
 from orchestrator.spec import EngineName, Spec, Strict
+from orchestrator.usage import Usage
 
 MAX_LOG_BYTES = 64 << 20  # of a job's log; the rest is counted, not kept
 MAX_EVENT_BYTES = 1 << 30
@@ -68,8 +71,8 @@ class Source(Protocol):
     def events(self, job: str) -> Iterator[Event]:
         """A job's events as they were received, where they were kept."""
 
-    def telemetry(self, job: str) -> Iterator[bytes]:
-        """The lines of what was sampled beside a job, where they were kept."""
+    def usage(self, job: str) -> Usage | None:
+        """What a job used over time, where that was kept."""
 
 
 class RunFolder:
@@ -128,15 +131,14 @@ class RunFolder:
         except OSError as error:
             raise StoreError(f"{error.filename}: cannot be read: {error.strerror}", hint="check the disk") from error
 
-    def telemetry(self, job: str) -> Iterator[bytes]:
-        """The lines of a job's samples, anybody's bytes, up to one that is too long; none when not kept."""
-        path = self.path / f"{job}.telemetry.jsonl"
+    def usage(self, job: str) -> Usage | None:
+        """What a job used over time, from its samples up to a line that is too long; None when they were not kept."""
         try:
-            with path.open("rb") as file:
-                while (line := file.readline(MAX_LINE_BYTES + 1)) and len(line) <= MAX_LINE_BYTES:
-                    yield line
+            with (self.path / f"{job}.telemetry.jsonl").open("rb") as file:
+                lines = iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")
+                return usage.of_lines(itertools.takewhile(lambda line: len(line) <= MAX_LINE_BYTES, lines))
         except FileNotFoundError:
-            return
+            return None
         except OSError as error:
             raise StoreError(f"{error.filename}: cannot be read: {error.strerror}", hint="check the disk") from error
 

@@ -12,12 +12,13 @@ from orchestrator.report.charts import Chart, Grid, usage
 from orchestrator.report.sections import Key, key_of
 from orchestrator.report.sources import Source, Tree
 from orchestrator.report.tables import Column, conditions_of
-from orchestrator.report.usage import Usage
 from orchestrator.results import Result
 from orchestrator.telemetry import Telemetry
 from orchestrator.untrusted import MAX_NOTE, clip
+from orchestrator.usage import Usage
 
 NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
+NO_USAGE = "What these jobs used over time cannot be drawn: no samples of them are at hand, only the figures above."
 MAX_JOBS = 100  # listed behind a row
 JOBS = (
     Column(title="job"),
@@ -75,6 +76,7 @@ class Cell:
     jobs: Grid
     more_jobs: int  # that are not listed
     used: tuple[Used, ...]  # of one job for each device
+    no_usage: str  # why there is nothing of the kind, where something was measured
     provenance: tuple[Provenance, ...]
 
 
@@ -89,6 +91,8 @@ def cell(
     used: Mapping[Key, Usage],
 ) -> Cell:
     """The cell of a row; `trees` holds the workload code that is at hand, by fingerprint; `used` some jobs' samples."""
+    drawn = tuple(_used_over_time(name, results, used))
+    sampled = any(result.telemetry is not None for result in results)
     return Cell(
         id=name,
         title=title,
@@ -97,7 +101,8 @@ def cell(
         mark=mark,
         jobs=Grid(columns=JOBS, rows=tuple(map(_job, results[:MAX_JOBS]))),
         more_jobs=max(0, len(results) - MAX_JOBS),
-        used=tuple(_used_over_time(name, results, used)),
+        used=drawn,
+        no_usage=NO_USAGE if sampled and not drawn else "",
         provenance=tuple(_provenance(same, trees) for same in _alike(results)),
     )
 

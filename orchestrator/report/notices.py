@@ -9,10 +9,10 @@ from typing import Literal
 from orchestrator import code
 from orchestrator.report.curves import Curve
 from orchestrator.report.tables import doubts
-from orchestrator.report.usage import Usage
 from orchestrator.results import Result
 from orchestrator.store import Run
 from orchestrator.untrusted import MAX_NAME, MAX_NOTE, clip
+from orchestrator.usage import Usage
 
 MAX_LISTED = 8  # names in a notice
 
