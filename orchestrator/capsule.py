@@ -11,12 +11,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from orchestrator import store, usage
+from orchestrator import store
 from orchestrator.certificates import Certificate
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write
 from orchestrator.protocol import Event
-from orchestrator.results import Result
+from orchestrator.results import Result, firsts
 from orchestrator.spec import Strict
 from orchestrator.usage import Usage
 
@@ -35,7 +35,11 @@ class Kept(Strict):
     def read_run(self) -> store.Run:
         return self.run
 
-    def each_result(self, complain: Callable[[StoreError], None]) -> Iterator[Result]:  # noqa: ARG002  (it is whole)
+    def each_result(
+        self,
+        complain: Callable[[StoreError], None],  # noqa: ARG002  (it is whole)
+        run: store.Run | None = None,  # noqa: ARG002
+    ) -> Iterator[Result]:
         return iter(self.results)
 
     def events(self, job: str) -> Iterator[Event]:  # noqa: ARG002  (a capsule keeps none)
@@ -63,11 +67,12 @@ def write(path: Path, runs: Sequence[Kept]) -> None:
 
 def kept(source: store.Source, certificates: Iterable[Certificate], complain: Callable[[StoreError], None]) -> Kept:
     """What a capsule keeps of a run: of `certificates`, those of its cells. Damaged results are told to `complain`."""
-    results = tuple(source.each_result(complain))
+    run = source.read_run()
+    results = tuple(source.each_result(complain, run))
     cells = {(result.job.framework, result.job.workload, result.job.device) for result in results}
     own = (each for each in certificates if (each.framework, each.workload, each.device) in cells)
-    used = {job: found for job in usage.drawn(results) if (found := source.usage(job)) is not None}
-    return Kept(run=source.read_run(), results=results, certificates=tuple(own), used=used)
+    used = {job: found for job in firsts(results) if (found := source.usage(job)) is not None}
+    return Kept(run=run, results=results, certificates=tuple(own), used=used)
 
 
 def runs_in(path: Path) -> tuple[Kept, ...]:

@@ -206,19 +206,21 @@ class Screen:
         complain: Callable[[StoreError], None] = lambda _: None,
     ) -> str:
         """The HTML report of runs. It says itself which results cannot be read, and so hears `complain`."""
-        from orchestrator import usage
         from orchestrator.report import certified, curves, html, notices, page, reference, sources
+        from orchestrator.results import firsts
 
         measured = []
         for source in runs:
             damaged: list[StoreError] = []
-            results = tuple(source.each_result(damaged.append))
+            run = source.read_run()
+            results = tuple(source.each_result(damaged.append, run))
+            drawn = firsts(results)
             measured.append(
                 notices.Measured(
-                    run=source.read_run(),
+                    run=run,
                     results=results,
-                    curves={result.job.id: curves.of_events(source.events(result.job.id)) for result in results},
-                    usage={job: used for job in usage.drawn(results) if (used := source.usage(job)) is not None},
+                    curves={job: curves.of_events(source.events(job)) for job in drawn},
+                    usage={job: used for job in drawn if (used := source.usage(job)) is not None},
                     damaged=tuple(error.message for error in damaged),
                 )
             )

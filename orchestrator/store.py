@@ -65,8 +65,11 @@ class Source(Protocol):
     def read_run(self) -> Run:
         """The spec and the jobs. Raises StoreError."""
 
-    def each_result(self, complain: Callable[[StoreError], None]) -> Iterator[Result]:
-        """The results there are, in the order of the plan; what is damaged is told to `complain`."""
+    def each_result(self, complain: Callable[[StoreError], None], run: Run | None = None) -> Iterator[Result]:
+        """The results there are, in the order of the plan; what is damaged is told to `complain`.
+
+        Who has read the run already gives it, for reading that of 10,000 jobs takes a fifth of a second.
+        """
 
     def events(self, job: str) -> Iterator[Event]:
         """A job's events as they were received, where they were kept."""
@@ -117,7 +120,12 @@ class RunFolder:
     def read_result(self, job: str) -> Result | None:
         """A job's result, or None when the job has not ended. Raises StoreError for a damaged file."""
         path = self.path / f"{job}.json"
-        return read_sealed(path, Result) if path.exists() else None
+        try:
+            return read_sealed(path, Result)
+        except StoreError:
+            if path.exists():
+                raise
+            return None
 
     def events(self, job: str) -> Iterator[Event]:
         """A job's events as they were received, up to the first that breaks the protocol; none when not kept."""
@@ -157,9 +165,11 @@ class RunFolder:
         """
         return list(self.each_result(complain))
 
-    def each_result(self, complain: Callable[[StoreError], None] | None = None) -> Iterator[Result]:
+    def each_result(
+        self, complain: Callable[[StoreError], None] | None = None, run: Run | None = None
+    ) -> Iterator[Result]:
         """The same, one after the other."""
-        for job in self.read_run().jobs:
+        for job in (run or self.read_run()).jobs:
             try:
                 result = self.read_result(job.id)
             except StoreError as error:
@@ -352,7 +362,7 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 def read_sealed(path: Path, model: type[Model]) -> Model:
     """A file that `sealed` made. Raises StoreError when it cannot be read, or holds anything else."""
     try:
-        content = json.loads(_read(path))
+        content = pydantic_core.from_json(_read(path))
         digest = content.pop("sha256", None)
         canonical = _canonical(content)
         found = model.model_validate_json(pydantic_core.to_json(content))  # in the file's own order of keys

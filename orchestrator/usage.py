@@ -15,7 +15,6 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from orchestrator.figures import Amount
-from orchestrator.results import Result
 from orchestrator.samples import MAX_SAMPLES
 from orchestrator.spec import Strict
 
@@ -48,15 +47,6 @@ class _Curves:
     gpus: list[dict[str, list[tuple[float, float]]]] = field(default_factory=list)
     cpu_seconds: list[tuple[float, float]] = field(default_factory=list)
     memory: list[tuple[float, float]] = field(default_factory=list)
-
-
-def drawn(results: Iterable[Result]) -> list[str]:
-    """The jobs whose use over time a report shows: of each cell the first that ended well."""
-    first: dict[tuple[str, str, str], str] = {}
-    for result in results:
-        if result.status == "ok":
-            first.setdefault((result.job.framework, result.job.workload, result.job.device), result.job.id)
-    return list(first.values())
 
 
 def of_lines(lines: Iterable[bytes]) -> Usage | None:

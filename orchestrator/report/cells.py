@@ -19,7 +19,7 @@ from orchestrator.usage import Usage
 
 NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
 NO_USAGE = "What these jobs used over time cannot be drawn: no samples of them are at hand, only the figures above."
-MAX_JOBS = 100  # listed behind a row
+MAX_JOBS = 50  # listed behind a row
 JOBS = (
     Column(title="job"),
     Column(title="status"),

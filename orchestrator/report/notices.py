@@ -23,7 +23,7 @@ class Measured:
 
     run: Run
     results: tuple[Result, ...]
-    curves: Mapping[str, Curve]  # job id → what its events say, where they were kept
+    curves: Mapping[str, Curve]  # job id → what its events say, of those that show it
     usage: Mapping[str, Usage] = field(default_factory=dict)  # job id → what it used over time, of those that show it
     damaged: tuple[str, ...] = ()  # why results are missing that cannot be read
 
