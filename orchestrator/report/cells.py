@@ -99,11 +99,21 @@ def cell(
         workload=workload,
         conditions=tuple(clip(word, MAX_NOTE) for word in conditions_of(results[0]).values() if word),
         mark=mark,
-        jobs=Grid(columns=JOBS, rows=tuple(map(_job, results[:MAX_JOBS]))),
+        jobs=_jobs(results[:MAX_JOBS]),
         more_jobs=max(0, len(results) - MAX_JOBS),
         used=drawn,
         no_usage=NO_USAGE if sampled and not drawn else "",
         provenance=tuple(_provenance(same, trees) for same in _alike(results)),
+    )
+
+
+def _jobs(results: Sequence[Result]) -> Grid:
+    """A line per job; a column that would be empty is left out."""
+    lines = list(map(_job, results))
+    filled = [place for place in range(len(JOBS)) if any(line[place] is not None for line in lines)]
+    return Grid(
+        columns=tuple(JOBS[place] for place in filled),
+        rows=tuple(tuple(line[place] for place in filled) for line in lines),
     )
 
 

@@ -388,6 +388,19 @@ def test_a_hostile_setting_stays_one_word():
     assert "'precision=$(x)'" in command
 
 
+def test_the_jobs_behind_a_row_have_no_empty_column(known):
+    (cell,) = page.build([measured(cnn())], known, {}).cells
+    assert [column.title for column in cell.jobs.columns] == [
+        "job",
+        "status",
+        "began (UTC)",
+        "accuracy (%)",
+        "training (s)",
+        "whole job (s)",
+    ]
+    assert cell.jobs.rows == (("pytorch-cnn-cpu-1", "ok", "2026-01-01 00:00:00", 76.5, 100.0, 10.0),)
+
+
 def test_of_very_many_jobs_the_first_are_listed(known):
     many = [cnn(repeat=n) for n in range(1, 131)]
     (cell,) = page.build([measured(*many)], known, {}).cells

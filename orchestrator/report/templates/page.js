@@ -152,7 +152,7 @@
       meta: { ...trace.meta, styles: pick(trace.meta.styles) },
     }));
     const annotations = pick(layout.annotations).map((each, place) => ({ ...each, y: place }));
-    const xaxis = { ...layout.xaxis, range: [0, 1.2 * Math.max(...annotations.map((each) => each.x)) || 1] };
+    const xaxis = { ...layout.xaxis, range: [0, layout.meta.room * Math.max(...annotations.map((each) => each.x)) || 1] };
     const yaxis = { ...layout.yaxis, tickvals: [...kept.keys()], ticktext: pick(layout.yaxis.ticktext), range: [kept.length - 0.4, -0.6] };
     const height = layout.height - layout.meta.height * (layout.meta.rows.length - kept.length);
     return { data: bars, layout: { ...layout, annotations, xaxis, yaxis, height } };
