@@ -9,33 +9,44 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from orchestrator import store
 from orchestrator.certificates import Certificate
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write
 from orchestrator.protocol import Event
-from orchestrator.results import Result
+from orchestrator.results import Result, firsts
 from orchestrator.spec import Strict
+from orchestrator.usage import Usage
 
 
 class Kept(Strict):
-    """A run: its spec and jobs, each result with its provenance, and the certificates of its cells. A store.Source."""
+    """A run: its spec and jobs, each result with its provenance, the certificates of its cells. A store.Source.
+
+    Of samples it keeps what a report draws, a few kilobytes for a cell; a job's file of them may be megabytes.
+    """
 
     run: store.Run
     results: tuple[Result, ...]
     certificates: tuple[Certificate, ...] = ()
+    used: dict[str, Usage] = Field(default_factory=dict)  # by job: of one for each cell
 
     def read_run(self) -> store.Run:
         return self.run
 
-    def each_result(self, complain: Callable[[StoreError], None]) -> Iterator[Result]:  # noqa: ARG002  (it is whole)
+    def each_result(
+        self,
+        complain: Callable[[StoreError], None],  # noqa: ARG002  (it is whole)
+        run: store.Run | None = None,  # noqa: ARG002
+    ) -> Iterator[Result]:
         return iter(self.results)
 
     def events(self, job: str) -> Iterator[Event]:  # noqa: ARG002  (a capsule keeps none)
         return iter(())
 
-    def telemetry(self, job: str) -> Iterator[bytes]:  # noqa: ARG002  (nor samples)
-        return iter(())
+    def usage(self, job: str) -> Usage | None:
+        return self.used.get(job)
 
 
 class Capsule(Strict):
@@ -56,10 +67,12 @@ def write(path: Path, runs: Sequence[Kept]) -> None:
 
 def kept(source: store.Source, certificates: Iterable[Certificate], complain: Callable[[StoreError], None]) -> Kept:
     """What a capsule keeps of a run: of `certificates`, those of its cells. Damaged results are told to `complain`."""
-    results = tuple(source.each_result(complain))
+    run = source.read_run()
+    results = tuple(source.each_result(complain, run))
     cells = {(result.job.framework, result.job.workload, result.job.device) for result in results}
     own = (each for each in certificates if (each.framework, each.workload, each.device) in cells)
-    return Kept(run=source.read_run(), results=results, certificates=tuple(own))
+    used = {job: found for job in firsts(results) if (found := source.usage(job)) is not None}
+    return Kept(run=run, results=results, certificates=tuple(own), used=used)
 
 
 def runs_in(path: Path) -> tuple[Kept, ...]:

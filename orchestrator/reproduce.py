@@ -11,6 +11,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
@@ -26,8 +27,10 @@ Word = Literal["REPRODUCED", "SLOWER", "FASTER", "DIFFERENT ACCURACY", "CANNOT"]
 SAME_HOST = 0.02  # relative; quiet repeats of one machine differ by this much from day to day
 OTHER_HOST = 0.10  # the same model of machine elsewhere: other memory, cooling, firmware
 TOO_NOISY = 0.25  # a spread that leaves more open than this would reproduce anything
+LISTS = "`orchestrator report {} --format csv` lists what it holds"
 ACCURACY_LEVEL = 0.99  # with 95 % one honest repetition in twenty would be called different
 
+HOST = ("cpu", "machine", "memory", "cpus_used", "gpus")  # what tells one machine from another
 # What decides a job's outcome; the rest of a job is limits and names.
 ESSENTIAL = ("image", "module", "command", "env", "workload", "dataset", "device", "precision", "seed", "settings")
 
@@ -47,23 +50,54 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
 
-def cell_of(results: Sequence[Result], job: str | None, where: str) -> list[Result]:
-    """The results of one job and its repeats: of `job` (an id without the number), or all when they are of one.
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What became of one job of a file."""
 
-    Those that failed are left out where any did not. Raises UsageError when it is not clear which job is meant.
+    job: str  # id of its first stored result
+    verdict: Verdict
+    run: Path | None = None  # where the repeats are; None where it did not come to any
+
+
+def cells_of(
+    results: Sequence[Result],
+    where: str,
+    *,
+    jobs: Sequence[str] = (),
+    frameworks: Sequence[str] = (),
+    workloads: Sequence[str] = (),
+) -> list[list[Result]]:
+    """The results job by job, each with its repeats: those asked for (a job is an id without the number), or all.
+
+    A job that was measured on two machines is two. What failed is left out where there are figures: of a job's
+    repeats, and of several jobs. Raises UsageError when `where`, which holds the results, has nothing of the kind.
     """
-    cells: dict[str, list[Result]] = {}
-    for result in results:
-        cells.setdefault(printable(result.job.id.rpartition("-")[0]), []).append(result)
-    if not cells:
+    if not results:
         raise UsageError(f"{where} holds no result", hint="was it written before the run's first job had ended?")
-    if job is None and len(cells) == 1:
-        job = next(iter(cells))
-    if job in cells:
-        return [result for result in cells[job] if result.status == "ok"] or cells[job]
-    if job is None:
-        raise UsageError(f"{where} holds several jobs: {', '.join(sorted(cells)[:50])}", hint="choose one with --job")
-    raise UsageError(f"{where} holds no job {job!r}{did_you_mean(job, cells)}", hint="without the number of the repeat")
+    asked = {"job": jobs, "framework": frameworks, "workload": workloads}
+    chosen: dict[str, list[Result]] = {}
+    there: dict[str, set[str]] = {kind: set() for kind in asked}
+    for result in results:
+        name = name_of(result)
+        is_of = {"job": name, "framework": printable(result.job.framework), "workload": result.job.workload}
+        for kind, value in is_of.items():
+            there[kind].add(value)
+        if all(not asked[kind] or value in asked[kind] for kind, value in is_of.items()):
+            chosen.setdefault(_kind(result), []).append(result)
+    for kind, names in asked.items():
+        for name in names:
+            if name not in there[kind]:
+                known = printable(did_you_mean(name, there[kind]), MAX_NOTE)
+                raise UsageError(f"{where} holds no {kind} {name!r}{known}", hint=LISTS.format(where))
+    if not chosen:
+        raise UsageError(f"{where} holds no job that is all that the options say", hint=LISTS.format(where))
+    measured = [[result for result in cell if result.status == "ok"] for cell in chosen.values()]
+    return [cell for cell in measured if cell] or list(chosen.values())
+
+
+def name_of(result: Result) -> str:
+    """What a person calls the job of a result and its repeats: its id without the number."""
+    return printable(result.job.id.rpartition("-")[0])
 
 
 def spec_of(original: Result, repeats: int) -> Spec:
@@ -187,22 +221,19 @@ def unusable(originals: Sequence[Result]) -> str:
     shares = [(result.figures.accuracy, result.figures.test_samples) for result in originals]
     if any(share is not None and (share > 1 or not samples or samples < 0) for share, samples in shares):
         return "the stored accuracy is no share of a number of test samples"
-    first = originals[0]
-    if not all(_alike(first, other) for other in originals[1:]):
-        return "the stored repeats are not of one kind: they differ in job, code, data or host. Take one result file"
     return ""
 
 
 def same_host(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether two descriptions are of one machine, as far as they can tell."""
-    return all(a.get(key) == b.get(key) for key in ("cpu", "machine", "memory", "cpus_used", "gpus"))
+    return all(a.get(key) == b.get(key) for key in HOST)
 
 
-def _alike(one: Result, other: Result) -> bool:
-    """Whether two stored results are repeats of one another."""
-    there, here = one.provenance, other.provenance
-    reasons = [*job_differences(one.job, other.job), *code_differences(there, here), *data_differences(there, here)]
-    return not reasons and same_host(there.host, here.host)
+def _kind(result: Result) -> str:
+    """The same for results that are repeats of one another: of one job, with the same code and data, on one host."""
+    job, provenance = result.job, result.provenance
+    same = [getattr(job, name) for name in ESSENTIAL], [provenance.host.get(key) for key in HOST]
+    return repr((name_of(result), same, provenance.environment.get("lock_sha256"), provenance.code, provenance.data))
 
 
 def _failed(repeats: Sequence[Result]) -> str:

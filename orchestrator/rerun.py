@@ -20,6 +20,7 @@ from orchestrator.store import RunFolder
 class Ready:
     """A repetition that nothing stands in the way of."""
 
+    originals: Sequence[Result]
     request: bench.Request
     prepared: bench.Prepared
 
@@ -49,12 +50,11 @@ def prepare(
         reasons += reproduce.job_differences(original.job, prepared.jobs[0])
     if reasons:
         return Verdict(word="CANNOT", why="; ".join(reasons))
-    return Ready(request=request, prepared=prepared)
+    return Ready(originals=originals, request=request, prepared=prepared)
 
 
 def run(
     ready: Ready,
-    originals: Sequence[Result],
     folder: RunFolder,
     listener: Listener,
     notify: Callable[[str], None],
@@ -63,7 +63,7 @@ def run(
 ) -> Verdict:
     """Run the repeats into `folder` and judge them."""
     repeats = bench.run(ready.request, folder, ready.prepared, listener, notify)
-    return reproduce.verdict(originals, repeats, allow_different_code=allow_different_code)
+    return reproduce.verdict(ready.originals, repeats, allow_different_code=allow_different_code)
 
 
 def _unknown(known: catalog.Catalog, job: Job) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 from orchestrator.figures import Figures
@@ -89,3 +90,12 @@ class Result(Strict):
     exit_code: int | None = None
     neighbours: tuple[Neighbour, ...] = ()  # other programs on the same processors while it ran
     telemetry: Telemetry | None = None  # None of a job that never ran
+
+
+def firsts(results: Iterable[Result]) -> list[str]:
+    """Of each cell the first job that ended well: the one whose course over time a report shows."""
+    found: dict[tuple[str, str, str], str] = {}
+    for result in results:
+        if result.status == "ok":
+            found.setdefault((result.job.framework, result.job.workload, result.job.device), result.job.id)
+    return list(found.values())

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.progress import LiveListener
     from orchestrator.report.certified import Known
     from orchestrator.report.tables import Table as ReportTable
-    from orchestrator.report.usage import Usage
-    from orchestrator.reproduce import Verdict
+    from orchestrator.reproduce import Answer
     from orchestrator.results import Result
     from orchestrator.store import Source
     from orchestrator.verify import Cell
@@ -119,16 +118,23 @@ class Screen:
 
         comparison.show(self._out, found, a, b, limit)
 
-    def show_verdict(self, job: str, verdict: Verdict, folder: Path | None, *, json: bool) -> None:
-        """What became of the repetition of a stored job, whose repeats are in `folder`."""
+    def show_answer(self, answer: Answer, *, json: bool) -> None:
+        """What became of the repetition of a stored job, as soon as it is known; JSON waits for all."""
+        from orchestrator.report import reproduction
+
+        if not json:
+            reproduction.show(self._out, answer)
+            if answer.run is not None:
+                self.say(f"  stored in {self.shorten(answer.run)}/")
+
+    def show_answers(self, answers: Sequence[Answer], *, json: bool) -> None:
+        """What became of all of them: for a program everything, for a person how many there are of each kind."""
         from orchestrator.report import reproduction
 
         if json:
-            self.print_json(reproduction.as_json(job, verdict, folder.name if folder else None))
-            return
-        reproduction.show(self._out, job, verdict)
-        if folder is not None:
-            self.say(f"\nstored in {self.shorten(folder)}/")
+            self.print_json(reproduction.as_json(answers))
+        elif len(answers) > 1:
+            self.say(f"\n{reproduction.summary(answers)}")
 
     def show_parity(self, cells: Sequence[Cell], run: str, *, json: bool) -> None:
         """Which cells compute the same as the reference, and what the others do instead."""
@@ -202,17 +208,20 @@ class Screen:
     ) -> str:
         """The HTML report of runs. It says itself which results cannot be read, and so hears `complain`."""
         from orchestrator.report import certified, curves, html, notices, page, reference, sources
+        from orchestrator.results import firsts
 
         measured = []
         for source in runs:
             damaged: list[StoreError] = []
-            results = tuple(source.each_result(damaged.append))
+            run = source.read_run()
+            results = tuple(source.each_result(damaged.append, run))
+            drawn = firsts(results)
             measured.append(
                 notices.Measured(
-                    run=source.read_run(),
+                    run=run,
                     results=results,
-                    curves={result.job.id: curves.of_events(source.events(result.job.id)) for result in results},
-                    usage=_usage(source, results),
+                    curves={job: curves.of_events(source.events(job)) for job in drawn},
+                    usage={job: used for job in drawn if (used := source.usage(job)) is not None},
                     damaged=tuple(error.message for error in damaged),
                 )
             )
@@ -234,18 +243,6 @@ def _tables(results: Sequence[Result], root: Path, known: Known) -> list[ReportT
     from orchestrator.report import reference, tables
 
     return tables.tables(results, reference.load(root / REFERENCE), known)
-
-
-def _usage(source: Source, results: Sequence[Result]) -> dict[str, Usage]:
-    """What jobs used over time: of each cell the first that ended well, for a page shows no more."""
-    from orchestrator.report import usage
-
-    first: dict[tuple[str, str, str], str] = {}
-    for result in results:
-        if result.status == "ok":
-            first.setdefault((result.job.framework, result.job.workload, result.job.device), result.job.id)
-    found = {job: usage.of_lines(source.telemetry(job)) for job in first.values()}
-    return {job: used for job, used in found.items() if used is not None}
 
 
 def _settings(settings: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ methods and why they were chosen: docs/statistics.md.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import statistics
@@ -85,12 +86,18 @@ def summary(values: Sequence[float]) -> Summary:
     Should Know About the Bootstrap, 2015). BCa would correct for skewness by way of the jackknife, and the jackknife
     of a median is inconsistent: leaving one value out moves it to one of two places, whatever the sample.
     """
+    return _summary(tuple(values))
+
+
+@functools.lru_cache(maxsize=256)  # a report asks for the times of every row twice: for a table and for a chart
+def _summary(values: tuple[float, ...]) -> Summary:
     if not values:
         raise ValueError("a sample without values")
     n = len(values)
     interval = None
-    if 1 < n < FEW:
-        interval = Interval(low=min(values), high=max(values))
+    low, high = min(values), max(values)
+    if n > 1 and (n < FEW or low == high):  # as accuracies often are: no resample of equal values has another median
+        interval = Interval(low=low, high=high)
     elif n >= FEW:
         (interval,) = _bootstrap((values,), _median, [_expanded(LEVEL, n, n - 1)])
     return Summary(

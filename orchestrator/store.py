@@ -18,6 +18,7 @@ import contextlib
 import datetime
 import errno
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,12 +28,14 @@ from typing import IO, Any, Literal, Protocol, TypeVar
 import pydantic
 import pydantic_core
 
+from orchestrator import usage
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_file, atomic_write, remove_tree
 from orchestrator.plan import Job
 from orchestrator.protocol import MAX_LINE_BYTES, Event, Reader, Violation
 from orchestrator.results import SCHEMA_VERSION, Result
 from orchestrator.spec import EngineName, Spec, Strict
+from orchestrator.usage import Usage
 
 MAX_LOG_BYTES = 64 << 20  # of a job's log; the rest is counted, not kept
 MAX_EVENT_BYTES = 1 << 30
@@ -62,14 +65,17 @@ class Source(Protocol):
     def read_run(self) -> Run:
         """The spec and the jobs. Raises StoreError."""
 
-    def each_result(self, complain: Callable[[StoreError], None]) -> Iterator[Result]:
-        """The results there are, in the order of the plan; what is damaged is told to `complain`."""
+    def each_result(self, complain: Callable[[StoreError], None], run: Run | None = None) -> Iterator[Result]:
+        """The results there are, in the order of the plan; what is damaged is told to `complain`.
+
+        Who has read the run already gives it, for reading that of 10,000 jobs takes a fifth of a second.
+        """
 
     def events(self, job: str) -> Iterator[Event]:
         """A job's events as they were received, where they were kept."""
 
-    def telemetry(self, job: str) -> Iterator[bytes]:
-        """The lines of what was sampled beside a job, where they were kept."""
+    def usage(self, job: str) -> Usage | None:
+        """What a job used over time, where that was kept."""
 
 
 class RunFolder:
@@ -114,7 +120,12 @@ class RunFolder:
     def read_result(self, job: str) -> Result | None:
         """A job's result, or None when the job has not ended. Raises StoreError for a damaged file."""
         path = self.path / f"{job}.json"
-        return read_sealed(path, Result) if path.exists() else None
+        try:
+            return read_sealed(path, Result)
+        except StoreError:
+            if path.exists():
+                raise
+            return None
 
     def events(self, job: str) -> Iterator[Event]:
         """A job's events as they were received, up to the first that breaks the protocol; none when not kept."""
@@ -128,15 +139,14 @@ class RunFolder:
         except OSError as error:
             raise StoreError(f"{error.filename}: cannot be read: {error.strerror}", hint="check the disk") from error
 
-    def telemetry(self, job: str) -> Iterator[bytes]:
-        """The lines of a job's samples, anybody's bytes, up to one that is too long; none when not kept."""
-        path = self.path / f"{job}.telemetry.jsonl"
+    def usage(self, job: str) -> Usage | None:
+        """What a job used over time, from its samples up to a line that is too long; None when they were not kept."""
         try:
-            with path.open("rb") as file:
-                while (line := file.readline(MAX_LINE_BYTES + 1)) and len(line) <= MAX_LINE_BYTES:
-                    yield line
+            with (self.path / f"{job}.telemetry.jsonl").open("rb") as file:
+                lines = iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")
+                return usage.of_lines(itertools.takewhile(lambda line: len(line) <= MAX_LINE_BYTES, lines))
         except FileNotFoundError:
-            return
+            return None
         except OSError as error:
             raise StoreError(f"{error.filename}: cannot be read: {error.strerror}", hint="check the disk") from error
 
@@ -155,9 +165,11 @@ class RunFolder:
         """
         return list(self.each_result(complain))
 
-    def each_result(self, complain: Callable[[StoreError], None] | None = None) -> Iterator[Result]:
+    def each_result(
+        self, complain: Callable[[StoreError], None] | None = None, run: Run | None = None
+    ) -> Iterator[Result]:
         """The same, one after the other."""
-        for job in self.read_run().jobs:
+        for job in (run or self.read_run()).jobs:
             try:
                 result = self.read_result(job.id)
             except StoreError as error:
@@ -350,7 +362,7 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 def read_sealed(path: Path, model: type[Model]) -> Model:
     """A file that `sealed` made. Raises StoreError when it cannot be read, or holds anything else."""
     try:
-        content = json.loads(_read(path))
+        content = pydantic_core.from_json(_read(path))
         digest = content.pop("sha256", None)
         canonical = _canonical(content)
         found = model.model_validate_json(pydantic_core.to_json(content))  # in the file's own order of keys

@@ -12,13 +12,14 @@ from orchestrator.report.charts import Chart, Grid, usage
 from orchestrator.report.sections import Key, key_of
 from orchestrator.report.sources import Source, Tree
 from orchestrator.report.tables import Column, conditions_of
-from orchestrator.report.usage import Usage
 from orchestrator.results import Result
 from orchestrator.telemetry import Telemetry
 from orchestrator.untrusted import MAX_NOTE, clip
+from orchestrator.usage import Usage
 
 NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
-MAX_JOBS = 100  # listed behind a row
+NO_USAGE = "What these jobs used over time cannot be drawn: no samples of them are at hand, only the figures above."
+MAX_JOBS = 50  # listed behind a row
 JOBS = (
     Column(title="job"),
     Column(title="status"),
@@ -75,6 +76,7 @@ class Cell:
     jobs: Grid
     more_jobs: int  # that are not listed
     used: tuple[Used, ...]  # of one job for each device
+    no_usage: str  # why there is nothing of the kind, where something was measured
     provenance: tuple[Provenance, ...]
 
 
@@ -89,16 +91,29 @@ def cell(
     used: Mapping[Key, Usage],
 ) -> Cell:
     """The cell of a row; `trees` holds the workload code that is at hand, by fingerprint; `used` some jobs' samples."""
+    drawn = tuple(_used_over_time(name, results, used))
+    sampled = any(result.telemetry is not None for result in results)
     return Cell(
         id=name,
         title=title,
         workload=workload,
         conditions=tuple(clip(word, MAX_NOTE) for word in conditions_of(results[0]).values() if word),
         mark=mark,
-        jobs=Grid(columns=JOBS, rows=tuple(map(_job, results[:MAX_JOBS]))),
+        jobs=_jobs(results[:MAX_JOBS]),
         more_jobs=max(0, len(results) - MAX_JOBS),
-        used=tuple(_used_over_time(name, results, used)),
+        used=drawn,
+        no_usage=NO_USAGE if sampled and not drawn else "",
         provenance=tuple(_provenance(same, trees) for same in _alike(results)),
+    )
+
+
+def _jobs(results: Sequence[Result]) -> Grid:
+    """A line per job; a column that would be empty is left out."""
+    lines = list(map(_job, results))
+    filled = [place for place in range(len(JOBS)) if any(line[place] is not None for line in lines)]
+    return Grid(
+        columns=tuple(JOBS[place] for place in filled),
+        rows=tuple(tuple(line[place] for place in filled) for line in lines),
     )
 
 

@@ -5,10 +5,11 @@ A run's events say it about twice a second; a published result, which has none b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from orchestrator.figures import EpochFigure
+from orchestrator.figures import EpochFigure, Figures
 from orchestrator.protocol import Epoch, Event, Step
 
 MAX_POINTS = 200  # of a curve that is drawn: more than the pixels it has can show
@@ -25,6 +26,7 @@ class Point:
 
 
 Curve = tuple[Point, ...]
+Moment = TypeVar("Moment")
 
 
 def of_events(events: Iterable[Event]) -> Curve:
@@ -49,7 +51,18 @@ def of_epochs(epochs: Iterable[EpochFigure]) -> Curve:
     return tuple(points)
 
 
-def thin(curve: Curve, most: int = MAX_POINTS) -> Curve:
+def accuracies(figures: Figures) -> list[tuple[float, float]]:
+    """(seconds of training so far, share of test samples predicted correctly) after each scored epoch and the last."""
+    seconds, moments = 0.0, []
+    for epoch in figures.epochs:
+        seconds += epoch.seconds
+        moments.append((seconds, epoch.accuracy))
+    if moments:
+        moments[-1] = (seconds, figures.accuracy)  # older results say it there alone
+    return [(at, accuracy) for at, accuracy in moments if accuracy is not None]
+
+
+def thin(curve: Sequence[Moment], most: int = MAX_POINTS) -> tuple[Moment, ...]:
     """At most about `most` of its points, evenly chosen, the last one among them."""
     stride = -(-len(curve) // most) or 1
     return tuple(point for index, point in enumerate(curve) if (len(curve) - 1 - index) % stride == 0)

@@ -43,8 +43,9 @@ class ReportDocument(BaseModel):
     tables: list[TableDocument]
     results: list[Result] = Field(description="all that the tables were made from")
     certificates: list[Word | None] = Field(
-        description="of each result: certified to compute the same as the reference, known to compute something else, "
-        "or only verified in another environment or with other code (stale); null where nothing is known"
+        description="of each result: certified to compute the same as the reference; known to compute something else, "
+        "which its own notes declare and explain wholly (declared) or not (diverges); or only verified in another "
+        "environment or with other code (stale); null where nothing is known"
     )
 
 

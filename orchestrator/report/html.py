@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from importlib import resources
+from pathlib import PurePosixPath
 from typing import Any
 
 from orchestrator.report.page import Page
@@ -82,11 +83,8 @@ def _highlight(source: Source) -> str:
     """Source code with its comments, strings and keywords marked; Pygments escapes it."""
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
-    from pygments.lexers import TextLexer, get_lexer_for_filename
-    from pygments.util import ClassNotFound
+    from pygments.lexers import JuliaLexer, PythonLexer, TextLexer
 
-    try:
-        lexer = get_lexer_for_filename(source.path)
-    except ClassNotFound:
-        lexer = TextLexer()
-    return highlight(plain(source.text), lexer, HtmlFormatter(nowrap=True))
+    lexers = {".py": PythonLexer, ".jl": JuliaLexer}
+    lexer = lexers.get(PurePosixPath(source.path).suffix, TextLexer)
+    return highlight(plain(source.text), lexer(), HtmlFormatter(nowrap=True))

@@ -9,10 +9,10 @@ from typing import Literal
 from orchestrator import code
 from orchestrator.report.curves import Curve
 from orchestrator.report.tables import doubts
-from orchestrator.report.usage import Usage
 from orchestrator.results import Result
 from orchestrator.store import Run
 from orchestrator.untrusted import MAX_NAME, MAX_NOTE, clip
+from orchestrator.usage import Usage
 
 MAX_LISTED = 8  # names in a notice
 
@@ -23,7 +23,7 @@ class Measured:
 
     run: Run
     results: tuple[Result, ...]
-    curves: Mapping[str, Curve]  # job id → what its events say, where they were kept
+    curves: Mapping[str, Curve]  # job id → what its events say, of those that show it
     usage: Mapping[str, Usage] = field(default_factory=dict)  # job id → what it used over time, of those that show it
     damaged: tuple[str, ...] = ()  # why results are missing that cannot be read
 

@@ -1,22 +1,25 @@
-"""The verdict on a repetition, for a terminal and for programs."""
+"""Verdicts on repetitions, for a terminal and for programs."""
 
 from __future__ import annotations
 
 import dataclasses
 import statistics
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.reproduce import Verdict
+from orchestrator.reproduce import Answer
 from orchestrator.untrusted import printable
 
 STYLES = {"REPRODUCED": "bold green", "CANNOT": "bold yellow"}  # anything else is red
 
 
-def show(console: Console, job: str, verdict: Verdict) -> None:
+def show(console: Console, answer: Answer) -> None:
     """Print the word, why, the figures it rests on, and what else is to be known."""
+    job, verdict = answer.job, answer.verdict
     console.print(
         Text.assemble(
             (verdict.word, STYLES.get(verdict.word, "bold red")), f" {printable(job)}: {printable(verdict.why, 1000)}"
@@ -33,9 +36,25 @@ def show(console: Console, job: str, verdict: Verdict) -> None:
         console.print(Text(f"  {printable(note, 1000)}", style="dim"))
 
 
-def as_json(job: str, verdict: Verdict, run: str | None) -> dict[str, Any]:
-    """The same as plain values; `run` is where the repeats are stored."""
-    return {"schema_version": 1, "job": job, "run": run, **dataclasses.asdict(verdict)}
+def summary(answers: Sequence[Answer]) -> str:
+    """How many there are of each word."""
+    counts = Counter(answer.verdict.word for answer in answers)
+    return f"{len(answers)} jobs: " + ", ".join(f"{count} {word}" for word, count in counts.most_common())
+
+
+def as_json(answers: Sequence[Answer]) -> dict[str, Any]:
+    """All of them as plain values; `run` is the run that holds the repeats."""
+    return {
+        "schema_version": 1,
+        "jobs": [
+            {
+                "job": answer.job,
+                "run": None if answer.run is None else answer.run.name,
+                **dataclasses.asdict(answer.verdict),
+            }
+            for answer in answers
+        ],
+    }
 
 
 def _times(times: tuple[float, ...]) -> str:

@@ -63,7 +63,12 @@ class Section:
 
 def of(tables: Sequence[Table], measured: Sequence[Measured], reference: Reference) -> list[Section]:
     """One section per table; a framework looks the same in all of them."""
-    kept = {key_of(result): each.curves.get(result.job.id, ()) for each in measured for result in each.results}
+    kept = {
+        key_of(result): each.curves[result.job.id]
+        for each in measured
+        for result in each.results
+        if result.job.id in each.curves
+    }
     names = sorted({result.job.framework for each in measured for result in each.results})
     styles = {name: charts.style(number) for number, name in enumerate(names)}
     return [_section(table, kept, styles, reference) for table in tables]
@@ -78,7 +83,7 @@ def _section(table: Table, kept: Mapping[Key, Curve], styles: Mapping[str, Style
             label=labels[row],
             style=styles[ended[0].job.framework],
             results=ended,
-            curve=kept[key_of(ended[0])] or curves.of_epochs(ended[0].figures.epochs),
+            curve=kept.get(key_of(ended[0])) or curves.of_epochs(ended[0].figures.epochs),
             published=_published(workload, ended[0].job.framework, reference),
         )
         for row, results in enumerate(table.results)

@@ -142,16 +142,14 @@ def _training(workload: str, results: Sequence[Result], reference: Reference, kn
         if workload == "rnn":
             row.append(then.cudnn if then else None)
         cells.append(tuple(row))
-    labels = [_label(*row, varying) for row in ranked]
-    marks = tuple(certified.of_row(same, known) for _, same in ranked)
-    notes = _notes(results, reference, list(zip(labels, (_times(same) for _, same in ranked), strict=True)))
+    marks, notes = _marks_and_notes(results, ranked, varying, reference, known)
     return Table(
         title=TITLES[workload],
         conditions=tuple(shared),
         columns=tuple(columns),
         rows=tuple(cells),
         results=tuple(tuple(same) for _, same in ranked),
-        notes=(*certified.legend(zip(labels, marks, strict=True)), *notes),
+        notes=notes,
         marks=marks,
     )
 
@@ -180,18 +178,32 @@ def _inference(results: Sequence[Result], reference: Reference, known: Known) ->
         published = (then.gpu, then.cpu) if then else (None, None)
         energy = [_efficiency(same)] if metered else []
         cells.append((_title(same), *(conditions[name] for name in varying), *rates, *energy, *published))
-    labels = [_label(*row, varying) for row in ranked]
-    marks = tuple(certified.of_row(same, known) for _, same in ranked)
-    notes = _notes(results, reference, list(zip(labels, (_times(same, devices[0]) for _, same in ranked), strict=True)))
+    marks, notes = _marks_and_notes(results, ranked, varying, reference, known, devices[0])
     return Table(
         title=TITLES["resnet50"],
         conditions=tuple(shared),
         columns=tuple(columns),
         rows=tuple(cells),
         results=tuple(tuple(same) for _, same in ranked),
-        notes=(*certified.legend(zip(labels, marks, strict=True)), *notes),
+        notes=notes,
         marks=marks,
     )
+
+
+def _marks_and_notes(
+    results: Sequence[Result],
+    ranked: Sequence[tuple[dict[str, str], list[Result]]],
+    varying: Sequence[str],
+    reference: Reference,
+    known: Known,
+    device: str | None = None,
+) -> tuple[tuple[Mark | None, ...], tuple[str, ...]]:
+    """The mark of each row of `ranked`, which is ranked by its times on `device`; all that stands below the table."""
+    labels = [_label(*row, varying) for row in ranked]
+    marks = tuple(certified.of_row(same, known) for _, same in ranked)
+    times = [_times(same, device) for _, same in ranked]
+    notes = _notes(results, reference, list(zip(labels, times, strict=True)))
+    return marks, (*certified.legend(zip(labels, marks, strict=True)), *notes)
 
 
 def conditions_of(result: Result) -> dict[str, str]:
@@ -288,7 +300,7 @@ def _efficiency(results: Sequence[Result]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def _expected(result: Result) -> tuple[float, float] | None:
+def expected(result: Result) -> tuple[float, float] | None:
     """The accuracy that real data should give, where that can be said."""
     data = result.provenance.data
     return result.job.accuracy if data is not None and data.source != "synthetic" else None
@@ -296,7 +308,7 @@ def _expected(result: Result) -> tuple[float, float] | None:
 
 def _marked(accuracy: Cell, results: Sequence[Result]) -> Cell:
     """An accuracy in per cent, with an exclamation mark where it is none to be trusted."""
-    band = _expected(results[0])
+    band = expected(results[0])
     if band is None or not isinstance(accuracy, float | Measurement):
         return accuracy
     return (
@@ -374,7 +386,7 @@ def _ties(rows: Sequence[tuple[str, Sequence[float]]]) -> list[list[str]]:
 
 def doubts(result: Result) -> list[str]:
     """Why the accuracy of a result may be none to be trusted."""
-    band, accuracy = _expected(result), result.figures.accuracy
+    band, accuracy = expected(result), result.figures.accuracy
     if band is None or accuracy is None or band[0] <= accuracy <= band[1]:
         return []
     low, high = (f"{100 * bound:.3g}" for bound in band)

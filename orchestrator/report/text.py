@@ -24,6 +24,7 @@ FIGURES = (
     "compile_s",
     "score_s",
 )
+EPOCHS = ("epoch_seconds", "epoch_accuracy")  # a value for each epoch, with semicolons between them
 # Of `Telemetry`, in its units: utilisation in %, memory in bytes.
 USAGE = (
     "samples_per_joule",
@@ -47,8 +48,8 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
     Takes one result at a time, however many there are. `known` are the certificates there are.
     """
     conditions = ("data", "amount", "device", "engine", "precision", "seed", "host")
-    head = ["job", "framework", "workload", "repeat", "status", "failure", *conditions, *FIGURES, *USAGE, "certificate"]
-    yield _csv_line(head)
+    job = ("job", "framework", "workload", "repeat", "status", "failure")
+    yield _csv_line([*job, *conditions, *FIGURES, *EPOCHS, *USAGE, "certificate"])
     for result in results:
         told, mark = conditions_of(result), certified.of(result, known)
         reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
@@ -62,6 +63,8 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
                 reason,
                 *(told[name] for name in conditions),
                 *(_number(getattr(result.figures, name)) for name in FIGURES),
+                _numbers(epoch.seconds for epoch in result.figures.epochs),
+                _numbers(epoch.accuracy for epoch in result.figures.epochs),
                 *(_number(getattr(result.telemetry, name, None)) for name in USAGE),
                 mark.word if mark else "",
             ]
@@ -97,3 +100,8 @@ def _escape(text: str) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else repr(value)
+
+
+def _numbers(values: Iterable[float | None]) -> str:
+    told = [_number(value) for value in values]
+    return ";".join(told) if any(told) else ""

@@ -3,12 +3,13 @@
 import pytest
 
 from orchestrator import samples
-from orchestrator.report import html, page, reference
+from orchestrator.report import certified, html, page, reference
 from orchestrator.screen import Screen
 from orchestrator.store import RunFolder
 from tests import published as real
 from tests.browser.browser import PHONE
 from tests.unit import test_usage as usage_cases
+from tests.unit.test_certified import certificate, ran
 from tests.unit.test_html import HOSTILE, cnn, failed, measured
 
 NAMES = "[...document.querySelectorAll('#cnn .results tbody tr:not([hidden]) th')].map(cell => cell.textContent.trim())"
@@ -28,8 +29,16 @@ def hostile(root, tmp_path_factory):
     known = reference.load(root / "results" / "reference" / "2017.json")
     good = [cnn(f"good-{number}", title=text) for number, text in enumerate(HOSTILE)]
     bad = [failed(f"bad-{number}", message=text, log=(text,)) for number, text in enumerate(HOSTILE)]
+    marks = certified.known(
+        [
+            certificate("good-0"),
+            certificate("good-1", "declared"),
+            certificate("good-2", "diverges"),
+            certificate("good-3", environment={"id": "sha256:2"}),
+        ]
+    )
     path = tmp_path_factory.mktemp("hostile") / "report.html"
-    path.write_text(html.render(page.build([measured(*good, *bad)], known, {})), encoding="utf-8")
+    path.write_text(html.render(page.build([measured(*map(ran, good), *bad)], known, {}, marks)), encoding="utf-8")
     return path
 
 
@@ -55,6 +64,12 @@ def test_it_loads_without_a_complaint_and_asks_for_nothing(chromium, any_report)
     chromium.open(any_report)
     assert chromium.console() == []
     assert chromium.requests() == [any_report.as_uri()]
+
+
+def test_every_kind_of_mark_is_there(chromium, hostile):
+    chromium.open(hostile)
+    shown = "[...document.querySelectorAll('.results .verified')].map(mark => mark.textContent + mark.ariaLabel[0])"
+    assert sorted(chromium(shown)) == ["≈c", "≠c", "○v", "✓c"]
 
 
 def test_every_chart_is_drawn(chromium, any_report):

@@ -30,7 +30,7 @@ def test_a_result_made_here_is_reproduced_here(root, docker_engine, tmp_path, fr
         assert done.returncode == 0, done.stderr + done.stdout
         assert call("report", "--capsule", capsule, *results).returncode == 0
         done = call("reproduce", capsule, "--repeats", "3", "--json", *results)
-        told.append(json.loads(done.stdout))
+        told += json.loads(done.stdout)["jobs"]
         assert done.returncode == {"REPRODUCED": 0, "CANNOT": 4}.get(told[-1]["word"], 1), done.stderr
         if told[-1]["word"] == "REPRODUCED":
             assert len(told[-1]["here"]) == len(told[-1]["stored"]) == 3

@@ -3,6 +3,7 @@
 import csv
 import json
 
+import jsonschema
 import pytest
 
 from orchestrator import capsule, certificates, code, selection, store
@@ -44,6 +45,7 @@ def test_the_mark_of_a_result():
     assert word(one) is None
     assert word(one, certificate("numpy")) is None
     assert word(one, certificate()) == "certified"
+    assert word(one, certificate(word="declared")) == "declared"
     assert word(one, certificate(word="diverges")) == "diverges"
     assert word(ran(trained(), environment="sha256:2"), certificate()) == "stale"
     assert word(ran(trained(), parts={**PARTS, "common": "9"}), certificate()) == "stale"
@@ -57,6 +59,8 @@ def test_of_several_certificates_those_that_fit_count_and_the_worst_of_them():
     other = certificate(environment={"id": "sha256:2"}, made="2026-12-01T00:00:00+00:00", word="diverges")
     assert word(one, other, certificate()) == "certified"
     assert word(one, certificate(), certificate(word="diverges", made="2025-01-01T00:00:00+00:00")) == "diverges"
+    assert word(one, certificate(word="declared"), certificate()) == "declared"
+    assert word(one, certificate(word="declared"), certificate(word="diverges")) == "diverges"
 
 
 def test_a_row_is_certified_when_all_its_figures_are():
@@ -65,6 +69,9 @@ def test_a_row_is_certified_when_all_its_figures_are():
     assert certified.of_row([one, one], every).word == "certified"
     assert certified.of_row([one, other], every).word == "stale"
     assert certified.of_row([one, ran(result(device="gpu"))], every) is None
+    declared = certified.known([certificate(), certificate("numpy", "declared")])
+    assert certified.of_row([one, ran(trained("numpy"))], declared).word == "declared"
+    assert certified.of_row([other, ran(trained("numpy"))], declared).word == "stale"  # of which nothing is known
     assert certified.of_row([], every) is None
     assert certified.of_row([one], certified.NONE) is None
 
@@ -75,11 +82,17 @@ def test_every_form_of_the_table_marks_rows(known, root):
         ran(trained("numpy", 50.0)),
         ran(trained("jax", 70.0), environment="sha256:2"),
         ran(trained("chainer", 80.0)),
+        ran(trained("cntk", 90.0)),
     ]
-    found = [certificate(), certificate("numpy", "diverges"), certificate("jax", made="2026-11-20T00:00:00+00:00")]
+    found = [
+        certificate(),
+        certificate("numpy", "diverges"),
+        certificate("jax", made="2026-11-20T00:00:00+00:00"),
+        certificate("cntk", "declared"),
+    ]
     marks = certified.known(found)
     (table,) = tables.tables(rows, known, marks)
-    assert [row[0] for row in table.texts()] == ["Numpy ≠", "Jax ○", "Chainer", "Pytorch ✓"]
+    assert [row[0] for row in table.texts()] == ["Numpy ≠", "Jax ○", "Chainer", "Cntk ≈", "Pytorch ✓"]
     shown = text.markdown([table])
     assert "| Pytorch ✓ |" in shown
     assert "- ✓ computes the same as the reference (certificate of 2026-11-23)\n" in shown
@@ -90,19 +103,31 @@ def test_every_form_of_the_table_marks_rows(known, root):
         "○ verified in another environment or with other code, so not certified as measured here (certificate of 2026-11-20): Jax (id)"
         in shown
     )
+    assert (
+        "- ≈ computes something else than the reference, which its notes declare and explain wholly (certificate of "
+        "2026-11-23): Cntk (the loss of step 3 is off)\n" in shown
+    )
     printed = "".join(Screen().render_report(rows, root, "table", found))
     assert "Pytorch ✓" in printed
+    assert "Cntk ≈" in printed
     assert "≠ computes something else" in printed
+    assert "≈ computes something else" in printed
     assert [row["certificate"] for row in csv.DictReader(text.csv_lines(rows, marks))] == [
         "certified",
         "diverges",
         "stale",
         "",
+        "declared",
     ]
     document = json.loads(text.as_json([table], rows, marks))
-    assert document["tables"][0]["certificates"] == ["diverges", "stale", None, "certified"]
-    assert document["certificates"] == ["certified", "diverges", "stale", None]
+    assert document["tables"][0]["certificates"] == ["diverges", "stale", None, "declared", "certified"]
+    assert document["certificates"] == ["certified", "diverges", "stale", None, "declared"]
+    checker = jsonschema.Draft202012Validator(json.loads((root / "docs" / "report.schema.json").read_text()))
+    checker.validate(document)
     written = html.render(page.build([measured(*rows)], known, {}, marks))
+    assert (
+        'class="verified declared" role="img" aria-label="computes something else than the reference, which' in written
+    )
     assert 'aria-label="computes the same as the reference (certificate of 2026-11-23)"' in written
     assert "✓ computes the same as the reference" in written
 

@@ -198,7 +198,7 @@ def test_a_capsule_reproduces_elsewhere_or_says_why_it_cannot(run, tmp_path):
     shutil.rmtree(results)
     # On a machine that tests share, one image may take any time: which word it is is not the claim here.
     done = run("reproduce", capsule, *python, "--repeats", "2", "--results", results, "--json")
-    verdict = json.loads(done.stdout)
+    (verdict,) = json.loads(done.stdout)["jobs"]
     codes = {"REPRODUCED": 0, "SLOWER": 1, "FASTER": 1, "CANNOT": 4}
     assert done.returncode == codes[verdict["word"]], done.stdout + done.stderr
     assert (verdict["job"], len(verdict["here"])) == ("numpy-resnet50-cpu-1", 2)

@@ -49,8 +49,12 @@ def published(root):
     return Screen.render_page(real.runs(), root)
 
 
-def with_epochs(it, losses=(2.0, 1.5)):
-    epochs = tuple({"samples": 12800, "seconds": it.figures.train_s / len(losses), "loss": loss} for loss in losses)
+def with_epochs(it, losses=(2.0, 1.5), accuracies=(None, None)):
+    seconds = it.figures.train_s / len(losses)
+    epochs = tuple(
+        {"samples": 12800, "seconds": seconds, "loss": loss, "accuracy": accuracy}
+        for loss, accuracy in zip(losses, accuracies, strict=True)
+    )
     return it.model_copy(update={"figures": it.figures.model_validate({**it.figures.model_dump(), "epochs": epochs})})
 
 
@@ -157,6 +161,41 @@ def test_a_chart_says_its_finding_and_has_its_numbers(known):
     assert charts["cnn-then"].numbers.rows == (("Numpy", None), ("Pytorch", 169.0))
     assert charts["cnn-loss"].numbers.rows[1] == ("Pytorch", 2.0, 1.5)
     assert all(chart.finding.endswith(".") for chart in section.charts)
+
+
+def test_accuracy_is_drawn_after_every_epoch_where_it_was_scored_then(known):
+    learned = with_epochs(cnn("numpy", 50.0), accuracies=(0.5, 0.765))
+    again = learned.model_copy(update={"job": learned.job.model_copy(update={"id": "numpy-cnn-cpu-2", "repeat": 2})})
+    (section,) = page.build([measured(learned, again, cnn())], known, {}).sections
+    (chart,) = (each for each in section.charts if each.id == "cnn-accuracy")
+    curve, ends, once = chart.figure["data"]
+    assert (curve["x"], curve["y"], curve["marker"]["size"]) == ([25.0, 50.0], [50.0, 76.5], [5, 9])
+    assert (ends["x"], ends["y"], ends["mode"]) == ([50.0], [76.5], "markers")
+    assert (once["x"], once["y"], once["marker"]["size"]) == ([100.0], [76.5], [9])
+    assert [row[0] for row in chart.numbers.rows] == ["Numpy", "Numpy", "Numpy", "Pytorch"]
+    assert "after each epoch" in chart.caption
+    assert "Of several repeats" in chart.caption
+    assert chart.figure["layout"]["shapes"] == []
+    assert chart.finding == "All have the same final test accuracy, 76.5 %."
+
+
+def test_the_accepted_band_is_drawn_where_rows_agree_about_it(known):
+    def chart(*bands, source="official"):
+        results = [cnn(str(n), source=source) for n in range(len(bands))]
+        told = [
+            each.model_copy(update={"job": each.job.model_copy(update={"accuracy": band})})
+            for each, band in zip(results, bands, strict=True)
+        ]
+        (section,) = page.build([measured(*told)], known, {}).sections
+        (found,) = (each for each in section.charts if each.id == "cnn-accuracy")
+        return found
+
+    agreed = chart((0.74, 0.8), (0.74, 0.8), None)
+    ((shape,), caption) = agreed.figure["layout"]["shapes"], agreed.caption
+    assert (shape["xref"], shape["yref"], shape["y0"], shape["y1"]) == ("paper", "y", 74.0, 80.0)
+    assert "to be expected, 74 to 80 %" in caption
+    assert chart((0.74, 0.8), (0.5, 0.6)).figure["layout"]["shapes"] == []
+    assert chart((0.74, 0.8), source="synthetic").figure["layout"]["shapes"] == []
 
 
 def test_a_framework_looks_the_same_in_every_chart(known):
@@ -349,8 +388,21 @@ def test_a_hostile_setting_stays_one_word():
     assert "'precision=$(x)'" in command
 
 
+def test_the_jobs_behind_a_row_have_no_empty_column(known):
+    (cell,) = page.build([measured(cnn())], known, {}).cells
+    assert [column.title for column in cell.jobs.columns] == [
+        "job",
+        "status",
+        "began (UTC)",
+        "accuracy (%)",
+        "training (s)",
+        "whole job (s)",
+    ]
+    assert cell.jobs.rows == (("pytorch-cnn-cpu-1", "ok", "2026-01-01 00:00:00", 76.5, 100.0, 10.0),)
+
+
 def test_of_very_many_jobs_the_first_are_listed(known):
     many = [cnn(repeat=n) for n in range(1, 131)]
     (cell,) = page.build([measured(*many)], known, {}).cells
-    assert (len(cell.jobs.rows), cell.more_jobs) == (100, 30)
-    assert "and 30 more" in writer.render(page.build([measured(*many)], known, {}))
+    assert (len(cell.jobs.rows), cell.more_jobs) == (50, 80)
+    assert "and 80 more" in writer.render(page.build([measured(*many)], known, {}))

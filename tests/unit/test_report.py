@@ -316,6 +316,14 @@ def test_csv_has_a_line_per_result_failed_ones_too(known):
     assert rows[1]["train_s"] == ""
 
 
+def test_csv_has_the_epochs_of_a_training_in_one_cell():
+    epochs = [{"samples": 128, "seconds": s, "loss": 1.0, "accuracy": a} for s, a in ((5.0, None), (4.5, 0.75))]
+    scored = result("numpy", epochs=tuple(epochs), train_s=9.5, accuracy=0.75)
+    rows = list(csv.DictReader(text.csv_lines([scored, trained()])))
+    assert [row["epoch_seconds"] for row in rows] == ["5.0;4.5", ""]
+    assert [row["epoch_accuracy"] for row in rows] == [";0.75", ""]
+
+
 def test_json_holds_tables_and_results(known):
     document = json.loads(text.as_json(tables.tables([trained()], known), [trained()]))
     assert document["tables"][0]["rows"][0][0] == "Pytorch"

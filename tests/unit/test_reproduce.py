@@ -109,7 +109,6 @@ FAILED = Failure(kind="out_of_memory", message="killed by the kernel")
         (runs(100.0), [*runs(100.0, 100.0), result("numpy", repeat=3, failure=FAILED)], "1 of 3 repeats failed: out of memory: killed by the kernel"),
         (runs(100.0), runs(100.0), "one repeat has no spread; repeat it at least twice"),
         (runs(100.0, accuracy=2.0), runs(100.0, 100.0), "the stored accuracy is no share of a number of test samples"),
-        ([*runs(100.0), *runs(100.0, cpu="CPU Y")], runs(100.0, 100.0), "the stored repeats are not of one kind: they differ in job, code, data or host. Take one result file"),
         (runs(100.0), runs(100.0, 100.0, source="synthetic")[:2], None),
     ],
 )  # fmt: skip
@@ -182,26 +181,44 @@ times = st.floats(1e-9, 1e15)
 def test_every_pair_of_results_gets_a_word(stored, here, accuracy, samples):
     found = judged(runs(*stored, accuracy=accuracy, test_samples=samples), runs(*here))
     assert found.word in {"REPRODUCED", "SLOWER", "FASTER", "DIFFERENT ACCURACY", "CANNOT"}
-    json.dumps(reproduction.as_json("job", found, None), allow_nan=False)
+    answer = reproduce.Answer(job="job", verdict=found)
+    json.dumps(reproduction.as_json([answer]), allow_nan=False)
     file = io.StringIO()
-    reproduction.show(Console(file=file, width=100), "job", found)
+    reproduction.show(Console(file=file, width=100), answer)
     assert found.word in file.getvalue()
 
 
-def test_which_job_of_a_capsule_is_meant():
-    both = [*runs(1.0, 2.0), trained("pytorch"), result("gluon", failure=FAILED)]
-    assert reproduce.cell_of(runs(1.0, 2.0), None, "f") == runs(1.0, 2.0)
-    assert reproduce.cell_of(both, "numpy-cnn-cpu", "f") == runs(1.0, 2.0)
-    assert reproduce.cell_of([*runs(1.0), result("numpy", repeat=2, failure=FAILED)], None, "f") == runs(1.0)
-    with pytest.raises(
-        UsageError, match="f holds several jobs: gluon-cnn-cpu, numpy-cnn-cpu, pytorch-cnn-cpu"
-    ) as caught:
-        reproduce.cell_of(both, None, "f")
-    assert "--job" in caught.value.hint
+def test_which_jobs_of_a_capsule_are_meant():
+    many = [*runs(1.0, 2.0), trained("pytorch"), result("pytorch", "resnet50"), result("gluon", failure=FAILED)]
+    numpy, pytorch, resnet = runs(1.0, 2.0), [many[2]], [many[3]]
+    assert reproduce.cells_of(many, "f") == [numpy, pytorch, resnet]  # gluon has no figures
+    assert reproduce.cells_of(many, "f", jobs=["numpy-cnn-cpu"]) == [numpy]
+    assert reproduce.cells_of(many, "f", frameworks=["pytorch"]) == [pytorch, resnet]
+    assert reproduce.cells_of(many, "f", frameworks=["pytorch"], workloads=["cnn"]) == [pytorch]
+    assert reproduce.cells_of(many, "f", frameworks=["numpy", "pytorch"], workloads=["cnn"]) == [numpy, pytorch]
+    assert reproduce.cells_of(many, "f", frameworks=["gluon"]) == [[many[4]]]  # which says why it cannot
+    assert reproduce.cells_of([*runs(1.0), result("numpy", repeat=2, failure=FAILED)], "f") == [runs(1.0)]
+    assert reproduce.cells_of([*numpy, *runs(3.0, cpu="CPU Y")], "f") == [numpy, runs(3.0, cpu="CPU Y")]
+    for options, message in (
+        ({"jobs": ["numpi-cnn-cpu"]}, "f holds no job 'numpi-cnn-cpu'; did you mean 'numpy-cnn-cpu'"),
+        ({"frameworks": ["numpy", "tourch"]}, "f holds no framework 'tourch'; did you mean 'pytorch'"),
+        ({"workloads": ["rnn"]}, "f holds no workload 'rnn'; did you mean 'cnn'"),
+        ({"frameworks": ["numpy"], "workloads": ["resnet50"]}, "f holds no job that is all that the options say"),
+    ):
+        with pytest.raises(UsageError, match=message) as caught:
+            reproduce.cells_of(many, "f", **options)
+        assert "`orchestrator report f --format csv`" in caught.value.hint
     with pytest.raises(UsageError, match="f holds no result"):
-        reproduce.cell_of([], None, "f")
-    with pytest.raises(UsageError, match="did you mean 'numpy-cnn-cpu'"):
-        reproduce.cell_of(both, "numpi-cnn-cpu", "f")
+        reproduce.cells_of([], "f")
+
+
+def test_of_several_jobs_a_summary_counts_the_words():
+    answers = [
+        reproduce.Answer(job=str(n), verdict=reproduce.Verdict(word=word, why="so"))
+        for n, word in enumerate(("REPRODUCED", "SLOWER", "REPRODUCED"))
+    ]
+    assert reproduction.summary(answers) == "3 jobs: 2 REPRODUCED, 1 SLOWER"
+    assert [each["job"] for each in reproduction.as_json(answers)["jobs"]] == ["0", "1", "2"]
 
 
 def test_a_spec_plans_the_stored_job_again():
@@ -272,7 +289,7 @@ def repeated(request, originals, **kwargs):
     if isinstance(told, reproduce.Verdict):
         return told
     folder = bench.start(told.request, told.prepared)
-    return rerun.run(told, originals, folder, cases.Silent(), pytest.fail, allow_different_code=False)
+    return rerun.run(told, folder, cases.Silent(), pytest.fail, allow_different_code=False)
 
 
 def test_a_stored_job_runs_again_and_is_judged(stage, tmp_path):

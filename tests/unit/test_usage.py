@@ -3,15 +3,18 @@
 import json
 import math
 
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import samples
-from orchestrator.report import html, page, usage
+from orchestrator import capsule, samples, usage
+from orchestrator.report import html, page
 from orchestrator.report.charts import usage as charts
 from orchestrator.samples import GpuReading, Sample, Timed
 from orchestrator.store import RunFolder
+from orchestrator.telemetry import Telemetry
+from tests import published as real
 from tests.unit.test_html import cnn, measured
 from tests.unit.test_report import known
 
@@ -116,6 +119,53 @@ def test_the_page_holds_charts_of_one_job_for_each_row(known):
 
 def test_samples_that_were_not_kept_are_none(tmp_path):
     folder = RunFolder(tmp_path)
-    assert list(folder.telemetry("job")) == []
-    (tmp_path / "job.telemetry.jsonl").write_bytes(b"{}\n" + b"x" * (1 << 22) + b"\n{}\n")
-    assert list(folder.telemetry("job")) == [b"{}\n"]
+    assert folder.usage("job") is None
+    first, second = (json.dumps({"t": t, "memory": 1}).encode() + b"\n" for t in (1, 2))
+    (tmp_path / "job.telemetry.jsonl").write_bytes(b"{}\n" + first + b"x" * (1 << 22) + b"\n" + second)
+    assert folder.usage("job").memory == ((1.0, 1.0),)
+
+
+def test_a_capsule_keeps_what_is_drawn_and_nothing_more(known, tmp_path):
+    folder = RunFolder(real.unpack(tmp_path))
+    for job in ("pytorch-cnn-cpu-1", "numpy-cnn-cpu-1"):
+        folder.write_telemetry(job, map(json.loads, lines(gpu_samples(600.0, cards=usage.MAX_GPUS + 1))))
+    kept = capsule.kept(folder, (), pytest.fail)
+    capsule.write(tmp_path / "without.json", [kept.model_copy(update={"used": {}})])
+    capsule.write(tmp_path / "with.json", [kept])
+    (again,) = capsule.runs_in(tmp_path / "with.json")
+    assert again.used.keys() == {"pytorch-cnn-cpu-1", "numpy-cnn-cpu-1"}
+    assert again.usage("pytorch-cnn-cpu-1") == folder.usage("pytorch-cnn-cpu-1")
+    assert again.usage("mxnet-cnn-cpu-1") is None
+    more = (tmp_path / "with.json").stat().st_size - (tmp_path / "without.json").stat().st_size
+    assert more / 2 < 300_000  # bytes for a job on eight GPUs
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"memory": [[1.0, float(n)] for n in range(usage.MAX_POINTS + 1)]},
+        {"cpus": [[1.0, -1.0]]},
+        {"cpus": [[1.0]]},
+        {"timed": [[0.0, 1.0]] * (usage.MAX_SPANS + 1)},
+        {"gpus": [{}] * (usage.MAX_GPUS + 1)},
+        {"gpus": [{str(n): [] for n in range(4)}]},
+    ],
+)
+def test_a_capsule_holds_no_more_than_could_be_drawn(change):
+    used = {"timed": [], "gpus": [], "cpus": [], "memory": []}
+    usage.Usage.model_validate_json(json.dumps(used))
+    with pytest.raises(pydantic.ValidationError):
+        usage.Usage.model_validate_json(json.dumps({**used, **change}))
+
+
+def test_a_row_without_samples_says_so(known):
+    told = Telemetry(
+        over="job", seconds=1.0, samples=3, hz=3.0, timed_s=0.5, timed_samples=1, orchestrator_cpus=0.0, sampling_cpus=0.0
+    )  # fmt: skip
+    sampled = cnn().model_copy(update={"telemetry": told})
+    (cell,) = page.build([measured(sampled)], known, {}).cells
+    assert cell.no_usage in html.render(page.build([measured(sampled)], known, {}))
+    assert cell.no_usage.startswith("What these jobs used over time cannot be drawn")
+    there = measured(sampled, usage={"pytorch-cnn-cpu-1": usage.of_lines(lines(host_samples()))})
+    assert [each.no_usage for each in page.build([there], known, {}).cells] == [""]
+    assert [each.no_usage for each in page.build([measured(cnn())], known, {}).cells] == [""]

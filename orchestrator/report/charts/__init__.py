@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from orchestrator.report.charts import bars, lines
+from orchestrator.report.charts import accuracy, bars, lines
 from orchestrator.report.charts.model import Chart, Grid, Line, Style, style
 from orchestrator.report.tables import SAMPLES
 
@@ -20,7 +20,7 @@ def of_training(workload: str, rows: Sequence[Line], source: str) -> list[Chart]
     return [
         bars.measured(f"{workload}-time", "Training time", rows, bars.TIME),
         *bars.published(f"{workload}-then", source, rows, "seconds", bars.TIME),
-        lines.accuracy(f"{workload}-accuracy", rows),
+        accuracy.chart(f"{workload}-accuracy", rows),
         lines.losses(f"{workload}-loss", rows),
         lines.throughput(f"{workload}-rate", rows, f"{SAMPLES[workload]}/s"),
         bars.phases(f"{workload}-phases", rows),

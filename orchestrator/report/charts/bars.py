@@ -61,7 +61,7 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: Quantity) -
             "thickness": 1.5,
             "width": 4,
         }
-    told = [f"{median:,.1f}" for median in medians]
+    told = list(map(plotting.short, medians))
     statistics_ = ("from", "median", "to")
     return Chart(
         id=name,
@@ -123,7 +123,7 @@ def phases(name: str, lines: Sequence[Line]) -> Chart:
             }
         )
     totals = list(map(sum, times))
-    figure = plotting.bars(lines, traces, totals, [f"{total:,.1f}" for total in totals], "seconds")
+    figure = plotting.bars(lines, traces, totals, list(map(plotting.short, totals)), "seconds")
     aside = [sum(t for phase, t in zip(names, row, strict=True) if phase not in TIMED) for row in times]
     most, whole, label = max(zip(aside, totals, labels, strict=True))
     return Chart(

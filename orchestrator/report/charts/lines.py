@@ -1,4 +1,4 @@
-"""Charts with a line, or marks, per row: how a job went over time. Pure."""
+"""Charts with a line per row: how a job went over time. Pure."""
 
 from __future__ import annotations
 
@@ -7,48 +7,11 @@ from collections.abc import Callable, Sequence
 from orchestrator.figures import EpochFigure
 from orchestrator.report import curves
 from orchestrator.report.charts import plotting
-from orchestrator.report.charts.model import Chart, Grid, Line, spread
+from orchestrator.report.charts.model import Chart, Grid, Line, extremes, spread
 from orchestrator.report.tables import Column
 
 MAX_EPOCHS = 50  # columns of a table of numbers
 POINTS_OF_RATE = 40  # a rate over less time than a fortieth of the training mostly shows the clock's grain
-
-
-def accuracy(name: str, lines: Sequence[Line]) -> Chart:
-    """Every job's final accuracy at the time its training took; workloads score once, after training."""
-    points = [
-        (line, result.figures.train_s, 100 * result.figures.accuracy)
-        for line in lines
-        for result in line.results
-        if result.figures.accuracy is not None and result.figures.train_s is not None
-    ]
-    traces = [
-        {
-            **plotting.line(
-                line,
-                [(x, y) for other, x, y in points if other is line],
-                "{0:,.1f} s, {1:.1f} %",
-            ),
-            "mode": "markers",
-        }
-        for line in lines
-    ]
-    return Chart(
-        id=name,
-        kind="lines",
-        title="Accuracy against training time",
-        caption="One mark per job: what it scored on the test samples, after how long. Up and to the left is better.",
-        finding=_extremes("test accuracy", "{:.1f} %", [(y, line.label) for line, _, y in points]),
-        figure={"data": traces, "layout": plotting.axes("training time (s)", "test accuracy (%)")},
-        numbers=Grid(
-            columns=(
-                Column(title="DL Library"),
-                Column(title="training time (s)", form=",.1f"),
-                Column(title="test accuracy (%)", form=".1f"),
-            ),
-            rows=tuple((line.label, x, y) for line, x, y in points),
-        ),
-    )
 
 
 def losses(name: str, lines: Sequence[Line]) -> Chart:
@@ -67,7 +30,7 @@ def losses(name: str, lines: Sequence[Line]) -> Chart:
         kind="lines",
         title="Training loss over time",
         caption=f"Loss of single batches, hence rough; {_grain(lines)}. {_first(lines)}",
-        finding=_extremes("loss at the end", "{:.3f}", ends),
+        finding=extremes("loss at the end", "{:.3f}", ends),
         figure={"data": traces, "layout": plotting.axes("training time (s)", "loss")},
         numbers=_epochs(lines, Column(title="loss", form=".3f"), lambda epoch: epoch.loss),
     )
@@ -82,7 +45,7 @@ def throughput(name: str, lines: Sequence[Line], unit: str) -> Chart:
         kind="lines",
         title="Throughput over time",
         caption=f"A level line is a steady framework; {_grain(lines)}. {_first(lines)}",
-        finding=_extremes("average throughput", "{:,.0f} " + unit, means),
+        finding=extremes("average throughput", "{:,.0f} " + unit, means),
         figure={
             "data": [plotting.line(line, points, "{0:,.1f} s, {1:,.0f} " + unit) for line, points in rates],
             "layout": plotting.axes("training time (s)", unit, from_zero=True),
@@ -104,7 +67,7 @@ def batches(name: str, lines: Sequence[Line]) -> Chart:
         kind="lines",
         title="Throughput, batch by batch",
         caption=f"Every batch of the timed pass. A level line is a steady framework. {_first(lines)}",
-        finding=_extremes("ratio of the fastest batch to the slowest", "{:.2f}", swings),
+        finding=extremes("ratio of the fastest batch to the slowest", "{:.2f}", swings),
         figure={
             "data": [plotting.line(line, points, "batch {0:.0f}, {1:,.1f} images/s") for line, points in rates],
             "layout": plotting.axes("batch", "images/s", from_zero=True, x_step=-(-most // 10)),
@@ -135,18 +98,6 @@ def _epochs(lines: Sequence[Line], column: Column, figure: Callable[[EpochFigure
             for line, epochs in zip(lines, told, strict=True)
         ),
     )
-
-
-def _extremes(what: str, form: str, values: Sequence[tuple[float, str]]) -> str:
-    """Who has the lowest and the highest, in a sentence."""
-    if not values:
-        return ""
-    (low, of_low), (high, of_high) = min(values), max(values)
-    if of_low == of_high:
-        return f"{of_low}: {what} {form.format(high)}."
-    if low == high:
-        return f"All have the same {what}, {form.format(high)}."
-    return f"{of_low} has the lowest {what}, {form.format(low)}; {of_high} the highest, {form.format(high)}."
 
 
 def _batch_seconds(line: Line) -> Sequence[float]:

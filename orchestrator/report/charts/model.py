@@ -65,3 +65,15 @@ def style(number: int) -> Style:
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
     """The smallest, the median and the largest of some values, at least one."""
     return min(values), statistics.median(values), max(values)
+
+
+def extremes(what: str, form: str, values: Sequence[tuple[float, str]]) -> str:
+    """Who has the lowest and the highest, in a sentence."""
+    if not values:
+        return ""
+    (low, of_low), (high, of_high) = min(values), max(values)
+    if of_low == of_high:
+        return f"{of_low}: {what} {form.format(high)}."
+    if low == high:
+        return f"All have the same {what}, {form.format(high)}."
+    return f"{of_low} has the lowest {what}, {form.format(low)}; {of_high} the highest, {form.format(high)}."

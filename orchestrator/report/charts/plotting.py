@@ -13,12 +13,18 @@ from orchestrator.untrusted import clip, plain
 
 ROW = 26  # pixels of height for a bar
 MAX_LABEL = 24  # characters beside a bar, so that a phone has room for the bar
+ROOM = 1.25  # how much longer than the longest bar an axis is: a phone has to show what is written at its end
 MAX_MARKED = 40  # points of a line that get a mark each
 
 
 def text_of(text: str) -> str:
     """Text as Plotly has to be given it: it reads some HTML."""
     return plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def short(value: float) -> str:
+    """A number as it is written at a bar: in six characters up to 99,999."""
+    return f"{value:,.1f}" if value < 999.95 else f"{value:,.0f}"
 
 
 def line(of: Line, points: Sequence[tuple[float, float]], told: str) -> dict[str, Any]:
@@ -58,10 +64,10 @@ def bars(
     return {
         "data": list(traces),
         "layout": {
-            "meta": {"rows": [line.row for line in lines], "height": ROW},
+            "meta": {"rows": [line.row for line in lines], "height": ROW, "room": ROOM},
             "height": 64 + ROW * len(labels),
             "bargap": 0.35,
-            "xaxis": {"title": {"text": axis}, "range": [0, 1.2 * max(ends)], "fixedrange": True},
+            "xaxis": {"title": {"text": axis}, "range": [0, ROOM * max(ends)], "fixedrange": True},
             "yaxis": {
                 "tickvals": list(range(len(labels))),
                 "ticktext": [text_of(clip(label, MAX_LABEL)) for label in labels],
@@ -77,6 +83,13 @@ def bars(
             ],
         },
     }
+
+
+def shade(*, x: tuple[float, float] | None = None, y: tuple[float, float] | None = None) -> dict[str, Any]:
+    """A span of one axis, all along the other, as a Plotly shape; the page gives it its colour."""
+    (x0, x1), (y0, y1) = x or (0.0, 1.0), y or (0.0, 1.0)
+    refs = {"xref": "x" if x else "paper", "yref": "y" if y else "paper"}
+    return {"type": "rect", **refs, "x0": x0, "x1": x1, "y0": y0, "y1": y1, "layer": "below"}
 
 
 def axes(x: str, y: str, *, from_zero: bool = False, x_step: int | None = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.report.charts import plotting
 from orchestrator.report.charts.model import HUES, Chart, Grid
 from orchestrator.report.tables import Column
-from orchestrator.report.usage import Points, Usage
+from orchestrator.usage import Points, Usage
 
 GIB = 2.0**30  # bytes
 
@@ -67,7 +67,7 @@ def _chart(
             "layout": {
                 **layout,
                 "height": 200 if alone else 230,
-                "shapes": [_shade(began, ended) for began, ended in timed],
+                "shapes": [plotting.shade(x=span) for span in timed],
                 "showlegend": not alone,
                 "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
             },
@@ -92,11 +92,6 @@ def _line(place: int, label: str, points: Sequence[tuple[float, float]], quantit
         "hovertemplate": f"{label}, %{{x:.1f}} s: %{{y:,.2f}} {quantity.unit}<extra></extra>",
         "meta": {"hue": place % HUES, "form": place // HUES, "row": place},
     }
-
-
-def _shade(began: float, ended: float) -> dict[str, Any]:
-    """A span of time as a Plotly shape; the page gives it its colour."""
-    return {"type": "rect", "xref": "x", "yref": "paper", "x0": began, "x1": ended, "y0": 0, "y1": 1, "layer": "below"}
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float, float]:

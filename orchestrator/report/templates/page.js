@@ -115,7 +115,7 @@
       return { ...trace, error_x: error, marker: { color: fills, line: { color: inks, width: 1.5 } } };
     }
     const ink = colour(`hue-${hue}`);
-    const marker = { color: ink, size: 8, symbol: SYMBOLS[form], line: { color: ink, width: 2 } };
+    const marker = { size: 8, ...trace.marker, color: ink, opacity: 1, symbol: SYMBOLS[form], line: { color: ink, width: 2 } };
     return { ...trace, marker, line: { color: ink, width: 1.8, dash: DASHES[form] } };
   }
 
@@ -123,7 +123,7 @@
     const axis = { gridcolor: colour("rule"), zerolinecolor: colour("faint"), linecolor: colour("faint"), tickcolor: colour("faint") };
     return {
       ...layout,
-      shapes: layout.shapes?.map((shape) => ({ ...shape, fillcolor: colour("raised"), line: { width: 0 } })),
+      shapes: layout.shapes?.map((shape) => ({ ...shape, fillcolor: colour("raised"), line: { color: colour("rule"), width: 1 } })),
       xaxis: { ...axis, ...layout.xaxis },
       yaxis: { ...axis, ...layout.yaxis },
       font: { color: colour("ink"), family: getComputedStyle(byId("theme")).fontFamily, size: 12 },
@@ -152,7 +152,7 @@
       meta: { ...trace.meta, styles: pick(trace.meta.styles) },
     }));
     const annotations = pick(layout.annotations).map((each, place) => ({ ...each, y: place }));
-    const xaxis = { ...layout.xaxis, range: [0, 1.2 * Math.max(...annotations.map((each) => each.x)) || 1] };
+    const xaxis = { ...layout.xaxis, range: [0, layout.meta.room * Math.max(...annotations.map((each) => each.x)) || 1] };
     const yaxis = { ...layout.yaxis, tickvals: [...kept.keys()], ticktext: pick(layout.yaxis.ticktext), range: [kept.length - 0.4, -0.6] };
     const height = layout.height - layout.meta.height * (layout.meta.rows.length - kept.length);
     return { data: bars, layout: { ...layout, annotations, xaxis, yaxis, height } };

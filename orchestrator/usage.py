@@ -10,9 +10,13 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from orchestrator.figures import Amount
 from orchestrator.samples import MAX_SAMPLES
+from orchestrator.spec import Strict
 
 MAX_POINTS = 150  # of a curve: about as many as the pixels of a phone show
 MAX_GPUS = 8  # lines in a chart
@@ -22,15 +26,16 @@ MAX_VALUE = 1e18  # an exabyte
 MIN_STEP = 1e-3  # seconds between two looks at a counter, below which their quotient says nothing
 GPU_QUANTITIES = ("utilisation", "power", "memory")
 
-Points = tuple[tuple[float, float], ...]  # (seconds since the job began, value)
+Points = Annotated[tuple[tuple[Amount, Amount], ...], Field(max_length=MAX_POINTS)]  # (seconds since the job began, …)
+
+Card = Annotated[dict[str, Points], Field(max_length=len(GPU_QUANTITIES))]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Usage:
+class Usage(Strict):
     """What a job used. `timed` are spans of its timed part; GPU quantities have the names and units of samples."""
 
-    timed: tuple[tuple[float, float], ...]
-    gpus: tuple[Mapping[str, Points], ...]
+    timed: Annotated[tuple[tuple[Amount, Amount], ...], Field(max_length=MAX_SPANS)]
+    gpus: Annotated[tuple[Card, ...], Field(max_length=MAX_GPUS)]
     cpus: Points  # CPU seconds per second
     memory: Points  # bytes
 
