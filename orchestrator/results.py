@@ -37,6 +37,7 @@ FailureKind = Literal[
     "unsupported",
     "exception",
     "engine",  # the engine could not start or lost the job
+    "node",  # the cluster lost the node that the job ran on, or has none left for it
     "interrupted",  # by a person; --resume runs the job again
 ]
 # What another attempt cannot change.
@@ -63,6 +64,13 @@ class DataFacts(Strict):
     inputs: dict[str, str]  # file name → sha256
 
 
+class NodeFacts(Strict):
+    """The node of a cluster that a job ran on; `host` of the same provenance describes that machine."""
+
+    name: str
+    engine: str  # the node's own, which ran the job
+
+
 class Provenance(Strict):
     """Where a figure comes from: all that another person needs to judge or repeat it."""
 
@@ -71,6 +79,7 @@ class Provenance(Strict):
     code: dict[str, Any]  # workloads sha256, git commit, dirty, version of this program
     host: dict[str, Any]
     data: DataFacts | None = None
+    node: NodeFacts | None = None  # None of a job that ran on the machine of its orchestrator
 
 
 class Result(Strict):

@@ -194,6 +194,9 @@ class Quiet:
         self.log = listener.log
         self.notice = listener.notice
 
+    def lane(self, node: str) -> Quiet:
+        return Quiet(self._listener.lane(node))
+
     def preparing(self, what: str) -> None:
         self._listener.preparing(f"the reference: {what}")
 
