@@ -1,4 +1,4 @@
-"""What every engine must do, whatever it is: used by the tests of the process engine and of the docker engine."""
+"""What every engine must do, whatever it is: used by the tests of the process, the docker and the ray engine."""
 
 import contextlib
 import dataclasses
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator import catalog, host, plan, spec
-from orchestrator.engines.base import STOP_GRACE
+from orchestrator import catalog, engines, files, host, hosts, plan, spec
+from orchestrator.crew import gather
+from orchestrator.engines.base import STOP_GRACE, Cluster
 from orchestrator.engines.process import ProcessEngine
-from orchestrator.inputs import Inputs
+from orchestrator.inputs import Inputs, Store
 from orchestrator.neighbours import Turns
 from orchestrator.report import reference, tables
 from orchestrator.results import DataFacts
@@ -50,6 +51,9 @@ class Silent:
     def job_finished(self, result):
         pass
 
+    def lane(self, node):
+        return self
+
 
 class FewInputs:
     """Stands in for inputs.Store: one small file, made in `folder`."""
@@ -76,6 +80,8 @@ def run_echo(
     engine, folder, *behaviours, root=ECHO, listener=None, retries=0, gpus=(), resume=None, skip=None, **limits
 ):
     """Run the echo workload once per behaviour; returns the run folder and the results."""
+    if isinstance(engine, Cluster):
+        return run_on_nodes(engine, folder, *behaviours, listener=listener, retries=retries, resume=resume, **limits)
     known = behaving(behaviours, root)
     told = spec.Spec(
         name="echo",
@@ -99,6 +105,37 @@ def run_echo(
         turns=Turns(folder / "cache", print),
     )
     return run_folder, runner.run(run_folder.missing(jobs), skip or {})
+
+
+def run_on_nodes(
+    cluster, folder, *behaviours, listener=None, retries=0, resume=None, each_host=False, repeats=1, names=(), **limits
+):
+    """The same on the nodes of a cluster, which make real inputs: the orchestrator's must be the same."""
+    known = behaving(behaviours)
+    told = spec.Spec(
+        name="echo",
+        frameworks=behaviours,
+        workloads=("resnet50",),
+        retries=retries,
+        repeats=repeats,
+        hosts=spec.Hosts(names=names),
+        each_host=each_host,
+        resnet50=spec.ResNet50(batch=2, batches=3),
+        limits=spec.Limits(**limits),
+    )
+    nodes = hosts.select(cluster.nodes(), told.hosts)
+    jobs = plan.plan(told, known, "cpu", None, hosts.names(nodes) if each_host else ())
+    run_folder = resume or RunFolder.create(folder / "results", "echo")
+    crew = gather(
+        cluster,
+        catalog=known,
+        spec=told,
+        folder=run_folder,
+        store=Store(cache=files.default_cache(), choice="synthetic", notify=print),
+        code={},
+        listener=listener or Silent(),
+    )
+    return run_folder, crew.run(run_folder.missing(jobs))
 
 
 def gpu_project(folder):
@@ -340,6 +377,10 @@ def engine_called(name, folder):
     """A new engine, as a process of its own needs one."""
     if name == "process":
         return ProcessEngine(cache=folder / "cache", pythons={"echo": Path(sys.executable)})
+    if name == "ray":
+        return engines.join(
+            "local", root=ECHO, choice="auto", pythons={"echo": Path(sys.executable)}, notify=Silent().notice
+        )
     from orchestrator.engines import docker
 
     return docker.connect()

@@ -207,8 +207,9 @@ def _machine(host: Mapping[str, Any]) -> str:
     """The machine in words; its GPUs too, whether the job used them or not: both kinds of job share a row."""
     if not host:
         return NOWHERE
-    gpus = Counter(gpu["name"] for gpu in host.get("gpus") or ())
-    cards = "".join(f", {count} x {name}" for name, count in gpus.items())
+    gpus = host.get("gpus")  # a file may say anything
+    names = Counter(str(gpu.get("name")) for gpu in gpus if isinstance(gpu, dict)) if isinstance(gpus, list) else {}
+    cards = "".join(f", {count} x {name}" for name, count in names.items())
     return f"{host.get('cpu', 'unknown CPU')}, {len(host.get('cpus_used', ()))} CPUs{cards}"
 
 

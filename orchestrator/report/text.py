@@ -46,7 +46,9 @@ def csv_lines(results: Iterable[Result]) -> Iterator[str]:
     Takes one result at a time, however many there are.
     """
     conditions = ("data", "amount", "device", "engine", "precision", "seed", "host")
-    yield _csv_line(["job", "framework", "workload", "repeat", "status", "failure", *conditions, *FIGURES, *USAGE])
+    yield _csv_line(
+        ["job", "framework", "workload", "repeat", "status", "failure", *conditions, "node", *FIGURES, *USAGE]
+    )
     for result in results:
         told = conditions_of(result)
         reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
@@ -59,6 +61,7 @@ def csv_lines(results: Iterable[Result]) -> Iterator[str]:
                 result.status,
                 reason,
                 *(told[name] for name in conditions),
+                result.provenance.node.name if result.provenance.node else "",
                 *(_number(getattr(result.figures, name)) for name in FIGURES),
                 *(_number(getattr(result.telemetry, name, None)) for name in USAGE),
             ]
