@@ -121,36 +121,29 @@ def run(
 
     Returns the results of this call's jobs.
     """
-    runner = _runner(request, folder, prepared, listener, notify)
-    results = runner.run(prepared.jobs, prepared.skips)
+    jobs = runner(request, folder, prepared, listener, notify)
+    results = jobs.run(prepared.jobs, prepared.skips)
     while prepared.spec.repeats == "auto":
         decision = _next_round(folder)
         if not decision.jobs:
             notify(f"no further round: {decision.why}")
             break
         listener.preparing(decision.why)
-        results += runner.run(decision.jobs)
+        results += jobs.run(decision.jobs)
     return results
 
 
-def _prepared(
-    request: Request, known: catalog.Catalog, chosen: spec.Spec, machine: host.Host, engine: Engine, jobs: list[Job]
-) -> Prepared:
-    skips = {
-        job: Failure(kind="incompatible", message=verdict.reason, hint=verdict.remedy)
-        for job, verdict in compat.skips(jobs, known, machine, given=request.pythons).items()
-    }
-    return Prepared(catalog=known, spec=chosen, host=machine, engine=engine, jobs=jobs, skips=skips)
-
-
-def _runner(
+def runner(
     request: Request,
     folder: store.RunFolder,
     prepared: Prepared,
     listener: Listener,
     notify: Callable[[str], None],
 ) -> Runner | crew.Crew:
-    """Whoever runs the jobs: one after the other on this machine, or side by side on the nodes of a cluster."""
+    """What runs the jobs of `prepared`, or others on the same engine, into `folder`.
+
+    It runs them one after the other on this machine, or side by side on the nodes of a cluster.
+    """
     made = inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=notify)
     if isinstance(prepared.engine, Cluster):
         return crew.gather(
@@ -173,6 +166,16 @@ def _runner(
         listener=listener,
         turns=neighbours.Turns(request.cache, listener.notice),
     )
+
+
+def _prepared(
+    request: Request, known: catalog.Catalog, chosen: spec.Spec, machine: host.Host, engine: Engine, jobs: list[Job]
+) -> Prepared:
+    skips = {
+        job: Failure(kind="incompatible", message=verdict.reason, hint=verdict.remedy)
+        for job, verdict in compat.skips(jobs, known, machine, given=request.pythons).items()
+    }
+    return Prepared(catalog=known, spec=chosen, host=machine, engine=engine, jobs=jobs, skips=skips)
 
 
 def _on_cluster(

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 _SHOWN_LINES = 12
 _SHOWN_CHARACTERS = 300  # of a line; pip can put hundreds of file names into one
 _STEP = re.compile(r"^#(?P<number>\d+) (?:(?P<seconds>\d+\.\d+) )?(?P<text>.*)$")
+_NO_FILE = (
+    "the package index answers, so try again; if it stays so, a proxy may limit the size of files or their time "
+    "(PIP_DEFAULT_TIMEOUT sets pip's patience in seconds), or put the folder with the wheel into PIP_FIND_LINKS"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +38,8 @@ _CAUSES = (
     _Cause(
         pattern=r"DO NOT MATCH THE HASHES[^\n]*\n\s*(\S+)",
         says="{} is not the file that the lock names",
-        hint="something between here and the package index changes files, or a release was replaced: "
-        "find out which before running ci/lock.sh",
+        hint="a download that was cut off looks like this: try again; if it stays so, something between here and the "
+        "package index changes files, or a release was replaced: find out which before running ci/lock.sh",
     ),
     _Cause(
         error=PullError,
@@ -49,6 +53,17 @@ _CAUSES = (
         pattern=r"CERTIFICATE_VERIFY_FAILED",
         says="the package index shows a certificate that is not trusted",
         hint="behind a proxy that signs TLS itself, set PIP_CERT to the file with all certificates you trust",
+    ),
+    _Cause(
+        pattern=r"(?:HTTP error \d+ while getting|Max retries exceeded with url:) \S*/([^\s/#]+\.(?:whl|tar\.gz|zip))",
+        says="{} cannot be downloaded",
+        hint=_NO_FILE,
+    ),
+    _Cause(
+        # pip's own message does not name the file: it is the last that pip began with.
+        pattern=r"[\s\S]*Downloading (?:\S*/)?(\S+)[\s\S]*exceptions\.(?:ProtocolError|ReadTimeoutError)",
+        says="the download of {} broke off",
+        hint=_NO_FILE,
     ),
     _Cause(
         pattern=r"(?:NewConnection|ConnectTimeout|ReadTimeout|Proxy)Error[\s\S]*from versions: (?:none)?\)"

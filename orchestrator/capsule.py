@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from orchestrator import store
+from orchestrator.certificates import Certificate
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write
 from orchestrator.protocol import Event
@@ -18,10 +19,11 @@ from orchestrator.spec import Strict
 
 
 class Kept(Strict):
-    """A run: its spec and jobs, and each result with its provenance. A store.Source."""
+    """A run: its spec and jobs, each result with its provenance, and the certificates of its cells. A store.Source."""
 
     run: store.Run
     results: tuple[Result, ...]
+    certificates: tuple[Certificate, ...] = ()
 
     def read_run(self) -> store.Run:
         return self.run
@@ -30,6 +32,9 @@ class Kept(Strict):
         return iter(self.results)
 
     def events(self, job: str) -> Iterator[Event]:  # noqa: ARG002  (a capsule keeps none)
+        return iter(())
+
+    def telemetry(self, job: str) -> Iterator[bytes]:  # noqa: ARG002  (nor samples)
         return iter(())
 
 
@@ -47,6 +52,14 @@ def write(path: Path, runs: Sequence[Kept]) -> None:
         atomic_write(path, store.sealed(Capsule(runs=tuple(runs))))
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file") from error
+
+
+def kept(source: store.Source, certificates: Iterable[Certificate], complain: Callable[[StoreError], None]) -> Kept:
+    """What a capsule keeps of a run: of `certificates`, those of its cells. Damaged results are told to `complain`."""
+    results = tuple(source.each_result(complain))
+    cells = {(result.job.framework, result.job.workload, result.job.device) for result in results}
+    own = (each for each in certificates if (each.framework, each.workload, each.device) in cells)
+    return Kept(run=source.read_run(), results=results, certificates=tuple(own))
 
 
 def runs_in(path: Path) -> tuple[Kept, ...]:

@@ -6,25 +6,20 @@ anything else it says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator import store
-from orchestrator.catalog import Framework
+from pydantic import model_validator
+
+from orchestrator import code, store
 from orchestrator.errors import StoreError
-from orchestrator.files import atomic_write, sha256_of_tree
-from orchestrator.parity import Envelope, Parity
-from orchestrator.results import Provenance, Result
+from orchestrator.files import atomic_write
+from orchestrator.parity import Envelope, Found, Parity
+from orchestrator.results import Provenance
 from orchestrator.spec import Strict, WorkloadName
-from orchestrator.untrusted import printable
 
 PRECISION = "fp32"  # what configs/verify.yaml asks for
-WORDS = {
-    "certified": "certified to compute the same as the reference",
-    "diverges": "known to compute something else",
-    "stale": "verified with another",
-}
 ENVIRONMENT = ("id", "lock_sha256", "interpreter")  # those of an environment's facts that name it
 
 
@@ -41,7 +36,7 @@ class Certificate(Strict):
     envelope: Envelope
     steps: int
     environment: dict[str, str]  # image id and sha256 of the lock, as far as the engine knows them
-    code: dict[str, str]  # folder below workloads/ → sha256
+    code: dict[str, str]  # part of workloads/ that the cell's code is made of → sha256, as results have it
     workloads_sha256: str  # of all of workloads/, as results have it
     weights_sha256: str
     data: str  # fingerprint of the dataset
@@ -49,6 +44,18 @@ class Certificate(Strict):
     oracle: dict[str, str]  # versions of what the reference ran with
     run: str  # where its events are: results/verify/<run>/
     made: str  # UTC, ISO 8601
+
+    @property
+    def word(self) -> Found:
+        """What was found. Raises ValueError of a cell that did not run, which has no certificate."""
+        if self.parity.word == "not run":
+            raise ValueError("a cell that did not run has no certificate")
+        return self.parity.word
+
+    @model_validator(mode="after")
+    def _has_run(self) -> Certificate:
+        _ = self.word
+        return self
 
 
 def path_of(results: Path, framework: str, workload: str, device: str) -> Path:
@@ -74,9 +81,15 @@ def read(path: Path) -> Certificate:
         raise StoreError(error.message, hint="delete it, and make it again with `orchestrator verify`") from error
 
 
-def code_hashes(root: Path, framework: Framework) -> dict[str, str]:
-    """The workload code of one framework as it is now: its own folder and what all share."""
-    return {name: sha256_of_tree(root / "workloads" / name) for name in (framework.module, "common")}
+def held(results: Path, complain: Callable[[StoreError], None]) -> list[Certificate]:
+    """All certificates beside the runs in `results`. One that cannot be read is left out and told to `complain`."""
+    found = []
+    for path in sorted((results / "certificates").glob("*.json")):
+        try:
+            found.append(read(path))
+        except StoreError as error:
+            complain(error)
+    return found
 
 
 def environment_hashes(facts: Mapping[str, Any]) -> dict[str, str]:
@@ -88,24 +101,5 @@ def stale(certificate: Certificate, provenance: Provenance) -> list[str]:
     """What a result came about with that the certificate does not speak of; empty where it holds."""
     there = environment_hashes(provenance.environment)
     changed = [name for name, digest in certificate.environment.items() if there.get(name) != digest]
-    return changed + (["workloads"] if provenance.code.get("workloads_sha256") != certificate.workloads_sha256 else [])
-
-
-def notes(results: Path, measured: Iterable[Result]) -> list[str]:
-    """What certificates say about measured cells, one sentence per workload that has any. Raises StoreError."""
-    there = {path.name: path for path in (results / "certificates").glob("*.json")}
-    told: dict[str, dict[str, list[str]]] = {}
-    cells = {(each.job.framework, each.job.workload, each.job.device): each for each in measured}
-    for (framework, workload, device), result in cells.items():
-        path = there.get(f"{framework}-{workload}-{device}.json")  # looked up, not opened: names may be anybody's
-        if path is None or result.status != "ok" or result.job.precision != PRECISION:
-            continue
-        certificate = read(path)
-        changed = stale(certificate, result.provenance)
-        word = "stale" if changed else certificate.parity.word
-        name = printable(result.job.title) + (f" ({', '.join(changed)})" if changed else "")
-        told.setdefault(workload, {}).setdefault(word, []).append(name)
-    return [
-        f"{workload}: " + "; ".join(f"{WORDS[word]}: {', '.join(names)}" for word, names in sorted(groups.items()))
-        for workload, groups in told.items()
-    ]
+    verified = {code.WHOLE: certificate.workloads_sha256, code.PARTS: certificate.code}
+    return changed + code.differences(verified, provenance.code)

@@ -6,11 +6,11 @@ Heavy modules are imported by the verb that needs them, so that --help and a mis
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import signal
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -18,16 +18,20 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from orchestrator.errors import EXIT_INTERRUPTED, EXIT_JOBS_FAILED, HostError, OrchestratorError, StoreError, UsageError
+from orchestrator import cli_conformance
+from orchestrator.cli_options import (
+    DEFAULT_RESULTS,
+    EXIT_CODES,
+    ROOT,
+    JsonOption,
+    ResultsOption,
+    interruptible,
+    python_option,
+)
+from orchestrator.errors import EXIT_JOBS_FAILED, HostError, OrchestratorError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.store import Source
-
-ROOT = Path(__file__).resolve().parent.parent
-EXIT_CODES = """\
-Exit codes: 0 all jobs ok, or skipped · 1 some job failed · 2 wrong usage · 3 wrong spec · 4 this host lacks something ·
-5 data missing or corrupt · 6 an image could not be built · 7 this checkout is malformed · 8 results cannot be
-read or written · 130 interrupted"""
 
 app = typer.Typer(
     help="Runs the same three models in many deep learning frameworks, each in its own pinned environment.",
@@ -40,10 +44,7 @@ images_app = typer.Typer(help="Build the images, or see which are built.", no_ar
 data_app = typer.Typer(help="Prepare datasets, import your own copies, or see what is there.", no_args_is_help=True)
 app.add_typer(images_app, name="images")
 app.add_typer(data_app, name="data")
-
-ResultsOption = Annotated[Path, typer.Option("--results", help="folder that holds the runs", metavar="DIR")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
-DEFAULT_RESULTS = ROOT / "results"
+app.add_typer(cli_conformance.app)
 
 
 class DatasetName(str, Enum):
@@ -61,6 +62,16 @@ class Format(str, Enum):
     csv = "csv"
     json = "json"
     html = "html"
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Stored results hold no cycles. Looking for some, again and again, took a third of the time of a large report."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @app.command(epilog=EXIT_CODES)
@@ -114,7 +125,7 @@ def bench(
       orchestrator bench --resume 20261123-140000-quick-pytorch
     """
     from orchestrator import bench as benching
-    from orchestrator import files
+    from orchestrator import files, selection
     from orchestrator.screen import Screen
     from orchestrator.spec import Override, parse_setting
 
@@ -140,7 +151,7 @@ def bench(
         cache=files.default_cache(),
         spec=spec,
         overrides=[*overrides, *map(parse_setting, set_ or ())],
-        pythons=dict(map(_python_option, python or ())),
+        pythons=dict(map(python_option, python or ())),
         resume=resume,
         address=address,
     )
@@ -154,10 +165,10 @@ def bench(
             return
         folder = benching.start(request, prepared)
     screen.show_start(folder.path, prepared)
-    with _interruptible(f"orchestrator bench --resume {folder.id}"), screen.live(verbose=verbose) as listener:
+    with interruptible(f"orchestrator bench --resume {folder.id}"), screen.live(verbose=verbose) as listener:
         benching.run(request, folder, prepared, listener, screen.warn)
     measured = folder.results()
-    screen.show_report(measured, ROOT)
+    screen.show_report(measured, ROOT, selection.certificates_of([folder], lambda error: screen.warn(error.message)))
     skipped = sum(result.status == "skipped" for result in measured)
     screen.say(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))
     if any(result.status not in {"ok", "skipped"} for result in measured):
@@ -295,6 +306,7 @@ def data_ls(json: JsonOption = False) -> None:
 
 
 @app.command()
+@_without_garbage_collection()
 def report(
     run: Annotated[
         Optional[list[str]], typer.Argument(help="run ids, folders or capsules; the latest run when none is given")
@@ -321,7 +333,7 @@ def report(
       orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
       orchestrator report --capsule capsule.json
     """
-    from orchestrator import browser, certificates, selection
+    from orchestrator import browser, selection
     from orchestrator import capsule as capsules
     from orchestrator.screen import Screen
 
@@ -329,29 +341,25 @@ def report(
         raise UsageError(f"--open shows the HTML report, not {format_.value}", hint="leave --format out")
     runs = [source for name in run or (None,) for source in selection.sources(results, name)]
     screen = Screen()
-    damaged: list[StoreError] = []
+    unread: list[StoreError] = []
+    verified = selection.certificates_of(runs, unread.append)
+    damaged = list(unread)
     measured = (result for source in runs for result in source.each_result(damaged.append))
     if open_ or format_ is Format.html:
         path = output or _beside(runs)
-        _write(path, [screen.render_page(runs, ROOT)])
+        _write(path, [screen.render_page(runs, ROOT, verified, damaged.append)])
         screen.say(f"the report is in {screen.shorten(path)}")
-        deque(measured, maxlen=0)  # the page names what is damaged, and so does the end of this function
         if open_ and not browser.show(path):
             screen.warn("there is no browser here to show it in: copy the file to a machine that has one")
     elif output is not None:
-        _write(output, screen.render_report(measured, ROOT, format_.value))
+        _write(output, screen.render_report(measured, ROOT, format_.value, verified))
     elif format_ is Format.table:
-        shown = list(measured)
-        screen.show_report(shown, ROOT)
-        for note in certificates.notes(results, shown):
-            screen.say(note)
+        screen.show_report(list(measured), ROOT, verified)
     else:
-        sys.stdout.writelines(screen.render_report(measured, ROOT, format_.value))
+        sys.stdout.writelines(screen.render_report(measured, ROOT, format_.value, verified))
     if capsule is not None:
-        damaged.clear()  # they are met again
-        kept = [
-            capsules.Kept(run=source.read_run(), results=tuple(source.each_result(damaged.append))) for source in runs
-        ]
+        damaged[:] = unread  # the others are met again
+        kept = [capsules.kept(source, verified, damaged.append) for source in runs]
         capsules.write(capsule, kept)
         screen.dim(f"{sum(len(each.results) for each in kept)} results are in {capsule}")
     if damaged:
@@ -393,14 +401,14 @@ def reproduce(
     originals = judging.cell_of(capsule.results_in(result), job, str(result))
     screen = Screen()
     request = benching.Request(
-        root=ROOT, results=results, cache=files.default_cache(), pythons=dict(map(_python_option, python or ()))
+        root=ROOT, results=results, cache=files.default_cache(), pythons=dict(map(python_option, python or ()))
     )
     told = rerun.prepare(request, originals, repeats, screen.warn, allow_different_code=allow_different_code)
     folder = None
     if isinstance(told, rerun.Ready):
         folder = benching.start(told.request, told.prepared)
         screen.show_start(folder.path, told.prepared)
-        with _interruptible(f"orchestrator reproduce {result}"), screen.live(verbose=False) as listener:
+        with interruptible(f"orchestrator reproduce {result}"), screen.live(verbose=False) as listener:
             verdict = rerun.run(
                 told, originals, folder, listener, screen.warn, allow_different_code=allow_different_code
             )
@@ -442,68 +450,6 @@ def compare(
     else:
         Screen().show_comparison(found, before.label, after.label, limit)
     if limit is not None and any(cell.slower_than(limit) for cell in found.cells):
-        raise typer.Exit(EXIT_JOBS_FAILED)
-
-
-@app.command(epilog="Exit codes: 0 all cells certified · 1 some cell diverges or did not run · 2 to 8 as elsewhere")
-def verify(
-    framework: Annotated[
-        Optional[list[str]], typer.Argument(help="all when none is given", metavar="FRAMEWORK")
-    ] = None,
-    workload: Annotated[
-        Optional[list[str]], typer.Option(help="only this workload: cnn, rnn, resnet50 (repeatable)")
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, max=200, help="how many training steps are compared")] = 20,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu")] = "cpu",
-    engine: Annotated[Optional[str], typer.Option(help="auto, docker or process")] = None,
-    set_: Annotated[
-        Optional[list[str]],
-        typer.Option("--set", help="change any value of configs/verify.yaml, e.g. cnn.batch=16", metavar="KEY=VALUE"),
-    ] = None,
-    python: Annotated[
-        Optional[list[str]], typer.Option(help="process engine: use this interpreter", metavar="IMAGE=PATH")
-    ] = None,
-    json: JsonOption = False,
-    results: ResultsOption = DEFAULT_RESULTS,
-) -> None:
-    """Prove that frameworks compute the same as the NumPy reference, and name the mistake where one does not.
-
-    Every cell trains a few steps from the same weights on the same batches, without dropout, and is compared with the
-    reference in float64, to what rounding explains. Certificates are stored in results/certificates/.
-
-    \b
-    Examples:
-      orchestrator verify
-      orchestrator verify pytorch --workload cnn
-      orchestrator verify --steps 50 --json
-    """
-    from orchestrator import bench as benching
-    from orchestrator import files
-    from orchestrator import verify as verifying
-    from orchestrator.screen import Screen
-    from orchestrator.spec import Override, parse_setting
-
-    options = {
-        "frameworks": ("FRAMEWORK", framework or None),
-        "workloads": ("--workload", workload or None),
-        "device": ("--device", device),
-        "engine": ("--engine", engine),
-    }
-    told = [
-        Override(path=(key,), value=value, origin=name) for key, (name, value) in options.items() if value is not None
-    ]
-    base = benching.Request(
-        root=ROOT, results=results, cache=files.default_cache(), pythons=dict(map(_python_option, python or ()))
-    )
-    screen = Screen()
-    request = verifying.request(base, steps, [*told, *map(parse_setting, set_ or ())])
-    prepared = benching.prepare(request, screen.warn)
-    folder = benching.start(request, prepared)
-    screen.show_start(folder.path, prepared)
-    with _interruptible("orchestrator verify"), screen.live(verbose=False) as listener:
-        cells = verifying.Verifier(request, folder, prepared, listener, screen.warn).run()
-    screen.show_parity(cells, folder.id, json=json)
-    if any(cell.parity.word != "certified" for cell in cells):
         raise typer.Exit(EXIT_JOBS_FAILED)
 
 
@@ -585,16 +531,6 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-@contextlib.contextmanager
-def _interruptible(command: str) -> Iterator[None]:
-    """Turn an interruption into the way to go on: `command`."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.secho(f"\ninterrupted; go on with: {command}", fg="yellow", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
 def _beside(runs: Sequence[Source]) -> Path:
     """Where the HTML report of one run goes when nobody says where."""
     from orchestrator.store import RunFolder
@@ -620,12 +556,3 @@ def _per_cent(option: str, text: str) -> float:
     if found is None:
         raise UsageError(f"{option} {text}: not a percentage", hint=f"for example {option} 5%")
     return float(found[1]) / 100
-
-
-def _python_option(text: str) -> tuple[str, Path]:
-    image, equals, path = text.partition("=")
-    if not equals or not image or not path:
-        raise UsageError(
-            f"--python {text}: not of the form IMAGE=PATH", hint="for example --python numpy=/usr/bin/python3"
-        )
-    return image, Path(path).expanduser().absolute()  # jobs start in another folder

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from orchestrator import stats
+from orchestrator import code, stats
 from orchestrator.report.tables import conditions_of
 from orchestrator.results import Result
 from orchestrator.untrusted import printable
@@ -107,8 +107,8 @@ def compare(a: Sequence[Result], b: Sequence[Result], margin: float) -> Comparis
 
 def facts_of(result: Result) -> dict[str, str]:
     """What may explain a difference: environment, code, machine and versions, in words."""
-    environment, code, host = result.provenance.environment, result.provenance.code, result.provenance.host
-    start = result.start
+    provenance, start = result.provenance, result.start
+    environment, host = provenance.environment, provenance.host
     gpus = host.get("gpus")
     facts: dict[str, Any] = {
         "image id": environment.get("id"),
@@ -125,10 +125,10 @@ def facts_of(result: Result) -> dict[str, str]:
         "kernel": host.get("kernel"),
         "system": host.get("system"),
         "Docker": host.get("docker"),
-        "version of this program": code.get("version"),
-        "workload code sha256": code.get("workloads_sha256"),
-        "git commit": code.get("git_commit"),
-        "uncommitted changes": code.get("git_dirty"),
+        "version of this program": provenance.code.get("version"),
+        **_code_sha256(provenance.code),
+        "git commit": provenance.code.get("git_commit"),
+        "uncommitted changes": provenance.code.get("git_dirty"),
         "framework version": start.version if start else None,
         "threads": start.threads if start else None,
         "fused kernel": start.fused if start else None,
@@ -136,6 +136,14 @@ def facts_of(result: Result) -> dict[str, str]:
     }
     facts |= {f"version of {name}": version for name, version in (start.versions if start else {}).items()}
     return {name: _text(value) for name, value in facts.items() if value not in (None, [], "")}
+
+
+def _code_sha256(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The fingerprints of the workload code: of what the job is made of; of all, where no more is known."""
+    parts = code.parts(told)
+    if parts is None:
+        return {"workload code sha256": told.get(code.WHOLE)}
+    return {f"workloads/{name} sha256": digest for name, digest in parts.items()}
 
 
 def _cells(results: Sequence[Result], *, by_framework: bool) -> dict[str, list[Result]]:

@@ -20,7 +20,7 @@ from orchestrator.hosts import Node
 from orchestrator.plan import Job
 from orchestrator.protocol import Event
 from orchestrator.results import Failure, NodeFacts, Provenance, Result
-from orchestrator.runner import Halt, InputsFor, Listener, Runner, unrun
+from orchestrator.runner import Halt, InputsFor, Lanes, Listener, Runner, unrun
 from orchestrator.spec import Spec
 from orchestrator.store import RunFolder
 
@@ -328,8 +328,10 @@ class _Locked:
             self._listener.job_finished(result)
 
     def lane(self, node: str) -> _Locked:
-        with self._lock:
-            return _Locked(self._listener.lane(node), self._lock)
+        """Who hears what happens on a node."""
+        if not isinstance(self._listener, Lanes):
+            return self
+        return _Locked(self._listener.lane(node), self._lock)
 
 
 class _Lane:
@@ -342,7 +344,6 @@ class _Lane:
         self.notice = listener.notice
         self.job_event = listener.job_event
         self.job_finished = listener.job_finished
-        self.lane = listener.lane
         self._started = listener.job_started
 
     def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:

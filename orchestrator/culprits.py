@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from orchestrator.spec import WorkloadName
 
 
 @dataclass(frozen=True, kw_only=True)
 class Culprit:
-    """A known mistake: what it is, and the workloads that it can happen in."""
+    """A known mistake: what it is, the workloads that it can happen in, and what it is recognised by.
+
+    "trace": a cell that makes it comes out where the oracle does that makes it too. "dropout": see dropout.py.
+    """
 
     sentence: str
     workloads: tuple[WorkloadName, ...]
+    seen_in: Literal["trace", "dropout"] = "trace"
 
 
 _TRAINING: tuple[WorkloadName, ...] = ("cnn", "rnn")
@@ -52,9 +57,21 @@ CULPRITS: Mapping[str, Culprit] = {
     "bn-epsilon-2e-5": Culprit(sentence="BatchNorm's epsilon is 2e-5", workloads=("resnet50",)),
     "stride-in-3x3": Culprit(sentence="the stride is in the 3x3 convolution (v1.5)", workloads=("resnet50",)),
     "padding-after": Culprit(sentence="strided windows are padded below and on the right", workloads=("resnet50",)),
+    "bn-batch-statistics": Culprit(
+        sentence="BatchNorm uses the statistics of the batch, as in training", workloads=("resnet50",)
+    ),
+    "dropout-always": Culprit(
+        sentence="dropout is left on whatever rate the spec asks for", workloads=("cnn",), seen_in="dropout"
+    ),
+    "dropout-never": Culprit(sentence="dropout is never on", workloads=("cnn",), seen_in="dropout"),
+    "dropout-in-evaluation": Culprit(
+        sentence="dropout is left on in evaluation", workloads=("cnn",), seen_in="dropout"
+    ),
 }
 
 
 def of(workload: WorkloadName) -> tuple[str, ...]:
-    """Names of the mistakes that can happen in `workload`."""
-    return tuple(name for name, culprit in CULPRITS.items() if workload in culprit.workloads)
+    """Names of the mistakes that can happen in `workload` and show in its trace."""
+    return tuple(
+        name for name, culprit in CULPRITS.items() if workload in culprit.workloads and culprit.seen_in == "trace"
+    )

@@ -25,6 +25,7 @@ class EpochFigure(Strict):
     samples: int
     seconds: Amount
     loss: float
+    accuracy: Amount | None = None  # share of all test samples predicted correctly after it; None if not scored
 
 
 class Figures(Strict):
@@ -68,7 +69,7 @@ class Collector:
         self.start: protocol.Start | None = None
         self._ready: protocol.Ready | None = None
         self._epochs: list[EpochFigure] = []
-        self._score: protocol.Score | None = None
+        self._scores: dict[int, protocol.Score] = {}  # by the epoch before, from 1
         self._passes: dict[str, protocol.Cold | protocol.Inference] = {}
         self._losses: list[float] = []
         self.artifacts: list[str] = []
@@ -87,7 +88,9 @@ class Collector:
                 self._check_epoch(event)
                 self._epochs.append(EpochFigure(samples=event.samples, seconds=event.seconds, loss=event.loss))
             case protocol.Score():
-                self._score = event
+                self._scores[len(self._epochs)] = event
+                accuracy = event.correct / event.samples
+                self._epochs[-1] = self._epochs[-1].model_copy(update={"accuracy": accuracy})
             case protocol.Cold() | protocol.Inference():
                 self._passes[event.event] = event
             case protocol.Artifact():
@@ -97,7 +100,7 @@ class Collector:
 
     def figures(self) -> Figures:
         """The figures so far; what has not been measured is None."""
-        ready, score = self._ready, self._score
+        ready, score = self._ready, self._scores.get(self._job.settings.get("epochs", 0))
         cold, timed = self._passes.get("cold"), self._passes.get("inference")
         epochs = self._epochs
         return Figures(
@@ -131,10 +134,12 @@ class Collector:
         epochs = self._job.settings["epochs"]
         if len(self._epochs) != epochs:
             raise Violation(f"{len(self._epochs)} of {epochs} epochs reported")
-        if self._score is None:
-            raise Violation("no 'score' event")
-        if expected_test_samples is not None and self._score.samples != expected_test_samples:
-            raise Violation(f"{self._score.samples} of {expected_test_samples} test samples scored")
+        for epoch in range(1, epochs + 1) if self._job.learning_curve else [epochs]:
+            if epoch not in self._scores:
+                raise Violation(f"no 'score' event after epoch {epoch} of {epochs}")
+        for score in self._scores.values():
+            if expected_test_samples is not None and score.samples != expected_test_samples:
+                raise Violation(f"{score.samples} of {expected_test_samples} test samples scored")
 
     def _check_start(self, event: protocol.Start) -> None:
         if event.protocol != protocol.VERSION:

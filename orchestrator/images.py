@@ -5,8 +5,8 @@ stored result names exactly what it ran in. Building goes through the docker com
 mounts and secrets are out of reach of Docker's Python client (https://github.com/docker/docker-py/issues/2230).
 
 From the environment come ROSETTA_BASE_PREFIX (where base images are, instead of the public registry), pip's
-own PIP_FIND_LINKS, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_TRUSTED_HOST and PIP_CERT, and the usual proxy
-variables.
+own PIP_FIND_LINKS, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_TRUSTED_HOST, PIP_DEFAULT_TIMEOUT, PIP_CERT and
+PIP_NO_CACHE_DIR (the builder then keeps no downloads for the next build), and the usual proxy variables.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ _CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "default-timeout")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _KEPT_LINES = 400  # of a build's output, to explain a failure
+_BUILD_ROOM = 2  # times the image's size; measured: up to 1.9, as wheels lie beside what they unpack to
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -156,7 +157,7 @@ def stage_context(image: Image, variant: str, into: Path, *, environ: Mapping[st
 
 
 def check_disk(image: Image, variant: str, free: int | None) -> None:
-    """Raise HostError when the image cannot fit into `free` bytes; None, an unknown amount, passes."""
+    """Raise HostError when the image cannot be built in `free` bytes; None, an unknown amount, passes."""
     label = image.labels.get(f"rosetta.disk.{variant}")
     if label is None:  # an image nobody has built yet
         return
@@ -166,9 +167,11 @@ def check_disk(image: Image, variant: str, free: int | None) -> None:
             f"image {image.name}: the label rosetta.disk.{variant} says {label!r}",
             hint='write the size of the built image, for example "1.1 GB"',
         )
-    if free is not None and free < float(size[1]) * _UNITS[size[2]]:
+    room = _BUILD_ROOM * float(size[1]) * _UNITS[size[2]]
+    if free is not None and free < room:
         raise HostError(
-            f"image {image.name} ({variant}) takes {label}, and Docker's disk has {free / 1e9:.1f} GB left",
+            f"image {image.name} ({variant}) takes {label}, and up to {room / 1e9:.1f} GB while it is built; "
+            f"Docker's disk has {free / 1e9:.1f} GB left",
             hint="see what Docker holds with `docker system df`, or move its data-root to a larger disk",
         )
 
@@ -224,6 +227,9 @@ def _pip_settings(environ: Mapping[str, str], *, own_certificates: bool) -> str:
     for option in _PIP_OPTIONS:
         if value := environ.get("PIP_" + option.upper().replace("-", "_")):
             settings[option] = " ".join(value.split())
+    if environ.get("PIP_NO_CACHE_DIR"):
+        # Not "true": pip 18, of old Pythons, stumbles over it, and every pip takes either word for "no cache".
+        settings["no-cache-dir"] = "false"
     return "\n".join(["[global]", *(f"{option} = {value}" for option, value in settings.items()), ""])
 
 

@@ -8,7 +8,7 @@ why.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -28,14 +28,16 @@ Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """What is compared: the loss of each training step and the probe.
+    """What is compared: the loss of each training step, what the first step did to each weight, and the probe.
 
     The probe is float64 (n, k): log-probabilities of the first test batch after the training, or the features of the
-    first batch; None where the job broke off before.
+    first batch; None where the job broke off before. An update is the weight after the first step minus the initial
+    one, by the weight's name; the names go from the input of the model to its output.
     """
 
     losses: tuple[float, ...]
     probe: NDArray[np.float64] | None
+    updates: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 class Envelope(Strict):
@@ -43,17 +45,36 @@ class Envelope(Strict):
 
     losses: tuple[Distance, ...]  # relative error of the loss, by step
     probe: Distance
+    updates: dict[str, Distance] = Field(default_factory=dict)  # relative error of the first update, by weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What the oracle says about one workload."""
+
+    oracle: Trace
+    envelope: Envelope
+    initial: Trace | None  # of the job in dropout.py, which moves no weight; None where there is no dropout
+    versions: Mapping[str, str]
+
+
+# A cell that differs as declared says itself, in its notes, what it does differently, and does nothing else.
+Found = Literal["certified", "declared", "diverges"]
+Word = Literal[Found, "not run"]
 
 
 class Parity(Strict):
     """The verdict on one cell."""
 
-    word: Literal["certified", "diverges", "not run"]
+    word: Word
     why: str
     loss_errors: tuple[Distance, ...] = ()  # |loss - oracle's| / |oracle's|, by step
+    update_errors: dict[str, Distance] = Field(default_factory=dict)  # |update - oracle's| / |oracle's|, by weight
     probe_error: Distance | None = None  # max |probe - oracle's| / max |oracle's|
+    dropout_error: Distance | None = None  # the same of untrained scores of the job in dropout.py
     cosine: Annotated[float, Field(ge=-1.0001, le=1.0001)] | None = None  # of the angle between the two probes
     first_step: int | None = None  # the first one outside the envelope, from 1
+    weights: tuple[str, ...] = ()  # those whose first update is outside the envelope, from the input to the output
     culprits: tuple[str, ...] = ()  # the known mistakes that explain it
 
     @property
@@ -84,19 +105,35 @@ def envelope(oracle: Trace, rounded: Sequence[Trace]) -> Envelope:
     are too. Raises ValueError when they are not runs of the same job.
     """
     steps, probe = np.full(len(oracle.losses), FP32_EPSILON), FP32_EPSILON
+    updates = dict.fromkeys(oracle.updates, FP32_EPSILON)
     for run in rounded:
         error = probe_error(oracle.probe, run.probe)
-        if len(oracle.losses) != len(run.losses) or error is None:
+        moved = update_errors(oracle.updates, run.updates)
+        if len(oracle.losses) != len(run.losses) or error is None or set(moved) != set(updates):
             raise ValueError("the oracle's runs in float64 and float32 are not of the same job")
         steps, probe = np.maximum(steps, loss_errors(oracle.losses, run.losses)), max(probe, error)
+        updates = {name: max(worst, moved[name]) for name, worst in updates.items()}
     return Envelope(
-        losses=tuple(ALLOWANCE * float(each) for each in np.maximum.accumulate(steps)), probe=ALLOWANCE * probe
+        losses=tuple(ALLOWANCE * float(each) for each in np.maximum.accumulate(steps)),
+        probe=ALLOWANCE * probe,
+        updates={name: ALLOWANCE * worst for name, worst in updates.items()},
     )
 
 
 def loss_errors(expected: Sequence[float], found: Sequence[float]) -> tuple[float, ...]:
     """Relative errors of the steps that both have."""
     return tuple(abs(there - here) / max(abs(here), FP32_EPSILON) for here, there in zip(expected, found, strict=False))
+
+
+def update_errors(
+    expected: Mapping[str, NDArray[np.float64]], found: Mapping[str, NDArray[np.float64]]
+) -> dict[str, float]:
+    """Relative errors of the updates that both have: the Euclidean norm of the difference over that of the expected."""
+    return {
+        name: float(np.linalg.norm(found[name] - update) / max(float(np.linalg.norm(update)), np.finfo(float).tiny))
+        for name, update in expected.items()
+        if name in found and found[name].shape == update.shape
+    }
 
 
 def probe_error(expected: NDArray[np.float64] | None, found: NDArray[np.float64] | None) -> float | None:
@@ -110,9 +147,13 @@ def judge(cell: Trace, oracle: Trace, allowed: Envelope, *, broke_off: str = "")
     """Compare a cell with the oracle. `broke_off` says why a training ended early, where it did."""
     errors = loss_errors(oracle.losses, cell.losses)
     error = probe_error(oracle.probe, cell.probe)
+    moved = update_errors(oracle.updates, cell.updates)
     first = next((step for step, each in enumerate(errors, start=1) if each > allowed.losses[step - 1]), None)
+    astray = tuple(name for name, each in moved.items() if each > allowed.updates[name])
     figures: dict[str, Any] = {
         "loss_errors": errors,
+        "update_errors": moved,
+        "weights": astray,
         "probe_error": error,
         "cosine": None if error is None else _cosine(cell.probe, oracle.probe),
         "first_step": first,
@@ -121,10 +162,17 @@ def judge(cell: Trace, oracle: Trace, allowed: Envelope, *, broke_off: str = "")
         off, limit = errors[first - 1], allowed.losses[first - 1]
         why = f"the loss of step {first} is off by {off:.1e}, rounding explains {limit:.1e}"
         return Parity(word="diverges", why=why, **figures)
+    if astray:
+        name = astray[-1]
+        why = f"the first update of {name} is off by {moved[name]:.1e}, rounding explains {allowed.updates[name]:.1e}"
+        return Parity(word="diverges", why=why, **figures)
     if broke_off:
         return Parity(word="not run", why=broke_off, **figures)
     if len(cell.losses) != len(oracle.losses):
         return Parity(word="not run", why=f"it told {len(cell.losses)} of {len(oracle.losses)} losses", **figures)
+    if set(moved) != set(oracle.updates):
+        missing = next(name for name in oracle.updates if name not in moved)
+        return Parity(word="not run", why=f"it did not show {missing} after the first step", **figures)
     if error is None:
         return Parity(word="not run", why="it left no scores or features to compare", **figures)
     if error > allowed.probe:
@@ -136,12 +184,19 @@ def judge(cell: Trace, oracle: Trace, allowed: Envelope, *, broke_off: str = "")
 
 def where(verdict: Parity) -> str:
     """What the first step outside the envelope tells about the place of a mistake; empty for a cell without."""
-    if verdict.word != "diverges":
+    if verdict.word not in ("declared", "diverges"):
         return ""
     if verdict.first_step == 1:
         return "the first loss is wrong already: look at the data, the model or the loss"
+    if verdict.weights:
+        # Gradients flow from the loss back to the input: the last weight astray is the first that they reach.
+        right = len(verdict.update_errors) - len(verdict.weights)
+        return (
+            f"the first loss is right, and so is the first update of {right} of {len(verdict.update_errors)} weights; "
+            f"of the others {verdict.weights[-1]} is nearest to the loss: look at its gradient, or the optimiser"
+        )
     if verdict.first_step is not None:
-        return "the first loss is right: look at the gradient or the optimiser"
+        return "the first loss and the first update are right: look at what the optimiser keeps between steps"
     return "all losses are right: look at the evaluation" if verdict.loss_errors else "look at the model or its input"
 
 

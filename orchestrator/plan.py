@@ -49,6 +49,7 @@ class Job(Strict):
     precision: str
     seed: int
     trace: int
+    learning_curve: bool = False
     settings: dict[str, Any]
     timeout: float  # seconds
     accuracy: tuple[float, float] | None = None  # what real data should give
@@ -65,7 +66,7 @@ class Job(Strict):
 
     def for_workload(self) -> dict[str, Any]:
         """The JSON document a workload reads: see workloads/common/PROTOCOL.md."""
-        keys = ("framework", "workload", "device", "precision", "seed", "trace", "settings")
+        keys = ("framework", "workload", "device", "precision", "seed", "trace", "learning_curve", "settings")
         return {"protocol": protocol.VERSION, **{key: getattr(self, key) for key in keys}}
 
 
@@ -161,6 +162,7 @@ def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName,
         precision=spec.precision,
         seed=spec.seed,
         trace=spec.trace,
+        learning_curve=spec.learning_curve,
         settings=settings,
         accuracy=accuracy,
         timeout=spec.limits.timeout,

@@ -290,6 +290,60 @@ def _padding_after() -> Sequence[Replacement]:
     return [(resnet50, "convolve", padded), (resnet50, "max_pool", max_pool)]
 
 
+def _dropout(
+    change: Callable[[Any], Callable[[float, Any], Any]],
+) -> Callable[[], Sequence[Replacement]]:
+    """`change(Dropout)`, a function of the rate and the random generator, in place of the layer that the CNN takes."""
+
+    def replacements() -> Sequence[Replacement]:
+        cnn = _module("numpy.cnn")
+        return [(cnn, "Dropout", change(cnn.Dropout))]
+
+    return replacements
+
+
+def _never(dropout: Any) -> Any:
+    return type("Never", (dropout,), {"forward": lambda _, x: x, "backward": lambda _, dy: dy})
+
+
+def _in_evaluation(dropout: Any) -> Any:
+    """The CNN leaves out of its evaluation what is of this class, and nothing is."""
+    return type("Undetected", (), {"__new__": lambda _, *arguments: dropout(*arguments)})
+
+
+def _always() -> Sequence[Replacement]:
+    """The model is built with fixed rates, those of the study."""
+    cnn = _module("numpy.cnn")
+    original = cnn.build
+
+    def build(job: Any, dtype: Any) -> Any:
+        with mock.patch.dict(job.settings, dropout_conv=0.25, dropout_dense=0.5):
+            return original(job, dtype)
+
+    return [(cnn, "build", build)]
+
+
+def _batch_statistics() -> Sequence[Replacement]:
+    """Mean and variance over batch, height and width, in place of those in the weights."""
+    resnet50 = _module("numpy.resnet50")
+    original = resnet50.ConvolutionBatchNorm
+
+    def init(self: Any, weights: Any, convolution: str, bn: str, stride: int = 1) -> None:
+        original.__init__(self, weights, convolution, bn, stride)
+        self.bn = [weights[f"{bn}.{name}"] for name in ("gamma", "beta", "mean", "var")]
+
+    def forward(self: Any, x: Array) -> Array:
+        gamma, beta, mean, var = self.bn
+        y = (original.forward(self, x) - beta) / gamma * (var + resnet50.EPSILON) ** 0.5 + mean  # before the BatchNorm
+        batch_mean, batch_var = y.mean(axis=(0, 1, 2)), y.var(axis=(0, 1, 2))
+        normalised: Array = (y - batch_mean) / (batch_var + resnet50.EPSILON) ** 0.5 * gamma + beta
+        return normalised
+
+    norm = type("BatchStatistics", (original,), {"__init__": init, "forward": forward})
+    whole_batch = 1 << 20
+    return [(resnet50, "ConvolutionBatchNorm", norm), (resnet50, "TOGETHER", whole_batch)]
+
+
 def _nudged(draw: int) -> Callable[[], Sequence[Replacement]]:
     """No mistake: every initial weight moves to one of the two float32 numbers beside it."""
 
@@ -340,6 +394,10 @@ PLANTS: dict[str, Callable[[], Sequence[Replacement]]] = {
     "bn-epsilon-2e-5": _bn_epsilon(2e-5),
     "stride-in-3x3": _stride_in_3x3,
     "padding-after": _padding_after,
+    "bn-batch-statistics": _batch_statistics,
+    "dropout-always": _always,
+    "dropout-never": _dropout(_never),
+    "dropout-in-evaluation": _dropout(_in_evaluation),
     **{name: _nudged(draw) for draw, name in enumerate(NUDGES, start=1)},
 }
 

@@ -91,9 +91,6 @@ class _Lane:
         self._label = ""
         self._epoch_samples = 1
 
-    def lane(self, node: str) -> _Lane:
-        return _Lane(self._console, self._progress, self.notice, verbose=self._verbose, node=node)
-
     def preparing(self, what: str) -> None:
         self._begin(f"{self._where}preparing {escape(what)}", total=None)
 

@@ -86,7 +86,7 @@ class Epoch(_Event):
 
 
 class Score(_Event):
-    """Correct predictions over all test samples."""
+    """Correct predictions over all test samples, after the epoch before."""
 
     event: Literal["score"]
     samples: Annotated[int, Field(ge=1, le=10**12)]
@@ -150,7 +150,7 @@ _FOLLOWS = {
     "ready": {"step", "epoch", "cold"},
     "step": {"step", "epoch"},
     "epoch": {"step", "epoch", "score"},
-    "score": set[str](),
+    "score": {"step", "epoch"},
     "cold": {"inference"},
     "inference": set[str](),
 }

@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 import pydantic
 
-from orchestrator import stats
+from orchestrator import code, stats
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.plan import Job
 from orchestrator.results import Provenance, Result
 from orchestrator.spec import Spec, did_you_mean
-from orchestrator.untrusted import printable
+from orchestrator.untrusted import MAX_NOTE, printable
 
 Word = Literal["REPRODUCED", "SLOWER", "FASTER", "DIFFERENT ACCURACY", "CANNOT"]
 SAME_HOST = 0.02  # relative; quiet repeats of one machine differ by this much from day to day
@@ -85,6 +85,7 @@ def spec_of(original: Result, repeats: int) -> Spec:
                 "repeats": repeats,
                 "seed": job.seed,
                 "trace": job.trace,
+                "learning_curve": job.learning_curve,
                 job.workload: {**job.settings, **({"accuracy": job.accuracy} if job.accuracy else {})},
                 "limits": {"timeout": job.timeout, "silence": job.silence, "memory": job.memory, "cpus": job.cpus},
             }
@@ -110,9 +111,11 @@ def job_differences(original: Job, planned: Job) -> list[str]:
 def code_differences(original: Provenance, here: Provenance) -> list[str]:
     """Why what runs here is not what ran there: workload code and lock, by their sha256."""
     reasons = []
-    if _differ(original.code, here.code, "workloads_sha256"):
+    others = code.differences(original.code, here.code)
+    if others:
         commit = str(original.code.get("git_commit"))[:40]
-        reasons.append(f"the workload code is another (check out commit {commit} for the same)")
+        told = f"{printable(', '.join(others), MAX_NOTE)}; check out commit {printable(commit)} for the same"
+        reasons.append(f"the workload code is another ({told})")
     if _differ(original.environment, here.environment, "lock_sha256"):
         reasons.append("the environment is another: its lock has another sha256, or it is not made from a lock")
     return reasons

@@ -85,7 +85,7 @@ def _here(
     return Provenance(
         engine=prepared.engine.name,
         environment={"lock_sha256": _lock(request, image, original)},
-        code=code.facts(request.root),
+        code=code.of_module(code.facts(request.root), job.module),
         host=prepared.host.facts(),
         data=store.for_job(job).facts,
     )

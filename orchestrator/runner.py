@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from orchestrator import inputs
+from orchestrator import code, inputs
 from orchestrator.catalog import Catalog, Image
 from orchestrator.engines.base import Engine, EngineError, Environment, Execution, Exit, Launch, Seen
 from orchestrator.errors import BuildError, DataError, HostError, MissingWheelError, OrchestratorError, PullError
@@ -54,8 +54,13 @@ class Listener(Protocol):
     def job_finished(self, result: Result) -> None:
         """A job has ended and its result is on disk."""
 
+
+@runtime_checkable
+class Lanes(Protocol):
+    """A listener that can tell apart what happens side by side."""
+
     def lane(self, node: str) -> Listener:
-        """Who hears what happens on one of several nodes that work side by side."""
+        """Who hears what happens on one of several nodes."""
 
 
 class InputsFor(Protocol):
@@ -95,7 +100,7 @@ class Runner:
         node: NodeFacts | None = None,
         halt: Halt | None = None,
     ) -> None:
-        """`code` are the facts of this checkout, for provenance; `host` says which CPUs and GPUs jobs may use.
+        """`code` is what code.facts told, for provenance; `host` says which CPUs and GPUs jobs may use.
 
         `node` is the cluster's node that `host` is, where it is not this machine. Then it looks itself who else uses
         its processors, and minds the turns on its GPUs; here `turns` is for that.
@@ -310,7 +315,7 @@ class Runner:
         return Provenance(
             engine=self._engine.name,
             environment=dict(environment),
-            code=dict(self._code),
+            code=code.of_module(self._code, job.module),
             host={**self._host.facts(), **self._engine_facts, "cpus_used": list(self._host.cpus[: job.cpus])},
             node=self._node,
         )

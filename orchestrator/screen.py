@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,15 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from orchestrator.bench import Prepared
+    from orchestrator.certificates import Certificate
     from orchestrator.compare import Comparison
+    from orchestrator.conformance import Finding
     from orchestrator.doctor import Diagnosis
     from orchestrator.errors import StoreError
     from orchestrator.progress import LiveListener
+    from orchestrator.report.certified import Known
     from orchestrator.report.tables import Table as ReportTable
+    from orchestrator.report.usage import Usage
     from orchestrator.reproduce import Verdict
     from orchestrator.results import Result
     from orchestrator.store import Source
@@ -102,11 +107,11 @@ class Screen:
         """JSON for a program."""
         self._out.out(json.dumps(value, indent=1), highlight=False)
 
-    def show_report(self, results: Sequence[Result], root: Path) -> None:
-        """The tables of results, and what failed."""
-        from orchestrator.report import terminal
+    def show_report(self, results: Sequence[Result], root: Path, certificates: Iterable[Certificate] = ()) -> None:
+        """The tables of results, with their marks, and what failed."""
+        from orchestrator.report import certified, terminal
 
-        terminal.show(self._out, _tables(results, root), results)
+        terminal.show(self._out, _tables(results, root, certified.known(certificates)), results)
 
     def show_comparison(self, found: Comparison, a: str, b: str, limit: float | None) -> None:
         """Two sets of results, cell by cell."""
@@ -134,20 +139,53 @@ class Screen:
         else:
             parity.show(self._out, cells)
 
-    def render_report(self, results: Iterable[Result], root: Path, form: str) -> Iterator[str]:
-        """The tables of results as text, piece by piece: table, markdown, csv or json."""
-        from orchestrator.report import terminal, text
+    def show_findings(self, framework: str, findings: Sequence[Finding], *, json: bool) -> None:
+        """What `check` asked a framework, and the answers."""
+        if json:
+            self.print_json({"framework": framework, "findings": [dataclasses.asdict(each) for each in findings]})
+            return
+        width = max(len(finding.question) for finding in findings)
+        for finding in findings:
+            mark = ("✓", "green") if finding.ok else ("✗", "bold red")
+            self._out.print(Text.assemble(mark, f" {finding.question:{width}}  ", finding.answer))
+            if finding.advice:
+                self._out.print(Text(f"  {'':{width}}  → {finding.advice}", style="yellow"))
+        wrong = sum(not finding.ok for finding in findings)
+        self.say(f"\n{framework} conforms" if not wrong else f"\n{wrong} of {len(findings)} are not as they should be")
 
+    def show_next(self, framework: str, paths: Sequence[str], *, locked: bool) -> None:
+        """What to do with the files of a new framework."""
+        steps = [
+            *(
+                []
+                if locked
+                else [f"ci/lock.sh {framework}, which did not work just now: it pins what the image installs"]
+            ),
+            f"edit {' '.join(path for path in paths if path.startswith('workloads/') and '__init__' not in path)}",
+            f"orchestrator check {framework}: it builds the image and says what is missing; again, until it conforms",
+            "add its row to README.md, and docs/gpu.md where it has a build with CUDA",
+        ]
+        self.say("\nnext:")
+        for number, step in enumerate(steps, start=1):
+            self.say(f"  {number}. {step}")
+
+    def render_report(
+        self, results: Iterable[Result], root: Path, form: str, certificates: Iterable[Certificate] = ()
+    ) -> Iterator[str]:
+        """The tables of results as text, piece by piece: table, markdown, csv or json."""
+        from orchestrator.report import certified, terminal, text
+
+        known = certified.known(certificates)
         if form == "csv":  # of any number of results, and no tables
-            yield from text.csv_lines(results)
+            yield from text.csv_lines(results, known)
             return
         results = list(results)
-        tables = _tables(results, root)
+        tables = _tables(results, root, known)
         if form == "markdown":
             yield text.markdown(tables)
             return
         if form == "json":
-            yield text.as_json(tables, results)
+            yield text.as_json(tables, results, known)
             return
         console = Console(width=140, no_color=True, highlight=False)
         with console.capture() as capture:
@@ -155,9 +193,14 @@ class Screen:
         yield capture.get()
 
     @staticmethod
-    def render_page(runs: Sequence[Source], root: Path) -> str:
-        """The HTML report of runs. It says itself which results cannot be read."""
-        from orchestrator.report import curves, html, notices, page, reference, sources
+    def render_page(
+        runs: Sequence[Source],
+        root: Path,
+        certificates: Iterable[Certificate] = (),
+        complain: Callable[[StoreError], None] = lambda _: None,
+    ) -> str:
+        """The HTML report of runs. It says itself which results cannot be read, and so hears `complain`."""
+        from orchestrator.report import certified, curves, html, notices, page, reference, sources
 
         measured = []
         for source in runs:
@@ -168,11 +211,14 @@ class Screen:
                     run=source.read_run(),
                     results=results,
                     curves={result.job.id: curves.of_events(source.events(result.job.id)) for result in results},
+                    usage=_usage(source, results),
                     damaged=tuple(error.message for error in damaged),
                 )
             )
+            for error in damaged:
+                complain(error)
         trees = sources.trees(root, [result for each in measured for result in each.results])
-        return html.render(page.build(measured, reference.load(root / REFERENCE), trees))
+        return html.render(page.build(measured, reference.load(root / REFERENCE), trees, certified.known(certificates)))
 
     @staticmethod
     def shorten(path: Path) -> str:
@@ -183,10 +229,22 @@ class Screen:
             return str(path)
 
 
-def _tables(results: Sequence[Result], root: Path) -> list[ReportTable]:
+def _tables(results: Sequence[Result], root: Path, known: Known) -> list[ReportTable]:
     from orchestrator.report import reference, tables
 
-    return tables.tables(results, reference.load(root / REFERENCE))
+    return tables.tables(results, reference.load(root / REFERENCE), known)
+
+
+def _usage(source: Source, results: Sequence[Result]) -> dict[str, Usage]:
+    """What jobs used over time: of each cell the first that ended well, for a page shows no more."""
+    from orchestrator.report import usage
+
+    first: dict[tuple[str, str, str], str] = {}
+    for result in results:
+        if result.status == "ok":
+            first.setdefault((result.job.framework, result.job.workload, result.job.device), result.job.id)
+    found = {job: usage.of_lines(source.telemetry(job)) for job in first.values()}
+    return {job: used for job, used in found.items() if used is not None}
 
 
 def _settings(settings: dict[str, Any]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator import capsule, store
+from orchestrator import capsule, certificates, store
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.report.tables import conditions_of
 from orchestrator.results import Result
@@ -27,6 +27,20 @@ def sources(results: Path, word: str | None) -> Sequence[store.Source]:
     if word is not None and store.is_file(Path(word)):
         return capsule.runs_in(Path(word))
     return (store.find(results, word),)
+
+
+def certificates_of(
+    sources: Sequence[store.Source], complain: Callable[[StoreError], None]
+) -> Sequence[certificates.Certificate]:
+    """Those in capsules and beside run folders, each once; one that is damaged is told to `complain`."""
+    folders = dict.fromkeys(source.path.parent for source in sources if isinstance(source, store.RunFolder))
+    there = [each for folder in folders for each in certificates.held(folder, complain)]
+    there += (each for source in sources if isinstance(source, capsule.Kept) for each in source.certificates)
+    found: list[certificates.Certificate] = []
+    for each in there:  # no set: they have no hash
+        if each not in found:
+            found.append(each)
+    return found
 
 
 def select(results: Path, word: str) -> Selection:

@@ -165,6 +165,9 @@ class Spec(Strict):
     trace: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=0, description="record the loss of each of the first N steps, the features of the first N batches"
     )
+    learning_curve: bool = Field(
+        default=False, description="score after every epoch, not only after the last; not part of the training time"
+    )
     cnn: Cnn = Cnn()
     rnn: Rnn = Rnn()
     resnet50: ResNet50 = ResNet50()

@@ -39,6 +39,7 @@ MAX_EVENT_BYTES = 1 << 30
 MAX_RESULT_BYTES = 64 << 20
 MAX_OUTPUT_BYTES = 64 << 20  # of a job's output folder
 MAX_OUTPUT_FILES = 2_000
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _SUFFIXES = (".json", ".jsonl", ".log", ".spec.json", ".telemetry.jsonl", ".output")
 
 
@@ -66,6 +67,9 @@ class Source(Protocol):
 
     def events(self, job: str) -> Iterator[Event]:
         """A job's events as they were received, where they were kept."""
+
+    def telemetry(self, job: str) -> Iterator[bytes]:
+        """The lines of what was sampled beside a job, where they were kept."""
 
 
 class RunFolder:
@@ -119,6 +123,18 @@ class RunFolder:
             with (self.path / f"{job}.jsonl").open("rb") as file, contextlib.suppress(Violation):
                 while line := file.readline(MAX_LINE_BYTES + 1):
                     yield reader.read(line)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"{error.filename}: cannot be read: {error.strerror}", hint="check the disk") from error
+
+    def telemetry(self, job: str) -> Iterator[bytes]:
+        """The lines of a job's samples, anybody's bytes, up to one that is too long; none when not kept."""
+        path = self.path / f"{job}.telemetry.jsonl"
+        try:
+            with path.open("rb") as file:
+                while (line := file.readline(MAX_LINE_BYTES + 1)) and len(line) <= MAX_LINE_BYTES:
+                    yield line
         except FileNotFoundError:
             return
         except OSError as error:
@@ -330,7 +346,7 @@ def sealed(model: pydantic.BaseModel) -> bytes:
 
 def _canonical(content: dict[str, Any]) -> bytes:
     """The one way to write this content. Raises ValueError for a number that is not finite."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _CANONICAL.encode(content).encode()
 
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -339,8 +355,7 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 def read_sealed(path: Path, model: type[Model]) -> Model:
     """A file that `sealed` made. Raises StoreError when it cannot be read, or holds anything else."""
     try:
-        with path.open("rb") as file:
-            content = json.loads(file.read(MAX_RESULT_BYTES))
+        content = json.loads(_read(path))
         digest = content.pop("sha256", None)
         canonical = _canonical(content)
         found = model.model_validate_json(pydantic_core.to_json(content))  # in the file's own order of keys
@@ -355,6 +370,12 @@ def read_sealed(path: Path, model: type[Model]) -> Model:
     if digest != hashlib.sha256(canonical).hexdigest():
         raise _edited(path, "its content does not match its sha256")
     return found
+
+
+def _read(path: Path) -> bytes:
+    """A file's bytes; of one that is too large, the first. Asking for more than there is costs as if it were there."""
+    with path.open("rb") as file:
+        return file.read(min(os.fstat(file.fileno()).st_size, MAX_RESULT_BYTES))
 
 
 def _edited(path: Path, how: str) -> StoreError:

@@ -18,6 +18,8 @@ def printable(text: str, limit: int = MAX_CHARACTERS) -> str:
 
 def plain(text: str) -> str:
     """`text` on a page, its lines kept; a mark for each character that would hide or reorder what stands beside it."""
+    if text.isascii() and text.isprintable():  # most text, told at once
+        return text
     return "".join(MARK if _deceives(character) else character for character in text)
 
 

@@ -18,6 +18,7 @@ def commands(result: Result) -> tuple[str, ...]:
         "seed": job.seed,
         "precision": job.precision,
         "trace": job.trace,
+        "learning_curve": job.learning_curve,
         "limits.timeout": job.timeout,
         "limits.silence": job.silence,
         "limits.memory": job.memory,

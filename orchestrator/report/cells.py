@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.report import again, sources
-from orchestrator.report.charts import Grid
+from orchestrator.report.certified import Mark
+from orchestrator.report.charts import Chart, Grid, usage
+from orchestrator.report.sections import Key, key_of
 from orchestrator.report.sources import Source, Tree
 from orchestrator.report.tables import Column, conditions_of
+from orchestrator.report.usage import Usage
 from orchestrator.results import Result
 from orchestrator.telemetry import Telemetry
 from orchestrator.untrusted import MAX_NOTE, clip
 
 NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
+MAX_JOBS = 100  # listed behind a row
 JOBS = (
     Column(title="job"),
     Column(title="status"),
@@ -53,6 +56,14 @@ class Provenance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Used:
+    """What a job used while it ran, in charts."""
+
+    job: str
+    charts: tuple[Chart, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """Everything behind one row of a table."""
 
@@ -60,18 +71,33 @@ class Cell:
     title: str
     workload: str
     conditions: tuple[str, ...]
+    mark: Mark | None
     jobs: Grid
+    more_jobs: int  # that are not listed
+    used: tuple[Used, ...]  # of one job for each device
     provenance: tuple[Provenance, ...]
 
 
-def cell(name: str, title: str, workload: str, results: Sequence[Result], trees: Mapping[str, Tree]) -> Cell:
-    """The cell of a row; `trees` holds the workload code that is at hand, by fingerprint."""
+def cell(
+    name: str,
+    title: str,
+    workload: str,
+    results: Sequence[Result],
+    *,
+    trees: Mapping[str, Tree],
+    mark: Mark | None,
+    used: Mapping[Key, Usage],
+) -> Cell:
+    """The cell of a row; `trees` holds the workload code that is at hand, by fingerprint; `used` some jobs' samples."""
     return Cell(
         id=name,
         title=title,
         workload=workload,
         conditions=tuple(clip(word, MAX_NOTE) for word in conditions_of(results[0]).values() if word),
-        jobs=Grid(columns=JOBS, rows=tuple(map(_job, results))),
+        mark=mark,
+        jobs=Grid(columns=JOBS, rows=tuple(map(_job, results[:MAX_JOBS]))),
+        more_jobs=max(0, len(results) - MAX_JOBS),
+        used=tuple(_used_over_time(name, results, used)),
         provenance=tuple(_provenance(same, trees) for same in _alike(results)),
     )
 
@@ -105,12 +131,27 @@ def _used(telemetry: Telemetry | None) -> tuple[float | None, ...]:
     return telemetry.cpus, memory, telemetry.gpu_utilisation, gpu_memory, telemetry.joules
 
 
+def _used_over_time(name: str, results: Sequence[Result], used: Mapping[Key, Usage]) -> Iterable[Used]:
+    """Of each device, the first job whose samples are at hand."""
+    first: dict[str, Result] = {}
+    for result in results:
+        if key_of(result) in used:
+            first.setdefault(result.job.device, result)
+    for device, result in first.items():
+        charts = usage.of(f"{name}-{device}", used[key_of(result)])
+        yield Used(job=clip(result.job.id), charts=tuple(charts))
+
+
 def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:
-    """Results with equal provenance, together: repeats of one run have one."""
+    """Results with equal provenance, together: repeats of one run have one.
+
+    They are told apart by what `_facts` and `again.commands` are made from, which is cheaper to write than these.
+    """
     groups: dict[str, list[Result]] = {}
     for result in results:
-        facts = [[each.title, each.rows] for each in _facts(result)]
-        groups.setdefault(json.dumps([facts, again.commands(result)]), []).append(result)
+        job = result.job.model_dump(exclude={"id", "repeat"})
+        start = result.start.model_dump(exclude={"seq", "t"}) if result.start else None
+        groups.setdefault(repr((job, start, result.provenance.model_dump())), []).append(result)
     return groups.values()
 
 

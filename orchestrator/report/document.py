@@ -13,6 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator.report import certified
+from orchestrator.report.certified import Known, Word
 from orchestrator.report.tables import Measurement, Table
 from orchestrator.results import Result
 
@@ -29,6 +31,7 @@ class TableDocument(BaseModel):
         description="text, a number, null where there is nothing, or a median with its interval where n jobs were run"
     )
     notes: list[str]
+    certificates: list[Word | None] = Field(description="what `orchestrator verify` found of each row, if anything")
 
 
 class ReportDocument(BaseModel):
@@ -39,9 +42,13 @@ class ReportDocument(BaseModel):
     schema_version: Literal[1] = 1
     tables: list[TableDocument]
     results: list[Result] = Field(description="all that the tables were made from")
+    certificates: list[Word | None] = Field(
+        description="of each result: certified to compute the same as the reference, known to compute something else, "
+        "or only verified in another environment or with other code (stale); null where nothing is known"
+    )
 
 
-def of(tables: list[Table], results: list[Result]) -> ReportDocument:
+def of(tables: list[Table], results: list[Result], known: Known) -> ReportDocument:
     """The document of these tables and results."""
     return ReportDocument(
         tables=[
@@ -51,10 +58,12 @@ def of(tables: list[Table], results: list[Result]) -> ReportDocument:
                 columns=[column.title for column in table.columns],
                 rows=[list(row) for row in table.rows],
                 notes=list(table.notes),
+                certificates=[mark and mark.word for mark in table.marks],
             )
             for table in tables
         ],
         results=results,
+        certificates=[mark and mark.word for mark in (certified.of(result, known) for result in results)],
     )
 
 

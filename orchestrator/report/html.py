@@ -36,8 +36,9 @@ def render(page: Page) -> str:
         finalize=_legible,
     )
     style, script, plotter = _text("page.css"), _text("page.js"), plotly.offline.get_plotlyjs()
-    without_scripts = "dialog { display: block; position: static } .chart, .tools { display: none }"
-    figures = {chart.id: chart.figure for section in page.sections for chart in section.charts}
+    without_scripts = "dialog { display: block; position: static } .chart, .usage, .tools { display: none }"
+    charts = [chart for section in page.sections for chart in section.charts]
+    charts += (chart for cell in page.cells for used in cell.used for chart in used.charts)
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"script-src {_hash(plotter)} {_hash(script)}; "
@@ -52,7 +53,7 @@ def render(page: Page) -> str:
         script=script,
         plotter=plotter,
         map_styles=_MAP_STYLES.findall(plotter),
-        figures=_inert(figures),
+        figures=_inert({chart.id: chart.figure for chart in charts}),
         highlight=_highlight,
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from orchestrator import code
 from orchestrator.report.curves import Curve
 from orchestrator.report.tables import doubts
+from orchestrator.report.usage import Usage
 from orchestrator.results import Result
 from orchestrator.store import Run
 from orchestrator.untrusted import MAX_NAME, MAX_NOTE, clip
@@ -22,6 +24,7 @@ class Measured:
     run: Run
     results: tuple[Result, ...]
     curves: Mapping[str, Curve]  # job id → what its events say, where they were kept
+    usage: Mapping[str, Usage] = field(default_factory=dict)  # job id → what it used over time, of those that show it
     damaged: tuple[str, ...] = ()  # why results are missing that cannot be read
 
 
@@ -53,7 +56,7 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
             title=f"{len(which)} {jobs}: {status}",
             text=_listed(which),
         )
-    absent = [job.id for each in measured for job in each.run.jobs if job.id not in {r.job.id for r in each.results}]
+    absent = [job for each in measured for job in _absent(each)]
     if absent:
         yield Notice(level="caution", title=f"{len(absent)} planned, without a result", text=_listed(absent))
     for damaged in (message for each in measured for message in each.damaged):
@@ -68,12 +71,13 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
     doubtful = [f"{result.job.id}: {doubt}" for result in results for doubt in doubts(result)]
     if doubtful:
         yield Notice(level="caution", title="Doubtful", text=_listed(doubtful, MAX_NOTE, "; "))
-    codes = {str(result.provenance.code.get("workloads_sha256")) for result in results}
-    if len(codes) > 1:
+    mixed = code.mixed([result.provenance.code for result in results])
+    if mixed:
         yield Notice(
             level="caution",
-            title=f"{len(codes)} versions of the workloads",
-            text="Not all rows were measured with the same code; each row's provenance says with which.",
+            title="Several versions of the workloads",
+            text="Not all rows were measured with the same code; each row's provenance says with which. "
+            f"Not the same in all: {_listed(mixed)}",
         )
     dirty = [result.job.id for result in results if result.provenance.code.get("git_dirty")]
     if dirty:
@@ -82,6 +86,12 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
             title="Uncommitted changes",
             text=f"The checkout differed from its commit when these ran: {_listed(dirty)}",
         )
+
+
+def _absent(measured: Measured) -> list[str]:
+    """The jobs of a run that have no result."""
+    there = {result.job.id for result in measured.results}
+    return [job.id for job in measured.run.jobs if job.id not in there]
 
 
 def _is_synthetic(result: Result) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.report import cells, notices, sections
+from orchestrator.report import cells, certified, notices, sections
+from orchestrator.report.certified import Known
 from orchestrator.report.notices import Measured, Notice
 from orchestrator.report.reference import Reference
 from orchestrator.report.sections import Section
@@ -41,13 +42,21 @@ class Page:
     sources: tuple[Source, ...]
 
 
-def build(measured: Sequence[Measured], reference: Reference, trees: Mapping[str, Tree]) -> Page:
+def build(
+    measured: Sequence[Measured], reference: Reference, trees: Mapping[str, Tree], known: Known = certified.NONE
+) -> Page:
     """The page of some runs; `trees` holds the workload code that is at hand, by fingerprint."""
     results = [result for each in measured for result in each.results]
-    found = tables(results, reference)
+    found = tables(results, reference, known)
     shown = sections.of(found, measured, reference)
+    used = {
+        sections.key_of(result): each.usage[result.job.id]
+        for each in measured
+        for result in each.results
+        if result.job.id in each.usage
+    }
     behind = [
-        cells.cell(row.cell, row.cells[0].text, table.title, same, trees)
+        cells.cell(row.cell, row.cells[0].text, table.title, same, trees=trees, mark=row.mark, used=used)
         for section, table in zip(shown, found, strict=True)
         for row, same in zip(section.rows, table.results, strict=True)
     ]

@@ -15,7 +15,7 @@ from orchestrator.culprits import CULPRITS
 from orchestrator.untrusted import MAX_NOTE, printable
 from orchestrator.verify import Cell
 
-STYLES = {"certified": "green", "diverges": "bold red", "not run": "yellow"}
+STYLES = {"certified": "green", "declared": "cyan", "diverges": "bold red", "not run": "yellow"}
 
 
 def show(console: Console, cells: Sequence[Cell]) -> None:
@@ -75,10 +75,13 @@ def _story(cell: Cell) -> Iterator[Text]:
     yield Text.assemble((f"{name} {verdict.word}", STYLES[verdict.word]), f": {printable(verdict.why, MAX_NOTE)}")
     if verdict.word == "not run":
         return
+    if verdict.weights and parity.where(verdict):
+        yield Text(f"  {parity.where(verdict)}")
     sentences = [CULPRITS[culprit].sentence for culprit in verdict.culprits]
     if sentences:
         yield Text(f"  → it computes what the reference computes when {', or '.join(sentences)}")
     else:
-        yield Text(f"  → no known mistake explains it; {parity.where(verdict)}")
+        hint = "" if verdict.weights else f"; {parity.where(verdict)}"
+        yield Text(f"  → no known mistake explains it{hint}")
     for note in cell.notes:
         yield Text(f"  its own note: {printable(note, MAX_NOTE)}", style="dim")

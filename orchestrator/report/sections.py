@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.report import charts, curves
+from orchestrator.report.certified import Mark
 from orchestrator.report.charts import Chart, Line, Style
 from orchestrator.report.curves import Curve
 from orchestrator.report.notices import Measured
@@ -32,6 +33,7 @@ class Row:
 
     cell: str  # id of the cell with its provenance
     status: str
+    mark: Mark | None
     search: str
     cells: tuple[ShownCell, ...]
 
@@ -61,7 +63,7 @@ class Section:
 
 def of(tables: Sequence[Table], measured: Sequence[Measured], reference: Reference) -> list[Section]:
     """One section per table; a framework looks the same in all of them."""
-    kept = {_key(result): each.curves.get(result.job.id, ()) for each in measured for result in each.results}
+    kept = {key_of(result): each.curves.get(result.job.id, ()) for each in measured for result in each.results}
     names = sorted({result.job.framework for each in measured for result in each.results})
     styles = {name: charts.style(number) for number, name in enumerate(names)}
     return [_section(table, kept, styles, reference) for table in tables]
@@ -76,7 +78,7 @@ def _section(table: Table, kept: Mapping[Key, Curve], styles: Mapping[str, Style
             label=labels[row],
             style=styles[ended[0].job.framework],
             results=ended,
-            curve=kept[_key(ended[0])] or curves.of_epochs(ended[0].figures.epochs),
+            curve=kept[key_of(ended[0])] or curves.of_epochs(ended[0].figures.epochs),
             published=_published(workload, ended[0].job.framework, reference),
         )
         for row, results in enumerate(table.results)
@@ -102,6 +104,7 @@ def _row(name: str, table: Table, index: int) -> Row:
     return Row(
         cell=name,
         status=_status(results),
+        mark=table.marks[index],
         search=f"{clip(results[0].job.title)} {results[0].job.framework}".lower(),
         cells=tuple(_cell(column, cell) for column, cell in zip(table.columns, table.rows[index], strict=True)),
     )
@@ -134,7 +137,8 @@ def _has_figures(result: Result) -> bool:
     return result.status == "ok" and None not in needed and (len(needed) == 1 or bool(figures.epochs))
 
 
-def _key(result: Result) -> Key:
+def key_of(result: Result) -> Key:
+    """Which of all results this is."""
     return result.job.id, result.began
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from orchestrator import stats
 from orchestrator.neighbours import Neighbour
+from orchestrator.report import certified
+from orchestrator.report.certified import Known, Mark
 from orchestrator.report.reference import Reference
 from orchestrator.results import Provenance, Result
 from orchestrator.telemetry import Telemetry
@@ -79,21 +81,28 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     results: tuple[tuple[Result, ...], ...]  # those behind each row
     notes: tuple[str, ...]
+    marks: tuple[Mark | None, ...]  # what certificates say of each row; `notes` say what the marks mean
+
+    def texts(self) -> Iterator[list[str]]:
+        """The rows as text, each title with its mark."""
+        for row, mark in zip(self.rows, self.marks, strict=True):
+            title, *others = (column.show(cell) for column, cell in zip(self.columns, row, strict=True))
+            yield [title if mark is None else f"{title} {mark.symbol}", *others]
 
 
-def tables(results: Iterable[Result], reference: Reference) -> list[Table]:
-    """One table per workload that occurs in `results`, in the study's order."""
-    results = list(results)
-    makers: Mapping[str, Callable[[Sequence[Result], Reference], Table]] = {
-        "cnn": lambda some, known: _training("cnn", some, known),
-        "rnn": lambda some, known: _training("rnn", some, known),
-        "resnet50": _inference,
-    }
-    found = {name: [result for result in results if result.job.workload == name] for name in makers}
-    return [makers[name](some, reference) for name, some in found.items() if some]
+def tables(results: Iterable[Result], reference: Reference, known: Known = certified.NONE) -> list[Table]:
+    """One table per workload that occurs in `results`, in the study's order; `known` are the certificates there are."""
+    found: dict[str, list[Result]] = {name: [] for name in TITLES}
+    for result in results:
+        found[result.job.workload].append(result)
+    return [
+        _inference(some, reference, known) if name == "resnet50" else _training(name, some, reference, known)
+        for name, some in found.items()
+        if some
+    ]
 
 
-def _training(workload: str, results: Sequence[Result], reference: Reference) -> Table:
+def _training(workload: str, results: Sequence[Result], reference: Reference, known: Known) -> Table:
     rows = _rows(results)
     shared, varying = _split([conditions for conditions, _ in rows])
     columns = [
@@ -134,17 +143,21 @@ def _training(workload: str, results: Sequence[Result], reference: Reference) ->
         if workload == "rnn":
             row.append(then.cudnn if then else None)
         cells.append(tuple(row))
+    labels = [_label(*row, varying) for row in ranked]
+    marks = tuple(certified.of_row(same, known) for _, same in ranked)
+    notes = _notes(results, reference, list(zip(labels, (_times(same) for _, same in ranked), strict=True)))
     return Table(
         title=TITLES[workload],
         conditions=tuple(shared),
         columns=tuple(columns),
         rows=tuple(cells),
         results=tuple(tuple(same) for _, same in ranked),
-        notes=_notes(results, reference, [(_label(*row, varying), _times(row[1])) for row in ranked]),
+        notes=(*certified.legend(zip(labels, marks, strict=True)), *notes),
+        marks=marks,
     )
 
 
-def _inference(results: Sequence[Result], reference: Reference) -> Table:
+def _inference(results: Sequence[Result], reference: Reference, known: Known) -> Table:
     """Images per second; a framework's GPU and CPU results stand in one row, as in the study."""
     rows = _rows(results, ignore=("device", "batches"))
     shared, varying = _split([conditions for conditions, _ in rows])
@@ -168,13 +181,17 @@ def _inference(results: Sequence[Result], reference: Reference) -> Table:
         published = (then.gpu, then.cpu) if then else (None, None)
         energy = [_efficiency(same)] if metered else []
         cells.append((_title(same), *(conditions[name] for name in varying), *rates, *energy, *published))
+    labels = [_label(*row, varying) for row in ranked]
+    marks = tuple(certified.of_row(same, known) for _, same in ranked)
+    notes = _notes(results, reference, list(zip(labels, (_times(same, devices[0]) for _, same in ranked), strict=True)))
     return Table(
         title=TITLES["resnet50"],
         conditions=tuple(shared),
         columns=tuple(columns),
         rows=tuple(cells),
         results=tuple(tuple(same) for _, same in ranked),
-        notes=_notes(results, reference, [(_label(*row, varying), _times(row[1], devices[0])) for row in ranked]),
+        notes=(*certified.legend(zip(labels, marks, strict=True)), *notes),
+        marks=marks,
     )
 
 

@@ -58,7 +58,7 @@ def _table(table: Table) -> RenderableType:
             vertical="bottom",
             min_width=max(map(len, column.title.split())),
         )
-    for row in table.rows:
-        grid.add_row(*(Text(column.show(cell)) for column, cell in zip(table.columns, row, strict=True)))
+    for row in table.texts():
+        grid.add_row(*map(Text, row))
     notes = [Text(note, style="bold yellow" if note.startswith("SYNTHETIC") else "dim") for note in table.notes]
     return Group(Text(table.title, style="bold cyan"), Text(" · ".join(table.conditions), style="dim"), grid, *notes)

@@ -6,7 +6,8 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
-from orchestrator.report import document
+from orchestrator.report import certified, document
+from orchestrator.report.certified import Known
 from orchestrator.report.tables import Table, conditions_of
 from orchestrator.results import Result
 
@@ -40,17 +41,16 @@ def markdown(tables: Iterable[Table]) -> str:
     return "\n".join(_markdown(table) for table in tables)
 
 
-def csv_lines(results: Iterable[Result]) -> Iterator[str]:
+def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Iterator[str]:
     """A head, then one line per result, failed ones included; empty where nothing was measured. Times in seconds.
 
-    Takes one result at a time, however many there are.
+    Takes one result at a time, however many there are. `known` are the certificates there are.
     """
     conditions = ("data", "amount", "device", "engine", "precision", "seed", "host")
-    yield _csv_line(
-        ["job", "framework", "workload", "repeat", "status", "failure", *conditions, "node", *FIGURES, *USAGE]
-    )
+    head = ["job", "framework", "workload", "repeat", "status", "failure", *conditions, "node"]
+    yield _csv_line([*head, *FIGURES, *USAGE, "certificate"])
     for result in results:
-        told = conditions_of(result)
+        told, mark = conditions_of(result), certified.of(result, known)
         reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
         yield _csv_line(
             [
@@ -64,16 +64,17 @@ def csv_lines(results: Iterable[Result]) -> Iterator[str]:
                 result.provenance.node.name if result.provenance.node else "",
                 *(_number(getattr(result.figures, name)) for name in FIGURES),
                 *(_number(getattr(result.telemetry, name, None)) for name in USAGE),
+                mark.word if mark else "",
             ]
         )
 
 
-def as_json(tables: Iterable[Table], results: Iterable[Result]) -> str:
+def as_json(tables: Iterable[Table], results: Iterable[Result], known: Known = certified.NONE) -> str:
     """The tables as shown and the results they were made from.
 
     Its JSON Schema is docs/report.schema.json.
     """
-    return document.of(list(tables), list(results)).model_dump_json(indent=1) + "\n"
+    return document.of(list(tables), list(results), known).model_dump_json(indent=1) + "\n"
 
 
 def _csv_line(cells: Sequence[object]) -> str:
@@ -86,9 +87,7 @@ def _markdown(table: Table) -> str:
     lines = [f"### {table.title}", "", _escape(" · ".join(table.conditions)), ""]
     lines.append("| " + " | ".join(_escape(column.title) for column in table.columns) + " |")
     lines.append("|" + "|".join(" ---: " if column.form else " --- " for column in table.columns) + "|")
-    for row in table.rows:
-        cells = (column.show(cell) for column, cell in zip(table.columns, row, strict=True))
-        lines.append("| " + " | ".join(_escape(cell) for cell in cells) + " |")
+    lines += ("| " + " | ".join(map(_escape, row)) + " |" for row in table.texts())
     lines += ["", *(f"- {_escape(note)}" for note in table.notes), ""]
     return "\n".join(lines)
 

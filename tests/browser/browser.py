@@ -49,6 +49,12 @@ class Browser:
         """The value of a JavaScript expression."""
         return self.driver.execute_script(f"return {script}", *arguments)
 
+    def wait(self, script):
+        """Until a JavaScript expression is true."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        WebDriverWait(self.driver, 10, poll_frequency=0.05).until(lambda _: self(script))
+
     def all(self, selector):
         from selenium.webdriver.common.by import By
 

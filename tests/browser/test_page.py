@@ -2,10 +2,13 @@
 
 import pytest
 
+from orchestrator import samples
 from orchestrator.report import html, page, reference
 from orchestrator.screen import Screen
+from orchestrator.store import RunFolder
 from tests import published as real
 from tests.browser.browser import PHONE
+from tests.unit import test_usage as usage_cases
 from tests.unit.test_html import HOSTILE, cnn, failed, measured
 
 NAMES = "[...document.querySelectorAll('#cnn .results tbody tr:not([hidden]) th')].map(cell => cell.textContent.trim())"
@@ -27,6 +30,19 @@ def hostile(root, tmp_path_factory):
     bad = [failed(f"bad-{number}", message=text, log=(text,)) for number, text in enumerate(HOSTILE)]
     path = tmp_path_factory.mktemp("hostile") / "report.html"
     path.write_text(html.render(page.build([measured(*good, *bad)], known, {})), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def sampled(root, tmp_path_factory):
+    """The same results with samples beside two jobs: one of a CPU, and one as two GPUs would leave them."""
+    folder = RunFolder(real.unpack(tmp_path_factory.mktemp("runs")))
+    timed = [samples.Timed(12.0, 34.0, 1), samples.Timed(34.0, 58.0, 1)]
+    of_gpus = samples.lines_of(usage_cases.gpu_samples(cards=2), timed, ["GPU-a", "GPU-b"], None)
+    folder.write_telemetry("pytorch-cnn-cpu-1", samples.lines_of(usage_cases.host_samples(), timed, [], "cgroup v2"))
+    folder.write_telemetry("chainer-cnn-cpu-1", of_gpus)
+    path = folder.path / "report.html"
+    path.write_text(Screen.render_page([folder], root), encoding="utf-8")
     return path
 
 
@@ -155,6 +171,67 @@ def test_a_framework_can_be_taken_out_of_the_charts(chromium, published):
     assert chromium(drawn) == before - 1
     button.click()
     assert chromium(drawn) == before
+
+
+def test_the_filter_of_the_table_filters_the_charts(chromium, published):
+    chromium.open(published)
+    bars = "document.querySelectorAll('#cnn-time .main-svg .ytick text').length"
+    lines = "document.querySelectorAll('#cnn-loss .main-svg .scatterlayer .trace').length"
+    named = "[...document.querySelectorAll('#cnn .key li:not([hidden])')].map(each => each.textContent.trim())"
+    numbers = "document.querySelectorAll('#cnn-time ~ details tbody tr:not([hidden])').length"
+    before = [chromium(each) for each in (bars, lines, numbers)]
+    chromium("document.querySelector('#filter').focus()")
+    chromium.press("keras")
+    assert [chromium(each) for each in (bars, lines, numbers)] == [3, 3, 3]
+    assert sorted(chromium(named)) == ["Keras (CNTK)", "Keras (TensorFlow)", "Keras (Theano)"]
+    longest = "document.querySelector('#cnn-time')._fullLayout.xaxis.range[1]"
+    assert chromium(longest) < 1.3 * 93  # the axis is that of what is left
+    assert len(chromium("document.querySelector('#cnn-time').data[0].meta.styles")) == 3
+    button = next(each for each in chromium.all("#cnn .key button") if each.text.strip() == "Keras (CNTK)")
+    button.click()
+    assert chromium(lines) == 2  # what the key takes out stays out
+    chromium("document.querySelector('#filter').focus()")
+    chromium.press("zzz")
+    assert chromium("[...document.querySelectorAll('#cnn figure')].every(each => each.hidden)")
+    chromium(
+        "(filter => { filter.value = ''; filter.dispatchEvent(new Event('input')) })(document.querySelector('#filter'))"
+    )
+    button.click()
+    assert [chromium(each) for each in (bars, lines, numbers)] == before
+    assert chromium.console() == []
+
+
+@pytest.mark.parametrize(("framework", "plots", "drawn"), [("PyTorch", 2, 1), ("Chainer", 3, 2)])
+def test_what_a_job_used_is_drawn_on_a_click(chromium, sampled, framework, plots, drawn):
+    chromium.open(sampled)
+    next(link for link in chromium.all("#cnn .results tbody a") if link.text == framework).click()
+    (summary,) = [each for each in chromium.all("dialog[open] summary") if "used while it ran" in each.text]
+    inside = "[...document.querySelectorAll('dialog[open] .usage .plot')]"
+    assert chromium(f"{inside}.length") == plots
+    assert chromium(f"{inside}.some(plot => plot.querySelector('.main-svg'))") is False
+    summary.click()
+    chromium.wait(f"{inside}.every(plot => plot.querySelector('.main-svg'))")
+    assert chromium(f"{inside}.map(plot => plot.querySelectorAll('.scatterlayer .trace').length)") == [drawn] * plots
+    assert chromium(f"{inside}.map(plot => plot.querySelectorAll('.shapelayer path').length)") == [2] * plots
+    ink = "document.querySelector('dialog[open] .usage .ytick text').style.fill"
+    before = chromium(ink)
+    chromium("document.querySelector('#theme').click()")
+    assert chromium(ink) != before
+    chromium("document.querySelector('#theme').click()")
+    assert chromium.console() == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_what_a_job_used_fits_a_phone(chromium, sampled, dark):
+    chromium.open(sampled, PHONE, dark=dark)
+    chromium(
+        "[...document.querySelectorAll('#cnn .results tbody a')].find(link => link.textContent === 'Chainer').click()"
+    )
+    chromium("document.querySelector('dialog[open] .usage').open = true")
+    chromium.wait("document.querySelector('dialog[open] .usage .main-svg')")
+    assert chromium("document.querySelector('dialog[open]').scrollWidth") <= PHONE[0]
+    assert chromium("document.querySelector('dialog[open] .main-svg').getBoundingClientRect().right") <= PHONE[0]
+    assert chromium(CONTRAST) == []
 
 
 def test_the_theme_is_the_systems_until_its_button_is_used(chromium, published):

@@ -1,7 +1,8 @@
 """The images for GPUs, without one: their libraries are found, they import, and their labels say which GPUs they know.
 
-They are large, so only those are checked that exist; ROSETTA_CUDA_IMAGES="cntk mxnet" builds these first. That they
-compute the right thing is checked on the CPU, in place of the images for CPUs. None of this runs a line of GPU code.
+They are large, so only those are checked that exist. ROSETTA_CUDA_IMAGES="cntk mxnet", or "all", builds what is missing
+and removes it again, one image at a time. That they compute the right thing is checked on the CPU, in place of the images
+for CPUs. None of this runs a line of GPU code.
 """
 
 import json
@@ -13,18 +14,25 @@ from pathlib import Path
 import elftools
 import pytest
 
-from orchestrator import catalog, images
+from orchestrator import catalog, docker_cli, images
 from orchestrator.docker_cli import find_builder, stream
 from orchestrator.engines.base import Environment
+from orchestrator.errors import OrchestratorError
 from tests.docker import cuda_inside
 from tests.docker import test_cells as cells
+from tests.docker.borrowed import borrowed
 
 pytestmark = pytest.mark.docker
 
 ROOT = Path(__file__).resolve().parents[2]
 KNOWN = catalog.load(ROOT)
 IMAGES = {image.name: image for image in KNOWN.images if "cuda" in image.locks and image.python}
-WANTED = os.environ.get("ROSETTA_CUDA_IMAGES", "").split()
+NAMED = os.environ.get("ROSETTA_CUDA_IMAGES", "").split()
+WANTED = set(IMAGES) if NAMED == ["all"] else set(NAMED)
+NVSHMEM = {  # several machines, of which there is one
+    *("libfabric.so.1", "libmlx5.so.1"),  # InfiniBand and its like
+    *("libmpi.so.40", "liboshmem.so.40", "libpmix.so.2", "libucp.so.0", "libucs.so.0"),  # what starts jobs there
+}
 # What an image lacks, and why nothing here needs it.
 OPTIONAL = {
     "caffe2": set(),
@@ -36,34 +44,39 @@ OPTIONAL = {
         *("libjasper.so.1", "libjpeg.so.8", "libpng12.so.0", "libtiff.so.5"),  # readers of image files
         "/usr/local/halide/bin/libHalide.so",  # binary convolutions
     },
-    "jax": set(),  # never built yet: docs/gpu.md
+    "jax": NVSHMEM,
     "mxnet": set(),
     "pytorch": {
-        *("libfabric.so.1", "libibverbs.so.1", "libmlx5.so.1", "librdmacm.so.1"),  # InfiniBand, for several machines
-        *(
-            "libmpi.so.40",
-            "liboshmem.so.40",
-            "libpmix.so.2",
-            "libucp.so.0",
-            "libucs.so.0",
-        ),  # and what starts jobs there
+        *NVSHMEM,
+        *("libibverbs.so.1", "librdmacm.so.1"),  # cuFile over InfiniBand
         "libtriton.so",  # of a test of Triton's plugins
     },
     "tensorflow": set(),
 }
-DRIVER = """
+COMPILER = """
 ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc && rm -rf /var/lib/apt/lists/*
+"""
+DRIVER = """
 ARG IMAGE
-FROM ${BASE_IMAGE} AS driver
-RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
+FROM rosetta-test/compiler AS driver
 COPY driver.c /
 RUN mkdir /driver && for name in libcuda.so.1 libnvidia-ml.so.1; do \
-        gcc -shared -fPIC -w -Wl,-soname,$name -o /driver/$name /driver.c; done \
+        gcc -shared -fPIC -w -nostdlib -Wl,-soname,$name -o /driver/$name /driver.c; done \
     && ln -s libcuda.so.1 /driver/libcuda.so
 FROM ${IMAGE}
 COPY --from=driver /driver /driver
 ENV LD_LIBRARY_PATH=/driver
 """
+
+
+def docker_build(folder, tag, **arguments):
+    """Build the Dockerfile in `folder`."""
+    given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
+    lines = []
+    argv = [*find_builder().command, *given, f"--tag={tag}", str(folder)]
+    assert stream(argv, lines.append, {**os.environ, "DOCKER_BUILDKIT": "1"}) == 0, "\n".join(lines)
 
 
 def docker_run(tag, *command):
@@ -80,15 +93,28 @@ def docker_run(tag, *command):
     return json.loads(done.stdout)
 
 
+@pytest.fixture(scope="session")
+def compiler(docker_engine, tmp_path_factory):
+    """An image with a C compiler, made first: what comes into the build cache later goes with an image for GPUs."""
+    folder = tmp_path_factory.mktemp("compiler")
+    (folder / "Dockerfile").write_text(COMPILER)
+    reference = KNOWN.frameworks[cells.REFERENCE][1]
+    docker_build(folder, "rosetta-test/compiler", BASE_IMAGE=images.base_reference(reference))
+    yield
+    docker_cli.remove("image", "rosetta-test/compiler")
+
+
 @pytest.fixture(scope="module", params=IMAGES)
-def image(request, docker_engine):
+def image(request, docker_engine, compiler):
     """A catalog.Image whose cuda variant is built."""
     image = IMAGES[request.param]
-    if image.name in WANTED:
-        images.build(image, "cuda", log=lambda line: None)
-    elif not images.built(image, "cuda"):
+    if image.name not in WANTED and not images.built(image, "cuda"):
         pytest.skip(f"rosetta/{image.name} is not built for CUDA; ROSETTA_CUDA_IMAGES={image.name} builds it")
-    return image
+    try:
+        with borrowed(image, "cuda"):
+            yield image
+    except OrchestratorError as error:  # no room on the disk, a file that cannot be downloaded
+        pytest.fail(f"{error.message}\n{error.hint}", pytrace=False)
 
 
 @pytest.fixture(scope="module")
@@ -110,17 +136,24 @@ def without_driver(image, tmp_path_factory):
         )
     )
     result = f"rosetta-test/{image.name}:without-driver"
-    arguments = (f"BASE_IMAGE={images.base_reference(image)}", f"IMAGE={tag}")
-    argv = [*find_builder().command, *(f"--build-arg={value}" for value in arguments), f"--tag={result}", str(folder)]
-    lines = []
-    assert stream(argv, lines.append, {**os.environ, "DOCKER_BUILDKIT": "1"}) == 0, "\n".join(lines)
+    docker_build(folder, result, IMAGE=tag)
     yield result
-    subprocess.run(["docker", "rmi", "--no-prune", result], capture_output=True, check=False)
+    docker_cli.remove("image", result)
 
 
 @pytest.fixture(scope="module")
 def report(image, without_driver):
     return docker_run(without_driver, image.name)
+
+
+@pytest.fixture(scope="session")
+def measure(docker_engine, tmp_path_factory):
+    """As in test_cells, but none of its results: those come from the images for CPUs."""
+    return cells.measurement(docker_engine, tmp_path_factory.mktemp("results"))
+
+
+def test_the_images_that_are_asked_for_exist():
+    assert IMAGES.keys() >= WANTED, f"ROSETTA_CUDA_IMAGES takes names from {sorted(IMAGES)}, or all"
 
 
 def test_only_the_driver_is_missing(image, report):
@@ -146,7 +179,7 @@ def test_the_gpus_it_has_code_for(image, report):
     assert lowest in report["code"]["ptx"] if lowest else "ptx" not in report["code"]
 
 
-def test_it_computes_the_same_on_a_cpu(image, without_driver, docker_engine, tmp_path_factory, monkeypatch):
+def test_it_computes_the_same_on_a_cpu(image, without_driver, docker_engine, measure, monkeypatch):
     prepare = docker_engine.prepare
 
     def prepared(wanted, variant, log):
@@ -155,7 +188,6 @@ def test_it_computes_the_same_on_a_cpu(image, without_driver, docker_engine, tmp
         return prepare(wanted, variant, log)
 
     monkeypatch.setattr(docker_engine, "prepare", prepared)
-    measure = cells.measurement(docker_engine, tmp_path_factory.mktemp("results"))
     for framework in image.frameworks:
         for workload in framework.workloads:
             cells.assert_agreement(measure, framework.id, workload)

@@ -19,6 +19,7 @@ JOB = {
     "precision": "fp32",
     "seed": 1,
     "trace": 2,
+    "learning_curve": True,
     "settings": TRAINING,
 }
 MASKED = {"t", "seconds", "load_s", "build_s", "compile_s", "threads", "denormals"}

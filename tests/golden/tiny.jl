@@ -13,15 +13,15 @@ function train(job)
     println("a framework's chatter on stdout")
     ccall(:puts, Cint, (Cstring,), "a library's chatter on fd 1")
     Libc.flush_cstdio()
-    Bench.epochs(job; sync = sync) do epoch
+    Bench.epochs(job; sync = sync, weights = () -> weights) do epoch
         for (x, _) in Bench.batches(epoch, x_train, y_train)
             Bench.step(epoch, () -> sum(x) / length(x) + weights["bias"][1])
         end
-    end
-    Bench.score(job, x_test, y_test; pad = true) do x
-        scores = zeros(10, size(x, 4))
-        scores[1, :] .= 1
-        return scores
+        Bench.score(epoch, x_test, y_test; pad = true) do x
+            scores = zeros(10, size(x, 4))
+            scores[1, :] .= 1
+            return scores
+        end
     end
     Bench.artifact(job, "weights", weights["bias"])
 end
@@ -37,7 +37,7 @@ function diverge(job)
     Bench.start(job; version = "1.0")
     x_train, y_train, _, _ = Bench.data(job)
     Bench.ready(job)
-    Bench.epochs(job; sync = sync) do epoch
+    Bench.epochs(job; sync = sync, weights = Dict) do epoch
         for _ in Bench.batches(epoch, x_train, y_train)
             Bench.step(epoch, NaN)
         end

@@ -19,10 +19,10 @@ def train(job):
         pass
     job.ready()
     print("a framework's chatter on stdout")  # noqa: T201  (that it does no harm is what is tested)
-    for epoch in job.epochs(sync=sync):
+    for epoch in job.epochs(sync=sync, weights=lambda: weights):
         for x, _ in epoch.batches(x_train, y_train):
             epoch.step(lambda x=x: float(x.mean()) + float(weights["bias"][0]))
-    job.score(lambda x: np.eye(10)[np.zeros(len(x), int)], x_test, y_test, pad=True)
+        epoch.score(lambda x: np.eye(10)[np.zeros(len(x), int)], x_test, y_test, pad=True)
     job.artifact("weights", weights["bias"])
 
 
@@ -37,7 +37,7 @@ def diverge(job):
     job.start(version="1.0")
     x_train, y_train, _, _ = job.data()
     job.ready()
-    for epoch in job.epochs(sync=sync):
+    for epoch in job.epochs(sync=sync, weights=dict):
         for _ in epoch.batches(x_train, y_train):
             epoch.step(float("nan"))
 

@@ -147,12 +147,20 @@ def test_a_gpu_job_says_what_it_sees(run):
 
 def test_an_artifact_is_what_its_event_says(run):
     done, output = run("train")
-    scores, weights = (event for event in golden.masked(done.stdout) if event["event"] == "artifact")
-    assert np.load(output / weights["name"]).tolist() == [1, 1, 1]
+    first_step, scores, weights = (event for event in golden.masked(done.stdout) if event["event"] == "artifact")
+    assert first_step["name"] == "weights-1.bias.npy"
+    for bias in (first_step, weights):
+        assert np.load(output / bias["name"]).tolist() == [1, 1, 1]
     assert np.load(output / scores["name"]).tolist() == np.eye(10)[[0, 0, 0, 0]].tolist()
 
 
-def test_a_job_without_a_trace_keeps_no_scores(run):
+def test_a_job_without_a_learning_curve_scores_only_the_last_epoch(run):
+    done, _ = run("train", learning_curve=False)
+    told = [event["event"] for event in golden.masked(done.stdout) if event["event"] in ("epoch", "score")]
+    assert told == ["epoch", "epoch", "score"]
+
+
+def test_a_job_without_a_trace_keeps_neither_scores_nor_weights(run):
     done, output = run("train", trace=0)
     assert done.returncode == 0
     assert [path.name for path in output.iterdir()] == ["weights.npy"]

@@ -60,7 +60,7 @@ def cnn(framework="pytorch", seconds=100.0, *, title=None, **kwargs):
     return found.model_copy(update={"job": found.job.model_copy(update={"title": title})}) if title else found
 
 
-def measured(*results, extra=(), curves=(), damaged=()):
+def measured(*results, extra=(), curves=(), usage=(), damaged=()):
     """Results as a run that planned them, and the jobs `extra`."""
     run = Run(
         id="20260101-000000-test",
@@ -70,7 +70,7 @@ def measured(*results, extra=(), curves=(), damaged=()):
         spec=spec.Spec(name="test"),
         jobs=(*(each.job for each in results), *extra),
     )
-    return notices.Measured(run=run, results=results, curves=dict(curves), damaged=damaged)
+    return notices.Measured(run=run, results=results, curves=dict(curves), usage=dict(usage), damaged=damaged)
 
 
 def failed(framework="numpy", status="failed", **kwargs):
@@ -140,7 +140,7 @@ def test_every_reason_for_doubt_stands_above_the_numbers(known):
     assert told["A result was left out"] == "a.json: edited"
     assert told["Disturbed"].endswith("caffe2-cnn-cpu-1")
     assert told["Doubtful"].startswith("keras-tf-cnn-cpu-1: accuracy of 76.5 % is not within the 90 to 95 %")
-    assert told["2 versions of the workloads"]
+    assert told["Several versions of the workloads"].endswith("Not the same in all: workloads/")
     assert told["Uncommitted changes"].endswith("chainer-cnn-cpu-1")
     assert list(page.build([measured(cnn())], known, {}).warnings) == []
 
@@ -347,3 +347,10 @@ def test_a_hostile_setting_stays_one_word():
     (command,) = again.commands(it)
     assert "'a; rm -rf ~'" in command
     assert "'precision=$(x)'" in command
+
+
+def test_of_very_many_jobs_the_first_are_listed(known):
+    many = [cnn(repeat=n) for n in range(1, 131)]
+    (cell,) = page.build([measured(*many)], known, {}).cells
+    assert (len(cell.jobs.rows), cell.more_jobs) == (100, 30)
+    assert "and 30 more" in writer.render(page.build([measured(*many)], known, {}))

@@ -198,11 +198,11 @@ class TestFindBuilder:
 
 
 class TestDiskEstimate:
-    def test_an_image_that_does_not_fit_is_an_error_with_both_sizes(self, image):
-        with pytest.raises(HostError, match=r"takes 1\.5 GB, and Docker's disk has 1\.4 GB left"):
-            images.check_disk(image, "cpu", 1_400_000_000)
+    def test_an_image_that_does_not_fit_is_an_error_with_all_sizes(self, image):
+        with pytest.raises(HostError, match=r"takes 1\.5 GB, and up to 3\.0 GB while .* disk has 2\.9 GB left"):
+            images.check_disk(image, "cpu", 2_900_000_000)
 
-    @pytest.mark.parametrize("free", [1_500_000_000, None])
+    @pytest.mark.parametrize("free", [3_000_000_000, None])
     def test_one_that_fits_and_an_unknown_disk_pass(self, image, free):
         images.check_disk(image, "cpu", free)
 
@@ -247,6 +247,31 @@ def test_a_failed_build_is_explained(output, by, says, remedy):
     assert remedy in error.hint
     assert 1 <= len(shown) <= 12
     assert all(len(line) <= 304 for line in shown)
+
+
+@pytest.mark.parametrize("pip", ["pip-18.1", "pip-23.2"])
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("refused", "{} cannot be downloaded"),
+        ("unavailable", "{} cannot be downloaded"),
+        ("reset", "the download of {} broke off"),
+        ("stalled", "the download of {} broke off"),
+    ],
+)
+def test_a_failed_download_names_the_file(output, says, pip):
+    lines = (OUTPUTS / f"download-{output}.{pip}.txt").read_text().splitlines()
+    error = explain("image demo (cuda)", lines)
+    told = says.format("nvidia_big_cu13-13.5.37-py3-none-manylinux1_x86_64.whl")
+    assert error.message.splitlines()[0] == f"image demo (cuda) could not be built: {told}"
+    assert "PIP_FIND_LINKS" in error.hint
+
+
+def test_of_several_downloads_the_last_is_the_one_that_broke_off():
+    lines = (OUTPUTS / "download-reset.pip-23.2.txt").read_text().splitlines()
+    at = next(number for number, line in enumerate(lines) if "Downloading" in line)
+    lines.insert(at, "#6 1.500   Downloading other-1.0-py3-none-any.whl (1 kB)")
+    assert "nvidia_big_cu13" in explain("image demo (cuda)", lines).message.splitlines()[0]
 
 
 def test_an_explanation_shows_the_failed_steps_own_output():
@@ -355,6 +380,12 @@ class TestBuild:
         certificates, settings = json.loads((daemon() / "secrets").read_text())
         assert certificates == ""
         assert "cert" not in settings
+
+    def test_keeps_no_downloads_if_told_so(self, image, daemon, monkeypatch):
+        monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+        images.build(image, "cpu", log=lambda _: None)
+        _, settings = json.loads((daemon() / "secrets").read_text())
+        assert "no-cache-dir = false\n" in settings  # every pip's way to say so in a file, "true" is not
 
     def test_logs_the_command_and_every_line(self, image, daemon):
         lines = []

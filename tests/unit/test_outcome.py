@@ -51,6 +51,20 @@ def test_figures_of_a_training(job):
     assert (told.accuracy, told.test_samples) == (0.77, 100)
     assert told.losses == (2.0, 1.0)  # of the first two steps, as trace says
     assert [epoch.loss for epoch in told.epochs] == [2.0, 1.5]
+    assert [epoch.accuracy for epoch in told.epochs] == [None, 0.77]
+
+
+def test_figures_of_a_learning_curve(job):
+    stream = (START, READY, EPOCH, {**SCORE, "correct": 30}, {**EPOCH, "epoch": 2}, SCORE, END)
+    conversation, failure = converse(job.model_copy(update={"learning_curve": True}), *stream)
+    assert failure is None
+    told = conversation.collector.figures()
+    assert ([epoch.accuracy for epoch in told.epochs], told.accuracy) == ([0.3, 0.77], 0.77)
+
+
+def test_a_learning_curve_with_a_gap(job):
+    _, failure = converse(job.model_copy(update={"learning_curve": True}), *whole())
+    assert "no 'score' event after epoch 1 of 2" in failure.message
 
 
 @pytest.mark.parametrize(
@@ -88,7 +102,10 @@ def test_a_job_that_dies_before_its_first_word_is_told_by_its_last_line(job):
         ((START, END), "no 'ready' event"),
         ((START, EPOCH), "'epoch' after 'start'"),
         ((START, READY, READY), "'ready' after 'ready'"),
-        ((START, READY, EPOCH, SCORE, {**EPOCH, "epoch": 2}), "'epoch' after 'score'"),
+        ((START, READY, SCORE), "'score' after 'ready'"),
+        ((START, READY, EPOCH, SCORE, SCORE), "'score' after 'score'"),
+        ((START, READY, EPOCH, {**SCORE, "samples": 99}, {**EPOCH, "epoch": 2}, SCORE, END), "99 of 100 test samples"),
+        ((START, READY, EPOCH, SCORE, {**EPOCH, "epoch": 2}, END), "no 'score' event after epoch 2 of 2"),
         ((START, READY, {**EPOCH, "seconds": 0.0}), "seconds"),
         ((START, READY, EPOCH, SCORE, END), "1 of 2 epochs reported"),
         ((START, READY, EPOCH, {**EPOCH, "epoch": 2}, END), "no 'score' event"),

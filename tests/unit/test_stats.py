@@ -1,5 +1,6 @@
 """What repeats tell: planted truths are found, noise is not taken for one, and nothing is said without enough data."""
 
+import hashlib
 import json
 import math
 import subprocess
@@ -210,3 +211,35 @@ def test_shares_are_compared_with_their_binomial_uncertainty():
 def test_a_share_of_nothing_or_all_has_an_interval_too(share):
     found = stats.share_difference(share, share, 0.99)
     assert found.low < 0 < found.high
+
+
+@pytest.mark.parametrize("sizes", [(5,), (6,), (101,), (5, 8), (30, 31), (120, 110)])
+def test_the_bootstrap_is_scipys_to_the_bit(sizes):
+    from scipy.stats import bootstrap
+
+    arrays = [np.random.default_rng(size).lognormal(size=size) for size in sizes]
+    statistic = stats._median if len(sizes) == 1 else stats._shift
+
+    def along(*drawn, axis):
+        assert axis == -1
+        return statistic(*drawn)
+
+    seed = np.frombuffer(hashlib.sha256(b"".join(array.tobytes() for array in arrays)).digest(), np.uint32)
+    theirs = bootstrap(
+        arrays, along, n_resamples=stats.RESAMPLES, batch=stats.BATCH, vectorized=True, method="percentile",
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    low, high = np.quantile(theirs.bootstrap_distribution, (0.5 - 0.9 / 2, 0.5 + 0.9 / 2))
+    assert stats._bootstrap(arrays, statistic, [0.9]) == [stats.Interval(low=low, high=high)]
+
+
+@given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=20))
+def test_the_median_is_numpys_to_the_bit(values):
+    assert stats._median(np.array(values)) == np.median(values)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_the_quantiles_of_t_are_scipys(level):
+    from scipy.stats import t
+
+    assert all(stats.t_quantile(level, freedom) == t.ppf(0.5 + level / 2, freedom) for freedom in range(1, 60))

@@ -7,6 +7,12 @@ from caffe2.python.model_helper import ModelHelper
 from workloads.caffe2 import runtime
 from workloads.common import bench
 
+BLOBS = {  # of our weights, as brew names them
+    "{}.{}".format(layer, ours): "{}_{}".format(layer, theirs)
+    for layer in ("conv1", "conv2", "conv3", "conv4", "fc1", "fc2")
+    for ours, theirs in (("weight", "w"), ("bias", "b"))
+}
+
 
 def network(model, settings=None, seed=None):
     """Add the network to `model` and return the blob of its scores. Without `settings` there is no dropout."""
@@ -58,15 +64,18 @@ def build_training(job, device):
 def build(job, device):
     """Fill the workspace, and return the nets that train, update and predict, and the blob of the predicted scores."""
     for name, array in job.weights().items():
-        layer, kind = name.split(".")
-        blob = "{}_{}".format(layer, "w" if kind == "weight" else "b")  # as brew names them
-        workspace.FeedBlob(blob, array, device)
-        workspace.FeedBlob(blob + "_velocity", np.zeros_like(array), device)
+        workspace.FeedBlob(BLOBS[name], array, device)
+        workspace.FeedBlob(BLOBS[name] + "_velocity", np.zeros_like(array), device)
     workspace.FeedBlob("lr", np.array([job.settings["lr"]], np.float32), runtime.without_ideep(device))
     prediction = ModelHelper("prediction", arg_scope=runtime.ARGUMENTS, init_params=False)
     with core.DeviceScope(device):
         scores = network(prediction)
     return (*build_training(job, device), prediction.net, scores)
+
+
+def weights_of():
+    """The weights as they are now in Caffe2's one workspace, under the names they came with."""
+    return {name: workspace.FetchBlob(blob) for name, blob in BLOBS.items()}
 
 
 def run(job):
@@ -96,10 +105,10 @@ def run(job):
             workspace.CreateNet(net)
         workspace.RunNet(training)
     job.ready()
-    for epoch in job.epochs(sync=runtime.synchronize):
+    for epoch in job.epochs(sync=runtime.synchronize, weights=weights_of):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
-    job.score(predict, x_test, y_test)
+        epoch.score(predict, x_test, y_test)
 
 
 if __name__ == "__main__":

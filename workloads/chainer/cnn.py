@@ -65,10 +65,10 @@ def run(job):
         forward_backward(x_train[: job.settings["batch"]], y_train[: job.settings["batch"]])
 
     job.ready()
-    for epoch in job.epochs(sync=lambda: runtime.synchronize(device)):
+    for epoch in job.epochs(sync=lambda: runtime.synchronize(device), weights=lambda: runtime.weights_of(model)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
-    job.score(predict, x_test, y_test)
+        epoch.score(predict, x_test, y_test)
 
 
 if __name__ == "__main__":

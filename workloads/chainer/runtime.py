@@ -75,6 +75,16 @@ def set_weights(model, weights):
     chainer.serializers.NpzDeserializer(state).load(model)
 
 
+def weights_of(model):
+    """The weights of `model` as they are now, like those that set_weights takes."""
+    names = {theirs: ours for ours, theirs in NAMES.items()}
+    found = {}
+    for path, parameter in model.namedparams():  # "/link/W"
+        link, name = path[1:].rsplit("/", 1)
+        found["{}.{}".format(link.replace("/", "."), names.get(name, name))] = to_numpy(parameter)
+    return found
+
+
 class Dropout:
     """chainer.functions.dropout, with masks from NumPy on a CPU: (x, rate) -> as x.
 

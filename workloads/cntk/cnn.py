@@ -12,11 +12,13 @@ CLASSES = 10
 
 def network(x, weights, dropout_conv, dropout_dense):
     def conv(name, x):
-        kernel, bias = parameter(weights[name + ".weight"]), parameter(weights[name + ".bias"][:, None, None])
+        kernel = parameter(weights[name + ".weight"], name + ".weight")
+        bias = parameter(weights[name + ".bias"][:, None, None], name + ".bias")
         return C.convolution(kernel, x, auto_padding=[False, True, True]) + bias
 
     def dense(name, x):
-        return C.times(x, parameter(weights[name + ".weight"].T)) + parameter(weights[name + ".bias"])
+        matrix = parameter(weights[name + ".weight"].T, name + ".weight")
+        return C.times(x, matrix) + parameter(weights[name + ".bias"], name + ".bias")
 
     pool = C.layers.MaxPooling((2, 2), strides=2)
     x = C.relu(conv("conv1", x))
@@ -45,6 +47,17 @@ def build(job):
     return model, x, y, C.Trainer(model, (loss, None), [learner])
 
 
+def weights_of(model):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    weights = {weight.name: weight.value for weight in model.parameters}
+    for name, array in weights.items():
+        if name.endswith(".bias"):
+            weights[name] = array.ravel()  # a convolution's has the shape (n, 1, 1)
+        elif name.startswith("fc"):
+            weights[name] = array.T
+    return weights
+
+
 def run(job):
     runtime.start(job)
     x_train, y_train, x_test, y_test = job.data(labels=np.float32)
@@ -54,11 +67,11 @@ def run(job):
         runtime.compile_ahead(trainer, {x: x_train[:batch], y: y_train[:batch]}, model, x_train[:batch])
 
     job.ready()
-    for epoch in job.epochs(sync=lambda: runtime.synchronize(model)):
+    for epoch in job.epochs(sync=lambda: runtime.synchronize(model), weights=lambda: weights_of(model)):
         for images, labels in epoch.batches(x_train, y_train):
             trainer.train_minibatch({x: images, y: labels})
             epoch.step(lambda: trainer.previous_minibatch_loss_average)
-    job.score(model.eval, x_test, y_test)
+        epoch.score(model.eval, x_test, y_test)
 
 
 if __name__ == "__main__":

@@ -11,21 +11,25 @@ from workloads.cntk import runtime
 from workloads.cntk.runtime import parameter
 from workloads.common import bench
 
-UNITS, CLASSES = 100, 2
+EMBEDDING, UNITS, CLASSES = 125, 100, 2
+GRU = {  # name and shape of the weights, in cuDNN's order; each holds the gates r, z, n
+    "gru.weight_ih": (3 * UNITS, EMBEDDING),
+    "gru.weight_hh": (3 * UNITS, UNITS),
+    "gru.bias_ih": (3 * UNITS,),
+    "gru.bias_hh": (3 * UNITS,),
+}
 
 
 def fused_gru(x, weights):
     """The hidden states of cuDNN's GRU over the sequence `x`."""
-    # cuDNN wants one block: the six matrices (out, in), then the six biases, each time gates r, z, n.
-    names = ("gru.weight_ih", "gru.weight_hh", "gru.bias_ih", "gru.bias_hh")
-    block = np.concatenate([weights[name].ravel() for name in names])
-    return C.optimized_rnnstack(x, parameter(block), UNITS, num_layers=1, recurrent_op="gru")
+    # cuDNN wants one block: the six matrices (out, in), then the six biases.
+    block = np.concatenate([weights[name].ravel() for name in GRU])
+    return C.optimized_rnnstack(x, parameter(block, "gru"), UNITS, num_layers=1, recurrent_op="gru")
 
 
 def gru(x, weights):
     """The same, as a recurrence."""
-    w, b = parameter(weights["gru.weight_ih"].T), parameter(weights["gru.bias_ih"])
-    u, c = parameter(weights["gru.weight_hh"].T), parameter(weights["gru.bias_hh"])
+    w, u, b, c = (parameter(weights[name].T, name) for name in GRU)
     inputs = C.times(x, w) + b  # of all time steps in one matrix product
 
     @C.Function
@@ -41,9 +45,9 @@ def gru(x, weights):
 
 def network(tokens, weights, fused):
     # A dense table: CNTK's Adam cannot take the sparse gradients of layers.Embedding on a CPU.
-    x = C.gather(parameter(weights["embedding.weight"]), tokens)
+    x = C.gather(parameter(weights["embedding.weight"], "embedding.weight"), tokens)
     last = C.sequence.last(fused_gru(x, weights) if fused else gru(x, weights))
-    return C.times(last, parameter(weights["fc.weight"].T)) + parameter(weights["fc.bias"])
+    return C.times(last, parameter(weights["fc.weight"].T, "fc.weight")) + parameter(weights["fc.bias"], "fc.bias")
 
 
 def build(job, fused):
@@ -62,9 +66,22 @@ def build(job, fused):
     return model, x, y, C.Trainer(model, (loss, None), [learner])
 
 
+def weights_of(model):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    weights = {weight.name: weight.value for weight in model.parameters}
+    if "gru" in weights:  # the fused kernel's block
+        ends = np.cumsum([np.prod(shape) for shape in GRU.values()])
+        parts = np.split(weights.pop("gru"), ends[:-1])
+        weights.update({name: part.reshape(GRU[name]) for name, part in zip(GRU, parts)})
+    else:
+        weights.update({name: weights[name].T for name in GRU})
+    weights["fc.weight"] = weights["fc.weight"].T
+    return weights
+
+
 def run(job):
     fused = job.device == "gpu"
-    runtime.start(job, fused=fused, notes=["Adam adds epsilon before the bias correction"])
+    runtime.start(job, fused=fused, notes=["Adam adds epsilon before it corrects the bias of v"])
     x_train, y_train, x_test, y_test = job.data(labels=np.float32)
     x_train, x_test = x_train.astype(np.float32), x_test.astype(np.float32)  # CNTK's tensors hold floats only
     model, x, y, trainer = build(job, fused)
@@ -73,11 +90,11 @@ def run(job):
         runtime.compile_ahead(trainer, {x: x_train[:batch], y: y_train[:batch]}, model, x_train[:batch])
 
     job.ready()
-    for epoch in job.epochs(sync=lambda: runtime.synchronize(model)):
+    for epoch in job.epochs(sync=lambda: runtime.synchronize(model), weights=lambda: weights_of(model)):
         for tokens, labels in epoch.batches(x_train, y_train):
             trainer.train_minibatch({x: tokens, y: labels})
             epoch.step(lambda: trainer.previous_minibatch_loss_average)
-    job.score(model.eval, x_test, y_test)
+        epoch.score(model.eval, x_test, y_test)
 
 
 if __name__ == "__main__":

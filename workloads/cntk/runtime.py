@@ -57,6 +57,6 @@ def compile_ahead(trainer, batch, model, x):
         learner.reset_smoothed_gradients()
 
 
-def parameter(array):
+def parameter(array, name=""):
     """A learnable parameter that starts as `array`."""
-    return C.parameter(init=np.ascontiguousarray(array))
+    return C.parameter(init=np.ascontiguousarray(array), name=name)

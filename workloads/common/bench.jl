@@ -8,14 +8,16 @@ scoring, the events. The counterpart of bench.py, with the same vocabulary:
     Bench.weights(job)                       the initial weights every framework shares
     Bench.compiling(job) do ... end          a block whose time is reported apart
     Bench.ready(job)                         everything is built; from here on time counts
-    Bench.epochs(job; sync) do epoch ... end the training clock; Bench.batches(epoch, x, y), Bench.step(epoch, loss)
-    Bench.score(predict, job, x, y)          accuracy over all test samples
+    Bench.epochs(job; sync, weights) do epoch ... end  the epochs of the training; within each of them
+        Bench.batches(epoch, x, y)               the batches, and the training clock around them
+        Bench.step(epoch, loss)                  a training step is done
+        Bench.score(predict, epoch, x, y)        accuracy over all test samples
     Bench.extract(features, job, images; sync)  the inference clock: one cold pass, one timed pass
     Bench.artifact(job, name, array)         keep a small array beside the result
 
 Arrays have their axes in the opposite order of PROTOCOL.md's, the samples last, and everything counts from one, as is
-Julia's way: see npy.jl. `sync` waits until the device is idle and has no default. A workload includes this file before
-it loads its framework. Runs on Julia 1.5 and later, with the standard library only.
+Julia's way: see npy.jl. `sync` waits until the device is idle, `weights` shows the weights as they are now; neither has
+a default. A workload includes this file before it loads its framework. Runs on Julia 1.5 and later, with the standard library only.
 """
 module Bench
 
@@ -110,6 +112,7 @@ mutable struct Job
     settings::Dict{String,Any}  # the workload's own part of the run spec: epochs, batch, lr, ...
     threads::Int
     trace::Int  # report the loss of this many first steps, the features of as many first batches
+    learning_curve::Bool  # score after every epoch, not only after the last
     inputs::String
     output::String
     events::Events
@@ -121,8 +124,9 @@ end
 function Job(spec, inputs, output, events)
     protocol = spec["protocol"]
     protocol == PROTOCOL || error("this workload speaks protocol $PROTOCOL, the job $protocol")
-    told = (spec[key] for key in ("framework", "workload", "device", "precision", "seed", "settings"))
-    return Job(told..., Threads.nthreads(), spec["trace"], inputs, output, events, clock(), 0, 0)
+    what = (spec[key] for key in ("framework", "workload", "device", "precision", "seed", "settings"))
+    how = (spec[key] for key in ("trace", "learning_curve"))
+    return Job(what..., Threads.nthreads(), how..., inputs, output, events, clock(), 0, 0)
 end
 
 """
@@ -220,37 +224,6 @@ function ready(job)
 end
 
 include("epochs.jl")
-
-"""
-    score(predict, job, x, y; pad = false)
-
-Count correct predictions over all of `x`, the last partial batch included.
-
-`predict` takes a batch and returns an array of scores, (classes, n). `pad = true` fills the last batch up for
-frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps the first batch's scores: they
-show what training made of the weights, and the model as it is when it does not train.
-"""
-function score(predict, job, x, y; pad = false)
-    batch = job.settings["batch"]
-    correct = 0
-    traced = nothing
-    began = clock()
-    for first in 1:batch:length(y)
-        chosen = first:min(first + batch - 1, length(y))
-        filled = pad ? min.(first:first+batch-1, length(y)) : chosen
-        scores = predict(sample(x, filled))
-        if !(scores isa Matrix) || size(scores, 2) != length(filled)
-            error("predict returned $(summary(scores)) for $(length(filled)) samples")
-        end
-        all(isfinite, scores) || throw(Diverged("the model's scores on the test set are not finite"))
-        correct += count(argmax(view(scores, :, k)) == y[sample] for (k, sample) in enumerate(chosen))
-        if job.trace > 0 && traced === nothing
-            traced = scores[:, 1:length(chosen)]
-        end
-    end
-    emit(job.events, "score"; samples = length(y), correct = correct, seconds = clock() - began)
-    traced === nothing || artifact(job, "scores-0", traced)
-end
 
 """
     extract(features, job, images; sync)

@@ -8,12 +8,16 @@ A workload file owns its model, its optimiser and its loop; this module owns the
     job.weights()                  the initial weights every framework shares
     job.compiling()                a block whose time is reported apart
     job.ready()                    everything is built; from here on time counts
-    job.epochs(sync=...)           the training clock; epoch.batches(x, y) and epoch.step(loss) within
-    job.score(predict, x, y)       accuracy over all test samples
+    job.epochs(sync, weights)      the epochs of the training; within each of them
+        epoch.batches(x, y)            the batches, and the training clock around them
+        epoch.step(loss)               a training step is done
+        epoch.score(predict, x, y)     accuracy over all test samples
     job.extract(features, images)  the inference clock: one cold pass, one timed pass
     job.artifact(name, array)      keep a small array beside the result
 
 `sync` waits until the device is idle. It has no default, because a clock read on a busy device measures nothing.
+`weights` has none either: it shows the weights as they are now, under the names and in the shapes of job.weights(), so
+that anybody can see whether a training step did what it should.
 Runs on Python 3.6 and later with nothing but NumPy. The event stream is specified in PROTOCOL.md.
 """
 
@@ -105,16 +109,17 @@ class Job:
         self.settings = spec["settings"]  # the workload's own part of the run spec: epochs, batch, lr, ...
         self.threads = startup.available_cpus()
         self._trace = spec["trace"]  # report the loss of this many first steps, keep the features of as many batches
+        self._learning_curve = spec["learning_curve"]  # score after every epoch, not only after the last
         self._inputs = inputs
         self._output = output
-        self._events = events
+        self.events = events
         self._created = clock()
         self._loading = self._compiling = 0.0
 
     def start(self, version, versions=None, device_name=None, fused=None, notes=()):
         """Say what runs: the framework's version, those of its libraries, the device's name, whether the recurrent
         kernel is a fused one (None where there is none to fuse), and what this framework does differently."""
-        self._events.emit(
+        self.events.emit(
             "start",
             protocol=PROTOCOL,
             framework=self.framework,
@@ -166,45 +171,25 @@ class Job:
     def ready(self):
         """Model built, data loaded, everything compiled that can be compiled ahead."""
         build = clock() - self._created - self._loading - self._compiling
-        self._events.emit("ready", load_s=self._loading, build_s=build, compile_s=self._compiling)
+        self.events.emit("ready", load_s=self._loading, build_s=build, compile_s=self._compiling)
 
-    def epochs(self, sync):
-        """Yield the epochs of the training; the clock runs from one idle device to the next."""
-        order = self._load("order")
-        for number in range(1, self.settings["epochs"] + 1):
-            epoch = Epoch(number, order[number - 1], self.settings["batch"], self._trace, self._events)
-            sync()
-            began = clock()
-            yield epoch
-            sync()
-            seconds = clock() - began
-            self._events.emit("epoch", epoch=number, samples=epoch.samples, seconds=seconds, loss=epoch.last_loss())
-
-    def score(self, predict, x, y, pad=False):
-        """Count correct predictions over all of `x`, the last partial batch included.
-
-        `predict` takes a batch and returns an array of scores, (n, classes). `pad=True` fills the last batch up for
-        frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps the first batch's
-        scores: they show what training made of the weights, and the model as it is when it does not train."""
-        batch = self.settings["batch"]
-        correct = 0
-        traced = None
-        began = clock()
-        for first in range(0, len(x), batch):
-            inputs, wanted = x[first : first + batch], y[first : first + batch]
-            if pad and len(inputs) < batch:
-                inputs = np.concatenate([inputs, np.repeat(inputs[-1:], batch - len(inputs), axis=0)])
-            scores = np.asarray(predict(inputs))[: len(wanted)]
-            if scores.shape[0] != len(wanted) or scores.ndim != 2:
-                raise ValueError("predict returned shape {} for {} samples".format(scores.shape, len(wanted)))
-            if not np.isfinite(scores).all():
-                raise Diverged("the model's scores on the test set are not finite")
-            correct += int((scores.argmax(axis=1) == wanted).sum())
-            if self._trace and traced is None:
-                traced = scores.copy()  # a framework may use its memory again
-        self._events.emit("score", samples=len(x), correct=correct, seconds=clock() - began)
-        if traced is not None:
-            self.artifact("scores-0", traced)
+    def epochs(self, sync, weights):
+        """Yield the epochs of the training. `weights` returns all weights, like job.weights(), as they are when called.
+        It is called after the first step of a job with a trace, and never in a job that is timed."""
+        orders = self._load("order")
+        epochs = self.settings["epochs"]
+        for number in range(1, epochs + 1):
+            last = number == epochs
+            yield Epoch(
+                self,
+                number,
+                orders[number - 1],
+                sync=sync,
+                weights=weights,
+                trace=self._trace if number == 1 else 0,
+                scored=last or self._learning_curve,
+                keep_scores=last and self._trace > 0,
+            )
 
     def extract(self, features, images, sync):
         """Time `features(batch)` -> (batch, 2048) NumPy array over all of `images`: a cold pass, then the timed one."""
@@ -220,7 +205,7 @@ class Job:
                 if event == "cold" and number < self._trace:
                     self.artifact("features-{}".format(number), result)
             samples = images.shape[0] * images.shape[1]
-            self._events.emit(event, samples=samples, seconds=sum(seconds), batch_seconds=seconds)
+            self.events.emit(event, samples=samples, seconds=sum(seconds), batch_seconds=seconds)
 
     def artifact(self, name, array):
         """Keep `array` as NAME.npy in the job's output folder."""
@@ -228,9 +213,15 @@ class Job:
         array = np.ascontiguousarray(array)
         np.save(path, array)
         digest = hashlib.sha256(array.tobytes()).hexdigest()
-        self._events.emit(
-            "artifact", name=name + ".npy", dtype=str(array.dtype), shape=list(array.shape), sha256=digest
-        )
+        self.events.emit("artifact", name=name + ".npy", dtype=str(array.dtype), shape=list(array.shape), sha256=digest)
+
+    def keep_weights(self, weights):
+        """Keep the weights after the first step, each as the artifact weights-1.NAME."""
+        for name, initial in self.weights().items():
+            array = np.asarray(weights[name])
+            if array.shape != initial.shape:
+                raise ValueError("weight {} has shape {}, not {}".format(name, array.shape, initial.shape))
+            self.artifact("weights-1." + name, array)
 
     def _load(self, name):
         return np.load(os.path.join(self._inputs, name + ".npy"), mmap_mode="r", allow_pickle=False)
@@ -245,23 +236,33 @@ class Job:
 class Epoch:
     """One pass over the training set, in the order the seed decides."""
 
-    def __init__(self, number, order, batch, trace, events):
+    def __init__(self, job, number, order, *, sync, weights, trace, scored, keep_scores):
         self.number = number
         self.samples = 0  # samples trained on so far in this epoch
+        self._job = job
         self._order = order
-        self._batch = batch
-        self._trace = trace if number == 1 else 0
-        self._events = events
+        self._sync = sync
+        self._weights = weights
+        self._trace = trace  # so many first steps
+        self._scored = scored
+        self._keep_scores = keep_scores
         self._steps = 0
-        self._began = self._reported = clock()
         self._loss = None
 
     def batches(self, x, y):
-        """Yield the full batches (x, y) of this epoch as NumPy arrays; a last partial batch is left out."""
-        for first in range(0, len(self._order) - self._batch + 1, self._batch):
-            chosen = self._order[first : first + self._batch]
+        """Yield the full batches (x, y) of this epoch as NumPy arrays; a last partial batch is left out.
+
+        The clock runs from the first batch to the end of the loop over them, from one idle device to the next."""
+        batch = self._job.settings["batch"]
+        self._sync()
+        self._began = self._reported = clock()
+        for first in range(0, len(self._order) - batch + 1, batch):
+            chosen = self._order[first : first + batch]
             yield x[chosen], y[chosen]
-            self.samples += self._batch
+            self.samples += batch
+        self._sync()
+        seconds = clock() - self._began
+        self._job.events.emit("epoch", epoch=self.number, samples=self.samples, seconds=seconds, loss=self._last_loss())
 
     def step(self, loss):
         """After every training step. `loss` is the mean loss of the batch: anything float() takes, or a function
@@ -272,16 +273,46 @@ class Epoch:
         if self._steps > self._trace and now - self._reported < STEP_INTERVAL:
             return
         self._reported = now
-        self._events.emit(
+        self._job.events.emit(
             "step",
             epoch=self.number,
             step=self._steps,
-            samples=self.samples + self._batch,
+            samples=self.samples + self._job.settings["batch"],
             seconds=now - self._began,
-            loss=self.last_loss(),
+            loss=self._last_loss(),
         )
+        if self._steps == 1 and self._trace:
+            self._job.keep_weights(self._weights())
 
-    def last_loss(self):
+    def score(self, predict, x, y, pad=False):
+        """Count correct predictions over all of `x`, the last partial batch included. Only the last epoch is scored,
+        unless the job asks for a learning curve; the training clock stands still meanwhile.
+
+        `predict` takes a batch and returns an array of scores, (n, classes). `pad=True` fills the last batch up for
+        frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps the first batch's
+        scores: they show what training made of the weights, and the model as it is when it does not train."""
+        if not self._scored:
+            return
+        batch = self._job.settings["batch"]
+        correct = 0
+        began = clock()
+        for first in range(0, len(x), batch):
+            inputs, wanted = x[first : first + batch], y[first : first + batch]
+            if pad and len(inputs) < batch:
+                inputs = np.concatenate([inputs, np.repeat(inputs[-1:], batch - len(inputs), axis=0)])
+            scores = np.asarray(predict(inputs))[: len(wanted)]
+            if scores.shape[0] != len(wanted) or scores.ndim != 2:
+                raise ValueError("predict returned shape {} for {} samples".format(scores.shape, len(wanted)))
+            if not np.isfinite(scores).all():
+                raise Diverged("the model's scores on the test set are not finite")
+            correct += int((scores.argmax(axis=1) == wanted).sum())
+            if first == 0:
+                first_scores = scores.copy()  # a framework may use its memory again
+        self._job.events.emit("score", samples=len(x), correct=correct, seconds=clock() - began)
+        if self._keep_scores:
+            self._job.artifact("scores-0", first_scores)
+
+    def _last_loss(self):
         """The loss of the latest step as a float. Raises Diverged when it is not finite."""
         loss = float(self._loss() if callable(self._loss) else self._loss)
         if not np.isfinite(loss):

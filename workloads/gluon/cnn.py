@@ -36,6 +36,11 @@ def build(job, context):
     return net
 
 
+def weights_of(net):
+    """The weights as they are now, under the names they came with."""
+    return {name.replace("_", "."): parameter.data().asnumpy() for name, parameter in net.collect_params().items()}
+
+
 def run(job):
     context = runtime.start(job)
     x_train, y_train, x_test, y_test = job.data()
@@ -67,10 +72,10 @@ def run(job):
         forward_backward(x_train[: job.settings["batch"]], y_train[: job.settings["batch"]])
         mx.nd.waitall()
     job.ready()
-    for epoch in job.epochs(sync=mx.nd.waitall):
+    for epoch in job.epochs(sync=mx.nd.waitall, weights=lambda: weights_of(net)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
-    job.score(predict, x_test, y_test, pad=True)
+        epoch.score(predict, x_test, y_test, pad=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,15 @@ from workloads.common import bench
 from workloads.gluon import runtime
 
 VOCABULARY, EMBEDDING, UNITS, CLASSES = 30000, 125, 100, 2
+PARAMETERS = {  # Gluon's names of our weights
+    "embedding.weight": "embedding_weight",
+    "gru.weight_ih": "gru_l0_i2h_weight",
+    "gru.weight_hh": "gru_l0_h2h_weight",
+    "gru.bias_ih": "gru_l0_i2h_bias",
+    "gru.bias_hh": "gru_l0_h2h_bias",
+    "fc.weight": "fc_weight",
+    "fc.bias": "fc_bias",
+}
 
 
 class Rnn(gluon.HybridBlock):
@@ -27,12 +36,15 @@ class Rnn(gluon.HybridBlock):
 
 def build(job, context):
     net = Rnn(job.settings["batch"])
-    names = {"gru.weight_ih": "gru_l0_i2h_weight", "gru.weight_hh": "gru_l0_h2h_weight"}
-    names.update({"gru.bias_ih": "gru_l0_i2h_bias", "gru.bias_hh": "gru_l0_h2h_bias"})
-    weights = {names.get(name, name.replace(".", "_")): array for name, array in job.weights().items()}
-    runtime.set_weights(net, weights, context)
+    runtime.set_weights(net, {PARAMETERS[name]: array for name, array in job.weights().items()}, context)
     net.hybridize(static_alloc=True, static_shape=True)
     return net
+
+
+def weights_of(net):
+    """The weights as they are now, under the names they came with."""
+    parameters = net.collect_params()
+    return {ours: parameters[theirs].data().asnumpy() for ours, theirs in PARAMETERS.items()}
 
 
 def run(job):
@@ -67,10 +79,10 @@ def run(job):
         forward_backward(x_train[: job.settings["batch"]], y_train[: job.settings["batch"]])
         mx.nd.waitall()
     job.ready()
-    for epoch in job.epochs(sync=mx.nd.waitall):
+    for epoch in job.epochs(sync=mx.nd.waitall, weights=lambda: weights_of(net)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
-    job.score(predict, x_test, y_test, pad=True)
+        epoch.score(predict, x_test, y_test, pad=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from workloads.jax import runtime
 # On a CPU XLA leaves convolutions to YNNPACK, whose gradients of kernels take twice as long as Eigen's.
 XLA_FLAGS = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 NOTE = "YNNPACK is switched off for convolutions: XLA uses Eigen's"
+FLATTENED = (512, 100, 8, 8)  # fc1's weight, its columns as what they multiply: C, H, W
 
 
 def conv(params, name, x):
@@ -58,10 +59,20 @@ def forward(params, x, dropout_conv=0, dropout_dense=0, key=None):
 def build(job):
     weights = job.weights()
     # The inputs of fc1 arrive in H, W, C order.
-    weights["fc1.weight"] = weights["fc1.weight"].reshape(512, 100, 8, 8).transpose(0, 2, 3, 1).reshape(512, 6400)
+    weights["fc1.weight"] = weights["fc1.weight"].reshape(FLATTENED).transpose(0, 2, 3, 1).reshape(512, 6400)
     for name, array in weights.items():
         weights[name] = np.ascontiguousarray(array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T)
     return jax.device_put(weights)
+
+
+def weights_of(params):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    weights = {}
+    for name, array in jax.device_get(params).items():
+        weights[name] = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+    n, c, h, w = FLATTENED
+    weights["fc1.weight"] = weights["fc1.weight"].reshape(n, h, w, c).transpose(0, 3, 1, 2).reshape(n, -1)
+    return weights
 
 
 def run(job):
@@ -89,14 +100,22 @@ def run(job):
 
     batch = job.settings["batch"]
     train_step = runtime.compiled(job, train_step, state, x_train[:batch], y_train[:batch], donate=0)
-    predict = runtime.compiled(job, forward, params, x_train[:batch])
+    scores = runtime.compiled(job, forward, params, x_train[:batch])
+
+    def predict(x):
+        params, _, _ = state
+        return scores(params, x)
+
+    def weights():
+        params, _, _ = state
+        return weights_of(params)
+
     job.ready()
-    for epoch in job.epochs(sync=synchronize):
+    for epoch in job.epochs(sync=synchronize, weights=weights):
         for x, y in epoch.batches(x_train, y_train):
             state, loss = train_step(state, x, y)
             epoch.step(loss)
-    params, _, _ = state
-    job.score(lambda x: predict(params, x), x_test, y_test, pad=True)
+        epoch.score(predict, x_test, y_test, pad=True)
 
 
 if __name__ == "__main__":

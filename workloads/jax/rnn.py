@@ -13,6 +13,8 @@ from jax import lax
 from workloads.common import bench
 from workloads.jax import runtime
 
+MATRICES = ("gru.weight_ih", "gru.weight_hh", "fc.weight")  # (in, out) here
+
 
 def gru(params, x):
     """The last state of the GRU over x, (time, batch, features) -> (batch, units)."""
@@ -39,9 +41,14 @@ def forward(params, tokens):
 
 def build(job):
     weights = job.weights()
-    for name in ("gru.weight_ih", "gru.weight_hh", "fc.weight"):
-        weights[name] = np.ascontiguousarray(weights[name].T)  # (in, out)
+    for name in MATRICES:
+        weights[name] = np.ascontiguousarray(weights[name].T)
     return jax.device_put(weights)
+
+
+def weights_of(params):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    return {name: array.T if name in MATRICES else array for name, array in jax.device_get(params).items()}
 
 
 def run(job):
@@ -67,14 +74,22 @@ def run(job):
 
     batch = job.settings["batch"]
     train_step = runtime.compiled(job, train_step, state, x_train[:batch], y_train[:batch], donate=0)
-    predict = runtime.compiled(job, forward, params, x_train[:batch])
+    scores = runtime.compiled(job, forward, params, x_train[:batch])
+
+    def predict(x):
+        params, _ = state
+        return scores(params, x)
+
+    def weights():
+        params, _ = state
+        return weights_of(params)
+
     job.ready()
-    for epoch in job.epochs(sync=synchronize):
+    for epoch in job.epochs(sync=synchronize, weights=weights):
         for x, y in epoch.batches(x_train, y_train):
             state, loss = train_step(state, x, y)
             epoch.step(loss)
-    params, _ = state
-    job.score(lambda x: predict(params, x), x_test, y_test, pad=True)
+        epoch.score(predict, x_test, y_test, pad=True)
 
 
 if __name__ == "__main__":

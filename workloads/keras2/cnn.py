@@ -6,6 +6,9 @@ from keras.layers import Activation, Conv2D, Dense, Dropout, Flatten, MaxPooling
 from workloads.common import bench
 from workloads.keras2 import runtime
 
+CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4")
+DENSE = ("fc1", "fc2")
+
 
 def network(dropout_conv, dropout_dense):
     return keras.Sequential(
@@ -31,15 +34,24 @@ def network(dropout_conv, dropout_dense):
 def build(job):
     model = network(job.settings["dropout_conv"], job.settings["dropout_dense"])
     weights = job.weights()
-    for name in ("conv1", "conv2", "conv3", "conv4"):
+    for name in CONVOLUTIONS:
         model.get_layer(name).set_weights([runtime.kernel(weights[name + ".weight"]), weights[name + ".bias"]])
-    for name in ("fc1", "fc2"):
+    for name in DENSE:
         model.get_layer(name).set_weights(runtime.dense(weights, name))
     model.compile(
         optimizer=keras.optimizers.SGD(learning_rate=job.settings["lr"], momentum=job.settings["momentum"]),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     return model
+
+
+def weights_of(model):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    weights = {}
+    for name in CONVOLUTIONS + DENSE:
+        kernel, weights[name + ".bias"] = model.get_layer(name).get_weights()
+        weights[name + ".weight"] = runtime.oihw(kernel) if name in CONVOLUTIONS else kernel.T
+    return weights
 
 
 def run(job):
@@ -51,10 +63,10 @@ def run(job):
         runtime.compile_ahead(model, x_train[:batch], y_train[:batch])
 
     job.ready()
-    for epoch in job.epochs(sync=lambda: runtime.synchronize(model)):
+    for epoch in job.epochs(sync=lambda: runtime.synchronize(model), weights=lambda: weights_of(model)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(model.train_on_batch(x, y))
-    job.score(model.predict_on_batch, x_test, y_test)
+        epoch.score(model.predict_on_batch, x_test, y_test)  # on Theano, the random numbers for dropout move on
 
 
 if __name__ == "__main__":

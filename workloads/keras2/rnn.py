@@ -23,21 +23,20 @@ def network():
     )
 
 
-def gru(weights):
-    """The weights of a GRU layer: gates r, z, n become z, r, n; the two biases become one array of two rows."""
-
-    def gates(name):
-        r, z, n = np.split(weights["gru." + name], 3)
-        return np.concatenate([z, r, n])
-
-    return [gates("weight_ih").T, gates("weight_hh").T, np.stack([gates("bias_ih"), gates("bias_hh")])]
+def swap_gates(array):
+    """Gates stacked r, z, n as Keras stacks them, z, r, n; and Keras' gates as r, z, n."""
+    first, second, n = np.split(array, 3)
+    return np.concatenate([second, first, n])
 
 
 def build(job):
     model = network()
     weights = job.weights()
+    kernel, recurrent, bias, recurrent_bias = (
+        swap_gates(weights["gru." + name]) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
     model.get_layer("embedding").set_weights([weights["embedding.weight"]])
-    model.get_layer("gru").set_weights(gru(weights))
+    model.get_layer("gru").set_weights([kernel.T, recurrent.T, np.stack([bias, recurrent_bias])])
     model.get_layer("fc").set_weights(runtime.dense(weights, "fc"))
     model.compile(
         optimizer=keras.optimizers.Adam(
@@ -51,8 +50,24 @@ def build(job):
     return model
 
 
+def weights_of(model):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    (embedding,) = model.get_layer("embedding").get_weights()
+    kernel, recurrent, (bias, recurrent_bias) = model.get_layer("gru").get_weights()
+    fc, fc_bias = model.get_layer("fc").get_weights()
+    return {
+        "embedding.weight": embedding,
+        "gru.weight_ih": swap_gates(kernel.T),
+        "gru.weight_hh": swap_gates(recurrent.T),
+        "gru.bias_ih": swap_gates(bias),
+        "gru.bias_hh": swap_gates(recurrent_bias),
+        "fc.weight": fc.T,
+        "fc.bias": fc_bias,
+    }
+
+
 def run(job):
-    runtime.start(job, fused=False, notes=["Adam adds epsilon before the bias correction"])
+    runtime.start(job, fused=False, notes=["Adam adds epsilon before it corrects the bias of v"])
     x_train, y_train, x_test, y_test = job.data()
     model = build(job)
     batch = job.settings["batch"]
@@ -60,10 +75,10 @@ def run(job):
         runtime.compile_ahead(model, x_train[:batch], y_train[:batch])
 
     job.ready()
-    for epoch in job.epochs(sync=lambda: runtime.synchronize(model)):
+    for epoch in job.epochs(sync=lambda: runtime.synchronize(model), weights=lambda: weights_of(model)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(model.train_on_batch(x, y))
-    job.score(model.predict_on_batch, x_test, y_test)
+        epoch.score(model.predict_on_batch, x_test, y_test)
 
 
 if __name__ == "__main__":

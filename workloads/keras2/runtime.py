@@ -45,3 +45,9 @@ def kernel(weight):
     """The kernel of a convolution: OIHW becomes HWIO, upside down for a backend that convolves in the strict sense."""
     kernel = np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
     return conv_utils.convert_kernel(kernel) if K.backend() == "theano" else kernel
+
+
+def oihw(kernel):
+    """The weight that kernel() made `kernel` of: what is upside down turns back, HWIO becomes OIHW."""
+    kernel = conv_utils.convert_kernel(kernel) if K.backend() == "theano" else kernel
+    return kernel.transpose(3, 2, 0, 1)

@@ -9,6 +9,9 @@ from keras import layers
 from workloads.common import bench
 from workloads.keras_tf import runtime
 
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "fc1", "fc2")  # those that have weights
+FLATTENED = (512, 100, 8, 8)  # fc1's weight, its columns as what they multiply: C, H, W
+
 
 def network(dropout_conv, dropout_dense):
     return keras.Sequential(
@@ -36,8 +39,8 @@ def build(job):
     model = network(job.settings["dropout_conv"], job.settings["dropout_dense"])
     weights = job.weights()
     # Keras flattens in H, W, C order.
-    weights["fc1.weight"] = weights["fc1.weight"].reshape(512, 100, 8, 8).transpose(0, 2, 3, 1).reshape(512, 6400)
-    for name in ("conv1", "conv2", "conv3", "conv4", "fc1", "fc2"):
+    weights["fc1.weight"] = weights["fc1.weight"].reshape(FLATTENED).transpose(0, 2, 3, 1).reshape(512, 6400)
+    for name in LAYERS:
         kernel = weights[name + ".weight"]
         kernel = kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel.T
         model.get_layer(name).set_weights([kernel, weights[name + ".bias"]])
@@ -48,6 +51,17 @@ def build(job):
     return model
 
 
+def weights_of(model):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    weights = {}
+    for name in LAYERS:
+        kernel, weights[name + ".bias"] = model.get_layer(name).get_weights()
+        weights[name + ".weight"] = kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.T
+    n, c, h, w = FLATTENED
+    weights["fc1.weight"] = weights["fc1.weight"].reshape(n, h, w, c).transpose(0, 3, 1, 2).reshape(n, -1)
+    return weights
+
+
 def run(job):
     runtime.start(job)
     x_train, y_train, x_test, y_test = job.data(layout="NHWC")
@@ -56,10 +70,10 @@ def run(job):
         batch = job.settings["batch"]
         runtime.compile_ahead(model, x_train[:batch], y_train[:batch])
     job.ready()
-    for epoch in job.epochs(sync=runtime.synchronize):
+    for epoch in job.epochs(sync=runtime.synchronize, weights=lambda: weights_of(model)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(runtime.train_on_batch(model, x, y))
-    job.score(model.predict_on_batch, x_test, y_test, pad=True)  # XLA compiles for one batch size
+        epoch.score(model.predict_on_batch, x_test, y_test, pad=True)  # XLA compiles for one batch size
 
 
 if __name__ == "__main__":

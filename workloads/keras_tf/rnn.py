@@ -41,17 +41,17 @@ def network():
     )
 
 
-def keras_gates(array):
-    """Gates stacked r, z, n as Keras wants them: z, r, n."""
-    r, z, n = np.split(array, 3)
-    return np.concatenate([z, r, n])
+def swap_gates(array):
+    """Gates stacked r, z, n as Keras stacks them, z, r, n; and Keras' gates as r, z, n."""
+    first, second, n = np.split(array, 3)
+    return np.concatenate([second, first, n])
 
 
 def build(job):
     model = network()
     weights = job.weights()
     kernel, recurrent, bias, recurrent_bias = (
-        keras_gates(weights["gru." + name]) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        swap_gates(weights["gru." + name]) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
     model.get_layer("embedding").set_weights([weights["embedding.weight"]])
     model.get_layer("gru").set_weights([kernel.T, recurrent.T, np.stack([bias, recurrent_bias])])
@@ -64,6 +64,22 @@ def build(job):
     return model
 
 
+def weights_of(model):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    (embedding,) = model.get_layer("embedding").get_weights()
+    kernel, recurrent, (bias, recurrent_bias) = model.get_layer("gru").get_weights()
+    fc, fc_bias = model.get_layer("fc").get_weights()
+    return {
+        "embedding.weight": embedding,
+        "gru.weight_ih": swap_gates(kernel.T),
+        "gru.weight_hh": swap_gates(recurrent.T),
+        "gru.bias_ih": swap_gates(bias),
+        "gru.bias_hh": swap_gates(recurrent_bias),
+        "fc.weight": fc.T,
+        "fc.bias": fc_bias,
+    }
+
+
 def run(job):
     runtime.start(job, fused=job.device == "gpu")
     x_train, y_train, x_test, y_test = job.data()
@@ -72,10 +88,10 @@ def run(job):
         batch = job.settings["batch"]
         runtime.compile_ahead(model, x_train[:batch], y_train[:batch])
     job.ready()
-    for epoch in job.epochs(sync=runtime.synchronize):
+    for epoch in job.epochs(sync=runtime.synchronize, weights=lambda: weights_of(model)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(runtime.train_on_batch(model, x, y))
-    job.score(model.predict_on_batch, x_test, y_test, pad=True)  # XLA compiles for one batch size
+        epoch.score(model.predict_on_batch, x_test, y_test, pad=True)  # XLA compiles for one batch size
 
 
 if __name__ == "__main__":

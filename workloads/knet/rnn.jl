@@ -8,6 +8,10 @@ include("runtime.jl")
 using Knet
 using LinearAlgebra: BLAS
 
+# Knet's numbers of the three gates' parts: those for the input, and those for the state. The gates are in the same
+# order as ours: reset, update, new.
+const GATES = ("ih" => 1:3, "hh" => 4:6)
+
 struct Rnn
     embedding  # (features, vocabulary)
     gru::RNN
@@ -42,19 +46,30 @@ function build(job)
     )
 end
 
-"A GRU in host memory. Its gates are in the same order as ours: reset, update, new."
+"A GRU in host memory."
 function build_gru(weights)
     features, units = size(weights["gru.weight_ih"], 1), size(weights["gru.weight_hh"], 1)
     gru = RNN(features, units; rnnType = :gru, atype = Array{Float32})
-    for gate in 1:3
+    for (side, ids) in GATES, (gate, id) in enumerate(ids)
         rows = (gate-1)*units+1:gate*units
-        # Knet numbers the input's matrices and biases 1 to 3, the state's 4 to 6; its matrices are (in, out) too.
-        for (id, side) in ((gate, "ih"), (gate + 3, "hh"))
-            copyto!(rnnparam(gru, 1, id, 1), weights["gru.weight_"*side][:, rows])
-            copyto!(rnnparam(gru, 1, id, 2), weights["gru.bias_"*side][rows])
-        end
+        copyto!(rnnparam(gru, 1, id, 1), weights["gru.weight_"*side][:, rows])  # Knet's matrices are (in, out) too
+        copyto!(rnnparam(gru, 1, id, 2), weights["gru.bias_"*side][rows])
     end
     return gru
+end
+
+"The weights as they are now, under the names and in the shapes they came with."
+function weights_of(model)
+    weights = Dict{String,Array{Float32}}(
+        "embedding.weight" => Array(value(model.embedding)),
+        "fc.weight" => permutedims(Array(value(model.w))),
+        "fc.bias" => Array(value(model.b)),
+    )
+    for (side, ids) in GATES
+        weights["gru.weight_"*side] = hcat((Array(rnnparam(model.gru, 1, id, 1)) for id in ids)...)
+        weights["gru.bias_"*side] = vcat((Array(rnnparam(model.gru, 1, id, 2)) for id in ids)...)
+    end
+    return weights
 end
 
 function run(job)
@@ -71,12 +86,12 @@ function run(job)
     end
 
     Bench.ready(job)
-    Bench.epochs(job; sync = () -> Runtime.synchronize(job)) do epoch
+    Bench.epochs(job; sync = () -> Runtime.synchronize(job), weights = () -> weights_of(model)) do epoch
         for (x, y) in Bench.batches(epoch, x_train, y_train)
             Bench.step(epoch, Runtime.train_step(model, x, y))
         end
+        Bench.score(predict, epoch, x_test, y_test)
     end
-    Bench.score(predict, job, x_test, y_test)
 end
 
 Bench.main(run)

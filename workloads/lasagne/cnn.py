@@ -18,10 +18,11 @@ def build(job, images):
 
     def convolution(layer, name, filters, nonlinearity):
         W, b = w[name + ".weight"], w[name + ".bias"]
-        return Conv2DLayer(layer, filters, 3, pad=1, W=W, b=b, nonlinearity=nonlinearity)
+        return Conv2DLayer(layer, filters, 3, pad=1, W=W, b=b, nonlinearity=nonlinearity, name=name)
 
     def dense(layer, name, units, nonlinearity):
-        return DenseLayer(layer, units, W=w[name + ".weight"].T, b=w[name + ".bias"], nonlinearity=nonlinearity)
+        W, b = w[name + ".weight"].T, w[name + ".bias"]
+        return DenseLayer(layer, units, W=W, b=b, nonlinearity=nonlinearity, name=name)
 
     layer = InputLayer((None, 3, 32, 32), images)
     layer = convolution(layer, "conv1", 50, rectify)
@@ -34,6 +35,17 @@ def build(job, images):
     layer = DropoutLayer(layer, dropout_conv)
     layer = dense(layer, "fc1", 512, rectify)
     return dense(DropoutLayer(layer, dropout_dense), "fc2", 10, softmax)
+
+
+def weights_of(network):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    weights = {}
+    for layer in lasagne.layers.get_all_layers(network):
+        if layer.params:
+            W, b = layer.W.get_value(), layer.b.get_value()
+            weights[layer.name + ".weight"] = W.T if isinstance(layer, DenseLayer) else W
+            weights[layer.name + ".bias"] = b
+    return weights
 
 
 def run(job):
@@ -53,11 +65,11 @@ def run(job):
         predict = theano.function([images], lasagne.layers.get_output(network, deterministic=True))
 
     job.ready()
-    for epoch in job.epochs(sync=lambda: runtime.synchronize(parameters)):
+    for epoch in job.epochs(sync=lambda: runtime.synchronize(parameters), weights=lambda: weights_of(network)):
         for x, y in epoch.batches(x_train, y_train):
             train_step(x, y)
             epoch.step(loss.get_value)
-    job.score(predict, x_test, y_test)
+        epoch.score(predict, x_test, y_test)
 
 
 if __name__ == "__main__":

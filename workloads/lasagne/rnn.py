@@ -26,6 +26,20 @@ def build(job, tokens):
     return DenseLayer(layer, CLASSES, W=w["fc.weight"].T, b=w["fc.bias"], nonlinearity=softmax)
 
 
+def weights_of(network):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    embedding, gru, fc = (layer for layer in lasagne.layers.get_all_layers(network) if layer.params)
+    return {
+        "embedding.weight": embedding.W.get_value(),
+        "gru.weight_ih": gru.W_ih.get_value().T,
+        "gru.weight_hh": gru.W_hh.get_value().T,
+        "gru.bias_ih": gru.b_ih.get_value(),
+        "gru.bias_hh": gru.b_hh.get_value(),
+        "fc.weight": fc.W.get_value().T,
+        "fc.bias": fc.b.get_value(),
+    }
+
+
 def run(job):
     runtime.start(job, fused=False, notes=["Adam adds epsilon before it corrects the bias of v"])
     x_train, y_train, x_test, y_test = job.data()
@@ -50,11 +64,11 @@ def run(job):
         predict = theano.function([tokens], probabilities)
 
     job.ready()
-    for epoch in job.epochs(sync=lambda: runtime.synchronize(parameters)):
+    for epoch in job.epochs(sync=lambda: runtime.synchronize(parameters), weights=lambda: weights_of(network)):
         for x, y in epoch.batches(x_train, y_train):
             train_step(x, y)
             epoch.step(loss.get_value)
-    job.score(predict, x_test, y_test, pad=True)
+        epoch.score(predict, x_test, y_test, pad=True)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,12 @@ def build(job, context):
     return module
 
 
+def weights_of(module):
+    """The weights as they are now, under the names they came with."""
+    weights, _ = module.get_params()
+    return {name.replace("_", "."): array.asnumpy() for name, array in weights.items()}
+
+
 def run(job):
     context = runtime.start(job)
     x_train, y_train, x_test, y_test = job.data()
@@ -63,10 +69,10 @@ def run(job):
         module.forward_backward(runtime.batch(x_train[: job.settings["batch"]], y_train[: job.settings["batch"]]))
         mx.nd.waitall()
     job.ready()
-    for epoch in job.epochs(sync=mx.nd.waitall):
+    for epoch in job.epochs(sync=mx.nd.waitall, weights=lambda: weights_of(module)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
-    job.score(predict, x_test, y_test, pad=True)
+        epoch.score(predict, x_test, y_test, pad=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,12 @@ from workloads.mxnet import runtime
 
 VOCABULARY, EMBEDDING, UNITS, CLASSES = 30000, 125, 100, 2
 LENGTH = 150
+GRU = (  # what the RNN operator's one vector of parameters, gru_parameters, is made of
+    ("gru.weight_ih", (3 * UNITS, EMBEDDING)),
+    ("gru.weight_hh", (3 * UNITS, UNITS)),
+    ("gru.bias_ih", (3 * UNITS,)),
+    ("gru.bias_hh", (3 * UNITS,)),
+)
 
 
 def network(batch):
@@ -24,7 +30,7 @@ def build(job, context):
     module = mx.mod.Module(network(batch), context=context)
     module.bind(data_shapes=[("data", (batch, LENGTH))], label_shapes=[("softmax_label", (batch,))])
     w = job.weights()
-    gru = [w.pop("gru." + name).ravel() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    gru = [w.pop(name).ravel() for name, _ in GRU]
     weights = {name.replace(".", "_"): mx.nd.array(array) for name, array in w.items()}
     weights["gru_parameters"] = mx.nd.array(np.concatenate(gru))
     module.set_params(weights, {})
@@ -37,6 +43,18 @@ def build(job, context):
     )
     module.init_optimizer(kvstore=None, optimizer=optimizer)
     return module
+
+
+def weights_of(module):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    parameters, _ = module.get_params()
+    arrays = {name: array.asnumpy() for name, array in parameters.items()}
+    gru = arrays.pop("gru_parameters")
+    weights = {name.replace("_", "."): array for name, array in arrays.items()}
+    for name, shape in GRU:
+        size = np.prod(shape)
+        weights[name], gru = gru[:size].reshape(shape), gru[size:]
+    return weights
 
 
 def run(job):
@@ -57,10 +75,10 @@ def run(job):
         module.forward_backward(runtime.batch(x_train[: job.settings["batch"]], y_train[: job.settings["batch"]]))
         mx.nd.waitall()
     job.ready()
-    for epoch in job.epochs(sync=mx.nd.waitall):
+    for epoch in job.epochs(sync=mx.nd.waitall, weights=lambda: weights_of(module)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
-    job.score(predict, x_test, y_test, pad=True)
+        epoch.score(predict, x_test, y_test, pad=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from workloads.numpy.layers import (
     softmax_cross_entropy,
 )
 
+FLATTENED = (512, 100, 8, 8)  # fc1's weight, its columns as what they multiply: C, H, W
+
 
 class MomentumSgd:
     """v ← momentum · v + g, w ← w − lr · v."""
@@ -44,7 +46,7 @@ class MomentumSgd:
 def build(job, dtype):
     w = {name: array.astype(dtype) for name, array in job.weights().items()}
     # The flattened images are in the order H, W, C here, the weight's columns in the order C, H, W.
-    fc1 = w["fc1.weight"].reshape(512, 100, 8, 8).transpose(0, 2, 3, 1).reshape(512, 6400)
+    fc1 = w["fc1.weight"].reshape(FLATTENED).transpose(0, 2, 3, 1).reshape(512, 6400)
     generator = np.random.default_rng(job.seed)
 
     def dropout(rate):
@@ -71,6 +73,18 @@ def build(job, dtype):
     ]
 
 
+def weights_of(model):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    found = {}
+    trained = [layer for layer in model if layer.parameters]
+    for name, layer in zip(("conv1", "conv2", "conv3", "conv4", "fc1", "fc2"), trained):
+        weight, found[name + ".bias"] = layer.parameters
+        found[name + ".weight"] = weight.transpose(3, 2, 0, 1) if name.startswith("conv") else weight
+    n, c, h, w = FLATTENED
+    found["fc1.weight"] = found["fc1.weight"].reshape(n, h, w, c).transpose(0, 3, 1, 2).reshape(n, -1)
+    return found
+
+
 def run(job):
     dtype = runtime.start(job)
     x_train, y_train, x_test, y_test = job.data(layout="NHWC")
@@ -88,10 +102,10 @@ def run(job):
         return forward(without_dropout, x.astype(dtype, copy=False))
 
     job.ready()
-    for epoch in job.epochs(sync=runtime.synchronize):
+    for epoch in job.epochs(sync=runtime.synchronize, weights=lambda: weights_of(model)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
-    job.score(predict, x_test, y_test)
+        epoch.score(predict, x_test, y_test)
 
 
 if __name__ == "__main__":

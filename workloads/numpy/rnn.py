@@ -151,6 +151,18 @@ def build(job, dtype):
     ]
 
 
+def weights_of(model):
+    """The weights as they are now, under the names they came with."""
+    embedding, gru, fc = model
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    return {
+        "embedding.weight": embedding.parameters[0],
+        **{"gru." + name: array for name, array in zip(names, gru.parameters)},
+        "fc.weight": fc.parameters[0],
+        "fc.bias": fc.parameters[1],
+    }
+
+
 def run(job):
     dtype = runtime.start(job, fused=False)
     x_train, y_train, x_test, y_test = job.data()
@@ -173,10 +185,10 @@ def run(job):
         return forward(model, x.T)
 
     job.ready()
-    for epoch in job.epochs(sync=runtime.synchronize):
+    for epoch in job.epochs(sync=runtime.synchronize, weights=lambda: weights_of(model)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
-    job.score(predict, x_test, y_test)
+        epoch.score(predict, x_test, y_test)
 
 
 if __name__ == "__main__":

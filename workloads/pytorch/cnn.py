@@ -41,6 +41,11 @@ def build(job, device):
     return model.to(device, memory_format=torch.channels_last)
 
 
+def weights_of(model):
+    """The weights as they are now, under the names they came with."""
+    return {name: weight.cpu().numpy() for name, weight in model.state_dict().items()}
+
+
 def run(job):
     device = runtime.start(job)
     x_train, y_train, x_test, y_test = job.data(layout="NHWC", labels=np.int64)
@@ -69,12 +74,12 @@ def run(job):
             return model(images(x)).float().cpu().numpy()
 
     job.ready()
-    model.train()
-    for epoch in job.epochs(sync=lambda: runtime.synchronize(device)):
+    for epoch in job.epochs(sync=lambda: runtime.synchronize(device), weights=lambda: weights_of(model)):
+        model.train()
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
-    model.eval()
-    job.score(predict, x_test, y_test)
+        model.eval()
+        epoch.score(predict, x_test, y_test)
 
 
 if __name__ == "__main__":

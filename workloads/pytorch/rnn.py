@@ -11,6 +11,7 @@ from workloads.common import bench
 from workloads.pytorch import runtime
 
 VOCABULARY, EMBEDDING, UNITS, CLASSES = 30000, 125, 100, 2
+GRU = ("gru.weight_ih", "gru.weight_hh", "gru.bias_ih", "gru.bias_hh")  # of PyTorch's first and only layer, "l0"
 
 
 class Rnn(nn.Module):
@@ -27,11 +28,15 @@ class Rnn(nn.Module):
 
 def build(job, device):
     model = Rnn()
-    names = {"gru.weight_ih": "gru.weight_ih_l0", "gru.weight_hh": "gru.weight_hh_l0"}
-    names.update({"gru.bias_ih": "gru.bias_ih_l0", "gru.bias_hh": "gru.bias_hh_l0"})
-    weights = {names.get(name, name): torch.from_numpy(array) for name, array in job.weights().items()}
-    model.load_state_dict(weights)
+    weights = {name: torch.from_numpy(array) for name, array in job.weights().items()}
+    model.load_state_dict({name + "_l0" if name in GRU else name: weight for name, weight in weights.items()})
     return model.to(device)
+
+
+def weights_of(model):
+    """The weights as they are now, under the names they came with."""
+    weights = {name: weight.cpu().numpy() for name, weight in model.state_dict().items()}
+    return {name.replace("_l0", ""): weight for name, weight in weights.items()}
 
 
 def run(job):
@@ -66,12 +71,12 @@ def run(job):
             return model(tokens(x)).float().cpu().numpy()
 
     job.ready()
-    model.train()
-    for epoch in job.epochs(sync=lambda: runtime.synchronize(device)):
+    for epoch in job.epochs(sync=lambda: runtime.synchronize(device), weights=lambda: weights_of(model)):
+        model.train()
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
-    model.eval()
-    job.score(predict, x_test, y_test)
+        model.eval()
+        epoch.score(predict, x_test, y_test)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import tensorflow as tf
 from workloads.common import bench
 from workloads.tensorflow import runtime
 
+FLATTENED = (512, 100, 8, 8)  # fc1's weight, its columns as what they multiply: C, H, W
+
 
 class Cnn(tf.Module):
     def __init__(self, weights, dropout_conv, dropout_dense):
@@ -58,10 +60,21 @@ class Momentum(tf.Module):
 def build(job):
     weights = job.weights()
     # The inputs of fc1 arrive in H, W, C order.
-    weights["fc1.weight"] = weights["fc1.weight"].reshape(512, 100, 8, 8).transpose(0, 2, 3, 1).reshape(512, 6400)
+    weights["fc1.weight"] = weights["fc1.weight"].reshape(FLATTENED).transpose(0, 2, 3, 1).reshape(512, 6400)
     for name, array in weights.items():
         weights[name] = np.ascontiguousarray(array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T)
     return Cnn(weights, job.settings["dropout_conv"], job.settings["dropout_dense"])
+
+
+def weights_of(model):
+    """The weights as they are now, under the names and in the shapes they came with."""
+    weights = {}
+    for name, variable in model.weights.items():
+        array = variable.numpy()
+        weights[name] = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+    n, c, h, w = FLATTENED
+    weights["fc1.weight"] = weights["fc1.weight"].reshape(n, h, w, c).transpose(0, 3, 1, 2).reshape(n, -1)
+    return weights
 
 
 def run(job):
@@ -87,10 +100,10 @@ def run(job):
         train_step(x_train[:batch], y_train[:batch])
         predict(x_test[:batch])
     job.ready()
-    for epoch in job.epochs(sync=runtime.synchronize):
+    for epoch in job.epochs(sync=runtime.synchronize, weights=lambda: weights_of(model)):
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
-    job.score(predict, x_test, y_test)
+        epoch.score(predict, x_test, y_test)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,11 @@ def build(job):
     return Rnn(job.weights(), cudnn=job.device == "gpu")
 
 
+def weights_of(model):
+    """The weights as they are now, under the names they came with."""
+    return {name: variable.numpy() for name, variable in model.weights.items()}
+
+
 def run(job):
     runtime.start(job, fused=job.device == "gpu")
     x_train, y_train, x_test, y_test = job.data()
@@ -117,10 +122,10 @@ def run(job):
         train_step(x_train[:batch], y_train[:batch])
         predict(x_test[:batch])
     job.ready()
-    for epoch in job.epochs(sync=runtime.synchronize):
+    for epoch in job.epochs(sync=runtime.synchronize, weights=lambda: weights_of(model)):
         for tokens, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(tokens, y))
-    job.score(predict, x_test, y_test)
+        epoch.score(predict, x_test, y_test)
 
 
 if __name__ == "__main__":

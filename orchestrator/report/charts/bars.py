@@ -69,7 +69,7 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: Quantity) -
         title=title,
         caption=f"{caption}.",
         finding=_finding(medians, labels, quantity),
-        figure=plotting.bars(labels, [trace], [high for _, _, _, high, _ in rows], told, quantity.axis),
+        figure=plotting.bars(lines, [trace], [high for _, _, _, high, _ in rows], told, quantity.axis),
         numbers=Grid(
             columns=(
                 Column(title="DL Library"),
@@ -97,7 +97,7 @@ def published(name: str, source: str, lines: Sequence[Line], key: str, quantity:
             title=f"The same rows in {source.partition(',')[0]}",
             caption=f"Published in {source}, with the study's full settings. Compare the order, not the lengths.",
             finding=_finding([value for _, value in known], [label for label, _ in known], quantity),
-            figure=plotting.bars([label for label, _ in rows], [trace], lengths, told, quantity.axis),
+            figure=plotting.bars(lines, [trace], lengths, told, quantity.axis),
             numbers=Grid(
                 columns=(Column(title="DL Library"), Column(title=f"published ({quantity.unit})", form=",.0f")),
                 rows=tuple(rows),
@@ -123,7 +123,7 @@ def phases(name: str, lines: Sequence[Line]) -> Chart:
             }
         )
     totals = list(map(sum, times))
-    figure = plotting.bars(labels, traces, totals, [f"{total:,.1f}" for total in totals], "seconds")
+    figure = plotting.bars(lines, traces, totals, [f"{total:,.1f}" for total in totals], "seconds")
     aside = [sum(t for phase, t in zip(names, row, strict=True) if phase not in TIMED) for row in times]
     most, whole, label = max(zip(aside, totals, labels, strict=True))
     return Chart(

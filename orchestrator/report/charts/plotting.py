@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.report.charts.model import Line
 from orchestrator.untrusted import clip, plain
 
+ROW = 26  # pixels of height for a bar
 MAX_LABEL = 24  # characters beside a bar, so that a phone has room for the bar
 MAX_MARKED = 40  # points of a line that get a mark each
 
@@ -47,13 +48,18 @@ def bar(values: Sequence[float], meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def bars(
-    labels: Sequence[str], traces: Sequence[Mapping[str, Any]], ends: Sequence[float], told: Sequence[str], axis: str
+    lines: Sequence[Line], traces: Sequence[Mapping[str, Any]], ends: Sequence[float], told: Sequence[str], axis: str
 ) -> dict[str, Any]:
-    """Horizontal bars from the first row down; `told` is written at `ends`, where bar and whisker end."""
+    """Horizontal bars from the first row down; `told` is written at `ends`, where bar and whisker end.
+
+    The page leaves rows out when its filter does: `meta.rows` says which row of the table each bar is.
+    """
+    labels = [line.label for line in lines]
     return {
         "data": list(traces),
         "layout": {
-            "height": 64 + 26 * len(labels),
+            "meta": {"rows": [line.row for line in lines], "height": ROW},
+            "height": 64 + ROW * len(labels),
             "bargap": 0.35,
             "xaxis": {"title": {"text": axis}, "range": [0, 1.2 * max(ends)], "fixedrange": True},
             "yaxis": {

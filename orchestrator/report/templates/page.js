@@ -37,11 +37,23 @@
     }
     const left = rows.filter((row) => !row.hidden).length;
     shown.textContent = left === rows.length ? "" : `${left} of ${rows.length} rows`;
+    document.body.classList.toggle("filtered", left < rows.length);
+    for (const section of all(".workload")) chooseInCharts(section);
   }
 
-  if (filter) {
-    filter.oninput = status.oninput = choose;
-    choose();
+  // The rows of a section that the filter leaves out, by number.
+  const filtered = (section) => new Set(all(".results tbody tr[hidden]", section).map((row) => Number(row.dataset.row)));
+
+  // What belongs to rows that are filtered out, beside the figures themselves: names in the key, lines of numbers.
+  function chooseInCharts(section) {
+    const out = filtered(section);
+    const names = new Set();
+    for (const button of all(".key button", section)) {
+      const isOut = out.has(Number(button.dataset.row));
+      button.parentElement.hidden = isOut;
+      if (isOut) names.add(button.querySelector("bdi").textContent);
+    }
+    for (const line of all(".chart tbody tr", section)) line.hidden = names.has(line.cells[0].textContent);
   }
 
   // Provenance: a link to a dialog opens it, with the code it names.
@@ -78,7 +90,6 @@
     };
   }
   addEventListener("hashchange", follow);
-  follow();
 
   // Charts: the figures say which series or phase a trace shows; this gives it the colours of the theme.
   const figures = JSON.parse(byId("figures").textContent);
@@ -112,6 +123,7 @@
     const axis = { gridcolor: colour("rule"), zerolinecolor: colour("faint"), linecolor: colour("faint"), tickcolor: colour("faint") };
     return {
       ...layout,
+      shapes: layout.shapes?.map((shape) => ({ ...shape, fillcolor: colour("raised"), line: { width: 0 } })),
       xaxis: { ...axis, ...layout.xaxis },
       yaxis: { ...axis, ...layout.yaxis },
       font: { color: colour("ink"), family: getComputedStyle(byId("theme")).fontFamily, size: 12 },
@@ -119,31 +131,76 @@
       plot_bgcolor: "rgba(0,0,0,0)",
       hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("rule"), font: { color: colour("ink") } },
       margin: { l: 8, r: 8, t: 8, b: 44 },
-      showlegend: false,
+      showlegend: layout.showlegend ?? false,
       dragmode: false,
     };
   }
 
-  function draw() {
-    for (const [id, { data, layout }] of Object.entries(figures)) {
-      Plotly.react(id, data.map(painted), framed(layout), { displayModeBar: false, responsive: true });
+  // A figure of lines without those of some rows.
+  const linesWithout = ({ data, layout }, out) => ({ data: data.filter((trace) => !out.has(trace.meta.row)), layout });
+
+  // A figure of bars without those of some rows: the others move together.
+  function barsWithout({ data, layout }, out) {
+    const kept = [...layout.meta.rows.keys()].filter((place) => !out.has(layout.meta.rows[place]));
+    const pick = (values) => values && kept.map((place) => values[place]);
+    const bars = data.map((trace) => ({
+      ...trace,
+      x: pick(trace.x),
+      y: [...kept.keys()],
+      text: pick(trace.text),
+      error_x: trace.error_x && { ...trace.error_x, array: pick(trace.error_x.array), arrayminus: pick(trace.error_x.arrayminus) },
+      meta: { ...trace.meta, styles: pick(trace.meta.styles) },
+    }));
+    const annotations = pick(layout.annotations).map((each, place) => ({ ...each, y: place }));
+    const xaxis = { ...layout.xaxis, range: [0, 1.2 * Math.max(...annotations.map((each) => each.x)) || 1] };
+    const yaxis = { ...layout.yaxis, tickvals: [...kept.keys()], ticktext: pick(layout.yaxis.ticktext), range: [kept.length - 0.4, -0.6] };
+    const height = layout.height - layout.meta.height * (layout.meta.rows.length - kept.length);
+    return { data: bars, layout: { ...layout, annotations, xaxis, yaxis, height } };
+  }
+
+  function show(plot, { data, layout }) {
+    Plotly.react(plot, data.map(painted), framed(layout), { displayModeBar: false, responsive: true });
+  }
+
+  function drawSection(section) {
+    const out = filtered(section);
+    const off = all(".key button[aria-pressed='false']", section).map((button) => Number(button.dataset.row));
+    const withoutBoth = new Set([...out, ...off]);
+    for (const plot of all(".plot", section)) {
+      const figure = figures[plot.id];
+      const isOfBars = figure.layout.meta !== undefined;
+      const left = isOfBars ? barsWithout(figure, out) : linesWithout(figure, withoutBoth);
+      plot.closest("figure").hidden = isOfBars ? left.data[0].x.length === 0 : figure.data.every(({ meta }) => out.has(meta.row));
+      show(plot, left);
     }
   }
 
+  // What a job used: drawn when somebody looks, for a page may hold many.
+  function drawUsage(details) {
+    for (const plot of all(".plot", details)) show(plot, figures[plot.id]);
+  }
+
+  for (const details of all(".usage")) details.ontoggle = () => details.open && drawUsage(details);
+
+  function draw() {
+    all(".workload").forEach(drawSection);
+    all(".usage[open]").forEach(drawUsage);
+  }
+
+  if (filter) {
+    filter.oninput = status.oninput = () => {
+      choose();
+      draw();
+    };
+    choose();
+  }
   draw();
+  follow();
 
   for (const button of all(".key button")) {
     button.onclick = () => {
-      const visible = button.ariaPressed !== "true";
-      button.ariaPressed = String(visible);
-      const row = Number(button.dataset.row);
-      for (const plot of all(".plot", button.closest("section"))) {
-        const { data } = figures[plot.id];
-        const found = data.findIndex((trace) => trace.meta.row === row);
-        if (found < 0) continue;
-        data[found].visible = visible;
-        Plotly.restyle(plot, { visible }, [found]);
-      }
+      button.ariaPressed = String(button.ariaPressed !== "true");
+      drawSection(button.closest("section"));
     };
   }
 

@@ -1,0 +1,98 @@
+"""Runs a framework through everything that conformance.py asks: all of `orchestrator check` but the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from orchestrator import bench, conformance, dropout, verify
+from orchestrator.catalog import Framework, Image
+from orchestrator.conformance import Finding
+from orchestrator.culprits import CULPRITS
+from orchestrator.plan import Job
+from orchestrator.results import Result
+from orchestrator.runner import Listener
+from orchestrator.spec import Override
+from orchestrator.store import RunFolder
+
+STEPS = 5  # of training that are compared with the reference
+# So many steps are timed that a device which is not waited for is caught at work; a GPU takes milliseconds for one.
+CLOCK_STEPS = {"cpu": 8, "gpu": 200}
+EXPLOSION = 1e30  # a learning rate
+NO_PRECISION = "fp8"  # that no workload here knows
+
+
+def request(base: bench.Request, framework: str, overrides: list[Override]) -> bench.Request:
+    """The request for the runs that check `framework`."""
+    named = Override(path=("frameworks",), value=[framework], origin="FRAMEWORK")
+    return verify.request(base, STEPS, [*overrides, named])
+
+
+def before(root: Path, framework: Framework, image: Image) -> Iterator[Finding]:
+    """What can be asked before anything is built."""
+    yield conformance.workloads(framework)
+    for variant, path in image.locks.items():
+        if path.suffix == ".txt":  # one that pip reads
+            yield conformance.lock(image, variant, path.read_text(encoding="utf-8"))
+    for path in sorted((root / "workloads" / framework.module).glob("*.py")):
+        yield conformance.syntax(path, path.read_text(encoding="utf-8"))
+
+
+def by_running(
+    request: bench.Request,
+    prepared: bench.Prepared,
+    folder: RunFolder,
+    listener: Listener,
+    notify: Callable[[str], None],
+) -> Iterator[Finding]:
+    """What the runs of one framework tell, on this engine. Raises HostError when the reference cannot run."""
+    verifier = verify.Verifier(request, folder, prepared, listener, notify, certify=False)
+    cells = {cell.workload: cell for cell in verifier.run()}
+    runner = bench.runner(request, folder, prepared, listener, notify)
+    for job in prepared.jobs:
+        first = folder.read_result(job.id)
+        if first is None or dropout.is_second(job.id):
+            continue
+        yield conformance.runs(first)
+        if first.failure is not None:
+            continue
+        framework, image = prepared.catalog.frameworks[job.framework]
+        cell = cells[job.workload]
+        yield conformance.versions(first, framework, image)
+        yield conformance.agrees(job.workload, cell.parity, [CULPRITS[name].sentence for name in cell.parity.culprits])
+        further = runner.run(list(_further(job)))
+        if job.workload == "resnet50":
+            yield from _inference(folder, first, *further)
+        else:
+            yield from _training(cell, folder, first, *further)
+
+
+def _inference(folder: RunFolder, first: Result, refuses: Result) -> Iterator[Finding]:
+    yield conformance.clock(first, folder.events(first.job.id))
+    advice = "raise NotImplementedError for what the framework cannot do, before the first batch"
+    yield conformance.fails(refuses, "unsupported", "refuses what it cannot do", advice)
+
+
+def _training(
+    cell: verify.Cell, folder: RunFolder, first: Result, again: Result, timed: Result, diverges: Result
+) -> Iterator[Finding]:
+    yield conformance.repeats(cell.workload, first.figures, again.figures, cell.envelope)
+    yield conformance.clock(timed, folder.events(timed.job.id))
+    advice = "give epoch.step the loss of the batch: it stops a training that has become pointless"
+    yield conformance.fails(diverges, "diverged", "notices a loss that is no number", advice)
+
+
+def _further(job: Job) -> Iterator[Job]:
+    """The further jobs of a cell, in the order in which _inference and _training take their results."""
+
+    def another(purpose: str, **changes: object) -> Job:
+        return job.model_copy(update={"id": f"{job.id}-{purpose}", **changes})
+
+    if job.workload == "resnet50":
+        yield another("refuses", precision=NO_PRECISION)
+        return
+    batch = job.settings["batch"]
+    timed = {"train_samples": CLOCK_STEPS[job.device] * batch, "test_samples": batch}
+    yield another("again")
+    yield another("clock", trace=0, settings={**job.settings, **timed})
+    yield another("diverges", trace=0, settings={**job.settings, "lr": EXPLOSION})

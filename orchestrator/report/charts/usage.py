@@ -1,0 +1,109 @@
+"""Charts of what one job used while it ran: GPU where it had one, else CPUs and main memory. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.report.charts import plotting
+from orchestrator.report.charts.model import HUES, Chart, Grid
+from orchestrator.report.tables import Column
+from orchestrator.report.usage import Points, Usage
+
+GIB = 2.0**30  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """One chart."""
+
+    id: str
+    title: str
+    unit: str
+    caption: str
+    scale: float = 1.0  # how many of what was sampled make one unit
+
+
+OF_GPUS = (
+    Quantity(id="utilisation", title="GPU utilisation", unit="%", caption="Share of the time in which a kernel ran"),
+    Quantity(id="power", title="GPU power", unit="W", caption="What the card drew"),
+    Quantity(id="memory", title="GPU memory", unit="GiB", caption="In use on the card, by whatever program", scale=GIB),
+)
+CPUS = Quantity(id="cpus", title="CPUs in use", unit="CPUs", caption="CPU seconds of the job per second")
+MEMORY = Quantity(id="host", title="Main memory", unit="GiB", caption="Of the job", scale=GIB)
+
+
+def of(name: str, used: Usage) -> list[Chart]:
+    """The charts of one job; `name` begins their ids. Those of GPUs where there are such samples, else of the host."""
+    cards = [
+        (
+            quantity,
+            [(f"GPU {place}", points) for place, card in enumerate(used.gpus) if (points := card.get(quantity.id))],
+        )
+        for quantity in OF_GPUS
+    ]
+    host = [(CPUS, [("job", used.cpus)] if used.cpus else []), (MEMORY, [("job", used.memory)] if used.memory else [])]
+    chosen = cards if any(lines for _, lines in cards) else host
+    return [_chart(f"{name}-{quantity.id}", quantity, lines, used.timed) for quantity, lines in chosen if lines]
+
+
+def _chart(
+    name: str, quantity: Quantity, lines: Sequence[tuple[str, Points]], timed: Sequence[tuple[float, float]]
+) -> Chart:
+    alone = len(lines) == 1
+    scaled = [(label, [(t, value / quantity.scale) for t, value in points]) for label, points in lines]
+    numbers = [(label, *_spread([value for _, value in points])) for label, points in scaled]
+    layout = plotting.axes("seconds since the job began", quantity.unit, from_zero=True)
+    return Chart(
+        id=name,
+        kind="lines",
+        title=quantity.title,
+        caption=f"{quantity.caption}; shaded: the timed part." if timed else f"{quantity.caption}.",
+        finding=" ".join(_sentence(label, quantity, numbers_, alone=alone) for label, *numbers_ in numbers),
+        figure={
+            "data": [_line(place, label, points, quantity) for place, (label, points) in enumerate(scaled)],
+            "layout": {
+                **layout,
+                "height": 200 if alone else 230,
+                "shapes": [_shade(began, ended) for began, ended in timed],
+                "showlegend": not alone,
+                "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
+            },
+        },
+        numbers=Grid(
+            columns=(
+                Column(title=""),
+                *(Column(title=f"{word} ({quantity.unit})", form=",.2f") for word in ("least", "mean", "most")),
+            ),
+            rows=tuple(numbers),
+        ),
+    )
+
+
+def _line(place: int, label: str, points: Sequence[tuple[float, float]], quantity: Quantity) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": label,
+        "x": [round(t, 2) for t, _ in points],
+        "y": [float(f"{value:.4g}") for _, value in points],
+        "hovertemplate": f"{label}, %{{x:.1f}} s: %{{y:,.2f}} {quantity.unit}<extra></extra>",
+        "meta": {"hue": place % HUES, "form": place // HUES, "row": place},
+    }
+
+
+def _shade(began: float, ended: float) -> dict[str, Any]:
+    """A span of time as a Plotly shape; the page gives it its colour."""
+    return {"type": "rect", "xref": "x", "yref": "paper", "x0": began, "x1": ended, "y0": 0, "y1": 1, "layer": "below"}
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float, float]:
+    return min(values), math.fsum(values) / len(values), max(values)
+
+
+def _sentence(label: str, quantity: Quantity, numbers: Sequence[float], *, alone: bool) -> str:
+    least, mean, most = numbers
+    who = "" if alone else f"{label}: "
+    return f"{who}{least:,.1f} to {most:,.1f} {quantity.unit}, {mean:,.1f} on average."
