@@ -45,7 +45,7 @@ def test_defaults_are_the_2017_study():
         ("name: x\ncnn:\n  epohcs: 1\n", "my.yaml:3: unknown key 'cnn.epohcs'; did you mean 'epochs'?"),
         ("name: x\nenigne: docker\n", "my.yaml:2: unknown key 'enigne'; did you mean 'engine'?"),
         ("name: x\nframeworks: [numpy,\n  pytroch]\n", "my.yaml:2: frameworks: no framework is called 'pytroch'; did you mean 'pytorch'?"),
-        ("name: x\nengine: dokcer\n", "my.yaml:2: engine: must be 'auto', 'docker' or 'process' (not 'dokcer'); did you mean 'docker'?"),
+        ("name: x\nengine: dokcer\n", "my.yaml:2: engine: must be 'auto', 'docker', 'process' or 'ray' (not 'dokcer'); did you mean 'docker'?"),
         ("name: x\ncnn: {epochs: '3'}\n", "my.yaml:2: cnn.epochs: must be a valid integer (not '3')"),
         ("name: x\ncnn:\n\n  epochs: 0\n", "my.yaml:4: cnn.epochs: must be greater than or equal to 1 (not 0)"),
         ("name: x\nlimits: {timeout: .inf}\n", "my.yaml:2: limits.timeout: must be a finite number (not inf)"),
