@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator import hosts, inputs
 from orchestrator.catalog import Catalog
 from orchestrator.engines.base import Cluster, EngineError, NodeEngine
+from orchestrator.errors import HostError
 from orchestrator.hosts import Node
 from orchestrator.plan import Job
 from orchestrator.protocol import Event
@@ -26,6 +27,7 @@ from orchestrator.store import RunFolder
 
 TICK = 0.25  # seconds between two looks at whether a person, or the last job, has ended the run
 LOOK_SECONDS = 5.0  # between two looks for nodes that joined
+PARTING_SECONDS = 30.0  # for a thread to end that has lost its node; without a cluster it may hang for good
 
 MakeRunner = Callable[[NodeEngine, Listener, InputsFor, Halt], Runner]
 
@@ -132,7 +134,7 @@ class Crew:
         looked = -LOOK_SECONDS
         while True:
             if time.monotonic() >= looked + LOOK_SECONDS:
-                self._welcome(self._cluster.nodes())
+                self._look()
                 looked = time.monotonic()
             with self._changed:
                 self._strand()
@@ -141,6 +143,15 @@ class Crew:
                 if not self._waiting and not self._running:
                     return
                 self._changed.wait(TICK)
+
+    def _look(self) -> None:
+        """See who has joined. Raises HostError without a cluster, unless the last job has ended meanwhile."""
+        try:
+            self._welcome(self._cluster.nodes())
+        except HostError:
+            with self._changed:
+                if self._waiting or self._running:
+                    raise
 
     def _welcome(self, nodes: Sequence[Node]) -> None:
         """Start a thread for each node that is new and has something to do."""
@@ -272,7 +283,7 @@ class Crew:
         for hand in self._hands.values():
             hand.give_back()
         for hand in self._hands.values():
-            hand.join()
+            hand.join(PARTING_SECONDS)
         self._hands.clear()
         self._halt.asked.clear()
 

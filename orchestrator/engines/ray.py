@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -41,6 +42,7 @@ from orchestrator.untrusted import MAX_NOTE, printable
 SURVEY_SECONDS = 60.0  # for a node to say what it is; a worker process has to start there first
 PATIENCE_SECONDS = 10.0  # until somebody who waits for a node is told
 LOOK_SECONDS = 0.5  # between two looks whether it is still wanted
+HEAD_SECONDS = 15.0  # a head may be silent; Ray itself ends this process, without a word, after 60 s
 END_SECONDS = 10.0  # for a job that nobody listens to any more to end
 WAITING = 16  # messages of a node that it may be ahead of us: a flood is slowed down, not buffered
 LOCAL_STORE_BYTES = 256 << 20  # of shared memory for a local cluster's objects: jobs send little
@@ -167,7 +169,8 @@ class RayCluster:
             ray.shutdown()
 
     def _alive(self) -> list[dict[str, Any]]:
-        """The nodes that may run jobs: a head that was started with --num-cpus=0 does not."""
+        """The nodes that may run jobs: a head that was started with --num-cpus=0 does not. Raises HostError."""
+        _reach(ray.get_runtime_context().gcs_address)
         found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         return [each for each in found if each["Alive"] and each["Resources"].get("CPU")]
 
@@ -334,6 +337,24 @@ def _keep(folder: Path, name: str, content: bytes) -> None:
     if name == Path(name).name and name not in {"", ".", ".."}:
         with contextlib.suppress(OSError):  # then it is missing, and the job is told so
             (folder / name).write_bytes(content)
+
+
+def _reach(head: str) -> None:
+    """Return when the head of the cluster, at HOST:PORT, answers. Raises HostError when it does not."""
+    host, _, port = head.rpartition(":")
+    deadline = time.monotonic() + HEAD_SECONDS
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=HEAD_SECONDS).close()
+        except OSError as error:
+            if time.monotonic() >= deadline:
+                raise HostError(
+                    f"the cluster's head at {head} has not answered for {HEAD_SECONDS:.0f} s: {error}",
+                    hint="start the cluster again (docs/cluster.md), then go on with: orchestrator bench --resume RUN",
+                ) from error
+            time.sleep(1)
+        else:
+            return
 
 
 def _on(function: Callable[..., Any], node: str) -> Any:
