@@ -1,7 +1,8 @@
 """Runs jobs on the nodes of a cluster side by side: a thread and a Runner for each node.
 
-Every node takes the next job that may run there, so a slow one holds nobody up. When a node is lost its job goes to
-another, as far as the job's retries allow; a node that joins gets its share. Results are stored as they come.
+Every node takes the next job that may run there, so a slow one holds nobody up; one that finds none is given back.
+When a node is lost its job goes to another, as far as the job's retries allow; a node that joins gets its share.
+Results are stored as they come.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ class Crew:
         self._waiting: list[_Task] = []
         self._running = 0
         self._results: dict[str, Result] = {}
+        self._nodes: Sequence[Node] = ()  # when we last looked
+        self._gone: set[str] = set()  # ids of nodes that failed us
         self._hands: dict[str, _Hand] = {}  # by the node's id
         self._error: BaseException | None = None
         self._total = 0
@@ -136,6 +139,7 @@ class Crew:
             if time.monotonic() >= looked + LOOK_SECONDS:
                 self._look()
                 looked = time.monotonic()
+            self._welcome()
             with self._changed:
                 self._strand()
                 if self._error is not None:
@@ -145,29 +149,51 @@ class Crew:
                 self._changed.wait(TICK)
 
     def _look(self) -> None:
-        """See who has joined. Raises HostError without a cluster, unless the last job has ended meanwhile."""
+        """See which nodes there are. Raises HostError without a cluster, unless the last job has ended meanwhile."""
+        known = {node.id for node in self._nodes}
         try:
-            self._welcome(self._cluster.nodes())
+            self._nodes = self._cluster.nodes()
         except HostError:
             with self._changed:
                 if self._waiting or self._running:
                     raise
+        for node in self._nodes:
+            if known and node.id not in known:
+                self._listener.notice(f"node {node.name} has joined: {node.host.title()}")
 
-    def _welcome(self, nodes: Sequence[Node]) -> None:
-        """Start a thread for each node that is new and has something to do."""
-        for node in nodes:
-            if node.id not in self._hands and any(self._fits(task, node) for task in self._waiting):
-                if self._hands:
-                    self._listener.notice(f"node {node.name} has joined: {node.host.title()}")
+    def _welcome(self) -> None:
+        """Start a thread for each node that is idle and could do something."""
+        for node in self._nodes:
+            hand = self._hands.get(node.id)
+            if (hand is None or not hand.is_alive()) and self._wanted(node):
                 self._hands[node.id] = hand = _Hand(self, node)
                 hand.start()
+
+    def _wanted(self, node: Node) -> bool:
+        """Whether there is something for a node to do."""
+        with self._changed:
+            return self._goes_on() and self._next(node) is not None
+
+    def _goes_on(self) -> bool:
+        return self._error is None and not self._halt.asked.is_set()
+
+    def _next(self, node: Node) -> tuple[_Task, Job] | None:
+        """The first task that waits and may run on `node`, and its job there. Called with the condition held."""
+        if node.id not in self._gone:
+            for task in self._waiting:
+                job = self._placed(task.job, node)
+                if isinstance(job, Job):
+                    return task, job
+        return None
 
     def _strand(self) -> None:
         """Give up what no node that is left can run. Called with the condition held."""
         if self._running:
             return
-        able = [hand.node for hand in self._hands.values() if hand.is_alive()]
-        for task in [task for task in self._waiting if not any(self._fits(task, node) for node in able)]:
+        able = [node for node in self._nodes if node.id not in self._gone]
+        for task in list(self._waiting):
+            if any(isinstance(self._placed(task.job, node), Job) for node in able):
+                continue
             self._give_up(
                 task,
                 Failure(
@@ -182,46 +208,26 @@ class Crew:
         self._results[task.job.id] = result = self._unrun(task.job, why)
         self._listener.job_finished(result)
 
-    def _anything_for(self, node: Node) -> Callable[[], bool]:
-        """Whether to go on waiting for a node."""
-
-        def anything() -> bool:
-            with self._changed:
-                waiting = self._running or any(self._fits(task, node) for task in self._waiting)
-                return bool(waiting) and not self._halt.asked.is_set() and self._error is None
-
-        return anything
-
-    def _fits(self, task: _Task, node: Node) -> bool:
-        return isinstance(self._placed(task.job, node), Job)
-
     def lane(self, node: Node) -> _Lane:
         """Who hears what happens on a node."""
         return _Lane(self._listener.lane(node.name))
 
     def take(self, node: Node) -> tuple[_Task, Job] | None:
-        """The next task for a node and its job there; None when there will be none.
-
-        Waits while others run: what they run may come back.
-        """
+        """The next task for a node and its job there; None when there is none."""
         with self._changed:
-            while not self._halt.asked.is_set() and self._error is None:
-                for task in self._waiting:
-                    job = self._placed(task.job, node)
-                    if isinstance(job, Job):
-                        self._waiting.remove(task)
-                        self._running += 1
-                        return task, job
-                if not self._running:
-                    return None
-                self._changed.wait(TICK)
-        return None
+            found = self._next(node) if self._goes_on() else None
+            if found is not None:
+                self._waiting.remove(found[0])
+                self._running += 1
+            return found
 
-    def done(self, task: _Task, result: Result, left: int) -> None:
+    def done(self, node: Node, task: _Task, result: Result, left: int) -> None:
         """A task has ended; when its node was lost and attempts are left, another node may have it."""
         lost = result.failure is not None and result.failure.kind == "node"
         with self._changed:
             self._running -= 1
+            if lost:
+                self._gone.add(node.id)
             if lost and left:
                 self._listener.notice(f"{result.job.id} failed: {_why(result)}; trying elsewhere ({left} left)")
                 self._waiting.insert(0, _Task(job=task.job, number=task.number, more=left - 1))
@@ -241,9 +247,11 @@ class Crew:
         """What a node's thread does."""
         node = hand.node
         try:
-            engine = self._cluster.take(node, hand.listener.notice, self._anything_for(node))
+            engine = self._cluster.take(node, hand.listener.notice, lambda: self._wanted(node))
         except EngineError as error:
             hand.listener.notice(f"the run goes on without {node.name}: {error.message} ({error.hint})")
+            with self._changed:
+                self._gone.add(node.id)
             return
         if engine is None:
             return
@@ -257,9 +265,7 @@ class Crew:
                 self.failed(error)
                 return
             hand.listener.measuring = False
-            self.done(task, result, left)
-            if result.failure is not None and result.failure.kind == "node":
-                return
+            self.done(node, task, result, left)
 
     def _stop(self) -> None:
         """A person wants to stop: end what is measured gently, and what is prepared at once; a second time, all."""
@@ -299,7 +305,10 @@ class _Hand(threading.Thread):
         self._crew = crew
 
     def run(self) -> None:
-        self._crew.work(self)
+        try:
+            self._crew.work(self)
+        finally:
+            self.give_back()
 
     def give_back(self) -> None:
         """Let go of the node."""

@@ -37,9 +37,12 @@ class Node:
 
 def select(nodes: Sequence[Node], wanted: Hosts) -> list[Node]:
     """Those of `nodes` that a spec wants, by name. Raises HostError when there is none."""
-    found = sorted((node for node in nodes if matches(node, wanted)), key=lambda node: node.name)
+    by_name = sorted(nodes, key=lambda node: node.name)
+    if not by_name:
+        raise HostError("no node of the cluster can run jobs", hint="`ray status` lists its nodes; see docs/cluster.md")
+    found = [node for node in by_name if matches(node, wanted)]
     if not found:
-        there = "; ".join(f"{node.name}: {node.host.title()}" for node in nodes) or "none"
+        there = "; ".join(f"{node.name}: {node.host.title()}" for node in by_name)
         raise HostError(
             f"no node of the cluster is what the spec's `hosts` asks for; nodes: {there}",
             hint="correct `hosts`, or add nodes to the cluster (docs/cluster.md)",

@@ -321,15 +321,19 @@ class Talkative(Silent):
 
 
 @contextlib.contextmanager
-def hanging(engine, folder):
-    """An orchestrator in a process of its own, running a job that ignores SIGTERM; nothing of it may survive."""
+def hanging(engine, folder, *cluster):
+    """An orchestrator in a process of its own, running a job that ignores SIGTERM; nothing of it may survive.
+
+    `cluster` is the address, and the engine of the nodes, where it is not to be one of its own.
+    """
     source = (
         "import sys, pathlib\n"
         "from tests import engine_cases as cases\n"
-        "engine = cases.engine_called(sys.argv[1], pathlib.Path(sys.argv[2]))\n"
-        "cases.run_echo(engine, pathlib.Path(sys.argv[2]), 'hang', listener=cases.Talkative())\n"
+        "folder = pathlib.Path(sys.argv[2])\n"
+        "engine = cases.engine_called(sys.argv[1], folder, *sys.argv[3:])\n"
+        "cases.run_echo(engine, folder, 'hang', listener=cases.Talkative())\n"
     )
-    argv = [sys.executable, "-c", source, engine.name, str(folder)]
+    argv = [sys.executable, "-c", source, engine.name, str(folder), *cluster]
     since = time.time()
     with subprocess.Popen(
         argv, cwd=ECHO.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -373,14 +377,13 @@ def check_a_second_interruption_does_not_wait(engine, folder):
     assert RunFolder(path).read_result("hang-resnet50-cpu-1").status == "interrupted"
 
 
-def engine_called(name, folder):
+def engine_called(name, folder, address="local", choice="auto"):
     """A new engine, as a process of its own needs one."""
     if name == "process":
         return ProcessEngine(cache=folder / "cache", pythons={"echo": Path(sys.executable)})
     if name == "ray":
-        return engines.join(
-            "local", root=ECHO, choice="auto", pythons={"echo": Path(sys.executable)}, notify=Silent().notice
-        )
+        pythons = {} if choice == "docker" else {"echo": Path(sys.executable)}
+        return engines.join(address, root=ECHO, choice=choice, pythons=pythons, notify=Silent().notice)
     from orchestrator.engines import docker
 
     return docker.connect()

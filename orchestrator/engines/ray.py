@@ -56,9 +56,15 @@ def connect(
 ) -> RayCluster:
     """Join a cluster, or start one on this machine. The project at `root` goes along to the nodes. Raises HostError.
 
-    `address`: `local` starts one; `auto` finds one (RAY_ADDRESS, or a node of it on this machine) and else starts one.
+    `address`: `local` starts one; `auto` finds one (RAY_ADDRESS, or a node of it on this machine) and else starts one;
+    HOST:PORT is that of a head, from one of its nodes.
     `choice` and `pythons` are what every node's own engine is chosen by.
     """
+    if address.startswith("ray://"):
+        raise HostError(
+            "a Ray client, which is what ray:// asks for, cannot receive the streams in which nodes tell of their jobs",
+            hint="run this on a machine of the cluster, with --address auto (docs/cluster.md)",
+        )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)  # what a person has to know is said here
     with tempfile.TemporaryDirectory(prefix="rosetta-snapshot-") as folder:
@@ -79,15 +85,17 @@ def connect(
 
 
 def _joined(address: str, options: Mapping[str, Any]) -> bool:
-    """Whether a cluster was joined; False where `auto` finds none."""
+    """Whether a cluster was joined; False where `auto` finds none. Raises HostError."""
+    named = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
     try:
+        if ":" in named:
+            _call(named)  # Ray would try for minutes
         ray.init(address=address, **options)
-    except ConnectionError as error:
-        if address == "auto" and not os.environ.get("RAY_ADDRESS"):
+    except OSError as error:
+        if named == "auto":
             return False
         raise HostError(
-            f"no Ray cluster answers at {os.environ.get('RAY_ADDRESS', address) if address == 'auto' else address}: "
-            f"{_words(error)}",
+            f"no Ray cluster answers at {named}: {_words(error)}",
             hint="`ray status` on its head says whether it is up; --address local starts one on this machine",
         ) from error
     except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -170,7 +178,7 @@ class RayCluster:
 
     def _alive(self) -> list[dict[str, Any]]:
         """The nodes that may run jobs: a head that was started with --num-cpus=0 does not. Raises HostError."""
-        _reach(ray.get_runtime_context().gcs_address)
+        _await(ray.get_runtime_context().gcs_address)
         found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         return [each for each in found if each["Alive"] and each["Resources"].get("CPU")]
 
@@ -339,13 +347,18 @@ def _keep(folder: Path, name: str, content: bytes) -> None:
             (folder / name).write_bytes(content)
 
 
-def _reach(head: str) -> None:
-    """Return when the head of the cluster, at HOST:PORT, answers. Raises HostError when it does not."""
+def _call(head: str) -> None:
+    """Return when the head of a cluster, at HOST:PORT, answers. Raises OSError when it does not."""
     host, _, port = head.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=HEAD_SECONDS).close()
+
+
+def _await(head: str) -> None:
+    """Return when the head of the cluster that was joined answers. Raises HostError when it does not."""
     deadline = time.monotonic() + HEAD_SECONDS
     while True:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=HEAD_SECONDS).close()
+            _call(head)
         except OSError as error:
             if time.monotonic() >= deadline:
                 raise HostError(
