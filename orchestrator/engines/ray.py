@@ -92,11 +92,12 @@ def _joined(address: str, options: Mapping[str, Any]) -> bool:
             _call(named)  # Ray would try for minutes
         ray.init(address=address, **options)
     except OSError as error:
-        if named == "auto":
+        if named == "auto" and "Could not find any running Ray instance" in str(error):
             return False
         raise HostError(
             f"no Ray cluster answers at {named}: {_words(error)}",
-            hint="`ray status` on its head says whether it is up; --address local starts one on this machine",
+            hint="`ray status` on its head says whether it is up; where it is, its token is another: the same has to be "
+            "in ~/.ray/auth_token here, with RAY_AUTH_MODE=token; --address local starts a cluster of this machine",
         ) from error
     except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise _refused(address, error) from error

@@ -1,0 +1,47 @@
+"""The same spec through the ray engine and through the docker engine underneath."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("ray")
+
+from orchestrator.report import reference, tables
+from orchestrator.store import RunFolder
+from tests.conftest import ROOT
+
+FRAMEWORKS = ("numpy", "pytorch")
+SMALLER = {"cnn.train_samples": 128, "cnn.test_samples": 64, "rnn.train_samples": 128, "rnn.test_samples": 64}
+ENGINES = {"docker": (), "ray": ("--address=local", "--set=hosts.engine=docker")}
+
+
+@pytest.mark.docker
+def test_tables_of_the_ray_engine_are_those_of_the_docker_engine(docker_engine, tmp_path):
+    found = {}
+    for engine, options in ENGINES.items():
+        argv = [sys.executable, "-m", "orchestrator", "bench", "configs/smoke.yaml", f"--engine={engine}", *options]
+        argv += [f"--framework={name}" for name in FRAMEWORKS]
+        argv += [f"--set={key}={value}" for key, value in SMALLER.items()]
+        argv += [f"--results={tmp_path / engine}"]
+        ended = subprocess.run(argv, cwd=ROOT, env={**os.environ, "COLUMNS": "200"}, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        (folder,) = (tmp_path / engine).iterdir()
+        found[engine] = RunFolder(folder).results()
+    published = reference.load(ROOT / "results" / "reference" / "2017.json")
+    forms = {engine: [form(table) for table in tables.tables(results, published)] for engine, results in found.items()}
+    assert forms["ray"] == forms["docker"]
+    assert len(forms["ray"]) == 3
+    for ours, theirs in zip(found["ray"], found["docker"], strict=True):
+        assert ours.job.id == theirs.job.id
+        assert ours.figures.losses == pytest.approx(theirs.figures.losses, rel=1e-3)
+        assert ours.provenance.environment == theirs.provenance.environment
+        assert ours.provenance.data == theirs.provenance.data
+        assert ours.provenance.node.engine == "docker"
+
+
+def form(table):
+    """A table without what was measured."""
+    conditions = [word.replace(" through ray", "") for word in table.conditions]
+    return table.title, conditions, [column.title for column in table.columns], sorted(row[0] for row in table.rows)
