@@ -96,8 +96,8 @@ def _joined(address: str, options: Mapping[str, Any]) -> bool:
             return False
         raise HostError(
             f"no Ray cluster answers at {named}: {_words(error)}",
-            hint="`ray status` on its head says whether it is up; where it is, its token is another: the same has to be "
-            "in ~/.ray/auth_token here, with RAY_AUTH_MODE=token; --address local starts a cluster of this machine",
+            hint="`ray status` on its head says whether it is up. Where it is, the same ~/.ray/auth_token and "
+            "RAY_AUTH_MODE=token are wanted here too. --address local starts a cluster of this machine",
         ) from error
     except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise _refused(address, error) from error
@@ -111,6 +111,7 @@ def _start(options: Mapping[str, Any]) -> None:
     try:
         ray.init(
             address="local",
+            _node_ip_address="127.0.0.1",  # with any other Ray listens on all interfaces
             include_dashboard=False,
             object_store_memory=LOCAL_STORE_BYTES,
             **options,

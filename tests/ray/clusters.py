@@ -7,13 +7,14 @@ from ray.cluster_utils import Cluster
 
 from orchestrator.engines import ray as ray_engine
 
+HERE = {"node_ip_address": "127.0.0.1"}
 NODES = ("alpha", "beta", "gamma")
 
 
 @contextlib.contextmanager
 def cluster(names=NODES, cpus=1, **options):
     """Nodes of these names, and a head that runs no jobs; yields the cluster, whose nodes can be added and removed."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **HERE})
     made.named = {}
     try:
         for name in names:
@@ -27,7 +28,7 @@ def cluster(names=NODES, cpus=1, **options):
 
 def add(made, name, cpus=1, **options):
     """One more node."""
-    made.named[name] = made.add_node(node_name=name, num_cpus=cpus, object_store_memory=100 << 20, **options)
+    made.named[name] = made.add_node(node_name=name, num_cpus=cpus, object_store_memory=100 << 20, **HERE, **options)
 
 
 def connect(made, root, choice="auto", pythons=(), notify=print):

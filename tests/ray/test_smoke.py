@@ -1,6 +1,5 @@
 """The same spec through the ray engine and through the docker engine underneath."""
 
-import os
 import subprocess
 import sys
 
@@ -25,7 +24,7 @@ def test_tables_of_the_ray_engine_are_those_of_the_docker_engine(docker_engine, 
         argv += [f"--framework={name}" for name in FRAMEWORKS]
         argv += [f"--set={key}={value}" for key, value in SMALLER.items()]
         argv += [f"--results={tmp_path / engine}"]
-        ended = subprocess.run(argv, cwd=ROOT, env={**os.environ, "COLUMNS": "200"}, capture_output=True, text=True)
+        ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         (folder,) = (tmp_path / engine).iterdir()
         found[engine] = RunFolder(folder).results()
