@@ -190,6 +190,10 @@ def _on_cluster(
     given = _pythons(request, known)
     cluster = engines.join(request.address, root=request.root, choice=chosen.hosts.engine, pythons=given, notify=notify)
     nodes = hosts.select(cluster.nodes(), chosen.hosts)
+    if not hosts.places(nodes, chosen):
+        raise HostError(
+            f"no host has {chosen.limits.cpus} CPUs for a job (limits.cpus)", hint="choose fewer, or other hosts"
+        )
     if jobs is None:
         device = hosts.device(chosen.device, nodes)
         if request.spec is None and DEFAULT_SPECS[device] != DEFAULT_SPECS[_default_device(machine)]:

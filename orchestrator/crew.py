@@ -69,14 +69,17 @@ def gather(
             host=engine.node.host,
             listener=listener,
             turns=None,
-            node=NodeFacts(name=engine.node.name, engine=engine.node.engine),
+            node=NodeFacts(name=engine.node.name, engine=engine.node.engine, exclusive=engine.node.share is None),
             halt=halt,
         )
 
     def nowhere(job: Job, why: Failure) -> Result:
         return unrun(folder, job, why, Provenance(engine=cluster.name, environment={}, code=dict(code), host={}))
 
-    return Crew(cluster, placed=placed, runner=runner, unrun=nowhere, store=store, listener=listener)
+    def nodes() -> list[Node]:
+        return hosts.places(cluster.nodes(), spec)
+
+    return Crew(cluster, nodes=nodes, placed=placed, runner=runner, unrun=nowhere, store=store, listener=listener)
 
 
 class Crew:
@@ -86,17 +89,21 @@ class Crew:
         self,
         cluster: Cluster,
         *,
+        nodes: Callable[[], Sequence[Node]],
         placed: Callable[[Job, Node], Job | Failure],
         runner: MakeRunner,
         unrun: Callable[[Job, Failure], Result],
         store: InputsFor,
         listener: Listener,
     ) -> None:
-        """`placed` says what a job is on a node, or why it cannot run there; `store` makes this machine's inputs.
+        """`nodes` finds those there are now, or their parts; `store` makes this machine's inputs.
+
+        `placed` says what a job is on a node, or why it cannot run there.
 
         `unrun` stores the result of a job that no node can run.
         """
         self._cluster = cluster
+        self._find = nodes
         self._placed = placed
         self._make_runner = runner
         self._unrun = unrun
@@ -109,7 +116,7 @@ class Crew:
         self._results: dict[str, Result] = {}
         self._nodes: Sequence[Node] = ()  # when we last looked
         self._gone: set[str] = set()  # ids of nodes that failed us
-        self._hands: dict[str, _Hand] = {}  # by the node's id
+        self._hands: dict[str, _Hand] = {}  # by the node's place
         self._error: BaseException | None = None
         self._total = 0
 
@@ -152,21 +159,21 @@ class Crew:
         """See which nodes there are. Raises HostError without a cluster, unless the last job has ended meanwhile."""
         known = {node.id for node in self._nodes}
         try:
-            self._nodes = self._cluster.nodes()
+            self._nodes = self._find()
         except HostError:
             with self._changed:
                 if self._waiting or self._running:
                     raise
-        for node in self._nodes:
+        for node in {node.id: node for node in self._nodes}.values():
             if known and node.id not in known:
                 self._listener.notice(f"node {node.name} has joined: {node.host.title()}")
 
     def _welcome(self) -> None:
         """Start a thread for each node that is idle and could do something."""
         for node in self._nodes:
-            hand = self._hands.get(node.id)
+            hand = self._hands.get(node.place)
             if (hand is None or not hand.is_alive()) and self._wanted(node):
-                self._hands[node.id] = hand = _Hand(self, node)
+                self._hands[node.place] = hand = _Hand(self, node)
                 hand.start()
 
     def _wanted(self, node: Node) -> bool:

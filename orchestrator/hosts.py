@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +29,12 @@ class Node:
     engine_facts: Mapping[str, Any]
     gpu_problem: str | None = None  # why that engine cannot give a job a GPU
     labels: Mapping[str, str]
+    share: int | None = None  # which part of the machine this is, where jobs run side by side; `host` has that part
+
+    @property
+    def place(self) -> str:
+        """What tells it from all other nodes and parts of nodes."""
+        return self.id if self.share is None else f"{self.id}/{self.share}"
 
     @property
     def gpus(self) -> int:
@@ -57,6 +64,29 @@ def matches(node: Node, wanted: Hosts) -> bool:
         and (not wanted.gpu or any(wanted.gpu.lower() in gpu.name.lower() for gpu in node.host.gpus))
         and all(node.labels.get(key) == value for key, value in wanted.labels.items())
     )
+
+
+def places(nodes: Iterable[Node], spec: Spec) -> list[Node]:
+    """Where jobs can run at the same time: the nodes, or parts of them with `limits.cpus` CPUs, and a GPU, each."""
+    if spec.hosts.exclusive:
+        return list(nodes)
+    if spec.limits.cpus is None:
+        raise UsageError(
+            "hosts.exclusive: false, but not how many CPUs each of the jobs on a host gets",
+            hint="say it: --set limits.cpus=4",
+        )
+    return [
+        part for node in nodes for part in _parts(node, spec.limits.cpus, by_gpu=spec.device != "cpu" and node.gpus > 0)
+    ]
+
+
+def _parts(node: Node, cpus: int, *, by_gpu: bool) -> Iterator[Node]:
+    """What `cpus` CPUs make of a node; with `by_gpu`, a GPU and so many CPUs."""
+    count = len(node.host.cpus) // cpus
+    for share in range(min(count, node.gpus) if by_gpu else count):
+        gpus = node.host.gpus[share : share + 1] if by_gpu else ()
+        host = dataclasses.replace(node.host, cpus=node.host.cpus[share * cpus : (share + 1) * cpus], gpus=gpus)
+        yield dataclasses.replace(node, host=host, share=share)
 
 
 def names(nodes: Sequence[Node]) -> list[str]:
@@ -95,7 +125,7 @@ def placed(job: Job, node: Node, spec: Spec, image: Image, *, judge: bool = True
         why = node.gpu_problem or "no NVIDIA GPU, or no driver for it"
         return Failure(kind="incompatible", message=f"{node.name}: {why}", hint="use --device cpu")
     try:
-        chosen = choose(node.host.gpus, spec.gpu)
+        chosen = choose(node.host.gpus, spec.gpu if node.share is None else "all")
     except UsageError as error:
         return Failure(kind="no_gpu", message=f"{node.name}: {error.message}", hint=error.hint)
     gpu = next(gpu for gpu in node.host.gpus if gpu.uuid == chosen[0])  # workloads compute on the first

@@ -69,6 +69,7 @@ class NodeFacts(Strict):
 
     name: str
     engine: str  # the node's own, which ran the job
+    exclusive: bool = True  # whether it ran one job at a time
 
 
 class Provenance(Strict):
@@ -80,6 +81,11 @@ class Provenance(Strict):
     host: dict[str, Any]
     data: DataFacts | None = None
     node: NodeFacts | None = None  # None of a job that ran on the machine of its orchestrator
+
+    @property
+    def local_engine(self) -> str:
+        """The engine that ran the job on its machine, whether a cluster's node or the orchestrator's own."""
+        return self.node.engine if self.node else self.engine
 
 
 class Result(Strict):

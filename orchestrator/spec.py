@@ -136,6 +136,7 @@ class Hosts(Strict):
     gpu: Annotated[str, Field(max_length=100)] = Field(default="", description="part of the GPU's model name")
     labels: dict[str, str] = Field(default={}, description="labels that the node was started with")
     engine: LocalChoice = Field(default="auto", description="the engine that runs jobs on the node")
+    exclusive: bool = Field(default=True, description="one job at a time on a node; else as many as its CPUs allow")
 
 
 class Spec(Strict):

@@ -108,7 +108,17 @@ def run_echo(
 
 
 def run_on_nodes(
-    cluster, folder, *behaviours, listener=None, retries=0, resume=None, each_host=False, repeats=1, names=(), **limits
+    cluster,
+    folder,
+    *behaviours,
+    listener=None,
+    retries=0,
+    resume=None,
+    each_host=False,
+    repeats=1,
+    names=(),
+    exclusive=True,
+    **limits,
 ):
     """The same on the nodes of a cluster, which make real inputs: the orchestrator's must be the same."""
     known = behaving(behaviours)
@@ -118,7 +128,7 @@ def run_on_nodes(
         workloads=("resnet50",),
         retries=retries,
         repeats=repeats,
-        hosts=spec.Hosts(names=names),
+        hosts=spec.Hosts(names=names, exclusive=exclusive),
         each_host=each_host,
         resnet50=spec.ResNet50(batch=2, batches=3),
         limits=spec.Limits(**limits),

@@ -159,9 +159,10 @@ class RayCluster:
 
     def take(self, node: Node, notify: Callable[[str], None], still_wanted: Callable[[], bool]) -> RayNode | None:
         resources = self._resources[node.id]
+        whole = node.share is None
         actor = ray.remote(remote.Worker).options(
-            num_cpus=resources["CPU"],
-            num_gpus=resources.get("GPU", 0),
+            num_cpus=resources["CPU"] if whole else len(node.host.cpus),
+            num_gpus=resources.get("GPU", 0) if whole else len(node.host.gpus),
             max_restarts=0,
             max_task_retries=0,
             max_concurrency=4,  # a job can be told to end while it runs

@@ -216,7 +216,8 @@ def conditions_of(result: Result) -> dict[str, str]:
 def _engine(provenance: Provenance) -> str:
     """The engine in words: on a cluster, the node's."""
     if provenance.node is not None:
-        return f"{provenance.node.engine} engine through {provenance.engine}"
+        beside = "" if provenance.node.exclusive else ", beside other jobs"
+        return f"{provenance.node.engine} engine through {provenance.engine}{beside}"
     return f"{provenance.engine} engine" if provenance.host else NOWHERE
 
 

@@ -1,5 +1,6 @@
 """What becomes of a run when something happens to its cluster."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -136,6 +137,30 @@ def test_a_node_without_docker_runs_jobs_as_processes_or_is_left_out(alone, cach
     (line,) = heard.lines
     assert line.startswith("node alpha is left out: ")
     assert "Docker" in line
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two jobs side by side want two CPUs")
+def test_a_node_that_is_not_exclusive_runs_jobs_side_by_side_on_cpus_of_their_own(alone, cache, tmp_path):
+    at_once, most = set(), []
+
+    class Counting(cases.Silent):
+        def job_started(self, job, number, total, epoch_samples):
+            at_once.add(number)
+            most.append(len(at_once))
+
+        def job_finished(self, result):
+            at_once.clear()
+
+    with clusters.cluster(("alpha",), cpus=2) as made:
+        engine = clusters.connect(made, cases.ECHO, choice="process", pythons=PYTHONS)
+        _, results = cases.run_echo(engine, tmp_path, "slow", repeats=2, exclusive=False, cpus=1, listener=Counting())
+        engine.close()
+    assert [result.status for result in results] == ["ok"] * 2
+    assert max(most) == 2
+    first, second = (result.provenance.host["cpus_used"] for result in results)
+    assert len(first) == len(second) == 1
+    assert first != second
+    assert not any(result.provenance.node.exclusive for result in results)
 
 
 def test_another_version_of_ray_or_python_is_named(few, monkeypatch):
