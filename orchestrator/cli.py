@@ -87,7 +87,7 @@ def bench(
     gpu: Annotated[Optional[str], typer.Option(help="which GPU: its index, its UUID, or all", metavar="GPU")] = None,
     engine: Annotated[Optional[str], typer.Option(help="auto, docker, process or ray")] = None,
     address: Annotated[
-        str, typer.Option(help="ray engine: the cluster; auto finds one or starts one here, local starts one")
+        str, typer.Option(help="ray engine: the cluster; auto finds or starts one, local starts one, HOST:PORT")
     ] = "auto",
     dataset: Annotated[Optional[str], typer.Option(help="auto, real, official, imported or synthetic")] = None,
     repeats: Annotated[

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import stats
+from orchestrator.figures import Figures
 from orchestrator.neighbours import Neighbour
 from orchestrator.report import certified
 from orchestrator.report.certified import Known, Mark
@@ -100,6 +101,44 @@ def tables(results: Iterable[Result], reference: Reference, known: Known = certi
         for name, some in found.items()
         if some
     ]
+
+
+def host_by_host(results: Iterable[Result]) -> list[Table]:
+    """Same framework, different hosts: for each workload a column of speeds for every host of `each_host`."""
+    found: dict[str, list[Result]] = {name: [] for name in TITLES}
+    for result in results:
+        if result.job.host is not None:
+            found[result.job.workload].append(result)
+    return [_speeds(name, some) for name, some in found.items() if len({result.job.host for result in some}) > 1]
+
+
+def _speeds(workload: str, results: Sequence[Result]) -> Table:
+    hosts = {str(result.job.host): _machine(result.provenance.host) for result in results if result.provenance.host}
+    rows = _ranked(_rows(results, ignore=("host", "node")))
+    shared, varying = _split([conditions for conditions, _ in rows])
+    columns = [Column(title="DL Library"), *(Column(title=name) for name in varying)]
+    columns += [Column(title=f"{SAMPLES[workload].capitalize()}/s on {host}", form=",.1f") for host in sorted(hosts)]
+    return Table(
+        title=f"{TITLES[workload]}, host by host",
+        conditions=tuple(shared),
+        columns=tuple(columns),
+        rows=tuple(
+            (
+                same[0].job.title,
+                *(conditions[name] for name in varying),
+                *(_measured([each for each in same if each.job.host == host], _speed) for host in sorted(hosts)),
+            )
+            for conditions, same in rows
+        ),
+        results=tuple(tuple(same) for _, same in rows),
+        notes=tuple(f"{host}: {machine}" for host, machine in sorted(hosts.items())),
+        marks=(None,) * len(rows),
+    )
+
+
+def _speed(figures: Figures) -> float | None:
+    """Samples per second, of the images or of the training."""
+    return figures.images_per_s if figures.images_per_s is not None else figures.train_samples_per_s
 
 
 def _training(workload: str, results: Sequence[Result], reference: Reference, known: Known) -> Table:

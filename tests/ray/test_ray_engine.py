@@ -72,6 +72,9 @@ def test_each_host_is_measured_and_tables_have_a_column_for_it(cluster, tmp_path
     assert len({result.job.id for result in results}) == len(clusters.NODES)
     (table,) = tables.tables(results, reference.load(ROOT / "results" / "reference" / "2017.json"))
     assert {cell for row in table.rows for cell in row} >= {f"on {node}" for node in clusters.NODES}, table
+    (beside,) = tables.host_by_host(results)
+    assert [column.title for column in beside.columns] == ["DL Library", *(f"Images/s on {n}" for n in clusters.NODES)]
+    assert beside.rows == (("good", 12.0, 12.0, 12.0),)
 
 
 def test_results_say_where_they_come_from(cluster, tmp_path):
