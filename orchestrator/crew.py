@@ -228,19 +228,19 @@ class Crew:
                 self._running += 1
             return found
 
-    def done(self, node: Node, task: _Task, result: Result, left: int) -> None:
+    def done(self, hand: _Hand, task: _Task, result: Result, left: int) -> None:
         """A task has ended; when its node was lost and attempts are left, another node may have it."""
         lost = result.failure is not None and result.failure.kind == "node"
         with self._changed:
             self._running -= 1
             if lost:
-                self._gone.add(node.id)
+                self._gone.add(hand.node.id)
             if lost and left:
                 self._listener.notice(f"{result.job.id} failed: {_why(result)}; trying elsewhere ({left} left)")
                 self._waiting.insert(0, _Task(job=task.job, number=task.number, more=left - 1))
             else:
                 self._results[task.job.id] = result
-                self._listener.job_finished(result)
+                hand.listener.job_finished(result)
             self._changed.notify_all()
 
     def failed(self, error: BaseException) -> None:
@@ -272,7 +272,7 @@ class Crew:
                 self.failed(error)
                 return
             hand.listener.measuring = False
-            self.done(node, task, result, left)
+            self.done(hand, task, result, left)
 
     def _stop(self) -> None:
         """A person wants to stop: end what is measured gently, and what is prepared at once; a second time, all."""
@@ -316,6 +316,7 @@ class _Hand(threading.Thread):
             self._crew.work(self)
         finally:
             self.give_back()
+            self.listener.close()
 
     def give_back(self) -> None:
         """Let go of the node."""
@@ -326,9 +327,12 @@ class _Hand(threading.Thread):
 class _Locked:
     """A listener that many threads may call."""
 
-    def __init__(self, listener: Listener, lock: threading.Lock | None = None) -> None:
+    def __init__(
+        self, listener: Listener, lock: threading.Lock | None = None, close: Callable[[], None] | None = None
+    ) -> None:
         self._listener = listener
         self._lock = lock or threading.Lock()
+        self._close = close
 
     def preparing(self, what: str) -> None:
         with self._lock:
@@ -358,14 +362,22 @@ class _Locked:
         """Who hears what happens on a node."""
         if not isinstance(self._listener, Lanes):
             return self
-        return _Locked(self._listener.lane(node), self._lock)
+        made = self._listener.lane(node)
+        return _Locked(made, self._lock, made.close)
+
+    def close(self) -> None:
+        """Where it is a lane: nothing happens there any more."""
+        if self._close is not None:
+            with self._lock:
+                self._close()
 
 
 class _Lane:
     """A node's listener, which also knows whether a job is measured there now."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: _Locked) -> None:
         self.measuring = False
+        self.close = listener.close
         self.preparing = listener.preparing
         self.log = listener.log
         self.notice = listener.notice

@@ -91,6 +91,9 @@ class _Lane:
         self._label = ""
         self._epoch_samples = 1
 
+    def close(self) -> None:
+        self._end()
+
     def preparing(self, what: str) -> None:
         self._begin(f"{self._where}preparing {escape(what)}", total=None)
 

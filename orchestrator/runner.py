@@ -55,12 +55,19 @@ class Listener(Protocol):
         """A job has ended and its result is on disk."""
 
 
+class Lane(Listener, Protocol):
+    """Who hears what happens on one of several nodes."""
+
+    def close(self) -> None:
+        """Nothing happens there any more."""
+
+
 @runtime_checkable
 class Lanes(Protocol):
     """A listener that can tell apart what happens side by side."""
 
-    def lane(self, node: str) -> Listener:
-        """Who hears what happens on one of several nodes."""
+    def lane(self, node: str) -> Lane:
+        """A listener for one node."""
 
 
 class InputsFor(Protocol):

@@ -54,6 +54,9 @@ class Silent:
     def lane(self, node):
         return self
 
+    def close(self):
+        pass
+
 
 class FewInputs:
     """Stands in for inputs.Store: one small file, made in `folder`."""

@@ -60,11 +60,6 @@ def connect(
     HOST:PORT is that of a head, from one of its nodes.
     `choice` and `pythons` are what every node's own engine is chosen by.
     """
-    if address.startswith("ray://"):
-        raise HostError(
-            "a Ray client, which is what ray:// asks for, cannot receive the streams in which nodes tell of their jobs",
-            hint="run this on a machine of the cluster, with --address auto (docs/cluster.md)",
-        )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)  # what a person has to know is said here
     with tempfile.TemporaryDirectory(prefix="rosetta-snapshot-") as folder:
@@ -87,6 +82,11 @@ def connect(
 def _joined(address: str, options: Mapping[str, Any]) -> bool:
     """Whether a cluster was joined; False where `auto` finds none. Raises HostError."""
     named = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
+    if named.startswith("ray://"):
+        raise HostError(
+            "a Ray client, which is what ray:// asks for, cannot receive the streams in which nodes tell of their jobs",
+            hint="run this on a machine of the cluster, with --address auto (docs/cluster.md)",
+        )
     try:
         if ":" in named:
             _call(named)  # Ray would try for minutes

@@ -1,13 +1,16 @@
 """Which node of a cluster may run what."""
 
 import dataclasses
+import io
 import sys
 
 import pytest
+from rich.console import Console
 
 from orchestrator import bench, engines, hosts, plan, spec
 from orchestrator.errors import HostError, UsageError
 from orchestrator.plan import Job
+from orchestrator.progress import LiveListener
 from orchestrator.results import NodeFacts, Provenance
 from tests import engine_cases as cases
 from tests import machines
@@ -126,6 +129,20 @@ def test_a_node_that_is_not_exclusive_has_parts_that_share_nothing():
     assert hosts.places([big], told()) == [big]
     with pytest.raises(UsageError, match="how many CPUs"):
         hosts.places([big], told(hosts={"exclusive": False}))
+
+
+def test_every_node_has_a_bar_of_its_own_until_it_is_given_back():
+    screen = Console(file=io.StringIO(), force_terminal=True)
+    with LiveListener(screen, print) as listener:
+        crew_of_two = [listener.lane("a"), listener.lane("b")]
+        for lane in crew_of_two:
+            lane.job_started(job("cpu"), 1, 2, None)
+        assert ["good" in task.description for task in listener._progress.tasks] == [True, True]
+        crew_of_two[0].preparing("environment")
+        assert len(listener._progress.tasks) == 2
+        for lane in crew_of_two:
+            lane.close()
+        assert not listener._progress.tasks
 
 
 def test_hosts_without_a_cluster_are_a_mistake(root, tmp_path):
