@@ -28,6 +28,7 @@ from orchestrator.store import RunFolder
 
 TICK = 0.25  # seconds between two looks at whether a person, or the last job, has ended the run
 LOOK_SECONDS = 5.0  # between two looks for nodes that joined
+STARTING_SECONDS = 5.0  # a node takes to be ours; after that we try another one too
 PARTING_SECONDS = 30.0  # for a thread to end that has lost its node; without a cluster it may hang for good
 
 MakeRunner = Callable[[NodeEngine, Listener, InputsFor, Halt], Runner]
@@ -169,12 +170,16 @@ class Crew:
                 self._listener.notice(f"node {node.name} has joined: {node.host.title()}")
 
     def _welcome(self) -> None:
-        """Start a thread for each node that is idle and could do something."""
+        """Start a thread for each node that is idle and could do something, but for no more than there are jobs."""
+        starting = sum(hand.is_starting() for hand in self._hands.values())
         for node in self._nodes:
+            if starting >= len(self._waiting):
+                return
             hand = self._hands.get(node.place)
             if (hand is None or not hand.is_alive()) and self._wanted(node):
                 self._hands[node.place] = hand = _Hand(self, node)
                 hand.start()
+                starting += 1
 
     def _wanted(self, node: Node) -> bool:
         """Whether there is something for a node to do."""
@@ -310,6 +315,11 @@ class _Hand(threading.Thread):
         self.listener = crew.lane(node)
         self.engine: NodeEngine | None = None
         self._crew = crew
+        self._began = time.monotonic()
+
+    def is_starting(self) -> bool:
+        """Whether it may have its node soon: one that somebody else has can take hours."""
+        return self.engine is None and self.is_alive() and time.monotonic() < self._began + STARTING_SECONDS
 
     def run(self) -> None:
         try:

@@ -390,7 +390,7 @@ def check_a_second_interruption_does_not_wait(engine, folder):
     assert RunFolder(path).read_result("hang-resnet50-cpu-1").status == "interrupted"
 
 
-def engine_called(name, folder, address="local", choice="auto"):
+def engine_called(name, folder, address="auto", choice="auto"):
     """A new engine, as a process of its own needs one."""
     if name == "process":
         return ProcessEngine(cache=folder / "cache", pythons={"echo": Path(sys.executable)})

@@ -59,5 +59,7 @@ def cluster(nodes):
     from tests.ray import clusters
 
     joined = clusters.connect(nodes, cases.ECHO, choice="process", pythons={"echo": Path(sys.executable)})
-    yield joined
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", nodes.address)  # for orchestrators in processes of their own
+        yield joined
     joined.close()

@@ -12,7 +12,10 @@ from orchestrator.store import RunFolder
 from tests.conftest import ROOT
 
 FRAMEWORKS = ("numpy", "pytorch")
-SMALLER = {"cnn.train_samples": 128, "cnn.test_samples": 64, "rnn.train_samples": 128, "rnn.test_samples": 64}
+SMALLER = {
+    **{f"{name}.{key}": 64 for name in ("cnn", "rnn") for key in ("train_samples", "test_samples")},
+    **{f"resnet50.{key}": 1 for key in ("batch", "batches")},
+}
 ENGINES = {"docker": (), "ray": ("--address=local", "--set=hosts.engine=docker")}
 
 
