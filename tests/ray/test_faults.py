@@ -95,7 +95,7 @@ def test_a_node_that_joins_gets_its_share(few, joined, tmp_path, monkeypatch):
     assert [line for line in heard.lines if line.startswith("node gamma has joined")]
 
 
-def test_a_head_that_is_gone_ends_the_run_with_what_to_do(few, tmp_path):
+def test_a_head_that_is_gone_ends_the_run_with_what_to_do(alone, cache, tmp_path):
     """In a process of its own: Ray ends those that have lost their head."""
     source = (
         "import sys, pathlib\n"
@@ -110,13 +110,14 @@ def test_a_head_that_is_gone_ends_the_run_with_what_to_do(few, tmp_path):
         "except OrchestratorError as error:\n"
         "    print(error.message, error.hint, sep='\\n')\n"
     )
-    argv = [sys.executable, "-c", source, str(tmp_path), few.address]
-    with subprocess.Popen(
-        argv, cwd=cases.ECHO.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as orchestrator:
-        assert [orchestrator.stdout.readline() for _ in range(2)] == ["start\n", "ready\n"]
-        few.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
-        told = orchestrator.stdout.read()
+    with clusters.cluster(("alpha",)) as made:
+        argv = [sys.executable, "-c", source, str(tmp_path), made.address]
+        with subprocess.Popen(
+            argv, cwd=cases.ECHO.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as orchestrator:
+            assert [orchestrator.stdout.readline() for _ in range(2)] == ["start\n", "ready\n"]
+            made.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+            told = orchestrator.stdout.read()
     assert "head at" in told
     assert "has not answered for 2 s" in told
     assert "--resume" in told
@@ -163,10 +164,12 @@ def test_a_node_that_is_not_exclusive_runs_jobs_side_by_side_on_cpus_of_their_ow
     assert not any(result.provenance.node.exclusive for result in results)
 
 
-def test_another_version_of_ray_or_python_is_named(few, monkeypatch):
-    monkeypatch.setattr(ray, "__version__", "2.0.0")
-    with pytest.raises(HostError, match=r"another version of Ray or Python.*2\.0\.0") as caught:
-        clusters.connect(few, cases.ECHO)
+def test_another_version_of_ray_or_python_is_named(alone, cache, monkeypatch):
+    with clusters.cluster(()) as made:
+        monkeypatch.setattr(ray, "__version__", "2.0.0")
+        with pytest.raises(HostError, match=r"another version of Ray or Python.*2\.0\.0") as caught:
+            clusters.connect(made, cases.ECHO)
+        monkeypatch.undo()
     assert "same Ray and the same Python" in caught.value.hint
 
 
