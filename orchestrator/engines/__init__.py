@@ -42,7 +42,9 @@ def join(
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
-        raise HostError("the ray engine needs Ray, which is not installed here", hint="pip install '.[ray]'") from error
+        raise HostError(
+            "the ray engine needs Ray, which is not installed here", hint="pip install -e '.[ray]'"
+        ) from error
     return ray.connect(address, root=root, choice=choice, pythons=pythons, notify=notify)
 
 

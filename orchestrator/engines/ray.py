@@ -396,7 +396,7 @@ def _losses(node: str) -> Iterator[None]:
         if missing:
             raise EngineError(
                 f"node {node} lacks the Python package {missing[1]!r}",
-                hint="install this project there, in the Python that runs Ray: pip install '.[ray]'",
+                hint="install this project there, in the Python that runs Ray: pip install -e '.[ray]'",
                 kind="node",
             ) from error
         raise EngineError(f"node {node} was lost: {_words(error)}", hint=LOST_HINT, kind="node") from error

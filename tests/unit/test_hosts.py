@@ -158,7 +158,7 @@ def test_without_ray_it_is_told_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.delattr(engines, "ray", raising=False)
     with pytest.raises(HostError, match="needs Ray, which is not installed") as caught:
         engines.join("auto", root=tmp_path, choice="auto", pythons={}, notify=print)
-    assert "pip install '.[ray]'" in caught.value.hint
+    assert "pip install -e '.[ray]'" in caught.value.hint
 
 
 def test_a_result_of_a_node_names_the_engine_that_ran_it():
