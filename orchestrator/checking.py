@@ -9,7 +9,9 @@ from orchestrator import bench, conformance, dropout, verify
 from orchestrator.catalog import Framework, Image
 from orchestrator.conformance import Finding
 from orchestrator.culprits import CULPRITS
+from orchestrator.parity import Envelope
 from orchestrator.plan import Job
+from orchestrator.quiet import Quiet
 from orchestrator.results import Result
 from orchestrator.runner import Listener
 from orchestrator.spec import Override
@@ -18,7 +20,7 @@ from orchestrator.store import RunFolder
 STEPS = 5  # of training that are compared with the reference
 # So many steps are timed that a device which is not waited for is caught at work; a GPU takes milliseconds for one.
 CLOCK_STEPS = {"cpu": 8, "gpu": 200}
-EXPLOSION = 1e30  # a learning rate
+EXPLOSION = 1e38  # a learning rate so large that the second loss is no number
 NO_PRECISION = "fp8"  # that no workload here knows
 
 
@@ -48,23 +50,23 @@ def by_running(
     """What the runs of one framework tell, on this engine. Raises HostError when the reference cannot run."""
     verifier = verify.Verifier(request, folder, prepared, listener, notify, certify=False)
     cells = {cell.workload: cell for cell in verifier.run()}
-    runner = bench.runner(request, folder, prepared, listener, notify)
+    runner = bench.runner(request, folder, prepared, Quiet(listener), notify)
     for job in prepared.jobs:
         first = folder.read_result(job.id)
         if first is None or dropout.is_second(job.id):
             continue
         yield conformance.runs(first)
-        if first.failure is not None:
+        cell = cells[job.workload]
+        if first.failure is not None or cell.envelope is None:
             continue
         framework, image = prepared.catalog.frameworks[job.framework]
-        cell = cells[job.workload]
         yield conformance.versions(first, framework, image)
         yield conformance.agrees(job.workload, cell.parity, [CULPRITS[name].sentence for name in cell.parity.culprits])
         further = runner.run(list(_further(job)))
         if job.workload == "resnet50":
             yield from _inference(folder, first, *further)
         else:
-            yield from _training(cell, folder, first, *further)
+            yield from _training(cell.envelope, folder, first, *further)
 
 
 def _inference(folder: RunFolder, first: Result, refuses: Result) -> Iterator[Finding]:
@@ -74,9 +76,9 @@ def _inference(folder: RunFolder, first: Result, refuses: Result) -> Iterator[Fi
 
 
 def _training(
-    cell: verify.Cell, folder: RunFolder, first: Result, again: Result, timed: Result, diverges: Result
+    allowed: Envelope, folder: RunFolder, first: Result, again: Result, timed: Result, diverges: Result
 ) -> Iterator[Finding]:
-    yield conformance.repeats(cell.workload, first.figures, again.figures, cell.envelope)
+    yield conformance.repeats(first.job.workload, first.figures, again.figures, allowed)
     yield conformance.clock(timed, folder.events(timed.job.id))
     advice = "give epoch.step the loss of the batch: it stops a training that has become pointless"
     yield conformance.fails(diverges, "diverged", "notices a loss that is no number", advice)

@@ -84,7 +84,7 @@ def verify(
 
 @app.command(epilog="Exit codes: 0 it conforms · 1 it does not · 2 to 8 as elsewhere")
 def check(
-    framework: Annotated[str, typer.Argument(help="the framework to check")],
+    framework: Annotated[str, typer.Argument(help="the framework to check", metavar="FRAMEWORK")],
     device: DeviceOption = "cpu",
     engine: EngineOption = None,
     python: PythonOption = None,
@@ -132,7 +132,7 @@ def check(
 
 @app.command()
 def new(
-    framework: Annotated[str, typer.Argument(help="the name of its row on the command line")],
+    framework: Annotated[str, typer.Argument(help="the name of its row on the command line", metavar="FRAMEWORK")],
     package: Annotated[
         list[str], typer.Option(help="what to install, the framework first (repeatable)", metavar="NAME==VERSION")
     ],

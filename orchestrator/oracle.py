@@ -16,6 +16,7 @@ from orchestrator.errors import HostError
 from orchestrator.parity import Reference, Trace
 from orchestrator.plan import Job
 from orchestrator.planted_oracle import NUDGES
+from orchestrator.quiet import Quiet
 from orchestrator.results import Result
 from orchestrator.runner import Listener
 from orchestrator.spec import Precision, WorkloadName
@@ -40,13 +41,31 @@ class Oracle:
         engine = ProcessEngine(cache=request.cache, pythons={image.name: Path(sys.executable)})
         self._prepared = prepared
         self._folder = folder
-        self._listener = listener
         self._notify = notify
         self._runner = bench.runner(request, folder, replace(prepared, engine=engine), Quiet(listener), notify)
+        self._references: dict[WorkloadName, Reference] = {}
         self._mistakes: dict[WorkloadName, dict[str, Trace]] = {}
 
     def reference(self, workload: WorkloadName) -> Reference:
         """Run it in float64, and in float32 as often as the envelope needs. Raises HostError when it cannot."""
+        if workload not in self._references:
+            self._references[workload] = self._reference(workload)
+        return self._references[workload]
+
+    def mistakes(self, workload: WorkloadName) -> dict[str, Trace]:
+        """What it computes with each of the known mistakes. Those that it cannot run are left out, with a notice."""
+        if workload not in self._mistakes:
+            found = {}
+            for name in culprits.of(workload):
+                result = self._ask(self._job(workload), "fp64", plant=name)
+                if result.failure is not None and result.failure.kind != "diverged":
+                    self._notify(f"{result.job.id} cannot be compared with: {result.failure.message}")
+                    continue
+                found[name] = traces.read(self._folder, result)
+            self._mistakes[workload] = found
+        return self._mistakes[workload]
+
+    def _reference(self, workload: WorkloadName) -> Reference:
         job = self._job(workload)
         exact = self._ask(job, "fp64")
         rounded = [self._ask(job, "fp32", plant=name) for name in ("", *NUDGES)]
@@ -58,20 +77,6 @@ class Oracle:
             initial=self._trace(self._ask(standstill, "fp64")) if standstill else None,
             versions=dict(exact.start.versions) if exact.start else {},
         )
-
-    def mistakes(self, workload: WorkloadName) -> dict[str, Trace]:
-        """What it computes with each of the known mistakes. Those that it cannot run are left out, with a notice."""
-        if workload not in self._mistakes:
-            found = {}
-            for name in culprits.of(workload):
-                self._listener.preparing(f"the reference with a mistake: {culprits.CULPRITS[name].sentence}")
-                result = self._ask(self._job(workload), "fp64", plant=name)
-                if result.failure is not None and result.failure.kind != "diverged":
-                    self._notify(f"{result.job.id} cannot be compared with: {result.failure.message}")
-                    continue
-                found[name] = traces.read(self._folder, result)
-            self._mistakes[workload] = found
-        return self._mistakes[workload]
 
     def _job(self, workload: WorkloadName) -> Job:
         """The job that cells of `workload` have, for the oracle."""
@@ -95,21 +100,3 @@ class Oracle:
                 hint=f"see {self._folder.path / result.job.id}.log",
             )
         return traces.read(self._folder, result)
-
-
-class Quiet:
-    """Lets a listener know what is prepared, and nothing about jobs: the oracle's are not the run's."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self.log = listener.log
-        self.notice = listener.notice
-
-    def preparing(self, what: str) -> None:
-        self._listener.preparing(f"the reference: {what}")
-
-    def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None: ...
-
-    def job_event(self, job: Job, event: object) -> None: ...
-
-    def job_finished(self, result: Result) -> None: ...

@@ -199,6 +199,14 @@ def _epsilon_inside(self: Any, m: Array, v: Array) -> Array:
     return pace
 
 
+def _corrected_roughly(self: Any, m: Array, v: Array) -> Array:
+    """No mistake: some frameworks keep the decay rates in float32, which has 1 - 0.999 to five digits."""
+    beta1, beta2 = v.dtype.type(self.beta1), v.dtype.type(self.beta2)
+    root: Array = (v / (1 - beta2**self.t)) ** 0.5
+    pace: Array = m / (1 - beta1**self.t) / (root + self.epsilon)
+    return pace
+
+
 def _uncorrected(self: Any, m: Array, v: Array) -> Array:
     pace: Array = m / (v**0.5 + self.epsilon)
     return pace
@@ -345,7 +353,7 @@ def _batch_statistics() -> Sequence[Replacement]:
 
 
 def _nudged(draw: int) -> Callable[[], Sequence[Replacement]]:
-    """No mistake: every initial weight moves to one of the two float32 numbers beside it."""
+    """No mistake: every initial weight moves to one of the two float32 numbers beside it, and Adam rounds its rates."""
 
     def replacements() -> Sequence[Replacement]:
         import numpy as np
@@ -361,7 +369,7 @@ def _nudged(draw: int) -> Callable[[], Sequence[Replacement]]:
             random = np.random.default_rng(draw)
             return {name: nudge(array, random) for name, array in original(self).items()}
 
-        return [(job, "weights", weights)]
+        return [(job, "weights", weights), *_adam(_corrected_roughly)()]
 
     return replacements
 

@@ -181,5 +181,5 @@ def _summary(result: Result) -> Text:
             f"{figures.train_samples_per_s or 0:,.0f}/s",
         ]
     return Text.assemble(
-        ("✓ ", "bold green"), (f"{job.id:28}", "bold"), "  ".join(told), (f"  ({result.seconds:.0f} s)", "dim")
+        ("✓ ", "bold green"), (f"{job.id:28}", "bold"), "  ", "  ".join(told), (f"  ({result.seconds:.0f} s)", "dim")
     )

@@ -145,12 +145,13 @@ class Screen:
         if json:
             self.print_json({"framework": framework, "findings": [dataclasses.asdict(each) for each in findings]})
             return
-        width = max(len(finding.question) for finding in findings)
+        table = Table.grid(padding=(0, 1))
         for finding in findings:
-            mark = ("✓", "green") if finding.ok else ("✗", "bold red")
-            self._out.print(Text.assemble(mark, f" {finding.question:{width}}  ", finding.answer))
+            mark = Text("✓", style="green") if finding.ok else Text("✗", style="bold red")
+            table.add_row(mark, Text(finding.question), Text(finding.answer))
             if finding.advice:
-                self._out.print(Text(f"  {'':{width}}  → {finding.advice}", style="yellow"))
+                table.add_row("", "", Text(f"→ {finding.advice}", style="yellow"))
+        self._out.print(table)
         wrong = sum(not finding.ok for finding in findings)
         self.say(f"\n{framework} conforms" if not wrong else f"\n{wrong} of {len(findings)} are not as they should be")
 

@@ -25,7 +25,7 @@ class Cell:
     title: str
     workload: WorkloadName
     parity: Parity
-    envelope: Envelope
+    envelope: Envelope | None  # None where there was nothing to judge
     notes: tuple[str, ...]
 
 
@@ -71,40 +71,40 @@ class Verifier:
 
     def run(self) -> list[Cell]:
         """Run everything; certificates are stored as verdicts are known. Raises HostError when the oracle fails."""
-        workloads = dict.fromkeys(job.workload for job in self._prepared.jobs)
-        references = {workload: self._oracle.reference(workload) for workload in workloads}
         found = bench.run(self._request, self._folder, self._prepared, self._listener, self._notify)
         results = {result.job.id: result for result in found}
-        cells = []
-        for name, result in results.items():
-            if not dropout.is_second(name):
-                cells.append(self._cell(result, results.get(dropout.second(name)), references[result.job.workload]))
-        return cells
+        return [
+            self._cell(result, results.get(dropout.second(name)))
+            for name, result in results.items()
+            if not dropout.is_second(name)
+        ]
 
-    def _cell(self, result: Result, with_dropout: Result | None, reference: Reference) -> Cell:
+    def _cell(self, result: Result, with_dropout: Result | None) -> Cell:
+        job, failure = result.job, result.failure
         notes = tuple(result.start.notes) if result.start else ()
-        verdict = self._verdict(result, with_dropout, reference)
+        reference = None
+        if failure is not None and failure.kind != "diverged":  # a loss that is no number any more is a divergence too
+            verdict = _not_run(failure.message or failure.kind)
+        else:
+            reference = self._oracle.reference(job.workload)
+            verdict = self._verdict(result, with_dropout, reference)
         # What the cell says of itself is taken at its word only where nothing else is wrong with it.
         if verdict.culprits and {CULPRITS[name].sentence for name in verdict.culprits} <= set(notes):
             verdict = verdict.model_copy(update={"word": "declared"})
-        if self._certify and verdict.word != "not run":
+        if self._certify and reference is not None and verdict.word != "not run":
             certificates.write(self._request.results.parent, self._certificate(result, verdict, reference))
-        job = result.job
         return Cell(
             framework=job.framework,
             title=job.title,
             workload=job.workload,
             parity=verdict,
-            envelope=reference.envelope,
+            envelope=reference.envelope if reference else None,
             notes=notes,
         )
 
     def _verdict(self, result: Result, with_dropout: Result | None, reference: Reference) -> Parity:
-        failure = result.failure
-        if failure is not None and failure.kind != "diverged":  # a loss that is no number any more is a divergence too
-            return _not_run(failure.message or failure.kind)
         cell = traces.read(self._folder, result)
-        broke_off = failure.message if failure else ""
+        broke_off = result.failure.message if result.failure else ""
         verdict = parity.judge(cell, reference.oracle, reference.envelope, broke_off=broke_off)
         if with_dropout is not None and reference.initial is not None and verdict.word != "not run":
             if with_dropout.failure is not None:

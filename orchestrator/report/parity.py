@@ -51,7 +51,7 @@ def as_json(cells: Sequence[Cell], run: str) -> dict[str, Any]:
                 "loss_error": cell.parity.loss_error,
                 "where": parity.where(cell.parity),
                 "explained_by": [CULPRITS[name].sentence for name in cell.parity.culprits],
-                "allowed": cell.envelope.model_dump(mode="json"),
+                "allowed": cell.envelope.model_dump(mode="json") if cell.envelope else None,
                 "notes": [printable(note, MAX_NOTE) for note in cell.notes],
             }
             for cell in cells

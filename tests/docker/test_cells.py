@@ -30,6 +30,14 @@ CLOSE = {"jax": 1e-4, "pytorch": 1e-4}
 TURNS = Turns(files.default_cache(), print)
 
 
+def has_base(framework):
+    """Whether the framework's image can be built here."""
+    if framework not in NOT_BUILT:
+        return True
+    base = images.base_reference(KNOWN.frameworks[framework][1])
+    return not subprocess.run(["docker", "image", "inspect", base], capture_output=True, check=False).returncode
+
+
 @pytest.fixture(scope="session")
 def measure(docker_engine, tmp_path_factory):
     return measurement(docker_engine, tmp_path_factory.mktemp("results"))
@@ -43,10 +51,8 @@ def measurement(engine, results):
     done = {}
 
     def run(framework, workload):
-        if framework in NOT_BUILT:
-            base = images.base_reference(KNOWN.frameworks[framework][1])
-            if subprocess.run(["docker", "image", "inspect", base], capture_output=True, check=False).returncode:
-                pytest.skip(f"there is no base image {base}")
+        if not has_base(framework):
+            pytest.skip(f"there is no base image for {framework}")
         if (framework, workload) not in done:
             chosen = told.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
             runner = Runner(

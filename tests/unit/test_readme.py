@@ -61,6 +61,7 @@ SHORT = {
     "orchestrator verify": (
         "orchestrator verify numpy --workload resnet50 --set resnet50.batch=1 --results {tmp}/results --python numpy={python}"
     ),
+    "orchestrator check numpy": "orchestrator check numpy --results {tmp}/results --python numpy={python}",
     "orchestrator bench --resume RUN": "orchestrator bench --resume {run} --results {tmp}/results",
 }
 

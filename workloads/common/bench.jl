@@ -17,7 +17,8 @@ scoring, the events. The counterpart of bench.py, with the same vocabulary:
 
 Arrays have their axes in the opposite order of PROTOCOL.md's, the samples last, and everything counts from one, as is
 Julia's way: see npy.jl. `sync` waits until the device is idle, `weights` shows the weights as they are now; neither has
-a default. A workload includes this file before it loads its framework. Runs on Julia 1.5 and later, with the standard library only.
+a default. A workload includes this file before it loads its framework. Runs on Julia 1.5 and later, with the standard
+library only.
 """
 module Bench
 

@@ -102,8 +102,8 @@ end
 """
     score(predict, epoch, x, y; pad = false)
 
-Count correct predictions over all of `x`, the last partial batch included. Only the last epoch is scored, unless the job
-asks for a learning curve; the training clock stands still meanwhile.
+Count correct predictions over all of `x`, the last partial batch included. Only the last epoch is scored, unless the
+job asks for a learning curve; the training clock stands still meanwhile.
 
 `predict` takes a batch and returns an array of scores, (classes, n). `pad = true` fills the last batch up for
 frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps the first batch's scores: they

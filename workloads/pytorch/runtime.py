@@ -4,9 +4,11 @@ import torch
 
 
 def start(job, fused=None):
-    """Set PyTorch up for this job, announce it, and return the torch.device to use."""
-    if job.precision == "fp64":
-        raise NotImplementedError("these workloads compute in fp32, amp or, on a GPU, tf32")
+    """Set PyTorch up for this job, announce it, and return the torch.device to use.
+
+    Raises NotImplementedError for a precision other than fp32, tf32 or amp."""
+    if job.precision not in ("fp32", "tf32", "amp"):
+        raise NotImplementedError("these workloads compute in fp32, tf32 or amp, not in {}".format(job.precision))
     torch.manual_seed(job.seed)
     torch.set_num_threads(job.threads)
     if job.device == "cpu":

@@ -1,0 +1,22 @@
+"""`orchestrator check` in a real container: a framework that came in by it holds to all that it asks."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.docker
+
+
+def test_jax_conforms(root, docker_engine, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "check", "jax", "--engine", "docker", "--json", "--results", tmp_path],
+        cwd=root, capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    asked = [finding["question"] for finding in json.loads(done.stdout)["findings"]]
+    for workload in ("cnn", "rnn"):
+        for question in ("runs", "versions", "parity", "repeats", "clock", "notices a loss that is no number"):
+            assert f"{workload} {question}" in asked
+    assert "resnet50 refuses what it cannot do" in asked
