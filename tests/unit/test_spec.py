@@ -1,5 +1,6 @@
 """A spec says what is wrong with it, where, and what would be right."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -193,4 +194,4 @@ def test_the_documentation_lists_every_key_with_its_default(root):
     assert set(documented) == set(fields)
     for key, default in fields.items():
         if isinstance(default, int | float | str) and default and key != "name":
-            assert documented[key] == f"`{default}`", key
+            assert documented[key] == f"`{json.dumps(default).strip(chr(34))}`", key
