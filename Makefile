@@ -21,7 +21,7 @@ OPTIONS = $(CONFIG) \
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null || true
 	@echo
-	@echo '  bench takes FRAMEWORK= WORKLOAD= DEVICE=cpu|gpu ENGINE=docker|process CONFIG=FILE DATASET= REPEATS= ARGS='
+	@echo '  bench takes FRAMEWORK= WORKLOAD= DEVICE=cpu|gpu ENGINE=docker|process|ray CONFIG=FILE DATASET= REPEATS= ARGS='
 	@echo '  for example: make bench FRAMEWORK=pytorch WORKLOAD="cnn rnn" DATASET=synthetic'
 
 install: $(VENV)/installed ## make .venv with the orchestrator in it

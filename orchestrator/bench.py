@@ -7,8 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator import catalog, code, compat, engines, host, inputs, neighbours, plan, rounds, spec, store
-from orchestrator.engines.base import Engine
+from orchestrator import (
+    catalog,
+    code,
+    compat,
+    crew,
+    engines,
+    host,
+    hosts,
+    inputs,
+    neighbours,
+    plan,
+    rounds,
+    spec,
+    store,
+)
+from orchestrator.engines.base import Cluster, Engine
 from orchestrator.errors import HostError, UsageError
 from orchestrator.plan import Device, Job
 from orchestrator.results import Failure, Result
@@ -30,6 +44,7 @@ class Request:
     overrides: Sequence[Override] = ()
     pythons: Mapping[str, Path] = field(default_factory=dict)
     resume: str | None = None
+    address: str = "auto"  # of a cluster, for the ray engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +54,9 @@ class Prepared:
     catalog: catalog.Catalog
     spec: spec.Spec
     host: host.Host
-    engine: Engine
+    engine: Engine | Cluster
     jobs: list[Job]
-    skips: Mapping[str, Failure]  # by id, why; those of the jobs that cannot run on this machine's GPU
+    skips: Mapping[str, Failure]  # by id, why; those of the jobs that cannot run on this machine's GPU, or any node's
 
 
 def prepare(request: Request, notify: Callable[[str], None]) -> Prepared:
@@ -49,6 +64,10 @@ def prepare(request: Request, notify: Callable[[str], None]) -> Prepared:
     known = catalog.load(request.root)
     machine = host.inspect()
     chosen = _load_spec(request, known, _default_device(machine))
+    if chosen.engine == "ray":
+        return _on_cluster(request, known, chosen, machine, notify)
+    if chosen.each_host or chosen.hosts != spec.Hosts():
+        raise UsageError("`hosts` and `each_host` are about the nodes of a cluster", hint="add --engine ray")
     engine = engines.choose(chosen.engine, cache=request.cache, pythons=_pythons(request, known), notify=notify)
     device = _device(chosen, machine, engine, notify)
     if request.spec is None and DEFAULT_SPECS[device] != DEFAULT_SPECS[_default_device(machine)]:
@@ -79,13 +98,15 @@ def resume(request: Request, notify: Callable[[str], None]) -> tuple[store.RunFo
     folder = store.find(request.results, request.resume)
     run = folder.read_run()
     known = catalog.load(request.root)
-    engine = engines.choose(run.engine, cache=request.cache, pythons=_pythons(request, known), notify=notify)
     missing = folder.missing(run.jobs)
     gone = sorted({job.framework for job in missing} - set(known.frameworks))
     if gone:
         raise UsageError(
             f"run {folder.id} needs {', '.join(gone)}, which this checkout lacks", hint="check it out again"
         )
+    if run.engine == "ray":
+        return folder, _on_cluster(request, known, run.spec, host.inspect(), notify, missing)
+    engine = engines.choose(run.engine, cache=request.cache, pythons=_pythons(request, known), notify=notify)
     return folder, _prepared(request, known, run.spec, host.inspect(), engine, missing)
 
 
@@ -118,13 +139,28 @@ def runner(
     prepared: Prepared,
     listener: Listener,
     notify: Callable[[str], None],
-) -> Runner:
-    """What runs the jobs of `prepared`, or others on the same engine, into `folder`."""
+) -> Runner | crew.Crew:
+    """What runs the jobs of `prepared`, or others on the same engine, into `folder`.
+
+    It runs them one after the other on this machine, or side by side on the nodes of a cluster.
+    """
+    made = inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=notify)
+    if isinstance(prepared.engine, Cluster):
+        return crew.gather(
+            prepared.engine,
+            catalog=prepared.catalog,
+            spec=prepared.spec,
+            folder=folder,
+            store=made,
+            code=code.facts(request.root),
+            listener=listener,
+            given=request.pythons,
+        )
     return Runner(
         catalog=prepared.catalog,
         engine=prepared.engine,
         folder=folder,
-        inputs=inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=notify),
+        inputs=made,
         code=code.facts(request.root),
         host=prepared.host,
         listener=listener,
@@ -140,6 +176,37 @@ def _prepared(
         for job, verdict in compat.skips(jobs, known, machine, given=request.pythons).items()
     }
     return Prepared(catalog=known, spec=chosen, host=machine, engine=engine, jobs=jobs, skips=skips)
+
+
+def _on_cluster(
+    request: Request,
+    known: catalog.Catalog,
+    chosen: spec.Spec,
+    machine: host.Host,
+    notify: Callable[[str], None],
+    jobs: list[Job] | None = None,
+) -> Prepared:
+    """A run on the nodes of a cluster, of `jobs` or those of the spec."""
+    given = _pythons(request, known)
+    cluster = engines.join(request.address, root=request.root, choice=chosen.hosts.engine, pythons=given, notify=notify)
+    nodes = hosts.select(cluster.nodes(), chosen.hosts)
+    if not hosts.places(nodes, chosen):
+        raise HostError(
+            f"no host has {chosen.limits.cpus} CPUs for a job (limits.cpus)", hint="choose fewer, or other hosts"
+        )
+    if jobs is None:
+        device = hosts.device(chosen.device, nodes)
+        if request.spec is None and DEFAULT_SPECS[device] != DEFAULT_SPECS[_default_device(machine)]:
+            chosen = _load_spec(request, known, device)
+        jobs = plan.plan(chosen, known, device, None, hosts.names(nodes) if chosen.each_host else ())
+    if not chosen.each_host and len(kinds := hosts.kinds(nodes)) > 1:
+        notify(
+            f"the hosts are not alike ({'; '.join(kinds)}), and figures of different machines do not share a row. "
+            "To compare like with like, choose hosts, or measure on each of them: --set each_host=true"
+        )
+    images = {name: image for name, (_, image) in known.frameworks.items()}
+    skips = hosts.skips(jobs, nodes, chosen, images, given)
+    return Prepared(catalog=known, spec=chosen, host=machine, engine=cluster, jobs=jobs, skips=skips)
 
 
 def _next_round(folder: store.RunFolder) -> rounds.Decision:

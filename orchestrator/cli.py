@@ -86,7 +86,10 @@ def bench(
     ] = None,
     device: Annotated[Optional[str], typer.Option(help="auto, cpu or gpu")] = None,
     gpu: Annotated[Optional[str], typer.Option(help="which GPU: its index, its UUID, or all", metavar="GPU")] = None,
-    engine: Annotated[Optional[str], typer.Option(help="auto, docker or process")] = None,
+    engine: Annotated[Optional[str], typer.Option(help="auto, docker, process or ray")] = None,
+    address: Annotated[
+        str, typer.Option(help="ray engine: the cluster; auto finds or starts one, local starts one, HOST:PORT")
+    ] = "auto",
     dataset: Annotated[Optional[str], typer.Option(help="auto, real, official, imported or synthetic")] = None,
     repeats: Annotated[
         Optional[str], typer.Option(help="run every job this often; auto: until the rankings are decided", metavar="N")
@@ -151,6 +154,7 @@ def bench(
         overrides=[*overrides, *map(parse_setting, set_ or ())],
         pythons=dict(map(python_option, python or ())),
         resume=resume,
+        address=address,
     )
     screen = Screen()
     if resume is not None:

@@ -27,6 +27,7 @@ CONDITIONS: Mapping[str, str] = {  # of report.tables.conditions_of
     "settings": "settings",
     "seed": "seed",
     "host": "host",
+    "node": "node",
 }
 
 

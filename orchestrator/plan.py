@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -26,6 +27,7 @@ class Place(NamedTuple):
 
     device: Device
     gpus: tuple[str, ...]  # UUIDs; none on a CPU
+    host: str | None = None  # a node of a cluster
 
 
 class Job(Strict):
@@ -41,7 +43,8 @@ class Job(Strict):
     workload: WorkloadName
     dataset: DatasetName
     device: Device
-    gpus: tuple[str, ...] = ()  # UUIDs of those it gets
+    gpus: tuple[str, ...] = ()  # UUIDs of those it gets; on a cluster known when it has its node
+    host: str | None = None  # the one node of a cluster that may run it
     repeat: int
     precision: str
     seed: int
@@ -67,20 +70,27 @@ class Job(Strict):
         return {"protocol": protocol.VERSION, **{key: getattr(self, key) for key in keys}}
 
 
-def plan(spec: Spec, catalog: Catalog, device: Device, gpus: Sequence[Gpu] = ()) -> list[Job]:
+def plan(
+    spec: Spec, catalog: Catalog, device: Device, gpus: Sequence[Gpu] | None = (), hosts: Sequence[str] = ()
+) -> list[Job]:
     """The jobs of `spec` in the order they run: round by round, so that drift hits every framework alike.
 
     With `repeats: auto` that is the first round only; rounds.py says which follow. `gpus` are this machine's, of which
     the spec chooses. Raises UsageError when that one is not there, or when nothing is left to run.
+
+    With `hosts`, names of nodes, every job is there once for each of them. On a cluster `gpus` is None: which GPU a job
+    gets is known when it has its node (hosts.py).
     """
     rows = catalog.frameworks
-    place = Place(device, _choose(gpus, spec.gpu) if device == "gpu" else ())
+    chosen = choose(gpus, spec.gpu) if device == "gpu" and gpus is not None else ()
+    places = [Place(device, chosen, host) for host in hosts or (None,)]
     names = spec.frameworks or tuple(rows)
     first = [
         _job(spec, *rows[name], workload, place)
         for workload in spec.workloads
         for name in names
         if workload in rows[name][0].workloads
+        for place in places
     ]
     if not first:
         raise UsageError(
@@ -107,14 +117,14 @@ def round_of(first: Sequence[Job], repeat: int) -> list[Job]:
         rows = list(same)
         random.Random(f"{rows[0].seed} {workload} {repeat}").shuffle(rows)  # noqa: S311  (an order, no secret)
         jobs += (
-            job.model_copy(update={"id": _id(job.framework, workload, job.device, repeat), "repeat": repeat})
+            job.model_copy(update={"id": _id(job.framework, workload, job.device, job.host, repeat), "repeat": repeat})
             for job in rows
         )
     return jobs
 
 
-def _choose(gpus: Sequence[Gpu], choice: str) -> tuple[str, ...]:
-    """UUIDs of the GPUs that every job gets."""
+def choose(gpus: Sequence[Gpu], choice: str) -> tuple[str, ...]:
+    """UUIDs of the GPUs that a job gets, of those there are. Raises UsageError when the wanted one is not there."""
     if choice == "all":
         return tuple(gpu.uuid for gpu in gpus)
     found = find_gpu(gpus, choice)
@@ -124,8 +134,10 @@ def _choose(gpus: Sequence[Gpu], choice: str) -> tuple[str, ...]:
     return (found.uuid,)
 
 
-def _id(framework: str, workload: str, device: str, repeat: int) -> str:
-    return f"{framework}-{workload}-{device}-{repeat}"
+def _id(framework: str, workload: str, device: str, host: str | None, repeat: int) -> str:
+    """The job's id, which is also a file's name and part of a container's."""
+    where = f"{device}-{re.sub('[^a-z0-9]+', '-', host.lower()).strip('-')}" if host else device
+    return f"{framework}-{workload}-{where}-{repeat}"
 
 
 def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName, place: Place) -> Job:
@@ -134,7 +146,7 @@ def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName,
     if workload == "resnet50" and settings["batches"] is None:
         settings["batches"] = INFERENCE_BATCHES[place.device]
     return Job(
-        id=_id(framework.id, workload, place.device, 1),
+        id=_id(framework.id, workload, place.device, place.host, 1),
         framework=framework.id,
         title=framework.title,
         image=image.name,
@@ -145,6 +157,7 @@ def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName,
         dataset=DATASETS[workload],
         device=place.device,
         gpus=place.gpus,
+        host=place.host,
         repeat=1,
         precision=spec.precision,
         seed=spec.seed,

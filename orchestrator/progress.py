@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: one bar per job, and a line when it has ended."""
+"""What a person sees while a run goes on: a bar for each job that runs, and a line when it has ended."""
 
 from __future__ import annotations
 
@@ -59,9 +59,10 @@ class LiveListener:
             refresh_per_second=REFRESHES_PER_SECOND,
             transient=True,
         )
-        self._task: TaskID | None = None
-        self._label = ""
-        self._epoch_samples = 1
+        self._lane = _Lane(console, self._progress, notice, verbose=verbose)
+        self.preparing, self.log = self._lane.preparing, self._lane.log
+        self.job_started, self.job_event = self._lane.job_started, self._lane.job_event
+        self.job_finished = self._lane.job_finished
 
     def __enter__(self) -> LiveListener:  # noqa: PYI034  (Self is newer than Python 3.10)
         self._progress.start()
@@ -70,19 +71,44 @@ class LiveListener:
     def __exit__(self, *exc: object) -> None:
         self._progress.stop()
 
+    def lane(self, node: str) -> _Lane:
+        """A bar of its own for each node of a cluster."""
+        return _Lane(self._console, self._progress, self.notice, verbose=self._verbose, node=node)
+
+
+class _Lane:
+    """One bar: of what is prepared, or of the job that runs; meets runner.Listener."""
+
+    def __init__(
+        self, console: Console, progress: Progress, notice: Callable[[str], None], *, verbose: bool, node: str = ""
+    ) -> None:
+        self._console = console
+        self._progress = progress
+        self.notice = notice
+        self._verbose = verbose
+        self._where = f"[dim]{escape(node)}[/dim] " if node else ""
+        self._task: TaskID | None = None
+        self._label = ""
+        self._epoch_samples = 1
+
+    def close(self) -> None:
+        self._end()
+
     def preparing(self, what: str) -> None:
-        self._begin(f"preparing {what}", total=None)
+        self._begin(f"{self._where}preparing {escape(what)}", total=None)
 
     def log(self, line: str) -> None:
         if self._verbose:
             self._console.print(Text(line, style="dim", overflow="fold"))
         elif self._task is not None:
             words = line.strip()[:70]
-            self._progress.update(self._task, description=f"[dim]{escape(words)}[/dim]" if words else None)
+            told = f"{self._where}[dim]{escape(words)}[/dim]" if words else None
+            self._progress.update(self._task, description=told)
 
     def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
         self._epoch_samples = epoch_samples or 1
-        self._label = f"[bold]\\[{number}/{total}][/bold] {escape(job.title)} {job.workload} on {job.device}"
+        what = f"{escape(job.title)} {job.workload} on {job.device}"
+        self._label = f"{self._where}[bold]\\[{number}/{total}][/bold] {what}"
         self._begin(self._label + " [dim]starting[/dim]", total=_work(job))
 
     def job_event(self, job: Job, event: protocol.Event) -> None:

@@ -113,7 +113,7 @@ def spec_of(original: Result, repeats: int) -> Spec:
                 "frameworks": [job.framework],
                 "workloads": [job.workload],
                 "device": job.device,
-                "engine": original.provenance.engine,
+                "engine": original.provenance.local_engine,
                 "dataset": data.source if data else "auto",
                 "precision": job.precision,
                 "repeats": repeats,

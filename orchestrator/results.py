@@ -38,6 +38,7 @@ FailureKind = Literal[
     "unsupported",
     "exception",
     "engine",  # the engine could not start or lost the job
+    "node",  # the cluster lost the node that the job ran on, or has none left for it
     "interrupted",  # by a person; --resume runs the job again
 ]
 # What another attempt cannot change.
@@ -64,6 +65,14 @@ class DataFacts(Strict):
     inputs: dict[str, str]  # file name → sha256
 
 
+class NodeFacts(Strict):
+    """The node of a cluster that a job ran on; `host` of the same provenance describes that machine."""
+
+    name: str
+    engine: str  # the node's own, which ran the job
+    exclusive: bool = True  # whether it ran one job at a time
+
+
 class Provenance(Strict):
     """Where a figure comes from: all that another person needs to judge or repeat it."""
 
@@ -72,6 +81,12 @@ class Provenance(Strict):
     code: dict[str, Any]  # workloads sha256, git commit, dirty, version of this program
     host: dict[str, Any]
     data: DataFacts | None = None
+    node: NodeFacts | None = None  # None of a job that ran on the machine of its orchestrator
+
+    @property
+    def local_engine(self) -> str:
+        """The engine that ran the job on its machine, whether a cluster's node or the orchestrator's own."""
+        return self.node.engine if self.node else self.engine
 
 
 class Result(Strict):

@@ -1,27 +1,31 @@
-"""Jobs → results, one at a time. A job that fails is a result like any other, and the run goes on."""
+"""Jobs → results, one at a time. A job that fails is a result like any other, and the run goes on.
+
+On a cluster every node has a Runner of its own, in a thread of its own: see crew.py.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
 import functools
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from orchestrator import code, inputs
 from orchestrator.catalog import Catalog, Image
-from orchestrator.engines.base import Engine, EngineError, Environment, Execution, Exit, Launch
+from orchestrator.engines.base import Engine, EngineError, Environment, Execution, Exit, Launch, Seen
 from orchestrator.errors import BuildError, DataError, HostError, MissingWheelError, OrchestratorError, PullError
 from orchestrator.figures import Figures
 from orchestrator.host import Host
-from orchestrator.neighbours import Turns, Watch
+from orchestrator.neighbours import Neighbour, Turns, Watch
 from orchestrator.outcome import Conversation, Stop
 from orchestrator.plan import Job
 from orchestrator.protocol import Event, Start
-from orchestrator.results import FINAL, Failure, FailureKind, Provenance, Result, Status
+from orchestrator.results import FINAL, Failure, FailureKind, NodeFacts, Provenance, Result, Status
 from orchestrator.sampler import Sampler
 from orchestrator.store import RunFolder
 from orchestrator.telemetry import Telemetry
@@ -51,22 +55,63 @@ class Listener(Protocol):
         """A job has ended and its result is on disk."""
 
 
+class Lane(Listener, Protocol):
+    """Who hears what happens on one of several nodes."""
+
+    def close(self) -> None:
+        """Nothing happens there any more."""
+
+
+@runtime_checkable
+class Lanes(Protocol):
+    """A listener that can tell apart what happens side by side."""
+
+    def lane(self, node: str) -> Lane:
+        """A listener for one node."""
+
+
+class InputsFor(Protocol):
+    """Whoever makes the files that a job reads."""
+
+    def for_job(self, job: Job) -> inputs.Inputs:
+        """The inputs of `job`. Raises DataError."""
+
+
+class Halt:
+    """How threads are told that a person wants to stop: a signal reaches the main thread only."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()  # Ctrl-C: end the running jobs and keep what is known
+        self.insisted = threading.Event()  # a second one: do not wait for them
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt once it was asked for."""
+        if self.asked.is_set():
+            raise KeyboardInterrupt
+
+
 class Runner:
     """Runs jobs with one engine and stores what comes of them in one run folder."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (the last two are a cluster's)
         self,
         *,
         catalog: Catalog,
         engine: Engine,
         folder: RunFolder,
-        inputs: inputs.Store,
+        inputs: InputsFor,
         code: Mapping[str, Any],
         host: Host,
         listener: Listener,
-        turns: Turns,
+        turns: Turns | None,
+        node: NodeFacts | None = None,
+        halt: Halt | None = None,
     ) -> None:
-        """`code` is what code.facts told, for provenance; `host` says which CPUs and GPUs jobs may use."""
+        """`code` is what code.facts told, for provenance; `host` says which CPUs and GPUs jobs may use.
+
+        `node` is the cluster's node that `host` is, where it is not this machine. Then it looks itself who else uses
+        its processors, and minds the turns on its GPUs; here `turns` is for that.
+        """
         self._catalog = catalog
         self._engine = engine
         self._engine_facts = engine.facts()  # once: a daemon that is gone later must not end the run
@@ -76,6 +121,8 @@ class Runner:
         self._host = host
         self._listener = listener
         self._turns = turns
+        self._node = node
+        self._halt = halt or Halt()
         self._gpus = {gpu.uuid: gpu for gpu in host.gpus}
         self._environments: dict[tuple[str, str], Environment | OrchestratorError] = {}
 
@@ -89,29 +136,30 @@ class Runner:
                 self._environment(job)
         results = []
         for number, job in enumerate(jobs, start=1):
-            result = self._skipped(job, skip[job.id]) if job.id in skip else self._run(job, number, len(jobs))
+            if job.id in skip:
+                result = unrun(self._folder, job, skip[job.id], self._provenance(job, {}))
+            else:
+                result, _ = self.run_one(job, number, len(jobs), job.retries)
             self._listener.job_finished(result)
             results.append(result)
         return results
 
-    def _skipped(self, job: Job, why: Failure) -> Result:
-        report = _Report(job, self._folder.set_aside(job.id), self._provenance(job, {}))
-        result = report.failed(why.kind, why.message, why.hint)
-        self._folder.write_result(result)
-        return result
+    def run_one(self, job: Job, number: int, total: int, more: int) -> tuple[Result, int]:
+        """Run job `number` of `total`, and up to `more` times again where that can help.
 
-    def _run(self, job: Job, number: int, total: int) -> Result:
-        """One job with its attempts; returns the result of the last."""
-        for more in reversed(range(job.retries + 1)):
+        Returns the result of the last attempt and how many were left. After the loss of its node there is none here.
+        """
+        while True:
             result = self._attempt(job, number, total)
             self._folder.write_result(result)
-            if result.failure is None or result.failure.kind in FINAL or not more:
-                break
-            self._listener.notice(f"{job.id} failed: {result.failure.message}; trying again ({more} left)")
-        return result
+            failure = result.failure
+            if failure is None or failure.kind in FINAL or failure.kind == "node" or not more:
+                return result, more
+            self._listener.notice(f"{job.id} failed: {failure.message}; trying again ({more} left)")
+            more -= 1
 
     def _environment(self, job: Job) -> Environment | OrchestratorError:
-        """The job's environment, or why there is none. Asked once per image."""
+        """The job's environment, or why there is none. Asked once per image. Raises EngineError."""
         _, image = self._catalog.frameworks[job.framework]
         variant = "cuda" if job.device == "gpu" else "cpu"
         key = (image.name, variant)
@@ -137,11 +185,18 @@ class Runner:
 
     def _attempt(self, job: Job, number: int, total: int) -> Result:
         """One job from start to result."""
+        report = _Report(job, self._folder.set_aside(job.id), self._provenance(job, {}))
+        try:
+            return self._tried(report, job, number, total)
+        except EngineError as error:  # while something was prepared
+            self._halt.check()
+            return report.failed(error.kind, error.message, error.hint)
+
+    def _tried(self, report: _Report, job: Job, number: int, total: int) -> Result:
         environment = self._environment(job)
-        facts = {} if isinstance(environment, OrchestratorError) else environment.facts
-        report = _Report(job, self._folder.set_aside(job.id), self._provenance(job, facts))
         if isinstance(environment, OrchestratorError):
             return report.failed(_kind(environment), environment.message, environment.hint)
+        report.provenance = report.provenance.model_copy(update={"environment": dict(environment.facts)})
         try:
             self._listener.preparing(f"data and weights for {job.workload}")
             prepared = self._inputs.for_job(job)
@@ -153,6 +208,8 @@ class Runner:
             return report.failed("no_gpu", f"this machine has no GPU {', '.join(gone)}", "choose another with --gpu")
         launch = self._launch(job, prepared)
         self._listener.job_started(job, number, total, prepared.train_samples)
+        if self._turns is None:
+            return self._measure(report, environment, launch, prepared.test_samples)
         with self._turns.on(job.gpus) as others:
             watch = Watch()
             result = self._measure(report, environment, launch, prepared.test_samples)
@@ -173,12 +230,11 @@ class Runner:
             sampling = functools.partial(self._sampling, report, sampler, job.id)
             try:
                 exit_, stopped = self._converse(environment, launch, conversation, recorder.flush, sampling)
-            except EngineError as error:
-                kind: FailureKind = "no_gpu" if error.no_gpu else "engine"
-                return report.failed(kind, error.message, error.hint, conversation)
-            except KeyboardInterrupt:
+            except (EngineError, KeyboardInterrupt) as error:
+                if isinstance(error, EngineError) and not self._halt.asked.is_set():
+                    return report.failed(error.kind, error.message, error.hint, conversation)
                 self._folder.write_result(report.failed("interrupted", "stopped by hand", "", conversation))
-                raise
+                raise KeyboardInterrupt from error
             finally:
                 missing = self._folder.keep_artifacts(job.id, conversation.collector.artifacts)
         failure = conversation.failure(exit_, stopped=stopped, test_samples=test_samples)
@@ -188,13 +244,21 @@ class Runner:
 
     @contextlib.contextmanager
     def _sampling(self, report: _Report, sampler: Sampler, job: str, execution: Execution) -> Iterator[None]:
-        """Sample a job while the block runs, however it ends, and keep what was found."""
+        """Sample a job while the block runs, however it ends, and keep what was found, here or by its node."""
+        if self._node is None:
+            try:
+                with sampler.beside(execution.usage):
+                    yield
+            finally:
+                report.telemetry, series = sampler.found()
+                self._folder.write_telemetry(job, series)
+            return
         try:
-            with sampler.beside(execution.usage):
-                yield
+            yield
         finally:
-            report.telemetry, series = sampler.found()
-            self._folder.write_telemetry(job, series)
+            seen = execution.seen() or Seen()
+            report.telemetry, report.neighbours = seen.telemetry, seen.neighbours
+            self._folder.write_telemetry(job, seen.series)
 
     def _converse(
         self,
@@ -209,7 +273,6 @@ class Runner:
         Returns how the job ended and why it was stopped, if it was.
         """
         job = launch.job
-        look = _Lookout(job, lambda: self._folder.output_is_full(job.id))
         why: Stop | None = None
         stopping = False
         with (
@@ -217,13 +280,17 @@ class Runner:
             self._engine.run(environment, launch) as execution,
             sampling(execution),
         ):
+            look = _Lookout(job)
             try:
                 for output in execution.output():
+                    self._halt.check()
                     if output is not None:
                         conversation.take(output)
                     if look.due():
                         flush()
-                        why = why or look.reason(conversation.events)
+                        seen = execution.seen()
+                        full = seen.output_is_full if seen else self._folder.output_is_full(job.id)
+                        why = why or look.reason(conversation.events, output_is_full=full)
                     if not stopping and (why or conversation.violation):
                         stopping = True
                         execution.stop()
@@ -232,6 +299,8 @@ class Runner:
                 with contextlib.suppress(EngineError):
                     execution.stop()
                     for output in execution.output():
+                        if self._halt.insisted.is_set():
+                            break
                         if output is not None:
                             conversation.take(output)
                 raise
@@ -255,16 +324,23 @@ class Runner:
             environment=dict(environment),
             code=code.of_module(self._code, job.module),
             host={**self._host.facts(), **self._engine_facts, "cpus_used": list(self._host.cpus[: job.cpus])},
+            node=self._node,
         )
+
+
+def unrun(folder: RunFolder, job: Job, why: Failure, provenance: Provenance) -> Result:
+    """Store that `job` was not run, and why; returns its result."""
+    result = _Report(job, folder.set_aside(job.id), provenance).failed(why.kind, why.message, why.hint)
+    folder.write_result(result)
+    return result
 
 
 class _Lookout:
     """Looks now and then whether a running job has to be stopped."""
 
-    def __init__(self, job: Job, output_is_full: Callable[[], bool]) -> None:
+    def __init__(self, job: Job) -> None:
         now = time.monotonic()
         self._job = job
-        self._output_is_full = output_is_full
         self._deadline = now + job.timeout
         self._next = now
         self._heard = now
@@ -278,7 +354,7 @@ class _Lookout:
         self._next = min(now + LOOK_SECONDS, max(now, self._deadline))
         return True
 
-    def reason(self, events: int) -> Stop | None:
+    def reason(self, events: int, *, output_is_full: bool) -> Stop | None:
         """Why the job has to be stopped; `events` is how many it has sent so far."""
         now = time.monotonic()
         if events > self._events:
@@ -287,7 +363,7 @@ class _Lookout:
             return "time"
         if now >= self._heard + self._job.silence:
             return "silence"
-        return "output" if self._output_is_full() else None
+        return "output" if output_is_full else None
 
 
 def _kind(error: OrchestratorError) -> FailureKind:
@@ -306,6 +382,7 @@ class _Report:
         self.provenance = provenance
         self._start: Start | None = None
         self.telemetry: Telemetry | None = None
+        self.neighbours: tuple[Neighbour, ...] = ()
         self.clock_starts()
 
     def clock_starts(self) -> None:
@@ -346,4 +423,5 @@ class _Report:
             seconds=time.monotonic() - self._clock,
             exit_code=code,
             telemetry=self.telemetry,
+            neighbours=self.neighbours,
         )

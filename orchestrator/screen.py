@@ -110,7 +110,8 @@ class Screen:
         """The tables of results, with their marks, and what failed."""
         from orchestrator.report import certified, terminal
 
-        terminal.show(self._out, _tables(results, root, certified.known(certificates)), results)
+        known = certified.known(certificates)
+        terminal.show(self._out, [*_tables(results, root, known), *_host_by_host(results)], results)
 
     def show_comparison(self, found: Comparison, a: str, b: str, limit: float | None) -> None:
         """Two sets of results, cell by cell."""
@@ -188,11 +189,12 @@ class Screen:
             return
         results = list(results)
         tables = _tables(results, root, known)
-        if form == "markdown":
-            yield text.markdown(tables)
-            return
         if form == "json":
             yield text.as_json(tables, results, known)
+            return
+        tables += _host_by_host(results)
+        if form == "markdown":
+            yield text.markdown(tables)
             return
         console = Console(width=140, no_color=True, highlight=False)
         with console.capture() as capture:
@@ -243,6 +245,12 @@ def _tables(results: Sequence[Result], root: Path, known: Known) -> list[ReportT
     from orchestrator.report import reference, tables
 
     return tables.tables(results, reference.load(root / REFERENCE), known)
+
+
+def _host_by_host(results: Sequence[Result]) -> list[ReportTable]:
+    from orchestrator.report import tables
+
+    return tables.host_by_host(results)
 
 
 def _settings(settings: dict[str, Any]) -> str:

@@ -26,8 +26,10 @@ WorkloadName = Literal["cnn", "rnn", "resnet50"]
 WORKLOADS: tuple[WorkloadName, ...] = ("cnn", "rnn", "resnet50")
 
 DeviceChoice = Literal["auto", "cpu", "gpu"]
-EngineName = Literal["docker", "process"]
-EngineChoice = Literal["auto", "docker", "process"]
+LocalEngine = Literal["docker", "process"]
+LocalChoice = Literal["auto", "docker", "process"]
+EngineName = Literal["docker", "process", "ray"]
+EngineChoice = Literal["auto", "docker", "process", "ray"]
 DatasetChoice = Literal["auto", "real", "official", "imported", "synthetic"]
 Precision = Literal["fp32", "tf32", "amp", "fp64"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -125,6 +127,18 @@ class Limits(Strict):
     cpus: Count | None = Field(default=None, description="the first N of the CPUs this process may use")
 
 
+class Hosts(Strict):
+    """Which nodes of a cluster may run jobs: those for which everything given here holds."""
+
+    names: Annotated[tuple[str, ...], Field(strict=False, max_length=1000)] = Field(
+        default=(), description="names of nodes; * and ? stand for what they stand for in file names"
+    )
+    gpu: Annotated[str, Field(max_length=100)] = Field(default="", description="part of the GPU's model name")
+    labels: dict[str, str] = Field(default={}, description="labels that the node was started with")
+    engine: LocalChoice = Field(default="auto", description="the engine that runs jobs on the node")
+    exclusive: bool = Field(default=True, description="one job at a time on a node; else as many as its CPUs allow")
+
+
 class Spec(Strict):
     """One run: which frameworks, which workloads, how, where, how often."""
 
@@ -139,6 +153,8 @@ class Spec(Strict):
         default="0", description="which GPU jobs get: its index, its UUID, or all"
     )
     engine: EngineChoice = "auto"
+    hosts: Hosts = Hosts()
+    each_host: bool = Field(default=False, description="run every job on each of the hosts")
     dataset: DatasetChoice = "auto"
     precision: Precision = "fp32"
     repeats: Repeats = Field(default=1, description="`auto`: until rankings are decided; see rounds.py")

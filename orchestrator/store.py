@@ -226,23 +226,7 @@ class RunFolder:
 
     def output_is_full(self, job: str) -> bool:
         """Whether a job put more into its output folder than it may."""
-        used = count = 0
-        folders = [self.path / f"{job}.output"]
-        try:
-            while folders:
-                with os.scandir(folders.pop()) as entries:
-                    for entry in entries:
-                        count += 1
-                        used += entry.stat(follow_symlinks=False).st_blocks * 512
-                        if entry.is_dir(follow_symlinks=False):
-                            folders.append(Path(entry.path))
-                        if used > MAX_OUTPUT_BYTES or count > MAX_OUTPUT_FILES:
-                            return True
-        except FileNotFoundError:  # removed meanwhile; there is a next look
-            return False
-        except OSError:  # too deep, or locked: no workload has reason to make what cannot be counted
-            return True
-        return False
+        return is_overfull(self.path / f"{job}.output")
 
     def keep_artifacts(self, job: str, names: Iterable[str]) -> list[str]:
         """Remove all from a job's output folder but the plain files called `names`; returns those that are missing.
@@ -301,6 +285,27 @@ class Recorder:
             stream.write(data)
         except OSError as error:
             raise _cannot_write(Path(stream.name), error) from error
+
+
+def is_overfull(output: Path) -> bool:
+    """Whether there is more in a job's output folder than may be."""
+    used = count = 0
+    folders = [output]
+    try:
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    used += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                    if used > MAX_OUTPUT_BYTES or count > MAX_OUTPUT_FILES:
+                        return True
+    except FileNotFoundError:  # removed meanwhile; there is a next look
+        return False
+    except OSError:  # too deep, or locked: no workload has reason to make what cannot be counted
+        return True
+    return False
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What every engine must do, whatever it is: used by the tests of the process engine and of the docker engine."""
+"""What every engine must do, whatever it is: used by the tests of the process, the docker and the ray engine."""
 
 import contextlib
 import dataclasses
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator import catalog, host, plan, spec
-from orchestrator.engines.base import STOP_GRACE
+from orchestrator import catalog, engines, files, host, hosts, plan, spec
+from orchestrator.crew import gather
+from orchestrator.engines.base import STOP_GRACE, Cluster
 from orchestrator.engines.process import ProcessEngine
-from orchestrator.inputs import Inputs
+from orchestrator.inputs import Inputs, Store
 from orchestrator.neighbours import Turns
 from orchestrator.report import reference, tables
 from orchestrator.results import DataFacts
@@ -50,6 +51,12 @@ class Silent:
     def job_finished(self, result):
         pass
 
+    def lane(self, node):
+        return self
+
+    def close(self):
+        pass
+
 
 class FewInputs:
     """Stands in for inputs.Store: one small file, made in `folder`."""
@@ -76,6 +83,8 @@ def run_echo(
     engine, folder, *behaviours, root=ECHO, listener=None, retries=0, gpus=(), resume=None, skip=None, **limits
 ):
     """Run the echo workload once per behaviour; returns the run folder and the results."""
+    if isinstance(engine, Cluster):
+        return run_on_nodes(engine, folder, *behaviours, listener=listener, retries=retries, resume=resume, **limits)
     known = behaving(behaviours, root)
     told = spec.Spec(
         name="echo",
@@ -99,6 +108,47 @@ def run_echo(
         turns=Turns(folder / "cache", print),
     )
     return run_folder, runner.run(run_folder.missing(jobs), skip or {})
+
+
+def run_on_nodes(
+    cluster,
+    folder,
+    *behaviours,
+    listener=None,
+    retries=0,
+    resume=None,
+    each_host=False,
+    repeats=1,
+    names=(),
+    exclusive=True,
+    **limits,
+):
+    """The same on the nodes of a cluster, which make real inputs: the orchestrator's must be the same."""
+    known = behaving(behaviours)
+    told = spec.Spec(
+        name="echo",
+        frameworks=behaviours,
+        workloads=("resnet50",),
+        retries=retries,
+        repeats=repeats,
+        hosts=spec.Hosts(names=names, exclusive=exclusive),
+        each_host=each_host,
+        resnet50=spec.ResNet50(batch=2, batches=3),
+        limits=spec.Limits(**limits),
+    )
+    nodes = hosts.select(cluster.nodes(), told.hosts)
+    jobs = plan.plan(told, known, "cpu", None, hosts.names(nodes) if each_host else ())
+    run_folder = resume or RunFolder.create(folder / "results", "echo")
+    crew = gather(
+        cluster,
+        catalog=known,
+        spec=told,
+        folder=run_folder,
+        store=Store(cache=files.default_cache(), choice="synthetic", notify=print),
+        code={},
+        listener=listener or Silent(),
+    )
+    return run_folder, crew.run(run_folder.missing(jobs))
 
 
 def gpu_project(folder):
@@ -284,15 +334,19 @@ class Talkative(Silent):
 
 
 @contextlib.contextmanager
-def hanging(engine, folder):
-    """An orchestrator in a process of its own, running a job that ignores SIGTERM; nothing of it may survive."""
+def hanging(engine, folder, *cluster):
+    """An orchestrator in a process of its own, running a job that ignores SIGTERM; nothing of it may survive.
+
+    `cluster` is the address, and the engine of the nodes, where it is not to be one of its own.
+    """
     source = (
         "import sys, pathlib\n"
         "from tests import engine_cases as cases\n"
-        "engine = cases.engine_called(sys.argv[1], pathlib.Path(sys.argv[2]))\n"
-        "cases.run_echo(engine, pathlib.Path(sys.argv[2]), 'hang', listener=cases.Talkative())\n"
+        "folder = pathlib.Path(sys.argv[2])\n"
+        "engine = cases.engine_called(sys.argv[1], folder, *sys.argv[3:])\n"
+        "cases.run_echo(engine, folder, 'hang', listener=cases.Talkative())\n"
     )
-    argv = [sys.executable, "-c", source, engine.name, str(folder)]
+    argv = [sys.executable, "-c", source, engine.name, str(folder), *cluster]
     since = time.time()
     with subprocess.Popen(
         argv, cwd=ECHO.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -336,10 +390,13 @@ def check_a_second_interruption_does_not_wait(engine, folder):
     assert RunFolder(path).read_result("hang-resnet50-cpu-1").status == "interrupted"
 
 
-def engine_called(name, folder):
+def engine_called(name, folder, address="auto", choice="auto"):
     """A new engine, as a process of its own needs one."""
     if name == "process":
         return ProcessEngine(cache=folder / "cache", pythons={"echo": Path(sys.executable)})
+    if name == "ray":
+        pythons = {} if choice == "docker" else {"echo": Path(sys.executable)}
+        return engines.join(address, root=ECHO, choice=choice, pythons=pythons, notify=Silent().notice)
     from orchestrator.engines import docker
 
     return docker.connect()

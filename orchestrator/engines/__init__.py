@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from orchestrator.engines.base import Engine
+from orchestrator.engines.base import Cluster, Engine
 from orchestrator.errors import HostError
-from orchestrator.spec import EngineChoice
+from orchestrator.spec import LocalChoice
 
 
-def choose(choice: EngineChoice, *, cache: Path, pythons: Mapping[str, Path], notify: Callable[[str], None]) -> Engine:
+def choose(choice: LocalChoice, *, cache: Path, pythons: Mapping[str, Path], notify: Callable[[str], None]) -> Engine:
     """The engine for `choice`; `auto` is docker where a daemon answers, else process.
 
     `pythons` are interpreters the user names per image, for the process engine only. Raises HostError.
@@ -28,6 +28,24 @@ def choose(choice: EngineChoice, *, cache: Path, pythons: Mapping[str, Path], no
             raise
         notify(f"{error.message}; using the process engine")
         return _process(cache, pythons)
+
+
+def join(
+    address: str, *, root: Path, choice: LocalChoice, pythons: Mapping[str, Path], notify: Callable[[str], None]
+) -> Cluster:
+    """The cluster at `address` (see ray.connect); `choice` and `pythons` are for the engine of each node.
+
+    Raises HostError.
+    """
+    try:
+        from orchestrator.engines import ray
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise HostError(
+            "the ray engine needs Ray, which is not installed here", hint="pip install -e '.[ray]'"
+        ) from error
+    return ray.connect(address, root=root, choice=choice, pythons=pythons, notify=notify)
 
 
 def _process(cache: Path, pythons: Mapping[str, Path]) -> Engine:

@@ -11,28 +11,36 @@ Leaving the `with` block, in whatever way, leaves nothing running. Engines move 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from orchestrator.catalog import Image
 from orchestrator.host import Gpu
+from orchestrator.hosts import Node
+from orchestrator.inputs import Inputs
+from orchestrator.neighbours import Neighbour
 from orchestrator.plan import Job
+from orchestrator.results import DataFacts
 from orchestrator.spec import EngineName
+from orchestrator.telemetry import Telemetry
 
 TICK = 0.25  # seconds an execution stays silent at most: None is yielded when nothing was printed
 StreamName = Literal["stdout", "stderr"]
 STOP_GRACE = 5  # seconds between SIGTERM and SIGKILL
+Loss = Literal[
+    "engine", "no_gpu", "node"
+]  # what failed: the engine, its handing out of a GPU, the node it runs jobs on
 
 
 class EngineError(Exception):
     """The engine could not start a job or lost it. The job fails; the run goes on."""
 
-    def __init__(self, message: str, *, hint: str = "", no_gpu: bool = False) -> None:
+    def __init__(self, message: str, *, hint: str = "", kind: Loss = "engine") -> None:
         super().__init__(message)
-        self.no_gpu = no_gpu  # it is the GPU that cannot be handed out
+        self.kind: Loss = kind
         self.message = message
         self.hint = hint
 
@@ -85,6 +93,16 @@ class Usage:
     source: str  # who says so, in words
 
 
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a node tells of a job that runs there; figures are known once the job has ended."""
+
+    output_is_full: bool = False
+    neighbours: tuple[Neighbour, ...] = ()
+    telemetry: Telemetry | None = None
+    series: Sequence[Mapping[str, Any]] = ()  # the samples behind the telemetry
+
+
 class Execution(Protocol):
     """A job that is running."""
 
@@ -96,6 +114,9 @@ class Execution(Protocol):
 
     def stop(self) -> None:
         """End the job: SIGTERM, then SIGKILL after STOP_GRACE seconds. `output` then ends."""
+
+    def seen(self) -> Seen | None:
+        """What the node tells that the job runs on; None on this machine, where the caller looks for himself."""
 
     @property
     def exit(self) -> Exit:
@@ -118,6 +139,40 @@ class Engine(Protocol):
 
     def run(self, environment: Environment, launch: Launch) -> AbstractContextManager[Execution]:
         """Start a job. Raises EngineError."""
+
+
+class NodeEngine(Engine, Protocol):
+    """An engine whose jobs run on one node of a cluster, for one run. Paths in what it prepares are the node's."""
+
+    node: Node
+
+    def inputs(self, job: Job, expected: DataFacts) -> Inputs:
+        """Make the inputs of `job` on the node. Raises DataError when they are not those expected."""
+
+    def close(self) -> None:
+        """Give the node back."""
+
+
+@runtime_checkable
+class Cluster(Protocol):
+    """Nodes that run jobs side by side."""
+
+    name: EngineName
+
+    def facts(self) -> Mapping[str, Any]:
+        """Provenance of the cluster itself, such as its version."""
+
+    def nodes(self) -> Sequence[Node]:
+        """The nodes that can run jobs now, those that joined meanwhile included. Raises HostError without a cluster."""
+
+    def take(self, node: Node, notify: Callable[[str], None], still_wanted: Callable[[], bool]) -> NodeEngine | None:
+        """Take a node for a run, alone. Waits while others use it, and it is still wanted; None when it no longer is.
+
+        Raises EngineError when the node is gone.
+        """
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started for this run ends."""
 
 
 def job_variables(launch: Launch, *, spec: str, inputs: str, output: str, home: str) -> dict[str, str]:

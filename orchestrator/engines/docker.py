@@ -220,6 +220,9 @@ class _Container:
         with contextlib.suppress(docker.errors.APIError):
             self._container.stop(timeout=STOP_GRACE)
 
+    def seen(self) -> None:
+        return None
+
     def let_go(self) -> None:
         """The container is about to end: do not hold it up."""
         self._pump.relax()
@@ -394,7 +397,7 @@ def _refusal(what: str, error: docker.errors.APIError) -> EngineError:
         hint = "see what Docker holds with `docker system df`"
     else:
         hint = "`docker info` and the daemon's log may say more"
-    return EngineError(f"{what}: {text}", hint=hint, no_gpu=no_gpu)
+    return EngineError(f"{what}: {text}", hint=hint, kind="no_gpu" if no_gpu else "engine")
 
 
 def _reason(error: Exception) -> str:

@@ -185,6 +185,9 @@ class _Child:
             cpu_seconds=self._cpu_seconds, memory=memory, memory_peak=self._memory_peak, source="processes, sampled"
         )
 
+    def seen(self) -> None:
+        return None
+
     def stop(self) -> None:
         self._pump.relax()
         self._signal(signal.SIGTERM)

@@ -26,7 +26,7 @@ def commands(result: Result) -> tuple[str, ...]:
         **{f"{job.workload}.{key}": value for key, value in job.settings.items()},
     }
     options = [("--framework", job.framework), ("--workload", job.workload), ("--device", job.device)]
-    options.append(("--engine", result.provenance.engine))
+    options.append(("--engine", result.provenance.local_engine))
     if result.provenance.data is not None and job.dataset != "images":
         options.append(("--dataset", result.provenance.data.source))
     for key, value in values.items():

@@ -207,10 +207,11 @@ def _facts(result: Result) -> tuple[Facts, ...]:
             "cpus": job.cpus,
             "timeout": job.timeout,
         },
-        f"Environment ({provenance.engine} engine)": provenance.environment,
+        f"Environment ({provenance.local_engine} engine)": provenance.environment,
         "Data": {} if provenance.data is None else provenance.data.model_dump(),
         "Code": provenance.code,
         "Host": provenance.host,
+        "Node of a cluster": provenance.node.model_dump() if provenance.node else {},
     }
     return tuple(Facts(title=clip(title), rows=tuple(_flat(values))) for title, values in told.items() if values)
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import stats
+from orchestrator.figures import Figures
 from orchestrator.neighbours import Neighbour
 from orchestrator.report import certified
 from orchestrator.report.certified import Known, Mark
 from orchestrator.report.reference import Reference
-from orchestrator.results import Result
+from orchestrator.results import Provenance, Result
 from orchestrator.telemetry import Telemetry
 
 
@@ -50,6 +51,7 @@ SAMPLES = {"cnn": "images", "rnn": "reviews", "resnet50": "images"}
 WORTH_TELLING = 0.02  # of the time a GPU was throttled, of a core that the orchestrator used: smaller shares are noise
 STEADY = 5.0  # seconds; in shorter jobs the orchestrator's share is that of starting and ending them
 NO_DATA = "no data"  # of a job that failed before it had any
+NOWHERE = "no node"  # of a job that no node of a cluster could run
 # Settings that describe the amount of work; a table says them in words.
 AMOUNTS = ("epochs", "batch", "train_samples", "test_samples", "batches")
 
@@ -99,6 +101,44 @@ def tables(results: Iterable[Result], reference: Reference, known: Known = certi
         for name, some in found.items()
         if some
     ]
+
+
+def host_by_host(results: Iterable[Result]) -> list[Table]:
+    """Same framework, different hosts: for each workload a column of speeds for every host of `each_host`."""
+    found: dict[str, list[Result]] = {name: [] for name in TITLES}
+    for result in results:
+        if result.job.host is not None:
+            found[result.job.workload].append(result)
+    return [_speeds(name, some) for name, some in found.items() if len({result.job.host for result in some}) > 1]
+
+
+def _speeds(workload: str, results: Sequence[Result]) -> Table:
+    hosts = {str(result.job.host): _machine(result.provenance.host) for result in results if result.provenance.host}
+    rows = _ranked(_rows(results, ignore=("host", "node")))
+    shared, varying = _split([conditions for conditions, _ in rows])
+    columns = [Column(title="DL Library"), *(Column(title=name) for name in varying)]
+    columns += [Column(title=f"{SAMPLES[workload].capitalize()}/s on {host}", form=",.1f") for host in sorted(hosts)]
+    return Table(
+        title=f"{TITLES[workload]}, host by host",
+        conditions=tuple(shared),
+        columns=tuple(columns),
+        rows=tuple(
+            (
+                same[0].job.title,
+                *(conditions[name] for name in varying),
+                *(_measured([each for each in same if each.job.host == host], _speed) for host in sorted(hosts)),
+            )
+            for conditions, same in rows
+        ),
+        results=tuple(tuple(same) for _, same in rows),
+        notes=tuple(f"{host}: {machine}" for host, machine in sorted(hosts.items())),
+        marks=(None,) * len(rows),
+    )
+
+
+def _speed(figures: Figures) -> float | None:
+    """Samples per second, of the images or of the training."""
+    return figures.images_per_s if figures.images_per_s is not None else figures.train_samples_per_s
 
 
 def _training(workload: str, results: Sequence[Result], reference: Reference, known: Known) -> Table:
@@ -210,18 +250,36 @@ def conditions_of(result: Result) -> dict[str, str]:
     """All that has to be equal for two results to be comparable, in words."""
     job, provenance = result.job, result.provenance
     data = provenance.data.label if provenance.data else NO_DATA
-    host = provenance.host
     others = {key: value for key, value in job.settings.items() if key not in AMOUNTS}
     return {
         "data": data,
         "amount": _amount(job.workload, job.settings),
         "device": job.device.upper() if job.device == "cpu" else "GPU",
-        "engine": f"{provenance.engine} engine",
+        "engine": _engine(provenance),
         "precision": job.precision,
         "settings": ", ".join(f"{key} {value}" for key, value in others.items()),
         "seed": f"seed {job.seed}",
-        "host": f"{host.get('cpu', 'unknown CPU')}, {len(host.get('cpus_used', ()))} CPUs",
+        "host": _machine(provenance.host),
+        "node": f"on {job.host}" if job.host else "",
     }
+
+
+def _engine(provenance: Provenance) -> str:
+    """The engine in words: on a cluster, the node's."""
+    if provenance.node is not None:
+        beside = "" if provenance.node.exclusive else ", beside other jobs"
+        return f"{provenance.node.engine} engine through {provenance.engine}{beside}"
+    return f"{provenance.engine} engine" if provenance.host else NOWHERE
+
+
+def _machine(host: Mapping[str, Any]) -> str:
+    """The machine in words; its GPUs too, whether the job used them or not: both kinds of job share a row."""
+    if not host:
+        return NOWHERE
+    gpus = host.get("gpus")  # a file may say anything
+    names = Counter(str(gpu.get("name")) for gpu in gpus if isinstance(gpu, dict)) if isinstance(gpus, list) else {}
+    cards = "".join(f", {count} x {name}" for name, count in names.items())
+    return f"{host.get('cpu', 'unknown CPU')}, {len(host.get('cpus_used', ()))} CPUs{cards}"
 
 
 def _rows(results: Sequence[Result], ignore: Sequence[str] = ()) -> list[tuple[dict[str, str], list[Result]]]:
@@ -239,9 +297,10 @@ def _rows(results: Sequence[Result], ignore: Sequence[str] = ()) -> list[tuple[d
 def _split(conditions: Sequence[Mapping[str, str]]) -> tuple[list[str], list[str]]:
     """What all rows share, in words; and the names of what they do not.
 
-    A job that failed before it had data differs from the others in nothing for that.
+    A job that failed before it had data, or a node, differs from the others in nothing for that.
     """
-    values = {name: {row[name] for row in conditions} - {NO_DATA} or {NO_DATA} for name in conditions[0]}
+    values = {name: {row[name] for row in conditions} for name in conditions[0]}
+    values = {name: told - {NO_DATA, NOWHERE} or told for name, told in values.items()}
     varying = [name for name in values if len(values[name]) > 1]
     return [word for name in values if name not in varying for word in values[name] if word], varying
 

@@ -48,8 +48,8 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
     Takes one result at a time, however many there are. `known` are the certificates there are.
     """
     conditions = ("data", "amount", "device", "engine", "precision", "seed", "host")
-    job = ("job", "framework", "workload", "repeat", "status", "failure")
-    yield _csv_line([*job, *conditions, *FIGURES, *EPOCHS, *USAGE, "certificate"])
+    head = ["job", "framework", "workload", "repeat", "status", "failure", *conditions, "node"]
+    yield _csv_line([*head, *FIGURES, *EPOCHS, *USAGE, "certificate"])
     for result in results:
         told, mark = conditions_of(result), certified.of(result, known)
         reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
@@ -62,6 +62,7 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
                 result.status,
                 reason,
                 *(told[name] for name in conditions),
+                result.provenance.node.name if result.provenance.node else "",
                 *(_number(getattr(result.figures, name)) for name in FIGURES),
                 _numbers(epoch.seconds for epoch in result.figures.epochs),
                 _numbers(epoch.accuracy for epoch in result.figures.epochs),

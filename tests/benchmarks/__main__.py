@@ -29,7 +29,7 @@ from orchestrator.outcome import Conversation
 from orchestrator.sampler import Sampler
 from orchestrator.store import RunFolder
 from tests import engine_cases as cases
-from tests.benchmarks import reports
+from tests.benchmarks import clusters, reports
 from tests.unit import fake_nvml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -221,6 +221,7 @@ def main():
         protocol_and_store(rows, folder, events)
         gc.collect()
         overhead(rows, folder)
+        clusters.measure(rows, folder)
         reports.measure(rows, folder)
     table = Table(title=f"The orchestrator on {host.inspect().title()}", title_justify="left")
     for column in ("what", f"median of {ROUNDS}", "range, or goal"):

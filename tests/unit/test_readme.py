@@ -45,6 +45,9 @@ SHORT = {
         "orchestrator bench --workload resnet50 --repeats auto --budget 1s --framework numpy --set resnet50.batches=1"
         " --set resnet50.batch=2 --results {tmp}/results"
     ),
+    "orchestrator bench configs/seed.yaml --engine ray --set each_host=true": (
+        "orchestrator bench configs/seed.yaml --engine ray --set each_host=true --address local --dry-run"
+    ),
     "orchestrator compare numpy pytorch": "orchestrator compare numpy numpy --results {tmp}/results",
     "orchestrator compare OLD NEW --fail-on-slower 5%": (
         "orchestrator compare {run} {run} --fail-on-slower 5% --results {tmp}/results"

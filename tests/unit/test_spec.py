@@ -1,5 +1,6 @@
 """A spec says what is wrong with it, where, and what would be right."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -45,7 +46,7 @@ def test_defaults_are_the_2017_study():
         ("name: x\ncnn:\n  epohcs: 1\n", "my.yaml:3: unknown key 'cnn.epohcs'; did you mean 'epochs'?"),
         ("name: x\nenigne: docker\n", "my.yaml:2: unknown key 'enigne'; did you mean 'engine'?"),
         ("name: x\nframeworks: [numpy,\n  pytroch]\n", "my.yaml:2: frameworks: no framework is called 'pytroch'; did you mean 'pytorch'?"),
-        ("name: x\nengine: dokcer\n", "my.yaml:2: engine: must be 'auto', 'docker' or 'process' (not 'dokcer'); did you mean 'docker'?"),
+        ("name: x\nengine: dokcer\n", "my.yaml:2: engine: must be 'auto', 'docker', 'process' or 'ray' (not 'dokcer'); did you mean 'docker'?"),
         ("name: x\ncnn: {epochs: '3'}\n", "my.yaml:2: cnn.epochs: must be a valid integer (not '3')"),
         ("name: x\ncnn:\n\n  epochs: 0\n", "my.yaml:4: cnn.epochs: must be greater than or equal to 1 (not 0)"),
         ("name: x\nlimits: {timeout: .inf}\n", "my.yaml:2: limits.timeout: must be a finite number (not inf)"),
@@ -193,4 +194,4 @@ def test_the_documentation_lists_every_key_with_its_default(root):
     assert set(documented) == set(fields)
     for key, default in fields.items():
         if isinstance(default, int | float | str) and default and key != "name":
-            assert documented[key] == f"`{default}`", key
+            assert documented[key] == f"`{json.dumps(default).strip(chr(34))}`", key

@@ -160,6 +160,10 @@ if behaviour == "ticking":
     for _ in range(100):
         emit("artifact", name="x.npy", dtype="f4", shape=[0], sha256="0" * 64)
         time.sleep(0.1)
+if behaviour == "clock":
+    for _ in range(50):
+        print(time.time(), file=sys.stderr, flush=True)
+        time.sleep(0.1)
 if behaviour == "slow":
     time.sleep(3)
 if behaviour == "nosy":

@@ -1,0 +1,427 @@
+"""Runs jobs on the nodes of a cluster side by side: a thread and a Runner for each node.
+
+Every node takes the next job that may run there, so a slow one holds nobody up; one that finds none is given back.
+When a node is lost its job goes to another, as far as the job's retries allow; a node that joins gets its share.
+Results are stored as they come.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from orchestrator import hosts, inputs
+from orchestrator.catalog import Catalog
+from orchestrator.engines.base import Cluster, EngineError, NodeEngine
+from orchestrator.errors import HostError
+from orchestrator.hosts import Node
+from orchestrator.plan import Job
+from orchestrator.protocol import Event
+from orchestrator.results import Failure, NodeFacts, Provenance, Result
+from orchestrator.runner import Halt, InputsFor, Lanes, Listener, Runner, unrun
+from orchestrator.spec import Spec
+from orchestrator.store import RunFolder
+
+TICK = 0.25  # seconds between two looks at whether a person, or the last job, has ended the run
+LOOK_SECONDS = 5.0  # between two looks for nodes that joined
+STARTING_SECONDS = 5.0  # a node takes to be ours; after that we try another one too
+PARTING_SECONDS = 30.0  # for a thread to end that has lost its node; without a cluster it may hang for good
+
+MakeRunner = Callable[[NodeEngine, Listener, InputsFor, Halt], Runner]
+
+
+@dataclass(kw_only=True)
+class _Task:
+    """A job that waits for a node."""
+
+    job: Job
+    number: int
+    more: int  # attempts after the next
+
+
+def gather(
+    cluster: Cluster,
+    *,
+    catalog: Catalog,
+    spec: Spec,
+    folder: RunFolder,
+    store: InputsFor,
+    code: Mapping[str, Any],
+    listener: Listener,
+    given: Collection[str] = (),
+) -> Crew:
+    """A crew for a run of `spec` into `folder`. Of the images in `given` a person brings the environment."""
+    images = {name: image for name, (_, image) in catalog.frameworks.items()}
+
+    def placed(job: Job, node: Node) -> Job | Failure:
+        return hosts.placed(job, node, spec, images[job.framework], judge=job.image not in given)
+
+    def runner(engine: NodeEngine, listener: Listener, made: InputsFor, halt: Halt) -> Runner:
+        return Runner(
+            catalog=catalog,
+            engine=engine,
+            folder=folder,
+            inputs=made,
+            code=code,
+            host=engine.node.host,
+            listener=listener,
+            turns=None,
+            node=NodeFacts(name=engine.node.name, engine=engine.node.engine, exclusive=engine.node.share is None),
+            halt=halt,
+        )
+
+    def nowhere(job: Job, why: Failure) -> Result:
+        return unrun(folder, job, why, Provenance(engine=cluster.name, environment={}, code=dict(code), host={}))
+
+    def nodes() -> list[Node]:
+        return hosts.places(cluster.nodes(), spec)
+
+    return Crew(cluster, nodes=nodes, placed=placed, runner=runner, unrun=nowhere, store=store, listener=listener)
+
+
+class Crew:
+    """Runs jobs on all nodes of a cluster that may have them."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        nodes: Callable[[], Sequence[Node]],
+        placed: Callable[[Job, Node], Job | Failure],
+        runner: MakeRunner,
+        unrun: Callable[[Job, Failure], Result],
+        store: InputsFor,
+        listener: Listener,
+    ) -> None:
+        """`nodes` finds those there are now, or their parts; `store` makes this machine's inputs.
+
+        `placed` says what a job is on a node, or why it cannot run there.
+
+        `unrun` stores the result of a job that no node can run.
+        """
+        self._cluster = cluster
+        self._find = nodes
+        self._placed = placed
+        self._make_runner = runner
+        self._unrun = unrun
+        self._store = _OneAtATime(store)
+        self._listener = _Locked(listener)
+        self._halt = Halt()
+        self._changed = threading.Condition()
+        self._waiting: list[_Task] = []
+        self._running = 0
+        self._results: dict[str, Result] = {}
+        self._nodes: Sequence[Node] = ()  # when we last looked
+        self._gone: set[str] = set()  # ids of nodes that failed us
+        self._hands: dict[str, _Hand] = {}  # by the node's place
+        self._error: BaseException | None = None
+        self._total = 0
+
+    def run(self, jobs: Sequence[Job], skip: Mapping[str, Failure] = MappingProxyType({})) -> list[Result]:
+        """Run `jobs`, in order as far as nodes are free; their results in that order.
+
+        Jobs whose id is in `skip` cannot run on any node: that is their result.
+        """
+        self._total = len(jobs)
+        self._results.clear()
+        self._waiting = [_Task(job=job, number=n, more=job.retries) for n, job in enumerate(jobs, start=1)]
+        for task in [task for task in self._waiting if task.job.id in skip]:
+            self._give_up(task, skip[task.job.id])
+        try:
+            self._work()
+        except KeyboardInterrupt:
+            self._stop()
+            raise
+        finally:
+            self._disband()
+        return [self._results[job.id] for job in jobs]
+
+    def _work(self) -> None:
+        """Until every job has a result. An error of a thread, such as a full disk, is raised here."""
+        looked = -LOOK_SECONDS
+        while True:
+            if time.monotonic() >= looked + LOOK_SECONDS:
+                self._look()
+                looked = time.monotonic()
+            self._welcome()
+            with self._changed:
+                self._strand()
+                if self._error is not None:
+                    raise self._error
+                if not self._waiting and not self._running:
+                    return
+                self._changed.wait(TICK)
+
+    def _look(self) -> None:
+        """See which nodes there are. Raises HostError without a cluster, unless the last job has ended meanwhile."""
+        known = {node.id for node in self._nodes}
+        try:
+            self._nodes = self._find()
+        except HostError:
+            with self._changed:
+                if self._waiting or self._running:
+                    raise
+        for node in {node.id: node for node in self._nodes}.values():
+            if known and node.id not in known:
+                self._listener.notice(f"node {node.name} has joined: {node.host.title()}")
+
+    def _welcome(self) -> None:
+        """Start a thread for each node that is idle and could do something, but for no more than there are jobs."""
+        starting = sum(hand.is_starting() for hand in self._hands.values())
+        for node in self._nodes:
+            if starting >= len(self._waiting):
+                return
+            hand = self._hands.get(node.place)
+            if (hand is None or not hand.is_alive()) and self._wanted(node):
+                self._hands[node.place] = hand = _Hand(self, node)
+                hand.start()
+                starting += 1
+
+    def _wanted(self, node: Node) -> bool:
+        """Whether there is something for a node to do."""
+        with self._changed:
+            return self._goes_on() and self._next(node) is not None
+
+    def _goes_on(self) -> bool:
+        return self._error is None and not self._halt.asked.is_set()
+
+    def _next(self, node: Node) -> tuple[_Task, Job] | None:
+        """The first task that waits and may run on `node`, and its job there. Called with the condition held."""
+        if node.id not in self._gone:
+            for task in self._waiting:
+                job = self._placed(task.job, node)
+                if isinstance(job, Job):
+                    return task, job
+        return None
+
+    def _strand(self) -> None:
+        """Give up what no node that is left can run. Called with the condition held."""
+        if self._running:
+            return
+        able = [node for node in self._nodes if node.id not in self._gone]
+        for task in list(self._waiting):
+            if any(isinstance(self._placed(task.job, node), Job) for node in able):
+                continue
+            self._give_up(
+                task,
+                Failure(
+                    kind="node",
+                    message="no node is left in the cluster that can run it",
+                    hint="bring the nodes back (`ray status` lists those there are), then run the spec again",
+                ),
+            )
+
+    def _give_up(self, task: _Task, why: Failure) -> None:
+        self._waiting.remove(task)
+        self._results[task.job.id] = result = self._unrun(task.job, why)
+        self._listener.job_finished(result)
+
+    def lane(self, node: Node) -> _Lane:
+        """Who hears what happens on a node."""
+        return _Lane(self._listener.lane(node.name))
+
+    def take(self, node: Node) -> tuple[_Task, Job] | None:
+        """The next task for a node and its job there; None when there is none."""
+        with self._changed:
+            found = self._next(node) if self._goes_on() else None
+            if found is not None:
+                self._waiting.remove(found[0])
+                self._running += 1
+            return found
+
+    def done(self, hand: _Hand, task: _Task, result: Result, left: int) -> None:
+        """A task has ended; when its node was lost and attempts are left, another node may have it."""
+        lost = result.failure is not None and result.failure.kind == "node"
+        with self._changed:
+            self._running -= 1
+            if lost:
+                self._gone.add(hand.node.id)
+            if lost and left:
+                self._listener.notice(f"{result.job.id} failed: {_why(result)}; trying elsewhere ({left} left)")
+                self._waiting.insert(0, _Task(job=task.job, number=task.number, more=left - 1))
+            else:
+                self._results[task.job.id] = result
+                hand.listener.job_finished(result)
+            self._changed.notify_all()
+
+    def failed(self, error: BaseException) -> None:
+        """A thread has ended with an error that ends the run."""
+        with self._changed:
+            self._running -= 1
+            self._error = self._error or error
+            self._changed.notify_all()
+
+    def work(self, hand: _Hand) -> None:
+        """What a node's thread does."""
+        node = hand.node
+        try:
+            engine = self._cluster.take(node, hand.listener.notice, lambda: self._wanted(node))
+        except EngineError as error:
+            hand.listener.notice(f"the run goes on without {node.name}: {error.message} ({error.hint})")
+            with self._changed:
+                self._gone.add(node.id)
+            return
+        if engine is None:
+            return
+        hand.engine = engine
+        runner = self._make_runner(engine, hand.listener, _OnNode(self._store, engine), self._halt)
+        while (taken := self.take(node)) is not None:
+            task, job = taken
+            try:
+                result, left = runner.run_one(job, task.number, self._total, task.more)
+            except BaseException as error:  # noqa: BLE001  (handed over to the main thread, which raises it)
+                self.failed(error)
+                return
+            hand.listener.measuring = False
+            self.done(hand, task, result, left)
+
+    def _stop(self) -> None:
+        """A person wants to stop: end what is measured gently, and what is prepared at once; a second time, all."""
+        self._halt.asked.set()
+        with self._changed:
+            self._changed.notify_all()
+        hands = list(self._hands.values())
+        try:
+            for hand in hands:
+                if not hand.listener.measuring:
+                    hand.give_back()
+            for hand in hands:
+                while hand.is_alive():
+                    hand.join(TICK)
+        except KeyboardInterrupt:
+            self._halt.insisted.set()
+
+    def _disband(self) -> None:
+        """Give all nodes back. Whoever still runs loses his, and ends."""
+        self._halt.asked.set()
+        for hand in self._hands.values():
+            hand.give_back()
+        for hand in self._hands.values():
+            hand.join(PARTING_SECONDS)
+        self._hands.clear()
+        self._halt.asked.clear()
+
+
+class _Hand(threading.Thread):
+    """The thread of one node."""
+
+    def __init__(self, crew: Crew, node: Node) -> None:
+        super().__init__(name=node.name, daemon=True)
+        self.node = node
+        self.listener = crew.lane(node)
+        self.engine: NodeEngine | None = None
+        self._crew = crew
+        self._began = time.monotonic()
+
+    def is_starting(self) -> bool:
+        """Whether it may have its node soon: one that somebody else has can take hours."""
+        return self.engine is None and self.is_alive() and time.monotonic() < self._began + STARTING_SECONDS
+
+    def run(self) -> None:
+        try:
+            self._crew.work(self)
+        finally:
+            self.give_back()
+            self.listener.close()
+
+    def give_back(self) -> None:
+        """Let go of the node."""
+        if self.engine is not None:
+            self.engine.close()
+
+
+class _Locked:
+    """A listener that many threads may call."""
+
+    def __init__(
+        self, listener: Listener, lock: threading.Lock | None = None, close: Callable[[], None] | None = None
+    ) -> None:
+        self._listener = listener
+        self._lock = lock or threading.Lock()
+        self._close = close
+
+    def preparing(self, what: str) -> None:
+        with self._lock:
+            self._listener.preparing(what)
+
+    def log(self, line: str) -> None:
+        with self._lock:
+            self._listener.log(line)
+
+    def notice(self, text: str) -> None:
+        with self._lock:
+            self._listener.notice(text)
+
+    def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
+        with self._lock:
+            self._listener.job_started(job, number, total, epoch_samples)
+
+    def job_event(self, job: Job, event: Event) -> None:
+        with self._lock:
+            self._listener.job_event(job, event)
+
+    def job_finished(self, result: Result) -> None:
+        with self._lock:
+            self._listener.job_finished(result)
+
+    def lane(self, node: str) -> _Locked:
+        """Who hears what happens on a node."""
+        if not isinstance(self._listener, Lanes):
+            return self
+        made = self._listener.lane(node)
+        return _Locked(made, self._lock, made.close)
+
+    def close(self) -> None:
+        """Where it is a lane: nothing happens there any more."""
+        if self._close is not None:
+            with self._lock:
+                self._close()
+
+
+class _Lane:
+    """A node's listener, which also knows whether a job is measured there now."""
+
+    def __init__(self, listener: _Locked) -> None:
+        self.measuring = False
+        self.close = listener.close
+        self.preparing = listener.preparing
+        self.log = listener.log
+        self.notice = listener.notice
+        self.job_event = listener.job_event
+        self.job_finished = listener.job_finished
+        self._started = listener.job_started
+
+    def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
+        self.measuring = True
+        self._started(job, number, total, epoch_samples)
+
+
+class _OneAtATime:
+    """This machine's inputs, for many threads."""
+
+    def __init__(self, store: InputsFor) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+
+    def for_job(self, job: Job) -> inputs.Inputs:
+        with self._lock:
+            return self._store.for_job(job)
+
+
+class _OnNode:
+    """Inputs that a node makes for itself; they have to be what this machine would give the job."""
+
+    def __init__(self, here: InputsFor, engine: NodeEngine) -> None:
+        self._here = here
+        self._engine = engine
+
+    def for_job(self, job: Job) -> inputs.Inputs:
+        return self._engine.inputs(job, self._here.for_job(job).facts)
+
+
+def _why(result: Result) -> str:
+    return result.failure.message if result.failure else ""

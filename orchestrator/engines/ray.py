@@ -1,0 +1,448 @@
+"""The ray engine: nodes of a Ray cluster, each running jobs with an engine of its own. The only import of ray.
+
+A run takes a node with an actor that asks for all its CPUs and GPUs, so that nothing else of that cluster is scheduled
+beside what is measured; each job is one of its tasks. Nothing is retried by Ray: with that, what a lost node has sent
+and what its successor sends would look like one stream. What the actor does is in node.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+import orchestrator
+from orchestrator.catalog import Image
+from orchestrator.engines import node as remote
+from orchestrator.engines.base import EngineError, Environment, Exit, Launch, Output, Seen, Usage
+from orchestrator.engines.pump import Pump
+from orchestrator.errors import HostError, OrchestratorError
+from orchestrator.hosts import Node
+from orchestrator.inputs import Inputs
+from orchestrator.plan import Job
+from orchestrator.results import DataFacts
+from orchestrator.spec import EngineName, LocalChoice
+from orchestrator.untrusted import MAX_NOTE, printable
+
+SURVEY_SECONDS = 60.0  # for a node to say what it is; a worker process has to start there first
+PATIENCE_SECONDS = 10.0  # until somebody who waits for a node is told
+LOOK_SECONDS = 0.5  # between two looks whether it is still wanted
+HEAD_SECONDS = 15.0  # a head may be silent; Ray itself ends this process, without a word, after 60 s
+END_SECONDS = 10.0  # for a job that nobody listens to any more to end
+WAITING = 16  # messages of a node that it may be ahead of us: a flood is slowed down, not buffered
+LOCAL_STORE_BYTES = 256 << 20  # of shared memory for a local cluster's objects: jobs send little
+SHIPPED = ("images", "workloads")
+REPORT_HINT = "this is a fault of this program, or the node's disk: its log is in /tmp/ray/session_latest/logs there"
+LOST_HINT = "see on the node why (`ray status` lists the nodes there are); --retries N makes new attempts elsewhere"
+
+
+def connect(
+    address: str, *, root: Path, choice: LocalChoice, pythons: Mapping[str, Path], notify: Callable[[str], None]
+) -> RayCluster:
+    """Join a cluster, or start one on this machine. The project at `root` goes along to the nodes. Raises HostError.
+
+    `address`: `local` starts one; `auto` finds one (RAY_ADDRESS, or a node of it on this machine) and else starts one;
+    HOST:PORT is that of a head, from one of its nodes.
+    `choice` and `pythons` are what every node's own engine is chosen by.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)  # what a person has to know is said here
+    with tempfile.TemporaryDirectory(prefix="rosetta-snapshot-") as folder:
+        _snapshot(root, Path(folder))
+        options: dict[str, Any] = {
+            "runtime_env": {"working_dir": folder},
+            "namespace": "rosetta",
+            "log_to_driver": False,
+            "configure_logging": False,
+        }
+        with _own_signals():
+            started = address == "local" or not _joined(address, options)
+            if started:
+                _start(options)
+    if started and address == "auto":
+        notify("no Ray cluster was found, so one is started on this machine for this run (docs/cluster.md)")
+    return RayCluster(choice, pythons, notify)
+
+
+def _joined(address: str, options: Mapping[str, Any]) -> bool:
+    """Whether a cluster was joined; False where `auto` finds none. Raises HostError."""
+    named = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
+    if named.startswith("ray://"):
+        raise HostError(
+            "a Ray client, which is what ray:// asks for, cannot receive the streams in which nodes tell of their jobs",
+            hint="run this on a machine of the cluster, with --address auto (docs/cluster.md)",
+        )
+    try:
+        if ":" in named:
+            _call(named)  # Ray would try for minutes
+        ray.init(address=address, **options)
+    except OSError as error:
+        if named == "auto" and "Could not find any running Ray instance" in str(error):
+            return False
+        raise HostError(
+            f"no Ray cluster answers at {named}: {_words(error)}",
+            hint="`ray status` on its head says whether it is up. Where it is, the same ~/.ray/auth_token and "
+            "RAY_AUTH_MODE=token are wanted here too. --address local starts a cluster of this machine",
+        ) from error
+    except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise _refused(address, error) from error
+    return True
+
+
+def _start(options: Mapping[str, Any]) -> None:
+    """A cluster of this machine, for this run. Ray guards it with a token that it keeps in ~/.ray/."""
+    # The kernel, or the container's limit, ends a job that takes too much memory; Ray would end our actor instead.
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+    try:
+        ray.init(
+            address="local",
+            _node_ip_address="127.0.0.1",  # with any other Ray listens on all interfaces
+            include_dashboard=False,
+            object_store_memory=LOCAL_STORE_BYTES,
+            **options,
+        )
+    except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        raise HostError(
+            f"Ray cannot start on this machine: {_words(error)}",
+            hint="its logs are in /tmp/ray/session_latest/logs; or use --engine docker or process",
+        ) from error
+
+
+class RayCluster:
+    """The cluster that this process has joined."""
+
+    name: EngineName = "ray"
+
+    def __init__(self, choice: LocalChoice, pythons: Mapping[str, Path], notify: Callable[[str], None]) -> None:
+        self._choice = choice
+        self._pythons = dict(pythons)
+        self._notify = notify
+        self._asked: dict[str, Any] = {}  # node → the reference of its answer
+        self._known: dict[str, Node | None] = {}  # None: it cannot run jobs
+        self._resources: dict[str, Mapping[str, float]] = {}
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"ray": ray.__version__}
+
+    def nodes(self) -> Sequence[Node]:
+        """Those that answer. The first time this waits for all; later ones are there when they have answered."""
+        alive = {each["NodeID"]: each for each in self._alive()}
+        patience = 0.0 if self._known else SURVEY_SECONDS
+        for node in alive.keys() - self._known.keys() - self._asked.keys():
+            self._asked[node] = _on(remote.describe, node).remote(self._choice, self._pythons)
+        if self._asked:
+            answered, _ = ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=patience)
+            for node in [node for node, reference in self._asked.items() if reference in answered]:
+                reference = self._asked.pop(node)
+                if node in alive:
+                    self._known[node] = self._described(alive[node], reference)
+                    self._resources[node] = alive[node]["Resources"]
+        if patience:
+            for node in self._asked:
+                self._notify(f"node {_name(alive[node])} has not answered for {patience:.0f} s: the run starts without")
+        return [found for node, found in self._known.items() if found is not None and node in alive]
+
+    def take(self, node: Node, notify: Callable[[str], None], still_wanted: Callable[[], bool]) -> RayNode | None:
+        resources = self._resources[node.id]
+        whole = node.share is None
+        actor = ray.remote(remote.Worker).options(
+            num_cpus=resources["CPU"] if whole else len(node.host.cpus),
+            num_gpus=resources.get("GPU", 0) if whole else len(node.host.gpus),
+            max_restarts=0,
+            max_task_retries=0,
+            max_concurrency=4,  # a job can be told to end while it runs
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
+        )
+        with _losses(node.name):
+            taken = RayNode(node, actor.remote(self._choice, self._pythons), notify)
+            if not taken.wait(still_wanted):
+                taken.close()
+                return None
+        return taken
+
+    def close(self) -> None:
+        with _own_signals():
+            ray.shutdown()
+
+    def _alive(self) -> list[dict[str, Any]]:
+        """The nodes that may run jobs: a head that was started with --num-cpus=0 does not. Raises HostError."""
+        _await(ray.get_runtime_context().gcs_address)
+        found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        return [each for each in found if each["Alive"] and each["Resources"].get("CPU")]
+
+    def _described(self, told: Mapping[str, Any], reference: Any) -> Node | None:
+        name = _name(told)
+        try:
+            with _losses(name):
+                found = ray.get(reference)
+        except EngineError as error:
+            self._notify(f"node {name} is left out: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+            return None
+        if isinstance(found, OrchestratorError):
+            self._notify(f"node {name} is left out: {found.message} ({found.hint})")
+            return None
+        return Node(
+            id=told["NodeID"],
+            name=name,
+            host=found.host,
+            engine=found.engine,
+            engine_facts={**found.engine_facts, **self.facts()},
+            gpu_problem=found.gpu_problem,
+            labels=dict(told.get("Labels") or {}),
+        )
+
+
+class RayNode:
+    """A node that a run has taken: meets base.NodeEngine."""
+
+    name: EngineName = "ray"
+
+    def __init__(self, node: Node, worker: Any, notify: Callable[[str], None]) -> None:
+        self.node = node
+        self._worker = worker
+        self._notify = notify
+        self._numbers = itertools.count()
+
+    def wait(self, still_wanted: Callable[[], bool]) -> bool:
+        """Wait until Ray has given us the node; False when it was no longer wanted."""
+        ready = self._worker.ready.remote()
+        began, told = time.monotonic(), False
+        while not ray.wait([ready], timeout=LOOK_SECONDS)[0]:
+            if not still_wanted():
+                return False
+            if not told and time.monotonic() > began + PATIENCE_SECONDS:
+                told = True
+                self._notify(f"{self.node.name}: waiting; it is slow, or other Ray work holds its CPUs (`ray status`)")
+        ray.get(ready)
+        return True
+
+    def gpu_problem(self) -> str | None:
+        return self.node.gpu_problem
+
+    def facts(self) -> Mapping[str, Any]:
+        return self.node.engine_facts
+
+    def prepare(self, image: Image, variant: str, log: Callable[[str], None]) -> Environment:
+        made: Environment | None = None
+        for told in self._stream(self._worker.prepare.options(num_returns="streaming").remote(image.name, variant)):
+            for line in told.lines:
+                log(line)
+            made = told.environment or made
+        if made is None:
+            raise EngineError(f"node {self.node.name} prepared nothing", hint=LOST_HINT, kind="node")
+        return made
+
+    def inputs(self, job: Job, expected: DataFacts) -> Inputs:
+        with _losses(self.node.name):
+            made, notes = ray.get(self._worker.inputs.remote(job, expected))
+        for note in notes:
+            self._notify(note)
+        if isinstance(made, OrchestratorError):
+            made.message = f"node {self.node.name}: {made.message}"
+            raise made
+        found: Inputs = made
+        return found
+
+    @contextlib.contextmanager
+    def run(self, environment: Environment, launch: Launch) -> Iterator[_Running]:
+        number = next(self._numbers)
+        order = remote.Order(
+            job=launch.job,
+            run=launch.run,
+            environment=environment,
+            inputs=launch.inputs,
+            cpus=launch.cpus,
+            gpus=launch.gpus,
+        )
+        options = {"num_returns": "streaming", "_generator_backpressure_num_objects": WAITING}
+        stream = self._stream(self._worker.run.options(**options).remote(number, order))
+        if not any(told.running for told in stream):  # takes what comes before; waits for a GPU that is in use, say
+            raise EngineError(f"node {self.node.name} did not start the job", hint=LOST_HINT, kind="node")
+        running = _Running(stream, launch.output, stop=lambda: self._worker.stop.remote(number))
+        try:
+            yield running
+        finally:
+            running.let_go()
+            with contextlib.suppress(ray.exceptions.RayError):
+                if not ray.get(self._worker.end.remote(number, END_SECONDS), timeout=2 * END_SECONDS):
+                    self.close()  # its processes go with it, and what they started with the watchdog
+
+    def close(self) -> None:
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.kill(self._worker)
+
+    def _stream(self, generator: Any) -> Iterator[remote.Told]:
+        """What the node tells, piece by piece. Raises EngineError when it is lost, and the error it tells."""
+        with _losses(self.node.name):
+            for reference in generator:
+                told: remote.Told = ray.get(reference)
+                if told.error is not None:
+                    raise told.error
+                if told.notice:
+                    self._notify(f"{self.node.name}: {told.notice}")
+                yield told
+
+
+class _Running:
+    """A job on a node."""
+
+    def __init__(self, stream: Iterator[remote.Told], output: Path, *, stop: Callable[[], object]) -> None:
+        self._output = output
+        self._stop = stop
+        self._exit: Exit | None = None
+        self._seen = Seen()
+        self._pump = Pump(self._read(stream))
+
+    def output(self) -> Iterator[Output | None]:
+        return self._pump.outputs()
+
+    def usage(self) -> Usage | None:
+        return None  # the node samples for itself
+
+    def stop(self) -> None:
+        self.let_go()
+        with contextlib.suppress(ray.exceptions.RayError):
+            self._stop()
+
+    def let_go(self) -> None:
+        """The job is about to end: do not hold it up."""
+        self._pump.relax()
+
+    def seen(self) -> Seen:
+        return self._seen
+
+    @property
+    def exit(self) -> Exit:
+        if self._exit is None:
+            raise EngineError("the job has not ended")
+        return self._exit
+
+    def _read(self, stream: Iterator[remote.Told]) -> Iterator[Output]:
+        for told in stream:
+            yield from told.outputs
+            if told.output_is_full:
+                self._seen = Seen(output_is_full=True)
+            if told.artifact is not None:
+                _keep(self._output, *told.artifact)
+            if told.ended is not None:
+                self._exit, self._seen = told.ended
+
+
+def _keep(folder: Path, name: str, content: bytes) -> None:
+    """Put an artifact where a job on this machine would have put it; a name that leads elsewhere is none."""
+    if name == Path(name).name and name not in {"", ".", ".."}:
+        with contextlib.suppress(OSError):  # then it is missing, and the job is told so
+            (folder / name).write_bytes(content)
+
+
+def _call(head: str) -> None:
+    """Return when the head of a cluster, at HOST:PORT, answers. Raises OSError when it does not."""
+    host, _, port = head.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=HEAD_SECONDS).close()
+
+
+def _await(head: str) -> None:
+    """Return when the head of the cluster that was joined answers. Raises HostError when it does not."""
+    deadline = time.monotonic() + HEAD_SECONDS
+    while True:
+        try:
+            _call(head)
+        except OSError as error:
+            if time.monotonic() >= deadline:
+                raise HostError(
+                    f"the cluster's head at {head} has not answered for {HEAD_SECONDS:.0f} s: {error}",
+                    hint="start the cluster again (docs/cluster.md), then go on with: orchestrator bench --resume RUN",
+                ) from error
+            time.sleep(1)
+        else:
+            return
+
+
+def _on(function: Callable[..., Any], node: str) -> Any:
+    """`function` as a task of a node, beside whatever runs there."""
+    where = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray.remote(function).options(num_cpus=0, max_retries=0, scheduling_strategy=where)
+
+
+@contextlib.contextmanager
+def _losses(node: str) -> Iterator[None]:
+    """Turn what Ray raises when a node, or our part on it, is gone into a failure of the job."""
+    try:
+        yield
+    except ray.exceptions.RuntimeEnvSetupError as error:
+        raise EngineError(
+            f"node {node} cannot unpack the project: {_words(error)}", hint="see /tmp/ray there", kind="node"
+        ) from error
+    except ray.exceptions.RayTaskError as error:  # our part on the node has a fault
+        cause = error.cause
+        raise EngineError(f"node {node}: {type(cause).__name__}: {_words(cause)}", hint=REPORT_HINT) from error
+    except (ray.exceptions.RayError, RuntimeError) as error:
+        missing = re.search(r"No module named '([\w.]+)'", str(error))
+        if missing:
+            raise EngineError(
+                f"node {node} lacks the Python package {missing[1]!r}",
+                hint="install this project there, in the Python that runs Ray: pip install -e '.[ray]'",
+                kind="node",
+            ) from error
+        raise EngineError(f"node {node} was lost: {_words(error)}", hint=LOST_HINT, kind="node") from error
+
+
+def _refused(address: str, error: Exception) -> HostError:
+    """Why a cluster that answers cannot be joined."""
+    text = str(error)
+    if "Version mismatch" in text:
+        return HostError(
+            f"the Ray cluster at {address} has another version of Ray or Python: {_words(error, 400)}",
+            hint="run the orchestrator, and every node, with the same Ray and the same Python (docs/cluster.md)",
+        )
+    return HostError(f"cannot join the Ray cluster at {address}: {_words(error)}", hint="docs/cluster.md tells how")
+
+
+def _words(error: Exception, most: int = MAX_NOTE) -> str:
+    """What an error of Ray says, on one line; it may quote a node's."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return printable(" ".join(lines) or type(error).__name__, most)
+
+
+def _name(told: Mapping[str, Any]) -> str:
+    """What a person calls a node: the name it was given, or its machine's. Ray's own default is the address."""
+    given = told.get("NodeName")
+    return printable(str(given if given and given != told["NodeManagerAddress"] else told["NodeManagerHostname"]))
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray installs handlers of its own; which signals end a run, and how, is cli.py's to say."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _snapshot(root: Path, folder: Path) -> None:
+    """What nodes need of the project at `root`, and this program. Ray names it by its content and ships it once."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(orchestrator.__file__).parent, folder / "orchestrator", ignore=ignore)
+    for name in SHIPPED:
+        shutil.copytree(root / name, folder / name, ignore=ignore)

@@ -1,0 +1,125 @@
+"""The ray engine on simulated nodes of this machine: what it costs beyond the engine underneath."""
+
+import json
+import os
+import statistics
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator import files, host, hosts, plan, spec
+from orchestrator.engines import base
+from orchestrator.engines.process import ProcessEngine
+from orchestrator.inputs import Store
+from tests import engine_cases as cases
+from tests.ray import clusters
+
+PYTHONS = {"echo": Path(sys.executable)}
+JOBS = 20  # for the time of one
+MANY, NODES = 1000, 8
+SECONDS = 5.0  # of listening to a job that never stops talking
+
+
+def measure(rows, folder):
+    """Rows for one node, then for eight."""
+    os.environ["ROSETTA_CACHE"] = str(folder / "cache")
+    process = ProcessEngine(cache=folder / "cache", pythons=PYTHONS)
+    with joined(["alpha"]) as cluster:
+        bare, through = per_job(process, folder / "bare"), per_job(cluster, folder / "ray")
+        rows.append(("next job, process engine", f"{bare:.3f} s", f"mean of {JOBS}"))
+        rows.append(("next job, process engine through Ray", f"{through:.3f} s", f"mean of {JOBS}"))
+        rows.append(("overhead of Ray per job", f"{through - bare:.3f} s", "goal: 0.05 s"))
+        (node,) = cluster.nodes()
+        taken = cluster.take(node, print, lambda: True)
+        for name, engine in (("process engine", process), ("process engine through Ray", taken)):
+            rows.append((f"events, {name}", f"{events_per_second(engine, folder):,.0f} events/s", ""))
+            late = delays(engine, folder)
+            rows.append(
+                (f"a line's way, {name}", f"{statistics.median(late):.3f} s", f"longest of 50: {max(late):.3f}")
+            )
+        taken.close()
+    with joined([f"node-{number}" for number in range(NODES)]) as cluster:
+        began = time.perf_counter()
+        _, results = cases.run_echo(cluster, folder / "many", "good", repeats=MANY)
+        wall = time.perf_counter() - began
+    assert [result.status for result in results] == ["ok"] * MANY
+    rows.append((f"{MANY:,} jobs over {NODES} nodes of this machine", f"{wall:.0f} s", f"{MANY / wall:.1f} jobs/s"))
+
+
+@contextmanager
+def joined(names):
+    """The ray engine on nodes of these names."""
+    with clusters.cluster(names) as made:
+        engine = clusters.connect(made, cases.ECHO, choice="process", pythons=PYTHONS)
+        yield engine
+        engine.close()
+
+
+class Clock(cases.Silent):
+    """Notes when jobs end."""
+
+    def __init__(self):
+        super().__init__()
+        self.ends = []
+
+    def job_finished(self, result):
+        self.ends.append(time.perf_counter())
+
+
+def per_job(engine, folder):
+    """Seconds from the end of a job to that of the next, which does nothing."""
+    clock = Clock()
+    names = [f"good-{number}" for number in range(1 + JOBS)]
+    _, results = cases.run_echo(engine, folder, *names, listener=clock)
+    assert [result.status for result in results] == ["ok"] * len(names), results
+    return (clock.ends[-1] - clock.ends[0]) / JOBS
+
+
+@contextmanager
+def running(engine, folder, behaviour):
+    """The echo workload, without anybody who judges what it says."""
+    known = cases.behaving((behaviour,))
+    told = spec.Spec(name="e", frameworks=(behaviour,), workloads=("resnet50",))
+    (job,) = plan.plan(told, known, "cpu")
+    made = Store(cache=files.default_cache(), choice="synthetic", notify=print).for_job(job)
+    if isinstance(getattr(engine, "node", None), hosts.Node):
+        made = engine.inputs(job, made.facts)
+    place = folder / f"{behaviour}-{engine.name}"
+    (place / "output").mkdir(parents=True)
+    (place / "spec.json").write_text(json.dumps(job.for_workload()))
+    launch = base.Launch(
+        job=job,
+        run="benchmark",
+        workloads=cases.ECHO / "workloads",
+        inputs=made.files,
+        spec=place / "spec.json",
+        output=place / "output",
+        cpus=host.inspect().cpus,
+        gpus=(),
+    )
+    with engine.run(engine.prepare(known.images[0], "cpu", print), launch) as execution:
+        yield execution
+
+
+def events_per_second(engine, folder):
+    """Of a job that says events as fast as it can."""
+    count, began = 0, None
+    with running(engine, folder, "endless") as execution:
+        for output in execution.output():
+            if output is not None:
+                began = began or time.perf_counter()
+                count += output.data.count(b"\n")
+            if began and time.perf_counter() > began + SECONDS:
+                break
+    return count / SECONDS
+
+
+def delays(engine, folder):
+    """Seconds from a job's writing of a line to its arrival here, ten lines a second."""
+    found = []
+    with running(engine, folder, "clock") as execution:
+        for output in execution.output():
+            if output is not None and output.stream == "stderr":
+                found += [time.time() - float(line) for line in output.data.split()]
+    return found

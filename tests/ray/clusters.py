@@ -1,0 +1,36 @@
+"""Ray clusters on this machine: several nodes, each with processes of its own, behind the loopback interface."""
+
+import contextlib
+
+import ray
+from ray.cluster_utils import Cluster
+
+from orchestrator.engines import ray as ray_engine
+
+HERE = {"node_ip_address": "127.0.0.1"}
+NODES = ("alpha", "beta", "gamma")
+
+
+@contextlib.contextmanager
+def cluster(names=NODES, cpus=1, **options):
+    """Nodes of these names, and a head that runs no jobs; yields the cluster, whose nodes can be added and removed."""
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **HERE})
+    made.named = {}
+    try:
+        for name in names:
+            add(made, name, cpus, **options)
+        made.wait_for_nodes()
+        yield made
+    finally:
+        ray.shutdown()
+        made.shutdown()
+
+
+def add(made, name, cpus=1, **options):
+    """One more node."""
+    made.named[name] = made.add_node(node_name=name, num_cpus=cpus, object_store_memory=100 << 20, **HERE, **options)
+
+
+def connect(made, root, choice="auto", pythons=(), notify=print):
+    """The engine's own way to join it."""
+    return ray_engine.connect(made.address, root=root, choice=choice, pythons=dict(pythons), notify=notify)

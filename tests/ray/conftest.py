@@ -1,0 +1,65 @@
+"""A cluster of three nodes, in a network of its own: Ray listens on all interfaces, and nobody else is to hear."""
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import engine_cases as cases
+
+CLONE_NEWNET = 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+NAMESPACE = Path("/proc/thread-self/ns/net")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def alone():
+    """This thread, and all processes and threads it starts, see the loopback interface only. Needs root."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = NAMESPACE.open() if NAMESPACE.exists() else None
+    if before is None or libc.unshare(CLONE_NEWNET):
+        if os.environ.get("ROSETTA_REQUIRE_DOCKER"):
+            pytest.fail("tests of clusters are required here, and a network of its own takes root on Linux")
+        pytest.skip("a cluster for tests wants a network of its own, which takes root on Linux")
+    with before:
+        with socket.socket() as any_:
+            fcntl.ioctl(any_, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
+        yield
+        libc.setns(before.fileno(), CLONE_NEWNET)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def cache(tmp_path_factory):
+    """One cache for all nodes, and Ray's token, which is else in the home folder."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROSETTA_CACHE", str(folder / "cache"))
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(folder / "token"))
+        (folder / "token").write_text("for-tests")
+        yield folder / "cache"
+
+
+@pytest.fixture(scope="module")
+def nodes(alone, cache):
+    """Three nodes and their head."""
+    from tests.ray import clusters
+
+    with clusters.cluster() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def cluster(nodes):
+    """The engine on the three nodes, whose jobs are plain child processes."""
+    from tests.ray import clusters
+
+    joined = clusters.connect(nodes, cases.ECHO, choice="process", pythons={"echo": Path(sys.executable)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", nodes.address)  # for orchestrators in processes of their own
+        yield joined
+    joined.close()

@@ -1,0 +1,184 @@
+"""What becomes of a run when something happens to its cluster."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+ray = pytest.importorskip("ray")
+
+from orchestrator import crew, engines, hosts, spec
+from orchestrator.errors import HostError
+from tests import engine_cases as cases
+from tests.ray import clusters
+
+PYTHONS = {"echo": Path(sys.executable)}
+
+
+@pytest.fixture
+def few(alone, cache):
+    """Two nodes that a test may lose."""
+    with clusters.cluster(("alpha", "beta")) as made:
+        yield made
+
+
+@pytest.fixture
+def joined(few):
+    """The engine on these."""
+    engine = clusters.connect(few, cases.ECHO, choice="process", pythons=PYTHONS)
+    yield engine
+    engine.close()
+
+
+class OnReady(cases.Silent):
+    """Does something to the node on which the first job says that it is ready."""
+
+    def __init__(self, then):
+        super().__init__()
+        self._then = [then]
+
+    def lane(self, node):
+        lane = OnReady(None)
+        lane.lines, lane._then, lane.node = self.lines, self._then, node
+        return lane
+
+    def job_event(self, job, event):
+        if event.event == "ready" and self._then:
+            self._then.pop()(self.node)
+
+
+def test_the_job_of_a_lost_node_is_tried_elsewhere_from_its_start(few, joined, tmp_path):
+    since = time.time()
+    lost = []
+
+    def lose(node):
+        lost.append(node)
+        few.remove_node(few.named[node], allow_graceful=False)
+
+    folder, (result,) = cases.run_echo(joined, tmp_path, "slow", retries=1, listener=(heard := OnReady(lose)))
+    assert (result.status, result.attempt) == ("ok", 2), result.failure
+    assert {result.provenance.node.name, *lost} == {"alpha", "beta"}
+    assert any("was lost" in line and "trying elsewhere (1 left)" in line for line in heard.lines), heard.lines
+    first = (folder.path / f"{result.job.id}.attempt-1.jsonl").read_bytes()
+    second = (folder.path / f"{result.job.id}.jsonl").read_bytes()
+    assert (first.count(b"\n"), second.count(b"\n")) == (2, 5)
+    with cases.at_most(10):
+        while cases.echoes(since):
+            time.sleep(0.05)
+
+    _, (failed, never) = cases.run_echo(joined, tmp_path, "slow", "good", listener=OnReady(lose))
+    assert (failed.status, failed.failure.kind) == ("failed", "node")
+    assert "was lost" in failed.failure.message
+    assert "--retries" in failed.failure.hint
+    assert never.failure.message == "no node is left in the cluster that can run it"
+
+
+def test_a_node_that_joins_gets_its_share(few, joined, tmp_path, monkeypatch):
+    monkeypatch.setattr(crew, "LOOK_SECONDS", 0.5)
+    begun, found = threading.Event(), []
+    heard = OnReady(lambda _: begun.set())
+
+    def run():
+        found.extend(cases.run_echo(joined, tmp_path, "slow", repeats=8, names=("alpha", "gamma"), listener=heard)[1])
+
+    running = threading.Thread(target=run)
+    running.start()
+    begun.wait(60)
+    clusters.add(few, "gamma")  # Ray does that in the main thread only
+    running.join()
+    assert [result.status for result in found] == ["ok"] * 8
+    assert {result.provenance.node.name for result in found} == {"alpha", "gamma"}
+    assert [line for line in heard.lines if line.startswith("node gamma has joined")]
+
+
+def test_a_head_that_is_gone_ends_the_run_with_what_to_do(alone, cache, tmp_path):
+    """In a process of its own: Ray ends those that have lost their head."""
+    source = (
+        "import sys, pathlib\n"
+        "from orchestrator.engines import ray\n"
+        "from orchestrator.errors import OrchestratorError\n"
+        "from tests import engine_cases as cases\n"
+        "ray.HEAD_SECONDS = 2.0\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "engine = cases.engine_called('ray', folder, sys.argv[2], 'process')\n"
+        "try:\n"
+        "    cases.run_echo(engine, folder, 'hang', listener=cases.Talkative())\n"
+        "except OrchestratorError as error:\n"
+        "    print(error.message, error.hint, sep='\\n')\n"
+    )
+    with clusters.cluster(("alpha",)) as made:
+        argv = [sys.executable, "-c", source, str(tmp_path), made.address]
+        with subprocess.Popen(
+            argv, cwd=cases.ECHO.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as orchestrator:
+            assert [orchestrator.stdout.readline() for _ in range(2)] == ["start\n", "ready\n"]
+            made.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+            told = orchestrator.stdout.read()
+    assert "head at" in told
+    assert "has not answered for 2 s" in told
+    assert "--resume" in told
+
+
+def test_a_node_without_docker_runs_jobs_as_processes_or_is_left_out(alone, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    heard = cases.Silent()
+    with clusters.cluster(("alpha",)) as made:
+        engine = clusters.connect(made, cases.ECHO, choice="auto", notify=heard.notice)
+        (node,) = hosts.select(engine.nodes(), spec.Hosts())
+        assert node.engine == "process"
+        engine.close()
+        engine = clusters.connect(made, cases.ECHO, choice="docker", notify=heard.notice)
+        with pytest.raises(HostError, match="no node of the cluster can run jobs"):
+            hosts.select(engine.nodes(), spec.Hosts())
+        engine.close()
+    (line,) = heard.lines
+    assert line.startswith("node alpha is left out: ")
+    assert "Docker" in line
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two jobs side by side want two CPUs")
+def test_a_node_that_is_not_exclusive_runs_jobs_side_by_side_on_cpus_of_their_own(alone, cache, tmp_path):
+    at_once, most = set(), []
+
+    class Counting(cases.Silent):
+        def job_started(self, job, number, total, epoch_samples):
+            at_once.add(number)
+            most.append(len(at_once))
+
+        def job_finished(self, result):
+            at_once.clear()
+
+    with clusters.cluster(("alpha",), cpus=2) as made:
+        engine = clusters.connect(made, cases.ECHO, choice="process", pythons=PYTHONS)
+        _, results = cases.run_echo(engine, tmp_path, "slow", repeats=2, exclusive=False, cpus=1, listener=Counting())
+        engine.close()
+    assert [result.status for result in results] == ["ok"] * 2
+    assert max(most) == 2
+    first, second = (result.provenance.host["cpus_used"] for result in results)
+    assert len(first) == len(second) == 1
+    assert first != second
+    assert not any(result.provenance.node.exclusive for result in results)
+
+
+def test_another_version_of_ray_or_python_is_named(alone, cache, monkeypatch):
+    with clusters.cluster(()) as made:
+        monkeypatch.setattr(ray, "__version__", "2.0.0")
+        with pytest.raises(HostError, match=r"another version of Ray or Python.*2\.0\.0") as caught:
+            clusters.connect(made, cases.ECHO)
+        monkeypatch.undo()
+    assert "same Ray and the same Python" in caught.value.hint
+
+
+def test_an_address_where_nothing_is(alone):
+    with pytest.raises(HostError, match=r"no Ray cluster answers at 127\.0\.0\.1:9"):
+        engines.join("127.0.0.1:9", root=cases.ECHO, choice="auto", pythons={}, notify=print)
+
+
+def test_a_client_address_is_refused_with_what_to_do_instead(alone):
+    with pytest.raises(HostError, match="streams") as caught:
+        engines.join("ray://127.0.0.1:10001", root=cases.ECHO, choice="auto", pythons={}, notify=print)
+    assert "on a machine of the cluster" in caught.value.hint

@@ -1,0 +1,146 @@
+"""The ray engine, on real nodes."""
+
+import dataclasses
+import subprocess
+import time
+
+import pytest
+
+pytest.importorskip("ray")
+
+from orchestrator import inputs
+from orchestrator.engines import ray as ray_engine
+from orchestrator.errors import HostError
+from orchestrator.report import reference, tables
+from tests import engine_cases as cases
+from tests.conftest import ROOT
+from tests.ray import clusters
+
+
+@pytest.mark.parametrize("check", [value for name, value in vars(cases).items() if name.startswith("check_")])
+def test_the_contract_of_engines(check, cluster, tmp_path):
+    check(cluster, tmp_path)
+
+
+class Witness(cases.Silent):
+    """Remembers when each node began and ended a job, and when events came."""
+
+    def __init__(self, log=None, node=""):
+        super().__init__()
+        self.log = [] if log is None else log
+        self.node = node
+
+    def lane(self, node):
+        return Witness(self.log, node)
+
+    def job_started(self, job, number, total, epoch_samples):
+        self.log.append((time.monotonic(), self.node, "began"))
+
+    def job_event(self, job, event):
+        self.log.append((time.monotonic(), self.node, event.event))
+
+    def job_finished(self, result):
+        self.log.append((time.monotonic(), result.provenance.node.name, "ended"))
+
+
+def test_nodes_work_side_by_side_and_each_on_one_job_at_a_time(cluster, tmp_path):
+    witness = Witness()
+    _, results = cases.run_echo(cluster, tmp_path, "slow", "good", repeats=4, listener=witness)
+    assert [result.status for result in results] == ["ok"] * 8, results
+    assert {result.provenance.node.name for result in results} == set(clusters.NODES)
+    for node in clusters.NODES:
+        told = [what for _, where, what in witness.log if where == node and what in {"began", "ended"}]
+        assert told == ["began", "ended"] * (len(told) // 2)
+    busy, most = set(), 0
+    for _, node, what in witness.log:
+        (busy.discard if what == "ended" else busy.add)(node)
+        most = max(most, len(busy))
+    assert most == len(clusters.NODES)
+
+
+def test_events_come_while_the_job_goes_on(cluster, tmp_path):
+    """This one sleeps three seconds after "ready"."""
+    witness = Witness()
+    cases.run_echo(cluster, tmp_path, "slow", listener=witness)
+    at = {what: when for when, _, what in witness.log}
+    assert at["cold"] - at["ready"] > 1.5
+
+
+def test_each_host_is_measured_and_tables_have_a_column_for_it(cluster, tmp_path):
+    _, results = cases.run_echo(cluster, tmp_path, "good", each_host=True)
+    assert [(result.job.host, result.provenance.node.name) for result in results] == [(n, n) for n in clusters.NODES]
+    assert len({result.job.id for result in results}) == len(clusters.NODES)
+    (table,) = tables.tables(results, reference.load(ROOT / "results" / "reference" / "2017.json"))
+    assert {cell for row in table.rows for cell in row} >= {f"on {node}" for node in clusters.NODES}, table
+    (beside,) = tables.host_by_host(results)
+    assert [column.title for column in beside.columns] == ["DL Library", *(f"Images/s on {n}" for n in clusters.NODES)]
+    assert beside.rows == (("good", 12.0, 12.0, 12.0),)
+
+
+def test_results_say_where_they_come_from(cluster, tmp_path):
+    _, (result,) = cases.run_echo(cluster, tmp_path, "good", names=("be*",))
+    found = result.provenance
+    assert (found.node.name, found.node.engine) == ("beta", "process")
+    assert found.host["cpu"]
+    assert found.host["ray"]
+    assert found.environment
+    assert found.data.inputs["weights.npz"]
+
+
+def test_no_node_that_is_wanted_is_told_with_those_there_are(cluster, tmp_path):
+    with pytest.raises(HostError, match=r"hosts.*alpha.*beta.*gamma"):
+        cases.run_echo(cluster, tmp_path, "good", names=("delta",))
+
+
+def test_inputs_must_be_those_of_the_orchestrator(cluster, tmp_path, monkeypatch):
+    """The node makes its own, from the same seed; here the orchestrator's are of another."""
+    good = inputs.Store.for_job
+
+    def other(self, job):
+        made = good(self, job)
+        facts = made.facts.model_copy(update={"inputs": {**made.facts.inputs, "weights.npz": "0" * 64}})
+        return dataclasses.replace(made, facts=facts)
+
+    monkeypatch.setattr(inputs.Store, "for_job", other)
+    _, (result,) = cases.run_echo(cluster, tmp_path, "good")
+    assert result.failure.kind == "data"
+    assert "by sha256: weights.npz" in result.failure.message
+
+
+def test_an_interrupted_run_is_resumed(cluster, tmp_path):
+    folder, (first,) = cases.run_echo(cluster, tmp_path, "good")
+    (folder.path / f"{first.job.id}.json").unlink()
+    _, (second,) = cases.run_echo(cluster, tmp_path, "good", resume=folder)
+    assert second.status == "ok"
+    _, none = cases.run_echo(cluster, tmp_path, "good", resume=folder)
+    assert none == []
+
+
+@pytest.mark.parametrize("choice", ["process", "docker"])
+def test_a_node_has_one_orchestrator_and_is_free_when_that_is_killed(
+    choice, cluster, nodes, request, tmp_path, monkeypatch
+):
+    if choice == "docker":
+        request.getfixturevalue("docker_engine")
+    monkeypatch.setattr(ray_engine, "PATIENCE_SECONDS", 1.0)
+    heard = Waiting()
+    with cases.hanging(cluster, tmp_path, nodes.address, choice) as orchestrator:
+        heard.then = orchestrator.kill
+        _, results = cases.run_echo(cluster, tmp_path / "second", "good", each_host=True, listener=heard)
+    assert heard.waited
+    assert [result.status for result in results] == ["ok"] * 3
+    if choice == "docker":
+        (run,) = (tmp_path / "results").iterdir()
+        left = subprocess.run(["docker", "ps", "--all"], capture_output=True, text=True, check=True).stdout
+        assert run.name not in left
+
+
+class Waiting(cases.Silent):
+    """Does something once it hears that a node is not free."""
+
+    waited = False
+
+    def notice(self, text):
+        if "waiting" in text and not self.waited:
+            self.waited = True
+            self.then()

@@ -1,0 +1,47 @@
+"""The same spec through the ray engine and through the docker engine underneath."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("ray")
+
+from orchestrator.report import reference, tables
+from orchestrator.store import RunFolder
+from tests.conftest import ROOT
+
+FRAMEWORKS = ("numpy", "pytorch")
+WORKLOADS = ("rnn", "resnet50")  # a training and an inference: the tables of the two trainings are made alike
+SMALLER = {"rnn.train_samples": 64, "rnn.test_samples": 64, "resnet50.batch": 1, "resnet50.batches": 1}
+ENGINES = {"docker": (), "ray": ("--address=local", "--set=hosts.engine=docker")}
+
+
+@pytest.mark.docker
+def test_tables_of_the_ray_engine_are_those_of_the_docker_engine(docker_engine, tmp_path):
+    found = {}
+    for engine, options in ENGINES.items():
+        argv = [sys.executable, "-m", "orchestrator", "bench", "configs/smoke.yaml", f"--engine={engine}", *options]
+        argv += [f"--framework={name}" for name in FRAMEWORKS] + [f"--workload={name}" for name in WORKLOADS]
+        argv += [f"--set={key}={value}" for key, value in SMALLER.items()]
+        argv += [f"--results={tmp_path / engine}"]
+        ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        (folder,) = (tmp_path / engine).iterdir()
+        found[engine] = RunFolder(folder).results()
+    published = reference.load(ROOT / "results" / "reference" / "2017.json")
+    forms = {engine: [form(table) for table in tables.tables(results, published)] for engine, results in found.items()}
+    assert forms["ray"] == forms["docker"]
+    assert len(forms["ray"]) == len(WORKLOADS)
+    for ours, theirs in zip(found["ray"], found["docker"], strict=True):
+        assert ours.job.id == theirs.job.id
+        assert ours.figures.losses == pytest.approx(theirs.figures.losses, rel=1e-3)
+        assert ours.provenance.environment == theirs.provenance.environment
+        assert ours.provenance.data == theirs.provenance.data
+        assert ours.provenance.node.engine == "docker"
+
+
+def form(table):
+    """A table without what was measured."""
+    conditions = [word.replace(" through ray", "") for word in table.conditions]
+    return table.title, conditions, [column.title for column in table.columns], sorted(row[0] for row in table.rows)
