@@ -10,7 +10,7 @@ from orchestrator import certificates
 from orchestrator.culprits import CULPRITS
 from tests.docker.test_cells import CELLS, KNOWN, has_base
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]  # all cells run before the first test
 
 STEPS = 3
 # docs/parity.md says why.
