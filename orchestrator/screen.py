@@ -181,16 +181,17 @@ class Screen:
         self, results: Iterable[Result], root: Path, form: str, certificates: Iterable[Certificate] = ()
     ) -> Iterator[str]:
         """The tables of results as text, piece by piece: table, markdown, csv or json."""
+        from orchestrator import sharing
         from orchestrator.report import certified, terminal, text
 
         known = certified.known(certificates)
         if form == "csv":  # of any number of results, and no tables
             yield from text.csv_lines(results, known)
             return
-        results = list(results)
+        results = list(sharing.shared(results))
         tables = _tables(results, root, known)
         if form == "json":
-            yield text.as_json(tables, results, known)
+            yield from text.json_pieces(tables, results, known)
             return
         tables += _host_by_host(results)
         if form == "markdown":
@@ -209,6 +210,7 @@ class Screen:
         complain: Callable[[StoreError], None] = lambda _: None,
     ) -> str:
         """The HTML report of runs. It says itself which results cannot be read, and so hears `complain`."""
+        from orchestrator import sharing
         from orchestrator.report import certified, curves, html, notices, page, reference, sources
         from orchestrator.results import firsts
 
@@ -216,7 +218,7 @@ class Screen:
         for source in runs:
             damaged: list[StoreError] = []
             run = source.read_run()
-            results = tuple(source.each_result(damaged.append, run))
+            results = tuple(sharing.shared(source.each_result(damaged.append, run)))
             drawn = firsts(results)
             measured.append(
                 notices.Measured(

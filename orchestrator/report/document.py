@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.report import certified
-from orchestrator.report.certified import Known, Word
+from orchestrator.report.certified import Word
 from orchestrator.report.tables import Measurement, Table
 from orchestrator.results import Result
 
@@ -49,8 +49,8 @@ class ReportDocument(BaseModel):
     )
 
 
-def of(tables: list[Table], results: list[Result], known: Known) -> ReportDocument:
-    """The document of these tables and results."""
+def of(tables: Iterable[Table], certificates: Sequence[Word | None]) -> ReportDocument:
+    """The document of these tables, with room for the results that `certificates` are of."""
     return ReportDocument(
         tables=[
             TableDocument(
@@ -63,8 +63,8 @@ def of(tables: list[Table], results: list[Result], known: Known) -> ReportDocume
             )
             for table in tables
         ],
-        results=results,
-        certificates=[mark and mark.word for mark in (certified.of(result, known) for result in results)],
+        results=[],
+        certificates=list(certificates),
     )
 
 

@@ -72,12 +72,20 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
         )
 
 
-def as_json(tables: Iterable[Table], results: Iterable[Result], known: Known = certified.NONE) -> str:
-    """The tables as shown and the results they were made from.
+def json_pieces(tables: Iterable[Table], results: Sequence[Result], known: Known = certified.NONE) -> Iterator[str]:
+    """The tables as shown and the results they were made from, a result at a time.
 
-    Its JSON Schema is docs/report.schema.json.
+    Their JSON Schema is docs/report.schema.json.
     """
-    return document.of(list(tables), list(results), known).model_dump_json(indent=1) + "\n"
+    marks = [certified.of(result, known) for result in results]
+    words = [None if mark is None else mark.word for mark in marks]
+    frame = document.of(tables, words).model_dump_json(indent=1)
+    empty = '"results": []'  # within a string, quotes are escaped
+    before, _, after = frame.partition(empty)
+    yield before + empty[:-1]
+    for number, result in enumerate(results):
+        yield (",\n" if number else "\n") + result.model_dump_json(indent=1)
+    yield "]" + after + "\n"
 
 
 def _csv_line(cells: Sequence[object]) -> str:
