@@ -25,6 +25,7 @@ from orchestrator.cli_options import (
     EXIT_CODES,
     ROOT,
     JsonOption,
+    PythonOption,
     ResultsOption,
     interruptible,
     python_option,
@@ -102,10 +103,7 @@ def bench(
         Optional[list[str]],
         typer.Option("--set", help="change any value of the spec, e.g. cnn.epochs=1", metavar="KEY=VALUE"),
     ] = None,
-    python: Annotated[
-        Optional[list[str]],
-        typer.Option(help="process engine: use this interpreter for an image", metavar="IMAGE=PATH"),
-    ] = None,
+    python: PythonOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the jobs and stop")] = False,
     resume: Annotated[
         Optional[str], typer.Option(help="go on with an earlier run: only what is missing", metavar="RUN")
@@ -389,9 +387,7 @@ def reproduce(
     allow_different_code: Annotated[
         bool, typer.Option("--allow-different-code", help="judge although workload code, lock or versions are others")
     ] = False,
-    python: Annotated[
-        Optional[list[str]], typer.Option(help="process engine: use this interpreter", metavar="IMAGE=PATH")
-    ] = None,
+    python: PythonOption = None,
     json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:

@@ -6,16 +6,21 @@ from typing import Annotated, Optional
 
 import typer
 
-from orchestrator.cli_options import DEFAULT_RESULTS, ROOT, JsonOption, ResultsOption, interruptible, python_option
+from orchestrator.cli_options import (
+    DEFAULT_RESULTS,
+    ROOT,
+    JsonOption,
+    PythonOption,
+    ResultsOption,
+    interruptible,
+    python_option,
+)
 from orchestrator.errors import EXIT_JOBS_FAILED, UsageError
 
 app = typer.Typer()
 
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or gpu")]
 EngineOption = Annotated[Optional[str], typer.Option(help="auto, docker or process")]
-PythonOption = Annotated[
-    Optional[list[str]], typer.Option(help="process engine: use this interpreter", metavar="IMAGE=PATH")
-]
 
 
 @app.command(
@@ -29,15 +34,13 @@ def verify(
         Optional[list[str]], typer.Option(help="only this workload: cnn, rnn, resnet50 (repeatable)")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=200, help="how many training steps are compared")] = 20,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu")] = "cpu",
-    engine: Annotated[Optional[str], typer.Option(help="auto, docker or process")] = None,
+    device: DeviceOption = "cpu",
+    engine: EngineOption = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="change any value of configs/verify.yaml, e.g. cnn.batch=16", metavar="KEY=VALUE"),
     ] = None,
-    python: Annotated[
-        Optional[list[str]], typer.Option(help="process engine: use this interpreter", metavar="IMAGE=PATH")
-    ] = None,
+    python: PythonOption = None,
     json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:

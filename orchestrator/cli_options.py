@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -18,6 +18,10 @@ Exit codes: 0 all jobs ok, or skipped · 1 some job failed · 2 wrong usage · 3
 read or written · 130 interrupted"""
 ResultsOption = Annotated[Path, typer.Option("--results", help="folder that holds the runs", metavar="DIR")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
+PythonOption = Annotated[
+    Optional[list[str]],
+    typer.Option("--python", help="process engine: use this interpreter for an image", metavar="IMAGE=PATH"),
+]
 DEFAULT_RESULTS = ROOT / "results"
 
 

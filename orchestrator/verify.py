@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator import bench, catalog, certificates, code, dropout, parity, spec, store, traces
 from orchestrator.culprits import CULPRITS
+from orchestrator.errors import UsageError
 from orchestrator.oracle import Oracle
 from orchestrator.parity import Envelope, Parity, Reference
 from orchestrator.results import Result
@@ -30,8 +31,10 @@ class Cell:
 
 
 def request(base: bench.Request, steps: int, overrides: Sequence[Override]) -> bench.Request:
-    """The request for a run that traces `steps` training steps. Raises SpecError."""
+    """The request for a run that traces `steps` training steps. Raises SpecError, UsageError."""
     told = spec.load(base.root / SPEC, frameworks=catalog.load(base.root).frameworks, overrides=overrides)
+    if told.engine == "ray":  # a certificate speaks of what one machine's engine ran
+        raise UsageError("cells are verified on this machine, not on a cluster", hint="use --engine docker or process")
     sizes = {name: {"train_samples": steps * getattr(told, name).batch} for name in ("cnn", "rnn")}
     settings = {name: getattr(told, name).model_copy(update=size) for name, size in sizes.items()}
     # Runs of this kind have a folder of their own: they are no measurements, and no report should take them for one.

@@ -32,7 +32,7 @@ from orchestrator import (
     weights,
 )
 from orchestrator.datasets import npy, synthetic
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreError, UsageError
 from orchestrator.figures import Figures
 from orchestrator.parity import Envelope, Parity, Trace
 from orchestrator.results import Provenance, Result
@@ -374,6 +374,12 @@ def project(root, tmp_path):
         + "\nLABEL rosetta.framework.wrong.title=Wrong rosetta.framework.wrong.version=1\n"
     )
     return tmp_path
+
+
+def test_a_cluster_is_not_verified(project):
+    base = bench.Request(root=project, results=project / "results", cache=project / "cache", pythons={})
+    with pytest.raises(UsageError, match="not on a cluster"):
+        verify.request(base, 4, [spec.Override(path=("engine",), value="ray", origin="--engine")])
 
 
 def test_a_run_certifies_what_is_right_and_names_what_is_wrong(project, monkeypatch):
