@@ -40,6 +40,10 @@ class HostError(OrchestratorError):
     exit_code = 4
 
 
+class DiskError(HostError):
+    """There is too little room on a disk for what is asked."""
+
+
 class DataError(OrchestratorError):
     """A dataset or weights file is missing, corrupt or not what it claims to be."""
 

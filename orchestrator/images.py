@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 from orchestrator.build_failure import explain
 from orchestrator.docker_cli import Builder, Built, find_builder, free_bytes, inspect, stream
-from orchestrator.errors import BuildError, HostError
+from orchestrator.errors import BuildError, DiskError
 from orchestrator.files import default_cache, sha256_of
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ def build(
 ) -> str:
     """Build an image unless it exists; return its tag. `log` gets the command and every line it prints.
 
-    Raises BuildError when the build fails and HostError when Docker or disk space is missing. An interruption
-    stops the build.
+    Raises BuildError when the build fails, HostError without Docker and DiskError when there is too little room. An
+    interruption stops the build.
     """
     reference = tag(image, variant, environ=environ)
     if inspect([reference]):
@@ -157,7 +157,7 @@ def stage_context(image: Image, variant: str, into: Path, *, environ: Mapping[st
 
 
 def check_disk(image: Image, variant: str, free: int | None) -> None:
-    """Raise HostError when the image cannot be built in `free` bytes; None, an unknown amount, passes."""
+    """Raise DiskError when the image cannot be built in `free` bytes; None, an unknown amount, passes."""
     label = image.labels.get(f"rosetta.disk.{variant}")
     if label is None:  # an image nobody has built yet
         return
@@ -169,7 +169,7 @@ def check_disk(image: Image, variant: str, free: int | None) -> None:
         )
     room = _BUILD_ROOM * float(size[1]) * _UNITS[size[2]]
     if free is not None and free < room:
-        raise HostError(
+        raise DiskError(
             f"image {image.name} ({variant}) takes {label}, and up to {room / 1e9:.1f} GB while it is built; "
             f"Docker's disk has {free / 1e9:.1f} GB left",
             hint="see what Docker holds with `docker system df`, or move its data-root to a larger disk",
