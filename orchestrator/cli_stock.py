@@ -1,0 +1,132 @@
+"""The verbs about what jobs are made from: images and data."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from orchestrator.cli_options import ROOT, JsonOption
+
+images_app = typer.Typer(help="Build the images, or see which are built.", no_args_is_help=True)
+data_app = typer.Typer(help="Prepare datasets, import your own copies, or see what is there.", no_args_is_help=True)
+
+
+class DatasetName(str, Enum):
+    """Datasets a person can prepare."""
+
+    cifar10 = "cifar10"
+    imdb = "imdb"
+
+
+@images_app.command("build")
+def images_build(
+    image: Annotated[Optional[list[str]], typer.Argument(help="names; all images when none is given")] = None,
+    variant: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+) -> None:
+    """Build images, each from its Dockerfile and hash-locked requirements. An image that is built is left alone.
+
+    \b
+    Examples:
+      orchestrator images build numpy
+      orchestrator images build pytorch --variant cuda
+    """
+    from orchestrator import catalog, images
+    from orchestrator.screen import Screen
+
+    screen = Screen()
+    for chosen in catalog.load(ROOT).select(image or ()):
+        screen.say(f"{images.build(chosen, variant, log=screen.dim)} is built")
+
+
+@images_app.command("ls")
+def images_ls(
+    image: Annotated[Optional[list[str]], typer.Argument(help="names; all images when none is given")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show every image, its variants, and what is built.
+
+    \b
+    Examples:
+      orchestrator images ls
+      orchestrator images ls numpy --json
+    """
+    from orchestrator import catalog, listing
+    from orchestrator.screen import Screen
+
+    images = listing.images(catalog.load(ROOT).select(image or ()))
+    if json:
+        Screen().print_json(images)
+    else:
+        Screen().show_rows("Images", images)
+
+
+@data_app.command("prepare")
+def data_prepare(
+    name: Annotated[Optional[list[DatasetName]], typer.Argument(help="both when none is given")] = None,
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="make the stand-in instead of downloading")] = False,
+) -> None:
+    """Download the official datasets, verify their checksums and prepare them.
+
+    \b
+    Examples:
+      orchestrator data prepare
+      orchestrator data prepare cifar10 --synthetic
+    """
+    from orchestrator import datasets, files
+    from orchestrator.screen import Screen
+
+    screen = Screen()
+    for each in name or DatasetName:
+        prepared = datasets.resolve(
+            each.value,
+            "synthetic" if synthetic else "official",
+            cache=files.default_cache(),
+            notify=screen.warn,
+        )
+        screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
+
+
+@data_app.command("import")
+def data_import(
+    name: Annotated[DatasetName, typer.Argument()],
+    folder: Annotated[Path, typer.Argument(help="holds x_train.npy, y_train.npy, x_test.npy and y_test.npy")],
+) -> None:
+    """Use arrays you prepared yourself. Results made from them are labelled "imported".
+
+    \b
+    cifar10: x uint8 (n, 3, 32, 32), y integer 0 to 9. imdb: x int32 (n, 150) token ids, y integer 0 or 1.
+
+    \b
+    Example:
+      orchestrator data import cifar10 ~/my-cifar10
+    """
+    from orchestrator import datasets, files
+    from orchestrator.screen import Screen
+
+    screen = Screen()
+    prepared = datasets.import_(name.value, folder, cache=files.default_cache())
+    screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
+
+
+@data_app.command("ls")
+def data_ls(json: JsonOption = False) -> None:
+    """Show the datasets that are ready.
+
+    \b
+    Examples:
+      orchestrator data ls
+      orchestrator data ls --json
+    """
+    from orchestrator import files, listing
+    from orchestrator.screen import Screen
+
+    found = listing.datasets(files.default_cache())
+    if json:
+        Screen().print_json(found)
+    elif found:
+        Screen().show_rows("Datasets", found)
+    else:
+        Screen().say("no dataset is prepared yet: `orchestrator data prepare`")
