@@ -189,12 +189,17 @@ def reproduce(
         raise typer.Exit(HostError.exit_code if words <= {"REPRODUCED", "CANNOT"} else EXIT_JOBS_FAILED)
 
 
-@app.command(epilog="Exit codes: 0 compared · 1 a cell is slower than --fail-on-slower allows · 2, 8 as elsewhere")
+@app.command(
+    epilog="Exit codes: 0 compared · 1 with --fail-on-slower, a cell is slower than that, or lost · 2, 8 as elsewhere"
+)
 def compare(
-    a: Annotated[str, typer.Argument(help="a run, RUN:FRAMEWORK, a result file, or a framework of the latest run")],
+    a: Annotated[
+        str, typer.Argument(help="a run, RUN:FRAMEWORK, a result file, a capsule, or a framework of the latest run")
+    ],
     b: Annotated[str, typer.Argument(help="what to compare with it")],
     fail_on_slower: Annotated[
-        Optional[str], typer.Option(help="exit with 1 when a cell of B is surely slower by more", metavar="PERCENT")
+        Optional[str],
+        typer.Option(help="exit with 1 when a cell of B is surely slower by more, or B has none", metavar="PERCENT"),
     ] = None,
     json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
@@ -219,7 +224,7 @@ def compare(
         Screen().print_json(comparison.as_json(found, before.label, after.label, stats.MARGIN, limit))
     else:
         Screen().show_comparison(found, before.label, after.label, limit)
-    if limit is not None and any(cell.slower_than(limit) for cell in found.cells):
+    if limit is not None and any(cell.lost or cell.slower_than(limit) for cell in found.cells):
         raise typer.Exit(EXIT_JOBS_FAILED)
 
 

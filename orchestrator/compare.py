@@ -26,9 +26,9 @@ CONDITIONS: Mapping[str, str] = {  # of report.tables.conditions_of
     "precision": "precision",
     "settings": "settings",
     "seed": "seed",
-    "host": "host",
-    "node": "node",
 }
+# Those that are one thing within a side, and may be another on the other side: which machine is faster is a question.
+MACHINE: Mapping[str, str] = {"host": "host", "node": "node"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,11 @@ class Cell:
     word: Word
     why: str  # empty for same, slower and faster
 
+    @property
+    def lost(self) -> bool:
+        """Whether A has a time and B none: it failed, or is not there."""
+        return bool(self.a and self.a.times) and not (self.b and self.b.times)
+
     def slower_than(self, limit: float) -> bool | None:
         """Whether B takes more than 1 + `limit` times as long as A; None when the interval does not decide."""
         interval = self.ratio.interval if self.ratio else None
@@ -96,11 +101,14 @@ def compare(a: Sequence[Result], b: Sequence[Result], margin: float) -> Comparis
     return Comparison(
         differences=_differences({name: pair for name, pair in pairs.items() if all(pair)}),
         cells=tuple(_cell(name, *pair, margin) for name, pair in pairs.items()),
-        warnings=tuple(
-            f"{side} {name}: {told}"
-            for name, pair in pairs.items()
-            for side, results in zip("AB", pair, strict=True)
-            for told in _warnings(results)
+        warnings=(
+            *_machines(pairs),
+            *(
+                f"{side} {name}: {told}"
+                for name, pair in pairs.items()
+                for side, results in zip("AB", pair, strict=True)
+                for told in _warnings(results)
+            ),
         ),
     )
 
@@ -188,12 +196,12 @@ def _obstacle(a: Sequence[Result], b: Sequence[Result], side_a: Side | None, sid
             return f"{letter} has no time for it" + (f": {failure.kind}: {_text(failure.message)}" if failure else "")
     conditions = [[_conditions(result) for result in results if result.status == "ok"] for results in (a, b)]
     reasons = []
-    for name, title in CONDITIONS.items():
+    for name, title in {**CONDITIONS, **MACHINE}.items():
         values = [list(dict.fromkeys(told[name] for told in side)) for side in conditions]
         mixed = [letter for letter, found in zip("AB", values, strict=True) if len(found) > 1]
         if mixed:
             reasons.append(f"{title} varies within {' and '.join(mixed)}")
-        elif values[0] != values[1]:
+        elif values[0] != values[1] and name not in MACHINE:
             reasons.append(f"other {title} ({values[0][0]} / {values[1][0]})")
     contents = [{told["content"] for told in side} for side in conditions]
     if not reasons and contents[0] != contents[1]:
@@ -213,6 +221,21 @@ def _doubt(found: stats.Ratio, margin: float, n_a: int, n_b: int) -> str:
     if found.interval is None:
         return f"{n_a} and {n_b} measurements are too few to tell: measure both with --repeats {stats.FEW} or more"
     return f"the difference is neither clear nor surely below {100 * margin:.3g} %: more repeats would tell"
+
+
+def _machines(pairs: Mapping[str, tuple[Sequence[Result], Sequence[Result]]]) -> list[str]:
+    """Whose ratio is also that of two machines."""
+    told = {name: [{_machine(result) for result in side} for side in pair] for name, pair in pairs.items() if all(pair)}
+    others = [name for name, (a, b) in told.items() if a != b]
+    if not others:
+        return []
+    where = "" if len(others) == len(told) else f" ({', '.join(others)})"
+    return [f"measured on different machines{where}: a ratio tells of machine and everything else together"]
+
+
+def _machine(result: Result) -> tuple[str, ...]:
+    told = conditions_of(result)
+    return tuple(told[name] for name in MACHINE)
 
 
 def _warnings(results: Sequence[Result]) -> list[str]:

@@ -1,7 +1,8 @@
 """`repeats: auto`: whether another round is worth its time. Pure; bench.py asks after every round.
 
-A table is settled when each of its rows is told from the next, or shown to be the same; or when every median in it is
-known well enough. Settled tables are not measured again.
+A table is one workload on one host: with `each_host` there are several of each, and no two hosts share a row. It is
+settled when each of its rows is told from the next, or shown to be the same; or when every median in it is known well
+enough. Settled tables are not measured again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from orchestrator import stats
 from orchestrator.plan import Job, round_of
 from orchestrator.results import Result
 from orchestrator.spec import MAX_REPEATS, Spec
+
+Table = tuple[str, str | None]  # workload, and host where the job is bound to one
 
 ENOUGH = stats.FEW  # repeats of every row before anything is called settled
 # Who looks after every round, and stops when the answer is clear, finds differences where there are none: at the usual
@@ -39,13 +42,13 @@ def following(spec: Spec, jobs: Sequence[Job], results: Sequence[Result]) -> Dec
     measured = [result for result in results if result.status == "ok" and result.figures.ranking_s is not None]
     if not measured:
         return Decision(jobs=(), why="no job succeeded, so there is nothing to repeat")
-    tables = {workload: _times(measured, workload) for workload in spec.workloads}
-    settled = {workload: _settled(rows) for workload, rows in tables.items() if rows}
-    told = "; ".join(f"{workload}: {why or _unsettled(tables[workload])}" for workload, why in settled.items())
+    tables = _tables(measured, spec.workloads)
+    settled = {table: _settled(rows) for table, rows in tables.items()}
+    told = "; ".join(f"{_name(table)}: {why or _unsettled(tables[table])}" for table, why in settled.items())
     first = [
         job
         for job in jobs
-        if job.repeat == 1 and job.framework in tables[job.workload] and settled[job.workload] is None
+        if job.repeat == 1 and job.framework in tables.get(_table(job), {}) and settled[_table(job)] is None
     ]
     repeat = max(job.repeat for job in jobs) + 1
     if not first or repeat > MAX_REPEATS:
@@ -61,14 +64,24 @@ def following(spec: Spec, jobs: Sequence[Job], results: Sequence[Result]) -> Dec
     return Decision(jobs=tuple(round_of(first, repeat)), why=f"round {repeat}: {told}")
 
 
-def _times(results: Sequence[Result], workload: str) -> dict[str, list[float]]:
-    """Framework → the seconds it took, one for each successful repeat."""
-    found: dict[str, list[float]] = {}
-    for result in results:
+def _tables(results: Sequence[Result], workloads: Sequence[str]) -> dict[Table, dict[str, list[float]]]:
+    """Table → framework → the seconds it took, one for each successful repeat; in the order of `workloads`."""
+    found: dict[Table, dict[str, list[float]]] = {}
+    for result in sorted(results, key=lambda each: workloads.index(each.job.workload)):
         seconds = result.figures.ranking_s
-        if result.job.workload == workload and seconds is not None:
-            found.setdefault(result.job.framework, []).append(seconds)
+        if seconds is not None:
+            found.setdefault(_table(result.job), {}).setdefault(result.job.framework, []).append(seconds)
     return found
+
+
+def _table(job: Job) -> Table:
+    """The table in which the job has a place."""
+    return job.workload, job.host
+
+
+def _name(table: Table) -> str:
+    workload, host = table
+    return workload if host is None else f"{workload} on {host}"
 
 
 def _settled(rows: Mapping[str, Sequence[float]]) -> str | None:
@@ -107,5 +120,5 @@ def _mean_seconds(results: Sequence[Result], like: Job) -> float:
     return statistics.fmean(
         result.seconds
         for result in results
-        if (result.job.framework, result.job.workload) == (like.framework, like.workload)
+        if (result.job.framework, _table(result.job)) == (like.framework, _table(like))
     )

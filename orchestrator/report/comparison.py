@@ -85,6 +85,8 @@ def _cells(comparison: Comparison) -> Table:
 
 
 def _judgement(cell: Cell, limit: float) -> Text:
+    if cell.lost:
+        return Text(f"{cell.name}: lost: {cell.why}", style="bold red")
     words = {
         True: (f"{cell.name}: more than {100 * limit:.3g} % slower", "bold red"),
         False: (f"{cell.name}: not more than {100 * limit:.3g} % slower", "green"),

@@ -61,7 +61,6 @@ def test_inference_is_slower_when_it_does_fewer_images():
         (repeats(source="synthetic"), "other dataset (cifar10 / cifar10 (synthetic))"),
         (repeats(device="gpu"), "other device (CPU / GPU)"),
         (repeats(engine="process"), "other engine (docker engine / process engine)"),
-        (repeats(cpu="CPU Y"), "other host (CPU X, 2 CPUs / CPU Y, 2 CPUs)"),
         ([*repeats()[:4], repeats(cpu="CPU Y")[4]], "host varies within B"),
         ([result("numpy", failure=Failure(kind="timeout", message="stopped\x1b[31m"))], "B has no time for it: timeout: stopped�[31m"),
     ],
@@ -69,6 +68,15 @@ def test_inference_is_slower_when_it_does_fewer_images():
 def test_unlike_is_not_compared(b, why):
     cell = only_cell(repeats(), b)
     assert (cell.word, cell.why, cell.ratio) == ("not comparable", why, None)
+
+
+def test_another_machine_is_compared_and_told():
+    found = compare.compare(repeats(), repeats(cpu="CPU Y", factor=0.5), stats.MARGIN)
+    assert found.cells[0].word == "faster"
+    assert found.warnings[0].startswith("measured on different machines: a ratio tells of machine and")
+    assert ("CPU", "CPU X", "CPU Y") in [(each.what, each.a, each.b) for each in found.differences]
+    both = compare.compare([*repeats(), *repeats("gluon")], [*repeats(cpu="CPU Y"), *repeats("gluon")], stats.MARGIN)
+    assert both.warnings[0].startswith("measured on different machines (numpy cnn):")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +136,16 @@ def test_what_is_odd_is_told():
 def test_a_limit_is_passed_only_when_the_interval_says_so(factor, limit, beyond):
     assert only_cell(repeats(), repeats(factor=factor)).slower_than(limit) is beyond
     assert only_cell(repeats()[:1], repeats(factor=factor)[:1]).slower_than(limit) is None
+
+
+def test_a_cell_that_is_gone_or_failed_is_lost():
+    failed = [result("numpy", failure=Failure(kind="timeout", message="stopped"))]
+    found = compare.compare([*repeats(), *repeats("gluon")], failed, stats.MARGIN)
+    assert [(cell.name, cell.lost) for cell in found.cells] == [("numpy cnn", True), ("gluon cnn", True)]
+    assert not only_cell(failed, repeats()).lost  # there was nothing to lose
+    file = io.StringIO()
+    comparison.show(Console(file=file, width=120), found, "A", "B", 0.05)
+    assert "gluon cnn: lost: B has no such cell" in file.getvalue()
 
 
 def test_json_has_stable_keys_and_the_screen_shows_every_cell():

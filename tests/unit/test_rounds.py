@@ -68,6 +68,21 @@ def test_a_settled_table_is_not_measured_again():
     assert [job.workload for job in decision.jobs] == ["resnet50"]
 
 
+def test_each_host_has_a_table_of_its_own():
+    """Two hosts of different speed are two rankings, not repeats of one with a large spread."""
+    quick, slow = (
+        [each.model_copy(update={"job": each.job.model_copy(update={"host": name})}) for each in some]
+        for name, some in (
+            ("quick", measured(numpy=five(100.0), pytorch=five(150.0))),
+            ("slow", measured(numpy=five(90.0), pytorch=five(93.0))),
+        )
+    )
+    decision = following([*quick, *slow])
+    assert {(job.host, job.repeat) for job in decision.jobs} == {("slow", 6)}
+    assert decision.why.startswith("round 6: cnn on quick: the ranking is decided; cnn on slow: undecided")
+    assert following(quick).why == "settled after 5 rounds: cnn on quick: the ranking is decided"
+
+
 def test_the_budget_is_not_overrun_knowingly():
     results = measured(numpy=[100.0] * 2, pytorch=[100.0] * 2)  # each job took 10 s in all
     assert following(results, budget=60.0).jobs
