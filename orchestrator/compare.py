@@ -122,6 +122,7 @@ def facts_of(result: Result) -> dict[str, str]:
         "image id": environment.get("id"),
         "image digests": environment.get("digests"),
         "base image": environment.get("base"),
+        "image's files sha256": environment.get("recipe_sha256"),
         "lock sha256": environment.get("lock_sha256"),
         "interpreter": environment.get("interpreter"),
         "Python": environment.get("python"),

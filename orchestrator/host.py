@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import platform
 import re
@@ -40,6 +42,7 @@ class Host:
     machine: str
     driver: str | None  # NVIDIA driver version
     gpus: tuple[Gpu, ...]  # those this process may use
+    id: str | None = None  # tells this installation from others; None where the system has no such thing
     cuda: str | None = None  # the CUDA the driver supports, "12.4"
     driver_problem: str | None = None  # why a driver that is installed offers no GPU, in NVML's words
 
@@ -64,6 +67,7 @@ def inspect() -> Host:
         machine=platform.machine(),
         driver=None,
         gpus=(),
+        id=_machine_id(),
     )
     return replace(host, **_nvidia())
 
@@ -90,6 +94,15 @@ def visible(gpus: Sequence[Gpu], told: str | None) -> tuple[Gpu, ...]:
             break
         chosen.append(gpu)
     return tuple(chosen)
+
+
+def _machine_id(path: Path = Path("/etc/machine-id")) -> str | None:
+    """What machine-id(5) asks for: the file's own content is confidential, so a hash keyed with it is told."""
+    try:
+        secret = path.read_bytes().strip()
+    except OSError:
+        return None
+    return hmac.new(secret, b"rosetta", hashlib.sha256).hexdigest()[:32] if secret else None
 
 
 def _affinity() -> set[int]:

@@ -44,6 +44,7 @@ __all__ = [
     "inspect",
     "listing",
     "lock_sha256",
+    "recipe_sha256",
     "stage_context",
     "tag",
 ]
@@ -70,11 +71,17 @@ def tag(image: Image, variant: str, *, environ: Mapping[str, str] = os.environ) 
     Raises BuildError when there is no such variant.
     """
     digest = hashlib.sha256()
-    for part in (variant, base_reference(image, environ=environ)):
+    for part in (variant, base_reference(image, environ=environ), *_recipe(image, variant)):
         digest.update(part.encode() + b"\0")
-    for path in _context_files(image, variant):
-        digest.update(f"{path.name}\0{sha256_of(path)}\0".encode())
     return f"{REPOSITORY}/{image.name}:{variant}-{digest.hexdigest()[:12]}"
+
+
+def recipe_sha256(image: Image, variant: str) -> str:
+    """SHA-256 of all that an image is made from but its base: Dockerfile, lock and what else is in its folder.
+
+    Raises BuildError when there is no such variant.
+    """
+    return hashlib.sha256("\0".join(_recipe(image, variant)).encode()).hexdigest()
 
 
 def lock_sha256(image: Image, variant: str) -> str:
@@ -188,6 +195,11 @@ def _context_files(image: Image, variant: str) -> list[Path]:
     others = {path.name for path in image.locks.values()} - {_lock(image, variant).name}
     visible = (path for path in image.folder.glob("[!.]*") if path.is_file() and path.suffix != ".in")
     return sorted(path for path in visible if path.name not in others)
+
+
+def _recipe(image: Image, variant: str) -> list[str]:
+    """Name and sha256 of each of these files, in turn."""
+    return [part for path in _context_files(image, variant) for part in (path.name, sha256_of(path))]
 
 
 def _command(image: Image, variant: str, scratch: Path, builder: Builder, environ: Mapping[str, str]) -> list[str]:

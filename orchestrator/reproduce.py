@@ -18,6 +18,7 @@ import pydantic
 
 from orchestrator import code, stats
 from orchestrator.errors import StoreError, UsageError
+from orchestrator.host import Gpu
 from orchestrator.plan import Job
 from orchestrator.results import Provenance, Result
 from orchestrator.spec import Spec, did_you_mean
@@ -30,6 +31,7 @@ TOO_NOISY = 0.25  # a spread that leaves more open than this would reproduce any
 LISTS = "`orchestrator report {} --format csv` lists what it holds"
 ACCURACY_LEVEL = 0.99  # with 95 % one honest repetition in twenty would be called different
 
+RECIPE = "recipe_sha256"  # of an image, but its base; older results lack it, and environments without an image
 HOST = ("cpu", "machine", "memory", "cpus_used", "gpus")  # what tells one machine from another
 # What decides a job's outcome; the rest of a job is limits and names.
 ESSENTIAL = ("image", "module", "command", "env", "workload", "dataset", "device", "precision", "seed", "settings")
@@ -100,10 +102,10 @@ def name_of(result: Result) -> str:
     return printable(result.job.id.rpartition("-")[0])
 
 
-def spec_of(original: Result, repeats: int) -> Spec:
-    """The spec that plans `original` again, so often. Nothing of a file is run but through such a spec.
+def spec_of(original: Result, repeats: int, gpus: Sequence[Gpu] = ()) -> Spec:
+    """The spec that plans `original` again, so often, on one of this machine's `gpus` that is the one it had.
 
-    Raises StoreError when it holds what no spec may.
+    Nothing of a file is run but through such a spec. Raises StoreError when it holds what no spec may.
     """
     job, data = original.job, original.provenance.data
     try:
@@ -113,6 +115,7 @@ def spec_of(original: Result, repeats: int) -> Spec:
                 "frameworks": [job.framework],
                 "workloads": [job.workload],
                 "device": job.device,
+                "gpu": _gpu(original, gpus),
                 "engine": original.provenance.local_engine,
                 "dataset": data.source if data else "auto",
                 "precision": job.precision,
@@ -133,13 +136,33 @@ def spec_of(original: Result, repeats: int) -> Spec:
         ) from error
 
 
+def _gpu(original: Result, gpus: Sequence[Gpu]) -> str:
+    """Which of `gpus` to take: all, where the job had several; else the very one, or one like it, or the first."""
+    job = original.job
+    if len(job.gpus) > 1:
+        return "all"
+    model = models(job, original.provenance.host)
+    chosen = [gpu for gpu in gpus if gpu.uuid in job.gpus] or [gpu for gpu in gpus if [gpu.name] == model]
+    return chosen[0].uuid if chosen else "0"
+
+
+def models(job: Job, host: Mapping[str, Any]) -> list[str]:
+    """The models of the GPUs that a job had, as its host tells; a file may say anything."""
+    told = host.get("gpus")
+    there = [gpu for gpu in told if isinstance(gpu, Mapping)] if isinstance(told, list | tuple) else []
+    return sorted(str(gpu.get("name")) for gpu in there if gpu.get("uuid") in job.gpus)
+
+
 def job_differences(original: Job, planned: Job) -> list[str]:
     """Why the job that this checkout plans is not the stored one."""
-    return [
+    reasons = [
         f"this checkout has another {name} for it"
         for name in ESSENTIAL
         if getattr(original, name) != getattr(planned, name)
     ]
+    if len(original.gpus) != len(planned.gpus):
+        reasons.append(f"it had {len(original.gpus)} GPUs, and has {len(planned.gpus)} here")
+    return reasons
 
 
 def code_differences(original: Provenance, here: Provenance) -> list[str]:
@@ -152,6 +175,8 @@ def code_differences(original: Provenance, here: Provenance) -> list[str]:
         reasons.append(f"the workload code is another ({told})")
     if _differ(original.environment, here.environment, "lock_sha256"):
         reasons.append("the environment is another: its lock has another sha256, or it is not made from a lock")
+    elif RECIPE in original.environment and _differ(original.environment, here.environment, RECIPE):
+        reasons.append("the image is another: its Dockerfile, or a file beside it, has another sha256")
     return reasons
 
 
@@ -225,8 +250,11 @@ def unusable(originals: Sequence[Result]) -> str:
 
 
 def same_host(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Whether two descriptions are of one machine, as far as they can tell."""
-    return all(a.get(key) == b.get(key) for key in HOST)
+    """Whether two descriptions are of one machine, as far as they can tell; older results have no id to tell by."""
+    known = a.get("id") is not None and b.get("id") is not None
+    # A new kernel leaves a little more or less of the same memory, so it tells only where there is nothing better.
+    keys = {*HOST, "id"} - {"memory"} if known else HOST
+    return all(a.get(key) == b.get(key) for key in keys)
 
 
 def _kind(result: Result) -> str:
@@ -263,10 +291,17 @@ def _notes(original: Result, repeat: Result) -> tuple[str, ...]:
     """What is not the same and need not be."""
     there, here = original.provenance, repeat.provenance
     notes = []
-    if _differ(there.environment, here.environment, "id"):
-        notes.append("the image was built anew from the same lock: its id differs, as times of files in it do")
+    if _differ(there.environment, here.environment, "base"):
+        bases = [printable(str(each.environment.get("base"))) for each in (there, here)]
+        notes.append("the image has another base: {} there, {} here".format(*bases))
+    elif _differ(there.environment, here.environment, "id"):
+        same = "Dockerfile and lock" if RECIPE in there.environment else "lock"
+        notes.append(f"the image was built anew from the same {same}: its id differs, as times of files in it do")
     if there.environment.get("lock_sha256") is None:
         notes.append("the environment was one its user gave: there is no lock to compare, only the framework's version")
+    had, has = models(original.job, there.host), models(repeat.job, here.host)
+    if had != has:
+        notes.append(f"another GPU: {printable(', '.join(had))} there, {printable(', '.join(has))} here")
     if _differ(there.host, here.host, "driver"):
         notes.append(f"another NVIDIA driver: {there.host.get('driver')} there, {here.host.get('driver')} here")
     if original.neighbours or repeat.neighbours:

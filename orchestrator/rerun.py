@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator import bench, catalog, code, inputs, reproduce
+from orchestrator import bench, catalog, code, host, images, inputs, reproduce
 from orchestrator.catalog import Image
 from orchestrator.errors import BuildError, DataError, HostError
-from orchestrator.files import sha256_of
 from orchestrator.plan import Job
 from orchestrator.reproduce import Verdict
 from orchestrator.results import Provenance, Result
@@ -38,7 +37,7 @@ def prepare(
     reason = reproduce.unusable(originals) or _unknown(catalog.load(request.root), original.job)
     if reason:
         return Verdict(word="CANNOT", why=reason)
-    request = replace(request, told=reproduce.spec_of(original, repeats))
+    request = replace(request, told=reproduce.spec_of(original, repeats, host.inspect().gpus))
     try:
         prepared = bench.prepare(request, notify)
         here = _here(request, prepared, original, notify)
@@ -84,16 +83,19 @@ def _here(
     store = inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=notify)
     return Provenance(
         engine=prepared.engine.name,
-        environment={"lock_sha256": _lock(request, image, original)},
+        environment=_environment(request, image, original),
         code=code.of_module(code.facts(request.root), job.module),
         host=prepared.host.facts(),
         data=store.for_job(job).facts,
     )
 
 
-def _lock(request: bench.Request, image: Image, original: Result) -> str | None:
-    """The sha256 of the lock that the environment would be made from; None where a person gives an interpreter."""
-    if image.name in request.pythons:
-        return None
-    lock = image.locks.get(str(original.provenance.environment.get("variant")))
-    return None if lock is None else sha256_of(lock)
+def _environment(request: bench.Request, image: Image, original: Result) -> dict[str, str]:
+    """What the environment would be made from, by sha256; nothing where a person gives an interpreter."""
+    variant = str(original.provenance.environment.get("variant"))
+    if image.name in request.pythons or variant not in image.locks:
+        return {}
+    return {
+        "lock_sha256": images.lock_sha256(image, variant),
+        reproduce.RECIPE: images.recipe_sha256(image, variant),
+    }

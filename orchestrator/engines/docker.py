@@ -107,6 +107,7 @@ class DockerEngine:
             "id": built.id,
             "digests": built.attrs.get("RepoDigests") or [],
             "base": images.base_reference(image),
+            "recipe_sha256": images.recipe_sha256(image, variant),
             "lock_sha256": images.lock_sha256(image, variant),
             "labels": {key: value for key, value in built.labels.items() if key.startswith("rosetta.")},
         }

@@ -26,6 +26,8 @@ def commands(result: Result) -> tuple[str, ...]:
         **{f"{job.workload}.{key}": value for key, value in job.settings.items()},
     }
     options = [("--framework", job.framework), ("--workload", job.workload), ("--device", job.device)]
+    if job.gpus:
+        options.append(("--gpu", "all" if len(job.gpus) > 1 else job.gpus[0]))
     options.append(("--engine", result.provenance.local_engine))
     if result.provenance.data is not None and job.dataset != "images":
         options.append(("--dataset", result.provenance.data.source))

@@ -130,3 +130,16 @@ def test_a_batch_system_may_leave_some_gpus_only(told, left):
 @pytest.mark.parametrize(("name", "index"), [("0", 0), ("1", 1), ("gpu-AA11", 0), ("2", None), ("", None), ("²", None)])
 def test_a_gpu_is_found_by_index_or_uuid(name, index):
     assert host.find_gpu(TWO, name) == (None if index is None else TWO[index])
+
+
+def test_the_machine_has_an_id_that_does_not_tell_its_secret(tmp_path):
+    told = []
+    for secret in ("5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e\n", "ba5eba11ba5eba11ba5eba11ba5eba11\n"):
+        (tmp_path / "machine-id").write_text(secret)
+        told.append(host._machine_id(tmp_path / "machine-id"))
+        assert told[-1] == host._machine_id(tmp_path / "machine-id")
+        assert secret.strip() not in told[-1]
+    assert told[0] != told[1]
+    (tmp_path / "machine-id").write_text("")
+    assert host._machine_id(tmp_path / "machine-id") is None
+    assert host._machine_id(tmp_path / "absent") is None

@@ -88,6 +88,17 @@ def test_the_base_is_the_pinned_reference_or_its_local_stand_in(image):
     assert local == "local/bases/python:3.11-slim-bookworm"
 
 
+def test_recipe_sha256_is_that_of_all_files_but_the_base(image, monkeypatch):
+    before = images.recipe_sha256(image, "cpu")
+    monkeypatch.setenv("ROSETTA_BASE_PREFIX", "mirror.example")
+    assert images.recipe_sha256(image, "cpu") == before
+    assert images.recipe_sha256(image, "cuda") != before
+    image.locks["cuda"].write_text("another\n")
+    assert images.recipe_sha256(image, "cpu") == before
+    (image.folder / "Dockerfile").write_text("FROM scratch\n")
+    assert images.recipe_sha256(image, "cpu") != before
+
+
 def test_lock_sha256_is_that_of_the_lock_file(image):
     assert images.lock_sha256(image, "cuda") == sha256(image.locks["cuda"].read_bytes())
 

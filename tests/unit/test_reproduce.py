@@ -17,6 +17,7 @@ from orchestrator import bench, capsule, engines, inputs, reproduce, rerun, stor
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.errors import HostError, StoreError, UsageError
 from orchestrator.figures import EpochFigure
+from orchestrator.host import Gpu
 from orchestrator.report import reproduction
 from orchestrator.results import Failure
 from orchestrator.spec import Spec
@@ -132,6 +133,56 @@ def test_other_code_cannot_be_judged_unless_allowed(parts, why):
     assert judged(runs(100.0), here).word == "CANNOT"
     assert why in judged(runs(100.0), here).why
     assert judged(runs(100.0), here, allow_different_code=True).word == "REPRODUCED"
+
+
+def test_another_dockerfile_is_another_image_and_another_base_is_told():
+    def inside(**facts):
+        return {"lock_sha256": "l", "recipe_sha256": "r", "base": "python:3.11", "id": "sha256:1", **facts}
+
+    stored = provenance(runs(100.0), environment=inside())
+    here = runs(100.0, 100.1)
+    found = judged(stored, provenance(here, environment=inside(recipe_sha256="other")))
+    assert (found.word, found.why) == (
+        "CANNOT", "the image is another: its Dockerfile, or a file beside it, has another sha256"
+    )  # fmt: skip
+    assert judged(stored, provenance(here, environment=inside(id="sha256:2"))).notes == (
+        "the image was built anew from the same Dockerfile and lock: its id differs, as times of files in it do",
+    )
+    found = judged(stored, provenance(here, environment=inside(id="sha256:2", base="mirror/python:3.11")))
+    assert (found.word, found.notes) == (
+        "REPRODUCED", ("the image has another base: python:3.11 there, mirror/python:3.11 here",)
+    )  # fmt: skip
+    older = {key: value for key, value in inside().items() if key != "recipe_sha256"}
+    assert judged(provenance(runs(100.0), environment=older), provenance(here, environment=inside())).word != "CANNOT"
+
+
+def test_the_same_gpu_is_taken_or_one_like_it_and_as_many():
+    def gpu(index, uuid, name="H100"):
+        return Gpu(index=index, name=name, uuid=uuid, memory=None, capability="9.0")
+
+    def on(*uuids):
+        (original,) = provenance(runs(100.0), host={"gpus": [vars(gpu(0, "GPU-a")), vars(gpu(1, "GPU-b", "A100"))]})
+        return original.model_copy(update={"job": original.job.model_copy(update={"gpus": uuids})})
+
+    here = (gpu(0, "GPU-1", "A100"), gpu(1, "GPU-2"), gpu(2, "GPU-b", "A100"))
+    assert reproduce.spec_of(on("GPU-b"), 3, here).gpu == "GPU-b"  # the very one
+    assert reproduce.spec_of(on("GPU-a"), 3, here).gpu == "GPU-2"  # of the same model
+    assert reproduce.spec_of(on("GPU-a"), 3, here[:1]).gpu == "0"  # there is only another one: that is told
+    assert reproduce.spec_of(on("GPU-a", "GPU-b"), 3, here).gpu == "all"
+    alone = on("GPU-a").job
+    assert reproduce.job_differences(on("GPU-a", "GPU-b").job, alone) == ["it had 2 GPUs, and has 1 here"]
+    other = provenance([on("GPU-1")] * 2, host={"gpus": [vars(here[0])]})
+    assert "another GPU: H100 there, A100 here" in judged([on("GPU-a")], other).notes
+
+
+def test_one_host_is_known_by_its_id():
+    machine = {"cpu": "CPU X", "cpus_used": [0, 1], "memory": 100, "id": "a"}
+    assert reproduce.same_host(machine, {**machine, "memory": 99})  # after an update of its kernel
+    assert not reproduce.same_host(machine, {**machine, "id": "b"})  # a machine of the same make
+    assert not reproduce.same_host(machine, {**machine, "cpus_used": [0]})
+    older = {key: value for key, value in machine.items() if key != "id"}
+    assert reproduce.same_host(machine, older)
+    assert not reproduce.same_host(machine, {**older, "memory": 99})
 
 
 def test_other_data_cannot_be_judged_at_all():
