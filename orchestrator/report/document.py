@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.report.certified import Word
-from orchestrator.report.tables import Measurement, Table
+from orchestrator.report.tables import Doubtful, Measurement, Table
 from orchestrator.results import Result
 
 
@@ -27,8 +27,9 @@ class TableDocument(BaseModel):
     title: str
     conditions: list[str] = Field(description="what holds for all rows, in words")
     columns: list[str]
-    rows: list[list[str | float | Measurement | None]] = Field(
-        description="text, a number, null where there is nothing, or a median with its interval where n jobs were run"
+    rows: list[list[str | float | Measurement | Doubtful | None]] = Field(
+        description="text, a number, null where there is nothing, a median with its interval where n jobs were run; "
+        "or one of these as `doubtful`, where it is none to be trusted"
     )
     notes: list[str]
     certificates: list[Word | None] = Field(description="what `orchestrator verify` found of each row, if anything")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -159,7 +158,6 @@ def _cell(column: Column, cell: Cell) -> ShownCell:
     text = clip(column.show(cell), MAX_NAME)
     if cell is None:
         return ShownCell(text=text, key="")
-    if not column.form:
+    if isinstance(cell, str):
         return ShownCell(text=text, key=text.lower())
-    number = re.match(r"[-+]?[0-9]+(\.[0-9]*)?", text.replace(",", ""))
-    return ShownCell(text=text, key=number.group() if number else "")
+    return ShownCell(text=text, key=repr(float(cell)))

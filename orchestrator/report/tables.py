@@ -40,7 +40,21 @@ class Measurement:
         return f"{self.median:{form}} ± {half:{form if half >= 1 else '.2f'}} (n={self.n})"
 
 
-Cell = str | float | Measurement | None
+@dataclass(frozen=True, kw_only=True)
+class Doubtful:
+    """A figure that was measured and is not to be trusted; the notes say why. Shown with an exclamation mark."""
+
+    doubtful: float | Measurement
+
+    def __float__(self) -> float:
+        return float(self.doubtful)
+
+    def show(self, form: str) -> str:
+        """The figure and the mark."""
+        return f"{Column(title='', form=form).show(self.doubtful)} !"
+
+
+Cell = str | float | Measurement | Doubtful | None
 
 TITLES = {
     "cnn": "Training a CNN (VGG-style) on CIFAR-10: image recognition",
@@ -67,7 +81,7 @@ class Column:
         """A cell as text; a dash where there is nothing."""
         if cell is None:
             return "–"
-        if isinstance(cell, Measurement):
+        if isinstance(cell, Measurement | Doubtful):
             return cell.show(self.form)
         return format(cell, self.form) if isinstance(cell, int | float) and self.form else str(cell)
 
@@ -366,13 +380,11 @@ def expected(result: Result) -> tuple[float, float] | None:
 
 
 def _marked(accuracy: Cell, results: Sequence[Result]) -> Cell:
-    """An accuracy in per cent, with an exclamation mark where it is none to be trusted."""
+    """An accuracy in per cent, marked where it is none to be trusted."""
     band = expected(results[0])
     if band is None or not isinstance(accuracy, float | Measurement):
         return accuracy
-    return (
-        accuracy if band[0] <= float(accuracy) / 100 <= band[1] else Column(title="", form=".1f").show(accuracy) + " !"
-    )
+    return accuracy if band[0] <= float(accuracy) / 100 <= band[1] else Doubtful(doubtful=accuracy)
 
 
 def _title(results: Sequence[Result]) -> str:

@@ -106,6 +106,25 @@ def test_headings_sort_by_mouse(chromium, published):
     assert chromium.all("#cnn .results thead th")[1].get_attribute("aria-sort") == "none"
 
 
+def test_repeats_sort_by_their_medians_and_have_whiskers(chromium, root, tmp_path):
+    times = {"a": (10.0, 10.2, 9.7), "b": (9.96, 10.4, 9.9), "c": (100.0, 101.0, 99.0)}
+    results = [cnn(name, each, repeat=n) for name, some in times.items() for n, each in enumerate(some, start=1)]
+    known = reference.load(root / "results" / "reference" / "2017.json")
+    path = tmp_path / "report.html"
+    path.write_text(html.render(page.build([measured(*results)], known, {})), encoding="utf-8")
+    chromium.open(path)
+    heading = chromium.all("#cnn .results thead button")[2]
+    assert heading.text.startswith("Training time")
+    names = []
+    for _ in range(2):
+        heading.click()
+        names.append(chromium(NAMES))
+    # a and b look alike, "10.0 ± …"; the median of b is 9.96.
+    assert names == [["B", "A", "C"], ["C", "A", "B"]]
+    chromium("document.querySelector('#cnn-time').scrollIntoView()")  # charts are drawn when they come into sight
+    chromium.wait("document.querySelectorAll('#cnn-time .xerror').length === 3")
+
+
 def test_what_was_not_measured_stays_last(chromium, published):
     chromium.open(published)
     then = chromium.all("#cnn .results thead button")[-1]

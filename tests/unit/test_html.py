@@ -120,7 +120,9 @@ def test_cells_sort_as_numbers_and_what_was_not_measured_has_no_key(known):
     doubtful = cnn("caffe2", 1234.5)
     doubtful = doubtful.model_copy(update={"job": doubtful.job.model_copy(update=band)})
     (section,) = page.build([measured(doubtful, failed())], known, {}).sections
-    assert [cell.key for cell in section.rows[0].cells[1:4]] == ["76.5", "1234.5", "21"]
+    accuracy, seconds, rate = (float(cell.key) for cell in section.rows[0].cells[1:4])
+    assert (accuracy, seconds) == (76.5, 1234.5)
+    assert rate == pytest.approx(25600 / 1234.5)  # not as it is shown, 21: rows shown alike have an order too
     assert section.rows[0].cells[1].text == "76.5 !"
     assert section.rows[0].status == "doubtful"
     assert [cell.key for cell in section.rows[1].cells[1:]] == [""] * 5
@@ -209,10 +211,18 @@ def test_a_framework_looks_the_same_in_every_chart(known):
 
 
 def test_phases_are_the_whole_of_a_job(known):
-    (section,) = page.build([measured(cnn(seconds=8.0))], known, {}).sections
-    (phases,) = (chart for chart in section.charts if chart.kind == "phases")
-    assert [name for name, _ in phases.key] == ["train", "start and stop"]
-    assert phases.numbers.rows == (("Pytorch", 8.0, 2.0),)  # of the job's 10 s
+    def phases(it):
+        (section,) = page.build([measured(it)], known, {}).sections
+        (chart,) = (chart for chart in section.charts if chart.kind == "phases")
+        return [name for name, _ in chart.key], chart.numbers.rows
+
+    # Of the job's 10 s.
+    assert phases(cnn(seconds=8.0)) == (
+        ["first epoch", "later epochs", "start and stop"],
+        (("Pytorch", 4.0, 4.0, 2.0),),
+    )
+    single = with_epochs(trained(seconds=8.0), losses=(1.0,), accuracies=(None,))
+    assert phases(single) == (["first epoch", "start and stop"], (("Pytorch", 8.0, 2.0),))
 
 
 def test_curves_come_from_events_and_else_from_epochs(known):
