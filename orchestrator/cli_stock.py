@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from orchestrator.cli_options import ROOT, JsonOption
+from orchestrator.errors import BuildError
 
 images_app = typer.Typer(help="Build the images, or see which are built.", no_args_is_help=True)
 data_app = typer.Typer(help="Prepare datasets, import your own copies, or see what is there.", no_args_is_help=True)
@@ -28,6 +29,8 @@ def images_build(
 ) -> None:
     """Build images, each from its Dockerfile and hash-locked requirements. An image that is built is left alone.
 
+    One that cannot be built does not keep the others from it.
+
     \b
     Examples:
       orchestrator images build numpy
@@ -37,8 +40,19 @@ def images_build(
     from orchestrator.screen import Screen
 
     screen = Screen()
-    for chosen in catalog.load(ROOT).select(image or ()):
-        screen.say(f"{images.build(chosen, variant, log=screen.dim)} is built")
+    chosen = catalog.load(ROOT).select(image or ())
+    failed: dict[str, BuildError] = {}
+    for each in chosen:
+        try:
+            screen.say(f"{images.build(each, variant, log=screen.dim)} is built")
+        except BuildError as error:
+            if len(chosen) == 1:
+                raise
+            failed[each.name] = error
+            screen.warn(error.message)
+    if failed:
+        told = f"{len(failed)} of {len(chosen)} images could not be built: {', '.join(failed)}"
+        raise BuildError(told, hint=next(iter(failed.values())).hint)
 
 
 @images_app.command("ls")

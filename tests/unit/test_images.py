@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from orchestrator import images
+from orchestrator import cli, images
 from orchestrator.build_failure import explain
 from orchestrator.catalog import COMMAND, Image
 from orchestrator.docker_cli import free_bytes
@@ -42,6 +43,22 @@ def image(tmp_path):
         locks={variant: folder / f"requirements-{variant}.txt" for variant in ("cpu", "cuda")},
         frameworks=(),
     )
+
+
+def test_an_image_that_cannot_be_built_does_not_keep_others_from_it(monkeypatch):
+    def build(image, variant, log):
+        if image.name == "knet":
+            raise BuildError("image knet (cpu) could not be built", hint="check the network")
+        return f"rosetta/{image.name}"
+
+    monkeypatch.setattr(images, "build", build)
+    done = CliRunner().invoke(cli.app, ["images", "build", "caffe2", "knet", "numpy"])
+    assert "rosetta/caffe2 is built" in done.output
+    assert "rosetta/numpy is built" in done.output
+    assert done.exception.message == "1 of 3 images could not be built: knet"
+    assert done.exception.hint == "check the network"
+    alone = CliRunner().invoke(cli.app, ["images", "build", "knet"])
+    assert alone.exception.message == "image knet (cpu) could not be built"
 
 
 class TestTag:
