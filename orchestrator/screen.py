@@ -111,7 +111,7 @@ class Screen:
         from orchestrator.report import certified, terminal
 
         known = certified.known(certificates)
-        terminal.show(self._out, [*_tables(results, root, known), *_host_by_host(results)], results)
+        terminal.show(self._out, _tables(results, root, known), results)
 
     def show_comparison(self, found: Comparison, a: str, b: str, limit: float | None) -> None:
         """Two sets of results, cell by cell."""
@@ -193,7 +193,6 @@ class Screen:
         if form == "json":
             yield from text.json_pieces(tables, results, known)
             return
-        tables += _host_by_host(results)
         if form == "markdown":
             yield text.markdown(tables)
             return
@@ -246,13 +245,7 @@ class Screen:
 def _tables(results: Sequence[Result], root: Path, known: Known) -> list[ReportTable]:
     from orchestrator.report import reference, tables
 
-    return tables.tables(results, reference.load(root / REFERENCE), known)
-
-
-def _host_by_host(results: Sequence[Result]) -> list[ReportTable]:
-    from orchestrator.report import tables
-
-    return tables.host_by_host(results)
+    return [*tables.tables(results, reference.load(root / REFERENCE), known), *tables.host_by_host(results)]
 
 
 def _settings(settings: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from orchestrator.report.notices import Measured, Notice
 from orchestrator.report.reference import Reference
 from orchestrator.report.sections import Section
 from orchestrator.report.sources import Source, Tree
-from orchestrator.report.tables import tables
+from orchestrator.report.tables import host_by_host, tables
 from orchestrator.results import Result
 from orchestrator.untrusted import MAX_NOTE, clip
 
@@ -47,8 +47,8 @@ def build(
 ) -> Page:
     """The page of some runs; `trees` holds the workload code that is at hand, by fingerprint."""
     results = [result for each in measured for result in each.results]
-    found = tables(results, reference, known)
-    shown = sections.of(found, measured, reference)
+    found, by_host = tables(results, reference, known), host_by_host(results)
+    shown = [*sections.of(found, measured, reference), *map(sections.of_hosts, by_host)]
     used = {
         sections.key_of(result): each.usage[result.job.id]
         for each in measured
@@ -57,7 +57,7 @@ def build(
     }
     behind = [
         cells.cell(row.cell, row.cells[0].text, table.title, same, trees=trees, mark=row.mark, used=used)
-        for section, table in zip(shown, found, strict=True)
+        for section, table in zip(shown, [*found, *by_host], strict=True)
         for row, same in zip(section.rows, table.results, strict=True)
     ]
     code = {source.id: source for cell in behind for each in cell.provenance for source in each.sources}

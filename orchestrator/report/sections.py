@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.report import charts, curves
 from orchestrator.report.certified import Mark
@@ -91,12 +91,21 @@ def _section(table: Table, kept: Mapping[Key, Curve], styles: Mapping[str, Style
     source = f"{reference.title}, measured on {reference.hardware}"
     inference = workload == "resnet50"
     drawn = charts.of_inference(lines, source) if inference else charts.of_training(workload, lines, source)
+    return _framed(workload, table, lines, drawn)
+
+
+def of_hosts(table: Table) -> Section:
+    """The section of a table of speeds host by host, which has no charts of its own."""
+    return _framed(f"{table.results[0][0].job.workload}-hosts", table, (), ())
+
+
+def _framed(name: str, table: Table, lines: Sequence[Line], drawn: Sequence[Chart]) -> Section:
     return Section(
-        id=workload,
+        id=name,
         title=table.title,
         conditions=tuple(clip(words, MAX_NOTE) for words in table.conditions),
-        columns=table.columns,
-        rows=tuple(_row(f"{workload}-{index}", table, index) for index in range(len(table.rows))),
+        columns=tuple(replace(column, title=clip(column.title)) for column in table.columns),
+        rows=tuple(_row(f"{name}-{index}", table, index) for index in range(len(table.rows))),
         notes=tuple(clip(note, MAX_NOTE) for note in table.notes),
         key=tuple(Swatch(label=line.label, row=line.row, style=line.style) for line in lines),
         charts=tuple(drawn),

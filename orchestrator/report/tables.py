@@ -118,16 +118,24 @@ def tables(results: Iterable[Result], reference: Reference, known: Known = certi
 
 
 def host_by_host(results: Iterable[Result]) -> list[Table]:
-    """Same framework, different hosts: for each workload a column of speeds for every host of `each_host`."""
+    """Same framework, different hosts: for each workload that ran on several, a column of speeds for each of them.
+
+    Hosts are told apart by name where a run was made on each host of a cluster, else by what they are: CPU and GPUs.
+    """
     found: dict[str, list[Result]] = {name: [] for name in TITLES}
     for result in results:
-        if result.job.host is not None:
+        if result.provenance.host:  # else no host could run it
             found[result.job.workload].append(result)
-    return [_speeds(name, some) for name, some in found.items() if len({result.job.host for result in some}) > 1]
+    return [_speeds(name, some) for name, some in found.items() if len(set(map(_host, some))) > 1]
+
+
+def _host(result: Result) -> str:
+    """What a host is called."""
+    return result.job.host or _machine(result.provenance.host)
 
 
 def _speeds(workload: str, results: Sequence[Result]) -> Table:
-    hosts = {str(result.job.host): _machine(result.provenance.host) for result in results if result.provenance.host}
+    hosts = {_host(result): _machine(result.provenance.host) for result in results}
     rows = _ranked(_rows(results, ignore=("host", "node")))
     shared, varying = _split([conditions for conditions, _ in rows])
     columns = [Column(title="DL Library"), *(Column(title=name) for name in varying)]
@@ -140,12 +148,12 @@ def _speeds(workload: str, results: Sequence[Result]) -> Table:
             (
                 same[0].job.title,
                 *(conditions[name] for name in varying),
-                *(_measured([each for each in same if each.job.host == host], _speed) for host in sorted(hosts)),
+                *(_measured([each for each in same if _host(each) == host], _speed) for host in sorted(hosts)),
             )
             for conditions, same in rows
         ),
         results=tuple(tuple(same) for _, same in rows),
-        notes=tuple(f"{host}: {machine}" for host, machine in sorted(hosts.items())),
+        notes=tuple(f"{host}: {machine}" for host, machine in sorted(hosts.items()) if host != machine),
         marks=(None,) * len(rows),
     )
 

@@ -210,6 +210,16 @@ def test_a_framework_looks_the_same_in_every_chart(known):
     assert len(set(styles)) == 10
 
 
+def test_speeds_host_by_host_are_a_section_with_provenance(known):
+    results = [cnn("numpy"), cnn("numpy", 50.0, cpu="CPU <Y>")]
+    only = page.build([measured(*results)], known, {})
+    training, hosts = only.sections
+    assert (training.id, hosts.id, hosts.charts) == ("cnn", "cnn-hosts", ())
+    assert [cell.text for cell in hosts.rows[0].cells] == ["Numpy", "512.0", "256.0"]
+    assert {row.cell for section in only.sections for row in section.rows} == {cell.id for cell in only.cells}
+    assert "Images/s on CPU &lt;Y&gt;, 2 CPUs" in writer.render(only)
+
+
 def test_phases_are_the_whole_of_a_job(known):
     def phases(it):
         (section,) = page.build([measured(it)], known, {}).sections

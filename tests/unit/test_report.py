@@ -345,3 +345,22 @@ def test_the_published_schema_is_that_of_the_json_report(root, known):
     checker.validate(written)
     written["tables"][0]["rows"][0][0] = ["no", "cell"]
     assert not checker.is_valid(written)
+
+
+def test_the_same_framework_on_different_gpus_has_a_column_for_each(known):
+    def on(gpu, framework, rate, repeat=1):
+        found = result(framework, "resnet50", device="gpu", images_per_s=rate, repeat=repeat)
+        host = {**found.provenance.host, "gpus": [{"name": gpu}]}
+        return found.model_copy(update={"provenance": found.provenance.model_copy(update={"host": host})})
+
+    results = [on("A100", "pytorch", 900.0), on("H100", "pytorch", 2000.0), on("A100", "mxnet", 700.0)]
+    (found,) = tables.host_by_host(results)
+    assert [column.title for column in found.columns] == [
+        "DL Library",
+        "Images/s on CPU X, 2 CPUs, 1 x A100",
+        "Images/s on CPU X, 2 CPUs, 1 x H100",
+    ]
+    assert found.rows == (("Pytorch", 900.0, 2000.0), ("Mxnet", 700.0, None))
+    assert found.notes == ()  # the columns say what the hosts are
+    assert tables.host_by_host(results[::2]) == []  # one host is no comparison
+    assert "Images/s on CPU X, 2 CPUs, 1 x H100" in text.markdown([found])
