@@ -1,11 +1,19 @@
-"""The results that README shows: for tests that want real ones."""
+"""The results that README shows: for tests that want real ones, and for README itself.
 
+python -m tests.published        writes README's tables anew, from the capsules in results/published/ that it names
+"""
+
+import re
 from pathlib import Path
 
 from orchestrator import capsule
+from orchestrator.screen import Screen
 from orchestrator.store import RunFolder
 
-FOLDER = Path(__file__).resolve().parents[1] / "results" / "published"
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "results" / "published"
+README = ROOT / "README.md"
+SHOWN = re.compile(r"(?<=<!-- )(results/published/\S+)( -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
 
 
 def runs():
@@ -22,3 +30,20 @@ def unpack(results):
     for result in first.results:
         folder.write_result(result)
     return folder.path
+
+
+def tables(path):
+    """The tables of a capsule, as README has them."""
+    kept = capsule.runs_in(path)
+    results = [result for run in kept for result in run.results]
+    marks = [each for run in kept for each in run.certificates]
+    return "".join(Screen().render_report(results, ROOT, "markdown", marks)).strip()
+
+
+def readme(text):
+    """README's text with its tables made anew."""
+    return SHOWN.sub(lambda found: f"{found[1]}{found[2]}{tables(ROOT / found[1])}{found[4]}", text)
+
+
+if __name__ == "__main__":
+    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator import capsule, catalog
-from orchestrator.screen import Screen
+from orchestrator import catalog
+from tests import published
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -129,8 +129,8 @@ def _docker_answers():
 
 
 def test_the_tables_are_those_of_the_published_results():
-    """Every number in README was produced by this code: the results are in results/published/."""
-    shown = re.findall(r"<!-- (results/published/\S+) -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
+    """Every number in README's tables was produced by this code: `python -m tests.published` writes them."""
+    shown = [found[1] for found in published.SHOWN.finditer(README)]
+    assert {ROOT / name for name in shown} <= set(published.FOLDER.glob("*.json"))
     assert shown
-    for name, text in shown:
-        assert text == "".join(Screen().render_report(capsule.results_in(ROOT / name), ROOT, "markdown")).strip()
+    assert published.readme(README) == README
