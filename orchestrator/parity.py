@@ -75,7 +75,7 @@ class Parity(Strict):
     probe_error: Distance | None = None  # max |probe - oracle's| / max |oracle's|
     dropout_error: Distance | None = None  # the same of untrained scores of the job in dropout.py
     cosine: Annotated[float, Field(ge=-1.0001, le=1.0001)] | None = None  # of the angle between the two probes
-    # The largest error of losses, updates and probe, in units of what float32 costs the oracle: up to ALLOWANCE is right.
+    # The largest error of losses, updates and probe in units of what float32 costs the oracle; ALLOWANCE is the limit.
     times_rounding: Distance | None = None
     first_step: int | None = None  # the first one outside the envelope, from 1
     weights: tuple[str, ...] = ()  # those whose first update is outside the envelope, from the input to the output

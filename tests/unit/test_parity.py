@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import io
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from rich.console import Console
 
 from orchestrator import (
     bench,
@@ -37,6 +39,7 @@ from orchestrator.datasets import npy, synthetic
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.figures import Figures
 from orchestrator.parity import Envelope, Parity, Trace
+from orchestrator.report import parity as report
 from orchestrator.results import Provenance, Result
 from tests.engine_cases import Silent
 from workloads.common import bench as workload_bench
@@ -283,6 +286,78 @@ def test_verdicts(found, word, first, place):
     assert bool(parity.where(verdict)) == (word == "diverges")
 
 
+def test_the_distance_is_told_in_units_of_what_float32_costs():
+    """The envelope is ALLOWANCE of them."""
+    assert parity.judge(cell(), ORACLE, ALLOWED).times_rounding == 0
+    half = parity.judge(cell(probe=[[1.0, -2.00001]]), ORACLE, ALLOWED)
+    assert (half.word, half.times_rounding) == ("certified", pytest.approx(parity.ALLOWANCE / 2))
+    twice = parity.judge(cell(losses=(2.000004, 1.0, 0.5)), ORACLE, ALLOWED)
+    assert (twice.word, twice.times_rounding) == ("diverges", pytest.approx(parity.ALLOWANCE * 2))
+    assert parity.judge(Trace(losses=(), probe=None), ORACLE, ALLOWED).times_rounding is None
+
+
+VERDICTS = [
+    (Parity(word="certified", why="", loss_errors=(1e-7,), probe_error=2e-7), "certified|1e-07 / 2e-07"),
+    (
+        Parity(
+            word="declared", why="the loss of step 2 is off", loss_errors=(1e-7, 3e-4), probe_error=1e-3, first_step=2,
+            update_errors={"embedding.weight": 0.4}, weights=("embedding.weight",), culprits=("adam-epsilon-inside",),
+        ),
+        "declared|at embedding, step 1|3e-04 / 1e-03",
+    ),
+    (
+        Parity(
+            word="diverges", why="the loss of step 2 is off", loss_errors=(1e-7, 0.1), probe_error=0.2, first_step=2,
+            weights=("conv1.weight", "conv3.weight", "conv3.bias"), culprits=("unit-gain",),
+        ),
+        "diverges|at conv3, step 1|1e-01 / 2e-01",
+    ),
+    (Parity(word="diverges", why="w", loss_errors=(0.1,), first_step=1), "diverges|at loss, step 1|1e-01"),
+    (Parity(word="diverges", why="w", loss_errors=(0, 0, 0.1), first_step=3), "diverges|at loss, step 3|1e-01"),
+    (Parity(word="diverges", why="w", loss_errors=(0, 0), probe_error=1), "diverges|at scores, after step 2|0e+00 / 1e+00"),
+    (Parity(word="diverges", why="w", loss_errors=(0,), culprits=("dropout-never",)), "diverges|at dropout, step 1|0e+00"),
+    (Parity(word="diverges", why="w", probe_error=0.5), "diverges|at features|5e-01"),
+    (Parity(word="not run", why="no image", loss_errors=(0.1,)), "not run"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("verdict", "shown"), VERDICTS)
+def test_the_matrix_says_at_which_layer_and_step_a_cell_diverges(verdict, shown):
+    told = verify.Cell(framework="f", title="F", workload="cnn", parity=verdict, envelope=ALLOWED, notes=())
+    lines = printed([told]).splitlines()[3:]
+    assert [line.removeprefix(" F").strip() for line in lines][: shown.count("|") + 1] == shown.split("|")
+    assert parity.at(verdict) == next((line[3:] for line in shown.split("|") if line.startswith("at ")), "")
+    (as_json,) = report.as_json([told], "run")["cells"]
+    assert as_json["at"] == parity.at(verdict)
+
+
+def test_the_terminal_tells_the_story_of_what_is_not_certified():
+    titles = ("Right", "Declared", "Wrong", "First", "Later", "Evaluation", "Dropout", "Features", "Absent")
+    notes = (culprits.CULPRITS["adam-epsilon-inside"].sentence,)
+    text = printed(
+        verify.Cell(
+            framework=title.lower(), title=title, workload="cnn", parity=verdict, envelope=ALLOWED,
+            notes=notes if title == "Declared" else (),
+        )
+        for title, (verdict, _) in zip(titles, VERDICTS, strict=True)
+    )  # fmt: skip
+    assert "Right cnn" not in text
+    assert "Declared cnn declared: the loss of step 2 is off" in text
+    assert "its own note: Adam adds epsilon before it corrects the bias of v" in text
+    assert "Wrong cnn diverges: the loss of step 2 is off" in text
+    assert "→ it computes what the reference computes when momentum has unit gain" in text
+    assert "First cnn diverges: w" in text
+    assert "→ no known mistake explains it; the first loss is wrong already" in text
+    assert "Absent cnn not run: no image" in text
+
+
+def printed(cells):
+    """What a wide terminal shows, without the spaces at the ends of lines."""
+    console = Console(width=200, file=io.StringIO())
+    report.show(console, list(cells))
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
 def test_a_weight_that_is_not_shown_is_not_certified():
     oracle = Trace(losses=ORACLE.losses, probe=ORACLE.probe, updates={"a": np.ones(2), "b": np.ones(2)})
     allowed = ALLOWED.model_copy(update={"updates": {"a": 1e-6, "b": 1e-6}})
@@ -408,7 +483,6 @@ def project(root, tmp_path):
         shutil.copytree(root / "workloads" / folder, tmp_path / "workloads" / folder)
     shutil.copy(root / "workloads" / "__init__.py", tmp_path / "workloads")
     shutil.copytree(root / "configs", tmp_path / "configs")
-    (tmp_path / "orchestrator").symlink_to(root / "orchestrator")  # the oracle's jobs are run from here
     dockerfile = tmp_path / "images" / "numpy" / "Dockerfile"
     text = dockerfile.read_text()
     text = text.replace('rosetta.frameworks="numpy"', f'rosetta.frameworks="numpy {" ".join(FRAMEWORKS)}"')
