@@ -55,7 +55,7 @@ def test_a_cell_computes_what_the_reference_computes_or_what_it_declares(verifie
 @pytest.mark.parametrize("workload", ["cnn", "rnn", "resnet50"])
 @pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
 def test_what_rounding_does_to_independent_frameworks_is_far_within_what_is_allowed(verified, framework, workload):
-    """The allowance is no guess: these two share no arithmetic with the reference, nor with each other."""
+    """The allowance is no guess: two frameworks of different makers and images stay far below it."""
     cells, _ = verified
     assert 0 < cells[framework, workload]["times_rounding"] < parity.ALLOWANCE / 4
 
