@@ -1,5 +1,7 @@
 """What `orchestrator verify` found, kept beside the results: results/certificates/<framework>-<workload>-<device>.json.
 
+A workload with variants has <workload>-<variant> there: they are different networks.
+
 A certificate speaks of one environment, one state of the workload code and one set of weights, all named by hashes; of
 anything else it says nothing.
 """
@@ -16,10 +18,12 @@ from orchestrator import code, store
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write
 from orchestrator.parity import Envelope, Found, Parity
+from orchestrator.plan import Job
 from orchestrator.results import Provenance
 from orchestrator.spec import Strict, WorkloadName
 
 PRECISION = "fp32"  # what configs/verify.yaml asks for
+WEIGHTS = "weights.npz"  # what results call the file of the initial weights
 ENVIRONMENT = ("id", "lock_sha256", "interpreter")  # those of an environment's facts that name it
 
 
@@ -30,6 +34,7 @@ class Certificate(Strict):
     kind: Literal["certificate"] = "certificate"
     framework: str
     workload: WorkloadName
+    variant: str | None = None  # of the workload; None for one without variants
     device: Literal["cpu", "gpu"]
     engine: str
     parity: Parity
@@ -58,14 +63,21 @@ class Certificate(Strict):
         return self
 
 
-def path_of(results: Path, framework: str, workload: str, device: str) -> Path:
+def variant_of(job: Job) -> str | None:
+    """The variant of its workload that a job runs; None for a workload without variants."""
+    variant: str | None = job.settings.get("variant")
+    return variant
+
+
+def path_of(results: Path, framework: str, workload: str, device: str, variant: str | None = None) -> Path:
     """Where the certificate of a cell is."""
-    return results / "certificates" / f"{framework}-{workload}-{device}.json"
+    network = f"{workload}-{variant}" if variant else workload
+    return results / "certificates" / f"{framework}-{network}-{device}.json"
 
 
 def write(results: Path, certificate: Certificate) -> Path:
     """Store it, in place of the cell's earlier one. Raises StoreError."""
-    path = path_of(results, certificate.framework, certificate.workload, certificate.device)
+    path = path_of(results, certificate.framework, certificate.workload, certificate.device, certificate.variant)
     try:
         atomic_write(path, store.sealed(certificate))
     except OSError as error:
@@ -101,5 +113,8 @@ def stale(certificate: Certificate, provenance: Provenance) -> list[str]:
     """What a result came about with that the certificate does not speak of; empty where it holds."""
     there = environment_hashes(provenance.environment)
     changed = [name for name, digest in certificate.environment.items() if there.get(name) != digest]
+    weights = provenance.data.inputs.get(WEIGHTS) if provenance.data else None
+    if weights != certificate.weights_sha256:
+        changed.append("weights")
     verified = {code.WHOLE: certificate.workloads_sha256, code.PARTS: certificate.code}
     return changed + code.differences(verified, provenance.code)

@@ -17,12 +17,13 @@ from orchestrator.spec import WorkloadName
 class Culprit:
     """A known mistake: what it is, the workloads that it can happen in, and what it is recognised by.
 
-    "trace": a cell that makes it comes out where the oracle does that makes it too. "dropout": see dropout.py.
+    "trace": a cell that makes it comes out where the oracle does that makes it too. "count": it scores fewer samples
+    than the oracle, those rightly. "dropout": see dropout.py.
     """
 
     sentence: str
     workloads: tuple[WorkloadName, ...]
-    seen_in: Literal["trace", "dropout"] = "trace"
+    seen_in: Literal["trace", "count", "dropout"] = "trace"
 
 
 _TRAINING: tuple[WorkloadName, ...] = ("cnn", "rnn")
@@ -30,6 +31,9 @@ _IMAGES: tuple[WorkloadName, ...] = ("cnn", "resnet50")
 
 CULPRITS: Mapping[str, Culprit] = {
     "unit-gain": Culprit(sentence="momentum has unit gain: v ← 0.9 v + 0.1 g", workloads=("cnn",)),
+    "dampening": Culprit(
+        sentence="momentum is dampened, but for the first step: v ← 0.9 v + 0.1 g", workloads=("cnn",)
+    ),
     "nesterov": Culprit(sentence="momentum is Nesterov's", workloads=("cnn",)),
     "no-momentum": Culprit(sentence="there is no momentum", workloads=("cnn",)),
     "flatten-order": Culprit(sentence="images are flattened in the order H, W, C", workloads=("cnn",)),
@@ -42,6 +46,10 @@ CULPRITS: Mapping[str, Culprit] = {
     "gradient-summed": Culprit(sentence="the gradient is summed over the batch, not averaged", workloads=_TRAINING),
     "softmax-twice": Culprit(sentence="softmax is applied twice", workloads=_TRAINING),
     "no-bias": Culprit(sentence="biases are missing, or not trained", workloads=_TRAINING),
+    "padding-before": Culprit(sentence="reviews are padded at the start, not at the end", workloads=("rnn",)),
+    "test-truncated": Culprit(
+        sentence="the test set is truncated: the last partial batch is dropped", workloads=_TRAINING, seen_in="count"
+    ),
     "adam-epsilon-inside": Culprit(sentence="Adam adds epsilon before it corrects the bias of v", workloads=("rnn",)),
     "adam-epsilon-1e-7": Culprit(sentence="Adam's epsilon is 1e-7", workloads=("rnn",)),
     "adam-uncorrected": Culprit(sentence="Adam does not correct the bias of its moments", workloads=("rnn",)),
@@ -59,6 +67,14 @@ CULPRITS: Mapping[str, Culprit] = {
     "padding-after": Culprit(sentence="strided windows are padded below and on the right", workloads=("resnet50",)),
     "bn-batch-statistics": Culprit(
         sentence="BatchNorm uses the statistics of the batch, as in training", workloads=("resnet50",)
+    ),
+    "bn-moved-0.1": Culprit(
+        sentence="BatchNorm's statistics moved before the extraction: one batch in training mode, momentum 0.1",
+        workloads=("resnet50",),
+    ),
+    "bn-moved-0.01": Culprit(
+        sentence="BatchNorm's statistics moved before the extraction: one batch in training mode, momentum 0.01",
+        workloads=("resnet50",),
     ),
     "dropout-always": Culprit(
         sentence="dropout is left on whatever rate the spec asks for", workloads=("cnn",), seen_in="dropout"

@@ -2,7 +2,8 @@
 
 Frameworks draw different numbers, so no two can be compared while dropout is on. The CNN therefore runs a second time,
 with dropout, and with so small a learning rate that no weight moves: its scores must then be those of the initial
-weights, and its first loss must not be the one without dropout.
+weights, and its first loss must not be the one without dropout. It has as many training samples as the first job: the
+order of batches depends on their number, and the two first losses have to be of the same batch.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def job(first: Job, *, on: bool) -> Job | None:
     if first.workload != "cnn":
         return None
     rates = {name: Cnn.model_fields[name].default if on else 0.0 for name in RATES}
-    settings = {**first.settings, **rates, "train_samples": first.settings["batch"], "lr": STANDSTILL}
+    settings = {**first.settings, **rates, "lr": STANDSTILL}
     return first.model_copy(update={"id": second(first.id), "trace": 1, "settings": settings})
 
 

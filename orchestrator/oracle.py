@@ -22,6 +22,7 @@ from orchestrator.runner import Listener
 from orchestrator.spec import Precision, WorkloadName
 from orchestrator.store import RunFolder
 
+HERE = Path(__file__).resolve().parents[1]  # mistakes are planted by this program, wherever another is installed
 FRAMEWORK = "numpy"  # the one under workloads/ that the others are held to
 
 
@@ -86,9 +87,10 @@ class Oracle:
 
     def _ask(self, job: Job, precision: Precision, *, plant: str = "") -> Result:
         """Run `job` in this precision, with one of planted_oracle.PLANTS where it is named."""
-        changes = {"id": f"{job.id}-{plant or precision}", "precision": precision}
+        changes: dict[str, object] = {"id": f"{job.id}-{plant or precision}", "precision": precision}
         if plant:
             changes["command"] = f"python -m orchestrator.planted_oracle {plant} {{workload}}"
+            changes["env"] = {**job.env, "PYTHONPATH": str(HERE)}
         (result,) = self._runner.run([job.model_copy(update=changes)])
         return result
 

@@ -30,14 +30,16 @@ Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Trace:
     """What is compared: the loss of each training step, what the first step did to each weight, and the probe.
 
-    The probe is float64 (n, k): log-probabilities of the first test batch after the training, or the features of the
-    first batch; None where the job broke off before. An update is the weight after the first step minus the initial
-    one, by the weight's name; the names go from the input of the model to its output.
+    The probe is float64 (n, k): log-probabilities of all test samples after the training, or the features of the first
+    batch; None where the job broke off before. An update is the weight after the first step minus the initial one, by
+    the weight's name; the names go from the input of the model to its output. `scored` is how many test samples the
+    workload says it scored, None where it never did.
     """
 
     losses: tuple[float, ...]
     probe: NDArray[np.float64] | None
     updates: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    scored: int | None = None
 
 
 class Envelope(Strict):
@@ -73,6 +75,8 @@ class Parity(Strict):
     probe_error: Distance | None = None  # max |probe - oracle's| / max |oracle's|
     dropout_error: Distance | None = None  # the same of untrained scores of the job in dropout.py
     cosine: Annotated[float, Field(ge=-1.0001, le=1.0001)] | None = None  # of the angle between the two probes
+    # The largest error of losses, updates and probe in units of what float32 costs the oracle; ALLOWANCE is the limit.
+    times_rounding: Distance | None = None
     first_step: int | None = None  # the first one outside the envelope, from 1
     weights: tuple[str, ...] = ()  # those whose first update is outside the envelope, from the input to the output
     culprits: tuple[str, ...] = ()  # the known mistakes that explain it
@@ -146,7 +150,9 @@ def probe_error(expected: NDArray[np.float64] | None, found: NDArray[np.float64]
 def judge(cell: Trace, oracle: Trace, allowed: Envelope, *, broke_off: str = "") -> Parity:
     """Compare a cell with the oracle. `broke_off` says why a training ended early, where it did."""
     errors = loss_errors(oracle.losses, cell.losses)
-    error = probe_error(oracle.probe, cell.probe)
+    counted = cell.scored if cell.scored != oracle.scored else None  # where it is not as many samples as it should be
+    expected = oracle.probe if counted is None or oracle.probe is None else oracle.probe[:counted]
+    error = probe_error(expected, cell.probe)
     moved = update_errors(oracle.updates, cell.updates)
     first = next((step for step, each in enumerate(errors, start=1) if each > allowed.losses[step - 1]), None)
     astray = tuple(name for name, each in moved.items() if each > allowed.updates[name])
@@ -155,7 +161,8 @@ def judge(cell: Trace, oracle: Trace, allowed: Envelope, *, broke_off: str = "")
         "update_errors": moved,
         "weights": astray,
         "probe_error": error,
-        "cosine": None if error is None else _cosine(cell.probe, oracle.probe),
+        "cosine": None if error is None else _cosine(cell.probe, expected),
+        "times_rounding": _times_rounding(errors, moved, error, allowed),
         "first_step": first,
     }
     if first is not None:
@@ -166,6 +173,10 @@ def judge(cell: Trace, oracle: Trace, allowed: Envelope, *, broke_off: str = "")
         name = astray[-1]
         why = f"the first update of {name} is off by {moved[name]:.1e}, rounding explains {allowed.updates[name]:.1e}"
         return Parity(word="diverges", why=why, **figures)
+    if counted is not None and oracle.scored is not None:
+        cut = counted < oracle.scored and error is not None and error <= allowed.probe
+        why = f"it scored {counted} test samples of {oracle.scored}"
+        return Parity(word="diverges", why=why, culprits=("test-truncated",) if cut else (), **figures)
     if broke_off:
         return Parity(word="not run", why=broke_off, **figures)
     if len(cell.losses) != len(oracle.losses):
@@ -180,6 +191,21 @@ def judge(cell: Trace, oracle: Trace, allowed: Envelope, *, broke_off: str = "")
         why = f"the {what} are off by {error:.1e}, rounding explains {allowed.probe:.1e}"
         return Parity(word="diverges", why=why, **figures)
     return Parity(word="certified", why="", **figures)
+
+
+def at(verdict: Parity) -> str:
+    """The layer, or what else was first outside the envelope, and the step; empty for a cell without."""
+    if verdict.word not in ("declared", "diverges"):
+        return ""
+    if verdict.first_step == 1:
+        return "loss, step 1"
+    if verdict.weights:  # what the first step did to them; see `where` for why the last
+        return f"{verdict.weights[-1].rpartition('.')[0] or verdict.weights[-1]}, step 1"
+    if verdict.first_step is not None:
+        return f"loss, step {verdict.first_step}"
+    if any(name.startswith("dropout-") for name in verdict.culprits):
+        return "dropout, step 1"
+    return f"scores, after step {len(verdict.loss_errors)}" if verdict.loss_errors else "features"
 
 
 def where(verdict: Parity) -> str:
@@ -230,6 +256,16 @@ def distance(cell: Trace, other: Trace, allowed: Envelope) -> Apart:
         errors.append((error, allowed.probe))
     worst = max((error / limit for error, limit in errors), default=float("inf"))
     return Apart(worst, max((error for error, _ in errors), default=float("inf")))
+
+
+def _times_rounding(
+    losses: Sequence[float], updates: Mapping[str, float], probe: float | None, allowed: Envelope
+) -> float | None:
+    """The largest error in units of what float32 costs the oracle; None where there was nothing to compare."""
+    shares = [error / limit for error, limit in zip(losses, allowed.losses, strict=False)]
+    shares += [error / allowed.updates[name] for name, error in updates.items()]
+    shares += [] if probe is None else [probe / allowed.probe]
+    return min(ALLOWANCE * max(shares), float(np.finfo(float).max)) if shares else None
 
 
 def _cosine(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> float | None:

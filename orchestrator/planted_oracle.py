@@ -55,6 +55,15 @@ def _unit_gain(self: Any, w: Array, g: Array, v: Array) -> None:
     w -= self.lr * v
 
 
+def _dampening(self: Any, w: Array, g: Array, v: Array) -> None:
+    """PyTorch's: the velocity begins as the first gradient, whole."""
+    if v.any():
+        _unit_gain(self, w, g, v)
+    else:
+        v += g
+        w -= self.lr * v
+
+
 def _nesterov(self: Any, w: Array, g: Array, v: Array) -> None:
     v *= self.momentum
     v += g
@@ -125,6 +134,30 @@ def _pixels_centred() -> Sequence[Replacement]:
 
 def _label_shift() -> Sequence[Replacement]:
     return _input(_same, lambda y: (y + 1) % (y.max() + 1))
+
+
+def _padding_before() -> Sequence[Replacement]:
+    """The zeros at the end of a review come before its first word."""
+    import numpy as np
+
+    def moved(tokens: Array) -> Array:
+        lengths = [np.flatnonzero(review).max(initial=-1) + 1 for review in tokens]
+        return np.stack([np.roll(review, -length) for review, length in zip(tokens, lengths, strict=True)])
+
+    return _input(moved, _same)
+
+
+def _test_truncated() -> Sequence[Replacement]:
+    """Test samples that fill no batch are not scored."""
+    epoch = _module("common.bench").Epoch
+    original = epoch.score
+
+    def score(self: Any, predict: Any, x: Array, y: Array, *others: Any, **options: Any) -> None:
+        batch = self._job.settings["batch"]
+        whole = len(x) // batch * batch
+        original(self, predict, x[:whole], y[:whole], *others, **options)
+
+    return [(epoch, "score", score)]
 
 
 def _loss(change: Callable[[Any, Array, Array], tuple[Any, Array]]) -> Callable[[], Sequence[Replacement]]:
@@ -331,25 +364,65 @@ def _always() -> Sequence[Replacement]:
     return [(cnn, "build", build)]
 
 
-def _batch_statistics() -> Sequence[Replacement]:
-    """Mean and variance over batch, height and width, in place of those in the weights."""
+def _training_norm(heard: Callable[[Any, Array], None]) -> Any:
+    """The oracle's convolution with a BatchNorm as in training: mean and variance over batch, height and width.
+
+    `heard(layer, y)` is told what went into the BatchNorm. A layer that is not `.training` computes as the oracle's.
+    """
     resnet50 = _module("numpy.resnet50")
     original = resnet50.ConvolutionBatchNorm
 
     def init(self: Any, weights: Any, convolution: str, bn: str, stride: int = 1) -> None:
         original.__init__(self, weights, convolution, bn, stride)
+        self.training = True
         self.bn = [weights[f"{bn}.{name}"] for name in ("gamma", "beta", "mean", "var")]
 
     def forward(self: Any, x: Array) -> Array:
+        if not self.training:
+            found: Array = original.forward(self, x)
+            return found
         gamma, beta, mean, var = self.bn
         y = (original.forward(self, x) - beta) / gamma * (var + resnet50.EPSILON) ** 0.5 + mean  # before the BatchNorm
         batch_mean, batch_var = y.mean(axis=(0, 1, 2)), y.var(axis=(0, 1, 2))
+        heard(self, y)
         normalised: Array = (y - batch_mean) / (batch_var + resnet50.EPSILON) ** 0.5 * gamma + beta
         return normalised
 
-    norm = type("BatchStatistics", (original,), {"__init__": init, "forward": forward})
+    return type("TrainingNorm", (original,), {"__init__": init, "forward": forward})
+
+
+def _batch_statistics() -> Sequence[Replacement]:
+    """Statistics of the batch in place of those in the weights."""
+    resnet50 = _module("numpy.resnet50")
     whole_batch = 1 << 20
+    norm = _training_norm(lambda _layer, _y: None)
     return [(resnet50, "ConvolutionBatchNorm", norm), (resnet50, "TOGETHER", whole_batch)]
+
+
+def _bn_moved(momentum: float) -> Callable[[], Sequence[Replacement]]:
+    """The first batch passes in training mode: each statistic goes so far towards the batch's before the extraction."""
+
+    def replacements() -> Sequence[Replacement]:
+        resnet50 = _module("numpy.resnet50")
+        build = resnet50.build
+
+        def moves(layer: Any, y: Array) -> None:
+            gamma, beta, mean, var = layer.bn
+            moved_mean = (1 - momentum) * mean + momentum * y.mean(axis=(0, 1, 2))
+            moved_var = (1 - momentum) * var + momentum * y.var(axis=(0, 1, 2), ddof=1)  # as an estimate of all images
+            before, after = (gamma / (each + resnet50.EPSILON) ** 0.5 for each in (var, moved_var))
+            layer.kernel = layer.kernel / before * after
+            layer.shift = beta - moved_mean * after
+            layer.training = False
+
+        def warmed_up(job: Any, dtype: Any) -> Any:
+            model = build(job, dtype)
+            model.forward(job.images(layout="NHWC")[0].astype(dtype))
+            return model
+
+        return [(resnet50, "ConvolutionBatchNorm", _training_norm(moves)), (resnet50, "build", warmed_up)]
+
+    return replacements
 
 
 def _nudged(draw: int) -> Callable[[], Sequence[Replacement]]:
@@ -377,6 +450,7 @@ def _nudged(draw: int) -> Callable[[], Sequence[Replacement]]:
 NUDGES = tuple(f"nudged-{draw}" for draw in range(1, 5))
 PLANTS: dict[str, Callable[[], Sequence[Replacement]]] = {
     "unit-gain": _momentum(_unit_gain),
+    "dampening": _momentum(_dampening),
     "nesterov": _momentum(_nesterov),
     "no-momentum": _momentum(_no_momentum),
     "flatten-order": _flatten_order,
@@ -389,6 +463,8 @@ PLANTS: dict[str, Callable[[], Sequence[Replacement]]] = {
     "gradient-summed": _loss(_gradient_summed),
     "softmax-twice": _loss(_softmax_twice),
     "no-bias": _no_bias,
+    "padding-before": _padding_before,
+    "test-truncated": _test_truncated,
     "adam-epsilon-inside": _adam(_epsilon_inside),
     "adam-epsilon-1e-7": _adam(_corrected, epsilon=1e-7),
     "adam-uncorrected": _adam(_uncorrected),
@@ -403,6 +479,8 @@ PLANTS: dict[str, Callable[[], Sequence[Replacement]]] = {
     "stride-in-3x3": _stride_in_3x3,
     "padding-after": _padding_after,
     "bn-batch-statistics": _batch_statistics,
+    "bn-moved-0.1": _bn_moved(0.1),
+    "bn-moved-0.01": _bn_moved(0.01),
     "dropout-always": _always,
     "dropout-never": _dropout(_never),
     "dropout-in-evaluation": _dropout(_in_evaluation),

@@ -30,7 +30,7 @@ def read(folder: RunFolder, result: Result) -> Trace:
         if found is not None and found.shape == initial.shape:
             updates[name] = found - initial
     probe = None if probe is None else parity.log_probabilities(probe)
-    return Trace(losses=result.figures.losses, probe=probe, updates=updates)
+    return Trace(losses=result.figures.losses, probe=probe, updates=updates, scored=result.figures.test_samples)
 
 
 def _array(folder: RunFolder, result: Result, name: str) -> NDArray[np.float64] | None:

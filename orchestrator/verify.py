@@ -9,9 +9,10 @@ from pathlib import Path
 from orchestrator import bench, catalog, certificates, code, dropout, parity, spec, store, traces
 from orchestrator.culprits import CULPRITS
 from orchestrator.errors import UsageError
+from orchestrator.figures import Figures
 from orchestrator.oracle import Oracle
 from orchestrator.parity import Envelope, Parity, Reference
-from orchestrator.results import Result
+from orchestrator.results import Failure, Result
 from orchestrator.runner import Listener
 from orchestrator.spec import Override, WorkloadName
 
@@ -86,7 +87,7 @@ class Verifier:
         job, failure = result.job, result.failure
         notes = tuple(result.start.notes) if result.start else ()
         reference = None
-        if failure is not None and failure.kind != "diverged":  # a loss that is no number any more is a divergence too
+        if failure is not None and not _judged(failure, result.figures):
             verdict = _not_run(failure.message or failure.kind)
         else:
             reference = self._oracle.reference(job.workload)
@@ -110,10 +111,11 @@ class Verifier:
         broke_off = result.failure.message if result.failure else ""
         verdict = parity.judge(cell, reference.oracle, reference.envelope, broke_off=broke_off)
         if with_dropout is not None and reference.initial is not None and verdict.word != "not run":
-            if with_dropout.failure is not None:
+            if with_dropout.failure is None:
+                second = traces.read(self._folder, with_dropout)
+                verdict = dropout.judge(verdict, cell, second, reference)
+            elif verdict.word == "certified":  # one that diverges may well fail here for the same reason
                 return _not_run(f"with dropout: {with_dropout.failure.message or with_dropout.failure.kind}")
-            second = traces.read(self._folder, with_dropout)
-            verdict = dropout.judge(verdict, cell, second, reference)
         if verdict.word == "diverges" and not verdict.culprits:
             mistakes = self._oracle.mistakes(result.job.workload)
             found = parity.explain(cell, reference.oracle, mistakes, reference.envelope)
@@ -127,6 +129,7 @@ class Verifier:
         return certificates.Certificate(
             framework=job.framework,
             workload=job.workload,
+            variant=certificates.variant_of(job),
             device=job.device,
             engine=result.provenance.engine,
             parity=verdict,
@@ -135,13 +138,22 @@ class Verifier:
             environment=certificates.environment_hashes(result.provenance.environment),
             code=result.provenance.code[code.PARTS],
             workloads_sha256=result.provenance.code[code.WHOLE],
-            weights_sha256=data.inputs["weights.npz"],
+            weights_sha256=data.inputs[certificates.WEIGHTS],
             data=data.fingerprint,
             versions={job.framework: result.start.version, **result.start.versions},
             oracle=dict(reference.versions),
             run=self._folder.id,
             made=store.now(),
         )
+
+
+def _judged(failure: Failure, figures: Figures) -> bool:
+    """Whether a failed job has computed something to be compared.
+
+    A loss that is no number any more is a divergence; so is a count of other test samples than there are, which
+    breaks the protocol.
+    """
+    return failure.kind == "diverged" or (failure.kind == "protocol" and figures.test_samples is not None)
 
 
 def _not_run(why: str) -> Parity:

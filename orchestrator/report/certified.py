@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from orchestrator.certificates import PRECISION, Certificate, stale
+from orchestrator.certificates import PRECISION, Certificate, stale, variant_of
 from orchestrator.results import Result
 from orchestrator.untrusted import MAX_NOTE, printable
 
 Word = Literal["certified", "declared", "diverges", "stale"]
-Known = Mapping[tuple[str, str, str], Sequence[Certificate]]  # by framework, workload, device
+Cell = tuple[str, str, str | None, str]  # framework, workload, its variant, device
+Known = Mapping[Cell, Sequence[Certificate]]
 NONE: Known = MappingProxyType({})
 GRAVITY: tuple[Word, ...] = ("certified", "declared", "diverges")  # of what a certificate says, the gravest last
 SYMBOLS: Mapping[Word, str] = {"certified": "✓", "declared": "≈", "diverges": "≠", "stale": "○"}
@@ -24,7 +25,7 @@ MEANINGS: Mapping[Word, str] = {
     "certified": "computes the same as the reference",
     "declared": "computes something else than the reference, which its notes declare and explain wholly",
     "diverges": "computes something else than the reference",
-    "stale": "verified in another environment or with other code, so not certified as measured here",
+    "stale": "verified in another environment, or with other code or weights, so not certified as measured here",
 }
 
 
@@ -50,16 +51,16 @@ class Mark:
 
 def known(certificates: Iterable[Certificate]) -> Known:
     """Certificates by the cell they are of."""
-    found: dict[tuple[str, str, str], list[Certificate]] = {}
+    found: dict[Cell, list[Certificate]] = {}
     for each in certificates:
-        found.setdefault((each.framework, each.workload, each.device), []).append(each)
+        found.setdefault((each.framework, each.workload, each.variant, each.device), []).append(each)
     return found
 
 
 def of(result: Result, certificates: Known) -> Mark | None:
     """What is known of a result; None of one without figures, or that was never verified."""
     job = result.job
-    there = certificates.get((job.framework, job.workload, job.device), ())
+    there = certificates.get((job.framework, job.workload, variant_of(job), job.device), ())
     if result.status != "ok" or job.precision != PRECISION or not there:
         return None
     changed = [(each, stale(each, result.provenance)) for each in there]

@@ -49,6 +49,7 @@ def as_json(cells: Sequence[Cell], run: str) -> dict[str, Any]:
                 "workload": cell.workload,
                 **cell.parity.model_dump(mode="json"),
                 "loss_error": cell.parity.loss_error,
+                "at": parity.at(cell.parity),
                 "where": parity.where(cell.parity),
                 "explained_by": [CULPRITS[name].sentence for name in cell.parity.culprits],
                 "allowed": cell.envelope.model_dump(mode="json") if cell.envelope else None,
@@ -60,10 +61,13 @@ def as_json(cells: Sequence[Cell], run: str) -> dict[str, Any]:
 
 
 def _word(cell: Cell) -> Text:
+    """The word, below it where and when a cell that is not certified left the envelope, and the errors."""
     verdict = cell.parity
     errors = [f"{error:.0e}" for error in (verdict.loss_error, verdict.probe_error) if error is not None]
-    figures = f" {' / '.join(errors)}" if errors and verdict.word != "not run" else ""
-    return Text.assemble((verdict.word, STYLES[verdict.word]), figures)
+    figures = " / ".join(errors) if verdict.word != "not run" else ""
+    place = f"at {parity.at(verdict)}" if parity.at(verdict) else ""
+    lines = [(verdict.word, STYLES[verdict.word]), *((line, "") for line in (place, figures) if line)]
+    return Text("\n").join(Text(*line) for line in lines)
 
 
 def _story(cell: Cell) -> Iterator[Text]:

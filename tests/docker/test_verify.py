@@ -1,14 +1,16 @@
 """`orchestrator verify`, short, over every cell in its container: what is certified, and what differs as it declares."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from orchestrator import certificates
+from orchestrator import bench, certificates, culprits, files, parity, spec, verify
 from orchestrator.culprits import CULPRITS
 from tests.docker.test_cells import CELLS, KNOWN, has_base
+from tests.engine_cases import Silent
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]  # all cells run before the first test
 
@@ -43,6 +45,81 @@ def test_a_cell_computes_what_the_reference_computes_or_what_it_declares(verifie
     assert {CULPRITS[name].sentence for name in cell["culprits"]} <= set(cell["notes"])
     assert len(cell["loss_errors"]) == (0 if cell["workload"] == "resnet50" else STEPS)
     assert cell["probe_error"] > 0  # the oracle in float64, and no framework, is what they are held to
-    certificate = certificates.read(certificates.path_of(results, *pair, "cpu"))
+    variant = "v1" if cell["workload"] == "resnet50" else None
+    certificate = certificates.read(certificates.path_of(results, *pair, "cpu", variant))
     assert certificate.environment["id"].startswith("sha256:")
     assert certificate.word == cell["word"]
+    assert certificate.parity.times_rounding == cell["times_rounding"]
+
+
+@pytest.mark.parametrize("workload", ["cnn", "rnn", "resnet50"])
+@pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
+def test_what_rounding_does_to_independent_frameworks_is_far_within_what_is_allowed(verified, framework, workload):
+    """The allowance is no guess: two frameworks of different makers and images stay far below it."""
+    cells, _ = verified
+    assert 0 < cells[framework, workload]["times_rounding"] < parity.ALLOWANCE / 4
+
+
+ADAM = """
+class EpsilonInside:
+    def __init__(self, parameters, lr, betas, eps, fused):
+        self.parameters, self.lr, self.betas, self.eps, self.t = list(parameters), lr, betas, eps, 0
+        self.moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.parameters]
+
+    def zero_grad(self):
+        for p in self.parameters:
+            p.grad = None
+
+    @torch.no_grad()
+    def step(self):
+        self.t += 1
+        beta1, beta2 = self.betas
+        pace = self.lr * (1 - beta2**self.t) ** 0.5 / (1 - beta1**self.t)
+        for p, (m, v) in zip(self.parameters, self.moments):
+            m.lerp_(p.grad, 1 - beta1)
+            v.mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
+            p.addcdiv_(m, v.sqrt() + self.eps, value=-pace)
+
+
+def run("""
+WARM_UP = """model = model.to(device, memory_format=torch.channels_last)
+    with torch.no_grad():
+        model.train()(torch.from_numpy(job.images(layout="NCHW")[0]))
+    return model.eval()
+"""
+# The mistake, the culprits it has to be told from, and the edits to PyTorch's own file that make it.
+PLANTED = {
+    "cnn": ("dampening", "momentum", [("momentum=job", "dampening=0.9, momentum=job")]),
+    "rnn": ("adam-epsilon-inside", "Adam", [("\ndef run(", ADAM), ("torch.optim.Adam(", "EpsilonInside(")]),
+    "resnet50": (
+        "bn-moved-0.1", "BatchNorm", [("return model.to(device, memory_format=torch.channels_last).eval()", WARM_UP)]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("workload", PLANTED)
+def test_a_mistake_in_another_framework_is_named(root, docker_engine, tmp_path, monkeypatch, workload):
+    """What recognises a mistake is NumPy; what makes it here is PyTorch's own code, in PyTorch's container."""
+    mistake, family, edits = PLANTED[workload]
+    for name in ("images/numpy", "images/pytorch", "workloads/common", "workloads/numpy", "workloads/pytorch"):
+        shutil.copytree(root / name, tmp_path / name)
+    shutil.copytree(root / "configs", tmp_path / "configs")
+    shutil.copy(root / "workloads" / "__init__.py", tmp_path / "workloads")
+    path = tmp_path / "workloads" / "pytorch" / f"{workload}.py"
+    text = path.read_text()
+    for old, new in edits:
+        assert old in text, f"{path.name} has no {old!r} any more"
+        text = text.replace(old, new)
+    path.write_text(text)
+    near = tuple(name for name in culprits.of(workload) if family.lower() in CULPRITS[name].sentence.lower())
+    assert len(near) >= 4
+    monkeypatch.setattr(culprits, "of", lambda _: near)
+    told = {"frameworks": ["pytorch"], "workloads": [workload], "device": "cpu", "engine": "docker"}
+    overrides = [spec.Override(path=(key,), value=value, origin=key) for key, value in told.items()]
+    overrides += [spec.parse_setting(f"{workload}.batch={2 if workload == 'resnet50' else 16}")]
+    base = bench.Request(root=tmp_path, results=tmp_path / "results", cache=files.default_cache())
+    request = verify.request(base, STEPS, overrides)
+    prepared = verify.prepare(request, print)
+    folder = bench.start(request, prepared)
+    (cell,) = verify.Verifier(request, folder, prepared, Silent(), pytest.fail).run()
+    assert (cell.parity.word, cell.parity.culprits) == ("diverges", (mistake,)), cell.parity

@@ -29,9 +29,10 @@ def certificate(framework="pytorch", word="certified", *, made="2026-11-23T10:00
     return certificates.Certificate.model_validate({**told, **changes})
 
 
-def ran(each, *, environment="sha256:1", parts=PARTS):
+def ran(each, *, environment="sha256:1", parts=PARTS, weights="4"):
     """A result measured with these."""
-    told = {"environment": {"id": environment}, "code": {code.WHOLE: "6", code.PARTS: parts}}
+    data = each.provenance.data and each.provenance.data.model_copy(update={"inputs": {"weights.npz": weights}})
+    told = {"environment": {"id": environment}, "code": {code.WHOLE: "6", code.PARTS: parts}, "data": data}
     return each.model_copy(update={"provenance": each.provenance.model_copy(update=told)})
 
 
@@ -49,9 +50,33 @@ def test_the_mark_of_a_result():
     assert word(one, certificate(word="diverges")) == "diverges"
     assert word(ran(trained(), environment="sha256:2"), certificate()) == "stale"
     assert word(ran(trained(), parts={**PARTS, "common": "9"}), certificate()) == "stale"
+    assert word(ran(trained(), weights="5"), certificate()) == "stale"
     amp = one.model_copy(update={"job": one.job.model_copy(update={"precision": "amp"})})
     assert word(amp, certificate()) is None
     assert word(one.model_copy(update={"status": "failed"}), certificate()) is None
+
+
+def test_other_weights_are_told_as_what_was_not_verified():
+    mark = certified.of(ran(trained(), weights="5"), certified.known([certificate()]))
+    assert (mark.word, mark.why) == ("stale", "weights")
+    assert mark.sentence.startswith("verified in another environment, or with other code or weights")
+
+
+def test_a_variant_is_certified_by_its_own_certificate_only(tmp_path):
+    """v1.5 moves a stride: another network, of which a certificate of v1 says nothing."""
+
+    def measured_as(variant):
+        one = ran(result(workload="resnet50", images_per_s=10.0, inference_s=1.0, cold_s=1.0))
+        settings = {**one.job.settings, "variant": variant}
+        return one.model_copy(update={"job": one.job.model_copy(update={"settings": settings})})
+
+    v1, v15 = (certificate(workload="resnet50", variant=name) for name in ("v1", "v1.5"))
+    assert word(measured_as("v1"), v1) == "certified"
+    assert word(measured_as("v1.5"), v1) is None
+    assert word(measured_as("v1"), certificate(workload="resnet50")) is None  # nobody knows of which
+    paths = [certificates.write(tmp_path, each) for each in (v1, v15)]
+    assert [path.name for path in paths] == ["pytorch-resnet50-v1-cpu.json", "pytorch-resnet50-v1.5-cpu.json"]
+    assert [certificates.read(path) for path in paths] == [v1, v15]
 
 
 def test_of_several_certificates_those_that_fit_count_and_the_worst_of_them():
@@ -100,7 +125,7 @@ def test_every_form_of_the_table_marks_rows(known, root):
         "- ≠ computes something else than the reference (certificate of 2026-11-23): Numpy (the loss of step 3" in shown
     )
     assert (
-        "○ verified in another environment or with other code, so not certified as measured here (certificate of 2026-11-20): Jax (id)"
+        "○ verified in another environment, or with other code or weights, so not certified as measured here (certificate of 2026-11-20): Jax (id)"
         in shown
     )
     assert (

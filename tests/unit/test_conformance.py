@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 import pytest
 
 from orchestrator import catalog, conformance
-from orchestrator.figures import Figures
+from orchestrator.figures import EpochFigure, Figures
 from orchestrator.parity import Envelope, Parity
 from orchestrator.protocol import Cold, Epoch, Inference, Ready
 from orchestrator.results import Failure
@@ -114,9 +114,15 @@ def test_the_clock_of_an_inference_runs_from_the_cold_pass_on():
 def test_repeats():
     allowed = Envelope(losses=(1e-5, 1e-5), probe=1e-5)
     first = Figures(losses=(2.0, 1.0))
-    assert conformance.repeats("cnn", first, Figures(losses=(2.0, 1.000001)), allowed).ok
-    for losses in ((2.0, 1.1), (2.0,), ()):
-        assert not conformance.repeats("cnn", first, Figures(losses=losses), allowed).ok
+
+    def again(*losses):
+        return Figures(epochs=tuple(EpochFigure(samples=8, seconds=1.0, loss=loss) for loss in losses))
+
+    assert conformance.repeats("cnn", first, again(1.000001, 0.5), allowed).ok
+    for other in (again(1.1, 1.0), again()):
+        assert not conformance.repeats("cnn", first, other, allowed).ok
+    assert not conformance.repeats("cnn", Figures(losses=(1.0,)), again(1.0), allowed).ok  # a step was not told
+    assert not conformance.repeats("cnn", Figures(), again(1.0), allowed).ok
 
 
 def test_fails():

@@ -289,12 +289,12 @@ class Epoch:
         unless the job asks for a learning curve; the training clock stands still meanwhile.
 
         `predict` takes a batch and returns an array of scores, (n, classes). `pad=True` fills the last batch up for
-        frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps the first batch's
+        frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps all
         scores: they show what training made of the weights, and the model as it is when it does not train."""
         if not self._scored:
             return
         batch = self._job.settings["batch"]
-        correct = 0
+        correct, kept = 0, []
         began = clock()
         for first in range(0, len(x), batch):
             inputs, wanted = x[first : first + batch], y[first : first + batch]
@@ -306,11 +306,11 @@ class Epoch:
             if not np.isfinite(scores).all():
                 raise Diverged("the model's scores on the test set are not finite")
             correct += int((scores.argmax(axis=1) == wanted).sum())
-            if first == 0:
-                first_scores = scores.copy()  # a framework may use its memory again
+            if self._keep_scores:
+                kept.append(scores.copy())  # a framework may use its memory again
         self._job.events.emit("score", samples=len(x), correct=correct, seconds=clock() - began)
         if self._keep_scores:
-            self._job.artifact("scores-0", first_scores)
+            self._job.artifact("scores-0", np.concatenate(kept))
 
     def _last_loss(self):
         """The loss of the latest step as a float. Raises Diverged when it is not finite."""

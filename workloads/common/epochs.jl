@@ -106,15 +106,14 @@ Count correct predictions over all of `x`, the last partial batch included. Only
 job asks for a learning curve; the training clock stands still meanwhile.
 
 `predict` takes a batch and returns an array of scores, (classes, n). `pad = true` fills the last batch up for
-frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps the first batch's scores: they
-show what training made of the weights, and the model as it is when it does not train.
+frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps all scores: they show what training made of the weights, and the model as it is when it does not train.
 """
 function score(predict, epoch, x, y; pad = false)
     epoch.scored || return
     job = epoch.job
     batch = job.settings["batch"]
     correct = 0
-    first_scores = nothing
+    kept = []
     began = clock()
     for first in 1:batch:length(y)
         chosen = first:min(first + batch - 1, length(y))
@@ -125,12 +124,10 @@ function score(predict, epoch, x, y; pad = false)
         end
         all(isfinite, scores) || throw(Diverged("the model's scores on the test set are not finite"))
         correct += count(argmax(view(scores, :, k)) == y[sample] for (k, sample) in enumerate(chosen))
-        if first == 1
-            first_scores = scores[:, 1:length(chosen)]
-        end
+        epoch.keep_scores && push!(kept, scores[:, 1:length(chosen)])
     end
     emit(job.events, "score"; samples = length(y), correct = correct, seconds = clock() - began)
-    epoch.keep_scores && artifact(job, "scores-0", first_scores)
+    epoch.keep_scores && artifact(job, "scores-0", reduce(hcat, kept))
 end
 
 "The loss of the latest step. Throws Diverged when it is not finite."
