@@ -79,6 +79,8 @@ def checkout(root, tmp_path_factory):
     copy = tmp_path_factory.mktemp("checkout")
     for name in ("orchestrator", "workloads", "images", "configs", "ci"):
         shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    edit(copy / "configs" / "verify.yaml", "batch: 32", "batch: 8")  # enough to be asked, and to be wrong
+    edit(copy / "configs" / "verify.yaml", "test_samples: 48", "test_samples: 12")
     (copy / "ci" / "lock.sh").write_text("#!/bin/sh\ncp images/numpy/requirements-cpu.txt images/$1/\n")
     done = orchestrator(copy, "new", "other-np", "--package", "numpy==2.4.6")
     assert done.returncode == 0, done.stderr
@@ -89,7 +91,7 @@ def checkout(root, tmp_path_factory):
 
 def orchestrator(copy, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *arguments], cwd=copy, capture_output=True, text=True, timeout=300,
+        [sys.executable, "-m", "orchestrator", *arguments], cwd=copy, capture_output=True, text=True, timeout=500,
         check=False,
     )  # fmt: skip
 
