@@ -175,12 +175,21 @@ def test_a_job_without_a_trace_keeps_neither_scores_nor_weights(run):
         (NotImplementedError("fp64"), "unsupported"),
         (FileNotFoundError("x_train.npy"), "input"),
         (ValueError("oops"), "exception"),
+        (RuntimeError("the zoom when it failed"), "exception"),
     ],
 )
 def test_failures_have_a_class(error, kind):
     from workloads.common import bench
 
     assert bench.failure_class(error) == kind
+
+
+@pytest.mark.parametrize("framework", golden.OUT_OF_MEMORY)
+def test_a_gpu_without_memory_is_known_in_every_framework_s_words(framework):
+    from workloads.common import bench
+
+    name, message = golden.OUT_OF_MEMORY[framework]
+    assert bench.failure_class(type(name, (Exception,), {})(message)) == "out_of_memory"
 
 
 def test_another_protocol_is_refused(run):
