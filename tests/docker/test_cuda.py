@@ -53,6 +53,7 @@ OPTIONAL = {
     },
     "tensorflow": set(),
 }
+USELESS_PTX = {"cntk"}  # it has PTX, but not of every kernel of its cuDNN: a job could end in the middle of it
 COMPILER = """
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
@@ -178,7 +179,10 @@ def test_every_part_of_cudnn_loads(report):
 def test_the_gpus_it_has_code_for(image, report):
     assert image.labels["rosetta.cuda.capability"].split() == report["code"]["native"]
     lowest = image.labels.get("rosetta.cuda.ptx")
-    assert lowest in report["code"]["ptx"] if lowest else "ptx" not in report["code"]
+    if image.name in USELESS_PTX:
+        assert lowest is None
+    else:
+        assert lowest in report["code"]["ptx"] if lowest else "ptx" not in report["code"]
 
 
 def test_it_computes_the_same_on_a_cpu(image, without_driver, docker_engine, measure, monkeypatch):

@@ -198,6 +198,16 @@ def test_another_protocol_is_refused(run):
     assert b"speaks protocol 1, the job 2" in done.stdout
 
 
+def test_tf32_on_a_cpu_is_refused(run):
+    done, _ = run("train", precision="tf32")
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["event"], told["kind"], "only GPUs compute in tf32" in told["message"]) == (
+        "error",
+        "unsupported",
+        True,
+    )
+
+
 def test_a_missing_input_is_told_apart(run):
     done, _ = run("train", workload="cnn", settings={**golden.TRAINING, "epochs": 3})
     assert json.loads(done.stdout.splitlines()[-1])["kind"] == "exception"  # order.npy has two epochs only

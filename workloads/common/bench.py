@@ -125,7 +125,11 @@ class Job:
 
     def start(self, version, versions=None, device_name=None, fused=None, notes=()):
         """Say what runs: the framework's version, those of its libraries, the device's name, whether the recurrent
-        kernel is a fused one (None where there is none to fuse), and what this framework does differently."""
+        kernel is a fused one (None where there is none to fuse), and what this framework does differently.
+
+        Raises NotImplementedError for a precision that the device does not have, whatever the framework."""
+        if (self.device, self.precision) == ("cpu", "tf32"):
+            raise NotImplementedError("only GPUs compute in tf32, the job is for a CPU")
         self.events.emit(
             "start",
             protocol=PROTOCOL,

@@ -13,13 +13,13 @@ def start(job, fused=None):
         raise NotImplementedError("these workloads compute in fp32, tf32 or amp, not in {}".format(job.precision))
     torch.manual_seed(job.seed)
     torch.set_num_threads(job.threads)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = job.precision == "tf32"
     if job.device == "cpu":
         device = torch.device("cpu")
         job.start(version=torch.__version__, fused=fused)
         return device
     device = torch.device("cuda")
     torch.backends.cudnn.benchmark = True  # shapes never change, so let cuDNN measure its kernels once
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = job.precision == "tf32"
     versions = {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
     job.start(version=torch.__version__, versions=versions, device_name=torch.cuda.get_device_name(), fused=fused)
     return device
