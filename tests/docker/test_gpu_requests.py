@@ -106,9 +106,9 @@ def test_a_daemon_without_the_toolkit(ask):
     assert "NVIDIA Container Toolkit" in result.failure.hint
 
 
-@pytest.mark.parametrize(("way", "word"), [("runtime", "nvidia"), ("cdi", "CDI")])
+@pytest.mark.parametrize(("way", "word"), [("runtime", "nvidia"), ("cdi", "cdi")])
 def test_a_way_that_is_gone_when_the_job_starts(ask, monkeypatch, way, word):
-    """The daemon had it when it was asked, and refuses now: `unknown runtime`, or `unresolvable CDI devices`."""
+    """The daemon had it when it was asked, and refuses now: `unknown runtime`, or knows no driver `cdi`."""
     from orchestrator.engines import docker, gpu_access
 
     access = gpu_access.Access(runtime=way == "runtime", cdi=way == "cdi", hook=False)

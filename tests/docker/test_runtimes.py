@@ -63,10 +63,10 @@ chainer.global_config.use_ideep = "never"
 for optimizer in (chainer.optimizers.MomentumSGD(lr=0.1), runtime.Adam(epsilon=1e-8)):
     losses = {}
     for rehearsed in (False, True):
-        model = L.Linear(None, 2, initialW=0.5)
+        model = chainer.Chain(fc=L.Linear(3, 2, initialW=0.5))
         optimizer.setup(model)
         def backward():
-            loss = chainer.functions.softmax_cross_entropy(model(np.eye(3, dtype="f")), np.array([0, 1, 1], "i"))
+            loss = chainer.functions.softmax_cross_entropy(model.fc(np.eye(3, dtype="f")), np.array([0, 1, 1], "i"))
             model.cleargrads()
             loss.backward()
             return float(loss.array)

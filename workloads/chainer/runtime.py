@@ -73,7 +73,7 @@ def rehearse_update(optimizer, device):
 def step_and_back(optimizer):
     """Update the weights, put them back, and let the optimizer begin anew."""
     model = optimizer.target
-    before = weights_of(model)
+    before = {name: weight.copy() for name, weight in weights_of(model).items()}
     optimizer.update()
     set_weights(model, before)
     optimizer.setup(model)
