@@ -31,17 +31,22 @@ def tag(docker_engine):
 @pytest.fixture(params=SETTINGS)
 def inputs(request, tmp_path):
     """(workload, a folder with what its job finds below BENCH_INPUTS)"""
+    write_inputs(request.param, tmp_path)
+    return request.param, tmp_path
+
+
+def write_inputs(workload, folder):
+    """Write what a small training job finds below BENCH_INPUTS, and settings.json."""
     draw = np.random.default_rng(1)
     for split in ("train", "test"):
         images = draw.integers(0, 256, (SAMPLES, 3, 32, 32), np.uint8)
         reviews = draw.integers(0, 30000, (SAMPLES, 150), np.int32)
-        np.save(tmp_path / f"x_{split}.npy", images if request.param == "cnn" else reviews)
-        np.save(tmp_path / f"y_{split}.npy", draw.integers(0, 2, SAMPLES, np.int32))
-    np.save(tmp_path / "order.npy", np.arange(SAMPLES, dtype=np.int32)[None])
-    np.savez(tmp_path / "weights.npz", **weights.initial_weights(request.param, seed=1))
-    (tmp_path / "settings.json").write_text(json.dumps({**COUNTS, **SETTINGS[request.param]}))
-    tmp_path.chmod(0o755)
-    return request.param, tmp_path
+        np.save(folder / f"x_{split}.npy", images if workload == "cnn" else reviews)
+        np.save(folder / f"y_{split}.npy", draw.integers(0, 2, SAMPLES, np.int32))
+    np.save(folder / "order.npy", np.arange(SAMPLES, dtype=np.int32)[None])
+    np.savez(folder / "weights.npz", **weights.initial_weights(workload, seed=1))
+    (folder / "settings.json").write_text(json.dumps({**COUNTS, **SETTINGS[workload]}))
+    folder.chmod(0o755)
 
 
 def test_a_rehearsal_leaves_no_trace(tag, inputs):
