@@ -24,6 +24,7 @@ Kind = Literal[
     "impossible",  # a build for other GPUs, or for another driver
 ]
 ON_CPU = "use --device cpu"
+TF32_FROM = (8, 0)  # compute capability, https://docs.nvidia.com/cuda/ampere-tuning-guide/
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ def skips(jobs: Iterable[Job], catalog: Catalog, machine: Host, *, given: Iterab
     rows, unknown = catalog.frameworks, set(given)
     gpus = {gpu.uuid: gpu for gpu in machine.gpus}
     verdicts = {
-        job.id: verdict(rows[job.framework][1], machine, gpus[job.gpus[0]])  # workloads compute on the first
+        job.id: _judged(job, rows[job.framework][1], machine, gpus[job.gpus[0]])  # workloads compute on the first
         for job in jobs
         if job.device == "gpu" and job.image not in unknown and gpus.keys() >= set(job.gpus)
     }
@@ -99,7 +100,25 @@ def obstacle(image: Image, means: Engines) -> Problem:
     return Problem(reason=f"{docker}, no Python {image.python}", remedy=f"{cure}, or `pyenv install {image.python}`")
 
 
+def _judged(job: Job, image: Image, machine: Host, gpu: Gpu) -> Verdict:
+    """Whether a job's image can run on its GPU, and that GPU has the precision it asks for."""
+    found = verdict(image, machine, gpu)
+    if found.runs and job.precision == "tf32" and cuda.version(gpu.capability) < TF32_FROM:
+        return Verdict(
+            kind="impossible",
+            reason=f"TF32 begins at compute capability {cuda.written(TF32_FROM)}, this GPU has {gpu.capability}",
+            remedy="use --set precision=fp32",
+        )
+    return found
+
+
 def _on(build: Cuda, gpu: Gpu, driver: str) -> Verdict:
+    if gpu.mig:
+        return Verdict(
+            kind="impossible",
+            reason="MIG is on: this GPU is divided, and a job gets whole GPUs only",
+            remedy=f"turn MIG off (`nvidia-smi -i {gpu.index} -mig 0`)",
+        )
     capability = cuda.version(gpu.capability)
     native = any(code[0] == capability[0] and code[1] <= capability[1] for code in build.capabilities)
     if not native and (build.ptx is None or build.ptx > capability):

@@ -27,6 +27,8 @@ SCHEMA_VERSION: Final = 1
 ASK_SECONDS = 5.0  # for each question to the docker command
 DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"  # where Docker's Python client, and so the engine, looks
 TOOLKIT = "install the NVIDIA Container Toolkit (`nvidia-ctk runtime configure`), or use --engine process"
+RUN = Path("/run")
+PODMAN_SOCKET = Path("podman/podman.sock")  # below the user's own runtime folder, or below RUN
 PCI = Path("/sys/bus/pci/devices")
 NVIDIA = "0x10de"  # vendor number
 DISPLAYS = ("0x0300", "0x0302")  # PCI classes: VGA and 3D controllers
@@ -148,7 +150,7 @@ def _docker(machine: Host) -> Docker:
         server = docker_cli.server(seconds=ASK_SECONDS)
         problem = _elsewhere(server)
     except HostError as error:
-        problem = _problem(error)
+        problem = _with_podman(_problem(error))
     builder = build_problem = None
     if server is not None:  # without, the one problem is enough
         try:
@@ -168,6 +170,18 @@ def _docker(machine: Host) -> Docker:
         engine_problem=problem,
         build_problem=build_problem,
         gpu_problem=Problem(reason="containers cannot use the GPU", remedy=TOOLKIT) if barred else None,
+    )
+
+
+def _with_podman(problem: Problem) -> Problem:
+    """`problem`, that no daemon answers; where Podman listens instead, with the way to use that."""
+    folders = (Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"), RUN)
+    socket = next((path for folder in folders if (path := folder / PODMAN_SOCKET).exists()), None)
+    if socket is None or os.environ.get("DOCKER_HOST") == f"unix://{socket}":
+        return problem
+    return Problem(
+        reason=f"{problem.reason}; Podman listens at {socket}",
+        remedy=f"export DOCKER_HOST=unix://{socket} to use Podman; or {problem.remedy}",
     )
 
 

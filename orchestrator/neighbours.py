@@ -25,24 +25,29 @@ class Neighbour(Strict):
 
 
 class Watch:
-    """Starts before a job; `neighbours`, after it, are the programs that used CPU time meanwhile.
+    """Starts before a job; `neighbours`, after it, are the programs that used CPU time meanwhile or are on its GPUs.
 
-    The job's own processes are gone by then, and this process is not counted. A program that has ended by then is
-    not seen either.
+    `gpus` are the UUIDs of those the job gets, `others` the programs that were on them before it. The job's own
+    processes are gone by then, and this process is not counted. A program that has ended by then is not seen either.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, gpus: Iterable[str] = (), others: Iterable[Neighbour] = ()) -> None:
+        self._gpus = tuple(gpus)
+        self._others = tuple(others)
         self._began = time.monotonic()
         self._before = {identity: seconds for identity, _, seconds in _processes()}
 
     def neighbours(self) -> tuple[Neighbour, ...]:
-        """Other programs' use of the CPUs, largest first."""
+        """Other programs on the GPUs, before the job or now; then other programs' use of the CPUs, largest first."""
+        now_there = (other for uuid in self._gpus for other in _on_gpu(uuid))
+        late = dict.fromkeys(other for other in now_there if other not in self._others)
         elapsed = time.monotonic() - self._began
         used: dict[str, float] = {}
         for identity, name, seconds in _processes():
             used[name] = used.get(name, 0.0) + (seconds - self._before.get(identity, 0.0)) / elapsed
         shares = sorted(used.items(), key=lambda item: -item[1])
-        return tuple(Neighbour(name=name, cpus=round(share, 2)) for name, share in shares if share >= WORTH_TELLING)
+        busy = (Neighbour(name=name, cpus=round(share, 2)) for name, share in shares if share >= WORTH_TELLING)
+        return (*self._others, *late, *busy)
 
 
 class Turns:

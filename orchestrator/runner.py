@@ -211,9 +211,10 @@ class Runner:
         if self._turns is None:
             return self._measure(report, environment, launch, prepared.test_samples)
         with self._turns.on(job.gpus) as others:
-            watch = Watch()
+            watch = Watch(job.gpus, others)
             result = self._measure(report, environment, launch, prepared.test_samples)
-        return result.model_copy(update={"neighbours": (*others, *watch.neighbours())})
+            found = watch.neighbours()  # while it is still this job's turn: later, the next job is on the GPU
+        return result.model_copy(update={"neighbours": found})
 
     def _measure(self, report: _Report, environment: Environment, launch: Launch, test_samples: int | None) -> Result:
         """Run the job and listen to it; `test_samples` is how many it has to score."""

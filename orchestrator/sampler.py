@@ -22,7 +22,7 @@ from orchestrator.protocol import Epoch, Event, Inference, Step
 from orchestrator.samples import EnergyMeter, Sample, Series, Timed, lines_of
 from orchestrator.telemetry import Around, Telemetry, summarise
 
-GPU_PERIOD = 0.1  # seconds between two looks at a GPU
+GPU_PERIOD = 0.08  # seconds between two looks at a GPU: 10 a second, with looks that come late allowed for
 USAGE_PERIOD = 0.2  # seconds between two looks at the job's CPU time and memory, which cost more
 END_SECONDS = 2.0  # a look that takes longer, at a driver that hangs, say, is not waited for
 MAX_NOTES = 10

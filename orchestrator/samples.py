@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-MAX_SAMPLES = 18_000  # kept of a job: half an hour at 10 Hz; a longer job keeps every second, fourth, … one
+MAX_SAMPLES = 18_000  # kept of a job: 24 minutes at 12.5 Hz; a longer job keeps every second, fourth, … one
 
 EnergySource = Literal["counter", "power"]
 

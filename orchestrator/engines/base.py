@@ -177,6 +177,9 @@ class Cluster(Protocol):
 
 def job_variables(launch: Launch, *, spec: str, inputs: str, output: str, home: str) -> dict[str, str]:
     """The environment variables a workload sees in every engine, paths as they are inside."""
+    # With it NVIDIA's libraries use no TF32, whatever they are told. Anything but 0 has no meaning yet: where TF32 is
+    # wanted, a framework's own switch decides.
+    exact = {"NVIDIA_TF32_OVERRIDE": "0"} if (launch.job.device, launch.job.precision) == ("gpu", "fp32") else {}
     return {
         "BENCH_SPEC": spec,
         "BENCH_INPUTS": inputs,
@@ -186,5 +189,6 @@ def job_variables(launch: Launch, *, spec: str, inputs: str, output: str, home: 
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        **exact,
         **launch.job.env,
     }

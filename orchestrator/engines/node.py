@@ -171,13 +171,13 @@ class Worker:
         with Turns(self._cache, notices.append).on(order.job.gpus) as others:
             for text in notices:
                 yield Told(notice=text)
-            watch = Watch()
+            watch = Watch(order.job.gpus, others)
             with self._engine.run(order.environment, launch) as execution, sampler.beside(execution.usage):
                 yield Told(running=True)
                 yield from _listen(execution, launch.output, control, sampler.hear)
                 exit_ = execution.exit
             telemetry, series = sampler.found()
-            seen = Seen(neighbours=(*others, *watch.neighbours()), telemetry=telemetry, series=series)
+            seen = Seen(neighbours=watch.neighbours(), telemetry=telemetry, series=series)
         if not is_overfull(launch.output):
             for path in _plain_files(launch.output):
                 yield Told(artifact=(path.name, path.read_bytes()))

@@ -159,6 +159,14 @@ def test_failures_have_a_class(workload, throw, kind):
     assert (done.returncode, last(done)["kind"]) == (1, kind)
 
 
+def test_a_gpu_without_memory_is_known_in_every_framework_s_words(workload):
+    """The same texts as for bench.py; all in one go, as starting Julia takes a second."""
+    texts = json.dumps([f"{name}: {message}" for name, message in golden.OUT_OF_MEMORY.values()])
+    classes = f'join([Bench.failure_class(ErrorException(text)) for text in {texts}], " ")'
+    done = workload.run("-e", f"{INCLUDE} print({classes})")
+    assert done.stderr.decode().split() == ["out_of_memory"] * len(golden.OUT_OF_MEMORY)  # stdout is for events
+
+
 def test_a_crash_at_teardown_changes_nothing(workload):
     done = workload.run("-e", f"{INCLUDE} atexit(() -> ccall(:abort, Cvoid, ())); Bench.main(job -> nothing)")
     assert (done.returncode, last(done)["event"]) == (0, "end")

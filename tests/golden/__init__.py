@@ -54,3 +54,34 @@ def masked(stream):
 def expected(story):
     """The golden stream of one story."""
     return [json.loads(line) for line in (FOLDER / f"{story}.jsonl").read_text().splitlines()]
+
+
+# framework → (its error's type, its message) when a GPU has no memory left
+OUT_OF_MEMORY = {
+    "caffe2": (
+        "RuntimeError",
+        "[enforce fail at context_gpu.cu:536] error == cudaSuccess. 2 vs 0. Error at: context_gpu.cu:536: out of memory",
+    ),
+    "cntk": ("RuntimeError", "CUDA failure 2: out of memory ; GPU=0 ; hostname=x ; expr=cudaMalloc((void**) &p, n)"),
+    "cublas": ("RuntimeError", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    "cudnn": ("RuntimeError", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    "cupy": ("OutOfMemoryError", "Out of memory allocating 1,073,741,824 bytes (allocated so far: 0 bytes)."),
+    "cuda-runtime": ("CUDARuntimeError", "cudaErrorMemoryAllocation: no room"),
+    "jax": ("XlaRuntimeError", "RESOURCE_EXHAUSTED: Failed to reserve 1073741824 bytes."),
+    "knet": ("OutOfGPUMemoryError", "Out of GPU memory trying to allocate 1.000 GiB"),
+    "knet-driver": ("CuError", "CUDA error: (code 2, ERROR_OUT_OF_MEMORY)"),
+    "mxnet": ("MXNetError", "Check failed: e == cudaSuccess: CUDA: out of memory"),
+    "mxnet-retry": ("MXNetError", "cudaMalloc retry failed: out of memory"),
+    "pytorch": ("OutOfMemoryError", "CUDA out of memory. Tried to allocate 20.00 MiB."),
+    "pytorch-cpu": ("RuntimeError", "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"),
+    "tensorflow": (
+        "ResourceExhaustedError",
+        "{{function_node __wrapped__Conv2D}} OOM when allocating tensor with shape[64]",
+    ),
+    "tensorflow-copy": (
+        "InternalError",
+        "Failed copying input tensor from CPU:0 to GPU:0: Dst tensor is not initialized.",
+    ),
+    "tensorflow-driver": ("InternalError", "failed call to cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY"),
+    "libstdc++": ("RuntimeError", "std::bad_alloc"),
+}

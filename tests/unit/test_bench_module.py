@@ -177,6 +177,7 @@ def test_a_job_without_a_trace_keeps_neither_scores_nor_weights(run):
         (NotImplementedError("fp64"), "unsupported"),
         (FileNotFoundError("x_train.npy"), "input"),
         (ValueError("oops"), "exception"),
+        (RuntimeError("the zoom when it failed"), "exception"),
     ],
 )
 def test_failures_have_a_class(error, kind):
@@ -185,10 +186,28 @@ def test_failures_have_a_class(error, kind):
     assert bench.failure_class(error) == kind
 
 
+@pytest.mark.parametrize("framework", golden.OUT_OF_MEMORY)
+def test_a_gpu_without_memory_is_known_in_every_framework_s_words(framework):
+    from workloads.common import bench
+
+    name, message = golden.OUT_OF_MEMORY[framework]
+    assert bench.failure_class(type(name, (Exception,), {})(message)) == "out_of_memory"
+
+
 def test_another_protocol_is_refused(run):
     done, _ = run("train", protocol=2)
     assert done.returncode == 1
     assert b"speaks protocol 1, the job 2" in done.stdout
+
+
+def test_tf32_on_a_cpu_is_refused(run):
+    done, _ = run("train", precision="tf32")
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["event"], told["kind"], "only GPUs compute in tf32" in told["message"]) == (
+        "error",
+        "unsupported",
+        True,
+    )
 
 
 def test_a_missing_input_is_told_apart(run):

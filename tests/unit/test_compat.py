@@ -1,6 +1,8 @@
 """What runs on which GPU is known from labels and driver, with the reason and the way out."""
 
+import dataclasses
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from orchestrator.compat import Engines, Problem
 from tests.machines import CARDS, image, machine
 
 CNTK_2_7 = ("10.0", "3.0 3.5 5.0 6.0 7.0 7.5")
+REAL = catalog.load(Path(__file__).resolve().parents[2])
 MXNET_1_9 = ("11.2", "5.0 6.0 7.0 7.5 8.0 8.6")
 TENSORFLOW = ("12.5", "6.0 7.0 8.0 8.9 9.0", "9.0")
 TORCH_CU13 = ("13.0", "7.5 8.0 8.6 9.0 10.0 12.0")
@@ -50,6 +53,44 @@ TORCH_CU13 = ("13.0", "7.5 8.0 8.6 9.0 10.0 12.0")
 def test_known_builds_on_known_gpus(build, card, driver, kind, reason):
     verdict = compat.verdict(image(*build), machine(card, driver=driver))
     assert (verdict.kind, reason in verdict.reason) == (kind, True), verdict
+
+
+@pytest.mark.parametrize(
+    ("framework", "card", "driver", "kind", "reason"),
+    [
+        ("cntk", "K80", "470.256.02", "native", "CUDA 10.0"),
+        ("cntk", "T4", "535.104.05", "native", "CUDA 10.0"),
+        ("cntk", "A100", "550.54.15", "impossible", "CUDA 10.0 build: no code for 8.0 GPUs"),
+        ("cntk", "H100", "580.95.05", "impossible", "CUDA 10.0 build: no code for 9.0 GPUs"),
+        ("keras-cntk", "H100", "580.95.05", "impossible", "CUDA 10.0 build: no code for 9.0 GPUs"),
+        ("caffe2", "K80", "470.256.02", "native", "CUDA 10.2"),
+        ("caffe2", "A100", "550.54.15", "impossible", "no code for 8.0 GPUs"),
+        ("mxnet", "A100", "550.54.15", "native", "CUDA 11.2"),
+        ("gluon", "A10", "450.80.02", "native", "CUDA 11.2"),
+        ("mxnet", "H100", "580.95.05", "impossible", "no code for 9.0 GPUs"),
+        ("chainer", "V100", "450.80.02", "native", "CUDA 11.8"),  # machine code; its PTX would need driver 520
+        ("chainer", "A100", "515.43.04", "native", "CUDA 11.8"),
+        ("chainer", "H100", "515.43.04", "impossible", "CUDA 11.8's PTX needs driver 520.61.05"),
+        ("chainer", "H100", "535.104.05", "jit", "only PTX for 9.0 GPUs"),
+        ("pytorch", "K80", "470.256.02", "impossible", "no code for 3.7 GPUs"),
+        ("pytorch", "H100", "580.95.05", "native", "CUDA 13.0"),
+        ("tensorflow", "H100", "525.60.13", "native", "CUDA 12.5"),
+        ("jax", "V100", "580.95.05", "impossible", "no code for 7.0 GPUs"),
+        ("knet", "A100", "550.54.15", "native", "CUDA 11.6"),
+        ("lasagne", "V100", "550.54.15", "cpu_only", "no build for GPUs"),
+    ],
+)
+def test_the_frameworks_here_on_known_gpus(framework, card, driver, kind, reason):
+    """Their labels as they are, not as a test would have them."""
+    verdict = compat.verdict(REAL.frameworks[framework][1], machine(card, driver=driver))
+    assert (verdict.kind, reason in verdict.reason) == (kind, True), verdict
+
+
+def test_a_divided_gpu_is_of_no_use_until_it_is_whole():
+    divided = machine("A100")
+    divided = dataclasses.replace(divided, gpus=(dataclasses.replace(divided.gpus[0], mig=True),))
+    verdict = compat.verdict(REAL.frameworks["mxnet"][1], divided)
+    assert (verdict.kind, verdict.remedy) == ("impossible", "turn MIG off (`nvidia-smi -i 0 -mig 0`)")
 
 
 def test_code_for_a_later_gpu_of_the_same_generation_does_not_run_on_an_earlier_one():
@@ -171,6 +212,17 @@ def test_only_jobs_that_cannot_run_are_skipped(gpu_jobs):
     on, on_cpu, known = gpu_jobs
     assert list(compat.skips([*on("H100"), *on_cpu], known, machine("H100"))) == [job.id for job in on("H100")]
     assert compat.skips(on("T4"), known, machine("T4")) == {}
+
+
+def test_tf32_is_skipped_on_gpus_that_have_none(gpu_jobs):
+    on, _, known = gpu_jobs
+    jobs = [job.model_copy(update={"precision": "tf32"}) for job in on("T4")]
+    (found,) = set(compat.skips(jobs, known, machine("T4")).values())
+    assert "TF32 begins at compute capability 8.0, this GPU has 7.5" in found.reason
+    assert found.remedy == "use --set precision=fp32"
+    a100 = machine("A100")
+    wanted = spec.Spec(name="t", frameworks=("mxnet",), workloads=("cnn",), precision="tf32")
+    assert compat.skips(plan.plan(wanted, REAL, "gpu", a100.gpus), REAL, a100) == {}
 
 
 def test_an_environment_the_user_brings_is_not_judged(gpu_jobs):

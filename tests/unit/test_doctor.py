@@ -31,6 +31,8 @@ def place(tmp_path, monkeypatch):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name))
     monkeypatch.setenv("PATH", f"{tmp_path}/bin")
     monkeypatch.setattr(doctor, "PCI", tmp_path / "pci")
+    monkeypatch.setattr(doctor, "RUN", tmp_path / "run")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run" / "user"))
     monkeypatch.setattr(doctor, "_pythons", lambda known: {"3.6": None, "3.9": None, "3.11": "/usr/bin/python3.11"})
     monkeypatch.setenv("ROSETTA_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("DOCKER_HOST", raising=False)
@@ -129,6 +131,21 @@ def test_podman_is_recognised(tmp_path):
     assert examine()["docker"]["server"]["product"] == "Podman"
 
 
+@pytest.mark.parametrize("place_of_socket", ["run/user", "run"])
+@pytest.mark.parametrize("client", [True, False])
+def test_podman_that_only_has_a_socket_is_told_with_the_way_to_it(tmp_path, monkeypatch, place_of_socket, client):
+    socket = tmp_path / place_of_socket / "podman" / "podman.sock"
+    socket.parent.mkdir(parents=True)
+    socket.touch()
+    if not client:
+        (tmp_path / "bin" / "docker").unlink()
+    problem = examine()["docker"]["engine_problem"]
+    assert problem["reason"].endswith(f"; Podman listens at {socket}")
+    assert problem["remedy"].startswith(f"export DOCKER_HOST=unix://{socket}")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{socket}")
+    assert "Podman" not in examine()["docker"]["engine_problem"]["reason"]
+
+
 @pytest.mark.parametrize(
     ("version", "info", "reason"),
     [
@@ -193,6 +210,74 @@ def test_a_daemon_that_only_the_command_line_finds_is_no_help(
     problem = told["docker"]["engine_problem"]
     assert (reason in problem["reason"], remedy in problem["remedy"]) == (True, True), problem
     assert rows(told)["knet"]["engines"] == []
+
+
+NATIVE, JIT, CPU, NO = "native", "jit", "cpu_only", "impossible"
+FRAMEWORKS = [
+    "caffe2",
+    "cntk",
+    "keras-cntk",
+    "chainer",
+    "mxnet",
+    "gluon",
+    "knet",
+    "tensorflow",
+    "keras-tf",
+    "pytorch",
+    "jax",
+    "lasagne",
+    "numpy",
+]
+PROFILES = {  # machine: its cards, their driver; the verdict on each of FRAMEWORKS
+    "K80": (["K80"], "470.256.02", [NATIVE, NATIVE, NATIVE, NO, NO, NO, NATIVE, NO, NO, NO, NO, CPU, CPU]),
+    "P100": (["P100"], "535.104.05", [NATIVE, NATIVE, NATIVE, *[NATIVE] * 4, NATIVE, NATIVE, NO, NO, CPU, CPU]),
+    "V100": (["V100"], "580.95.05", [NATIVE, NATIVE, NATIVE, *[NATIVE] * 4, NATIVE, NATIVE, NO, NO, CPU, CPU]),
+    "T4": (["T4"], "580.95.05", [NATIVE, NATIVE, NATIVE, *[NATIVE] * 4, NATIVE, NATIVE, NATIVE, NATIVE, CPU, CPU]),
+    "A100": (["A100"], "580.95.05", [NO, NO, NO, *[NATIVE] * 4, NATIVE, NATIVE, NATIVE, NATIVE, CPU, CPU]),
+    "H100": (["H100"], "580.95.05", [NO, NO, NO, JIT, NO, NO, NO, NATIVE, NATIVE, NATIVE, NATIVE, CPU, CPU]),
+    "H100, old driver": (["H100"], "550.54.15", [NO, NO, NO, JIT, NO, NO, NO, NATIVE, NATIVE, NO, NO, CPU, CPU]),
+    "B200": (["B200"], "580.95.05", [NO, NO, NO, JIT, NO, NO, NO, JIT, JIT, NATIVE, NATIVE, CPU, CPU]),
+    "no GPU": ([], None, [CPU] * len(FRAMEWORKS)),
+}
+
+
+@pytest.mark.parametrize(("cards", "driver", "kinds"), PROFILES.values(), ids=PROFILES)
+def test_the_verdict_on_every_framework(tmp_path, monkeypatch, root, cards, driver, kinds):
+    """Of the real catalog, with all that an engine needs."""
+    daemon(tmp_path, info={**INFO, "Runtimes": {"runc": {}, "nvidia": {}}})
+    on(monkeypatch, machine(*cards, driver=driver))
+    found = {row.framework: row for row in doctor.examine(catalog.load(root), tmp_path).frameworks}
+    assert {name: found[name].gpu.kind for name in FRAMEWORKS} == dict(zip(FRAMEWORKS, kinds, strict=True))
+    for row in found.values():
+        assert row.gpu.reason
+        assert bool(row.gpu.remedy) == (row.gpu.kind != NATIVE)
+        assert row.gpu_engines == (row.engines if row.gpu.runs else ())
+
+
+def test_without_docker_a_gpu_is_of_use_only_where_there_is_a_python(monkeypatch, root, tmp_path):
+    on(monkeypatch, machine("A100"))
+    found = {row.framework: row for row in doctor.examine(catalog.load(root), tmp_path).frameworks}
+    for name, kind, engines in (("pytorch", NATIVE, ("process",)), ("mxnet", NO, ()), ("knet", NO, ())):
+        assert (found[name].gpu.kind, found[name].gpu_engines) == (kind, engines)
+    assert found["mxnet"].gpu.remedy == "get Docker going, or `pyenv install 3.9`"
+    assert found["knet"].gpu.remedy == "get Docker going"
+
+
+def test_the_screen_tells_all_of_a_gpu_and_what_must_be_compiled_for_it(root, tmp_path, monkeypatch):
+    whole = dataclasses.replace(
+        gpu("NVIDIA H100 80GB HBM3", "9.0"), memory=80 << 30, power_limit=700.0, ecc=True, persistence=False, mig=False
+    )
+    on(monkeypatch, dataclasses.replace(machine("H100"), gpus=(whole,), cuda="13.0"))
+    daemon(tmp_path, info={**INFO, "Runtimes": {"runc": {}, "nvidia": {}}})
+    page = re.sub(r"\s+", " ", shown(root, tmp_path, width=200))
+    for fact in (
+        "driver 580.95.05, up to CUDA 13.0",
+        "GPU 0 NVIDIA H100 80GB HBM3, 80 GiB, compute capability 9.0, 700 W, ECC on, persistence off, MIG off",
+        "GPUs through nvidia runtime",
+        "Chainer docker JIT CUDA 11.8 build: only PTX for 9.0 GPUs → be patient: the driver compiles it for minutes",
+        "Caffe2 docker no CUDA 10.2 build: no code for 9.0 GPUs → use --device cpu",
+    ):
+        assert fact in page
 
 
 CDI = {**INFO, "CDISpecDirs": ["/etc/cdi"]}
@@ -335,3 +420,24 @@ def test_bench_skips_what_the_gpu_cannot_run_and_says_so(tmp_path, monkeypatch):
     again = CliRunner().invoke(cli.app, ["bench", "--resume", folder.name, *common])
     assert again.exit_code == 0, again.output
     assert "0 jobs" in again.output
+
+
+def test_bench_skips_an_impossible_cell_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    on(monkeypatch, machine("H100"))
+    asked = ["bench", "--framework", "caffe2", "--workload", "cnn", "--device", "gpu", "--engine", "process"]
+    done = CliRunner().invoke(cli.app, [*asked, "--results", str(tmp_path / "results")])
+    assert done.exit_code == 0, done.output
+    (folder,) = (tmp_path / "results").iterdir()
+    told = json.loads((folder / "caffe2-cnn-gpu-1.json").read_text())
+    assert (told["status"], told["failure"]["kind"]) == ("skipped", "incompatible")
+    assert told["failure"]["message"] == "CUDA 10.2 build: no code for 9.0 GPUs"
+
+
+def test_bench_on_a_gpu_that_is_not_there_ends_with_exit_code_4(tmp_path):
+    """As the command line ends it: main() turns errors into exit codes."""
+    asked = ["bench", "--framework", "numpy", "--device", "gpu", "--engine", "process"]
+    error = CliRunner().invoke(cli.app, [*asked, "--results", str(tmp_path / "results")]).exception
+    assert (type(error), error.exit_code) == (HostError, 4)
+    assert "this machine has no NVIDIA GPU" in error.message
+    assert not (tmp_path / "results").exists()

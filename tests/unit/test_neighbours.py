@@ -1,15 +1,22 @@
 """Who disturbs a measurement is seen and named."""
 
+import contextlib
+import dataclasses
 import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pynvml
 import pytest
 
 from orchestrator import neighbours
+from orchestrator.engines.process import ProcessEngine
 from orchestrator.neighbours import Neighbour, Turns, Watch
+from tests import engine_cases as cases
+from tests.machines import machine
 
 
 def test_a_busy_program_is_named_and_an_idle_one_is_not():
@@ -70,6 +77,35 @@ def test_a_program_on_the_gpu_is_named(tmp_path, monkeypatch):
         assert others[1] == Neighbour(name=f"process {2**22 + 1}", cpus=None)
     assert len(heard) == 2
     assert "recorded as disturbed" in heard[0]
+
+
+def test_a_program_that_comes_to_the_gpu_during_the_job_is_named_once(monkeypatch):
+    """One that was there before is no news, and none is counted twice where a job has several GPUs."""
+    there = {"GPU-0": [Neighbour(name="old", cpus=None)], "GPU-1": []}
+    monkeypatch.setattr(neighbours, "_on_gpu", lambda uuid: tuple(there[uuid]))
+    watch = Watch(["GPU-0", "GPU-1"], others=there["GPU-0"])
+    there["GPU-0"] = [*there["GPU-0"], Neighbour(name="new", cpus=None)]
+    there["GPU-1"] = [Neighbour(name="new", cpus=None)]
+    found = [each for each in watch.neighbours() if each.cpus is None]
+    assert [each.name for each in found] == ["old", "new"]
+
+
+def test_the_gpu_is_looked_at_before_the_next_job_has_its_turn(tmp_path, monkeypatch):
+    """Else that job would be called this one's neighbour."""
+    looks, turn = [], []
+
+    @contextlib.contextmanager
+    def held(turns, uuid):
+        turn.append(uuid)
+        yield
+        turn.clear()
+
+    monkeypatch.setattr(Turns, "_turn", held)
+    monkeypatch.setattr(neighbours, "_on_gpu", lambda uuid: looks.append(list(turn)) or ())
+    chosen = dataclasses.replace(machine("H100").gpus[0], uuid="GPU-1")
+    engine = ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
+    cases.run_echo(engine, tmp_path, "good", root=cases.gpu_project(tmp_path), gpus=[chosen])
+    assert looks == [["GPU-1"], ["GPU-1"]]
 
 
 @pytest.mark.parametrize("name", ["evil\x1b[31m", "x" * 200])

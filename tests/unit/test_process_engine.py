@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator import catalog
+from orchestrator import catalog, plan, spec
+from orchestrator.engines.base import Launch, job_variables
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.errors import HostError
 from tests import engine_cases as cases
@@ -46,6 +47,19 @@ def test_a_job_sees_the_gpu_it_was_given_only(engine, tmp_path, monkeypatch):
     _, (result,) = cases.run_echo(engine, tmp_path, "good", root=project, gpus=chosen)
     assert (result.failure.kind, result.failure.message) == ("no_gpu", "the job was given GPU-0 and sees no GPU")
     assert result.failure.log[0] == "visible: GPU-0"
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "told"),
+    [("gpu", "fp32", "0"), ("gpu", "tf32", None), ("gpu", "amp", None), ("cpu", "fp32", None)],
+)
+def test_nvidia_s_libraries_are_kept_from_tf32_where_fp32_is_asked_for(tmp_path, root, device, precision, told):
+    """By a variable of every engine, there before any library is loaded."""
+    wanted = spec.Spec(name="t", frameworks=("pytorch",), workloads=("cnn",), precision=precision)
+    (job,) = plan.plan(wanted, catalog.load(root), device, machine("H100").gpus)
+    launch = Launch(job=job, run="r", workloads=root, inputs={}, spec=root, output=root, cpus=(0,))
+    variables = job_variables(launch, spec="s", inputs="i", output="o", home="h")
+    assert variables.get("NVIDIA_TF32_OVERRIDE") == told
 
 
 def test_children_of_a_job_go_with_it(engine, tmp_path):

@@ -4,8 +4,10 @@ import dataclasses
 import itertools
 import json
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pynvml
 import pytest
@@ -223,11 +225,35 @@ class TestSampling:
     def test_is_at_10_hz_of_a_gpu(self, monkeypatch):
         fake_nvml.install(monkeypatch, fake_nvml.Card())
         used = watched(1.0, usage=lambda: Usage(cpu_seconds=1.0, memory=5, memory_peak=7, source="test"))
-        assert 3 <= used.samples <= 12  # a busy machine may be slow, but never too fast
+        assert 3 <= used.samples <= 14  # a busy machine may be slow, but never too fast
         assert used.gpus[0].joules == pytest.approx(25 * (used.samples - 1))
         assert used.gpus[0].energy_source == "counter"
         assert 0 <= used.sampling_cpus <= used.orchestrator_cpus < 2
         assert used.usage_source == "test"
+
+    def test_stays_at_10_hz_when_looks_take_their_time_and_sleep_lasts_too_long(self, monkeypatch):
+        """On a clock of its own: each look takes 5 ms, each sleep 10 ms more than was asked for."""
+        fake_nvml.install(monkeypatch, fake_nvml.Card())
+        beside, clock, over = Sampler([UUID]), [0.0], threading.Event()
+
+        def look(cards, used):
+            clock[0] += 0.005
+            return samples.Sample(t=clock[0])
+
+        def sleep(seconds):
+            clock[0] += max(seconds, 0) + 0.01
+            if clock[0] >= 60:
+                over.set()
+
+        monkeypatch.setattr(beside, "_elapsed", lambda: clock[0])
+        monkeypatch.setattr(beside, "_look", look)
+        monkeypatch.setattr(beside, "_over", SimpleNamespace(is_set=over.is_set, wait=sleep))
+        asked = []
+        beside._sample([object()], lambda: asked.append(clock[0]))
+        taken = beside._series.samples()
+        assert len(taken) / 60 >= 10
+        assert max(later.t - earlier.t for earlier, later in itertools.pairwise(taken)) <= 0.1
+        assert 4 <= len(asked) / 60 <= 6.5
 
     def test_that_is_slow_delays_the_end_by_one_sample_at_most(self, monkeypatch):
         fake_nvml.install(monkeypatch, fake_nvml.Card(delay=0.05))

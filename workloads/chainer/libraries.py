@@ -8,6 +8,9 @@ import numpy as np
 
 from workloads.common import cuda, mkl
 
+# CuPy 9 compiles its kernels at run time, for 8.6 at most. Beyond that generation it must leave them as PTX, which the
+# driver then compiles; on older GPUs that would only ask for a newer driver. It reads the variable as it is imported.
+NATIVE = (8, 9)
 NVIDIA = (  # in the order in which they need one another; cuDNN finds its parts by itself
     "cuda_runtime/lib/libcudart.so.11.0",
     "cuda_nvrtc/lib/libnvrtc.so.11.2",
@@ -25,6 +28,8 @@ NVIDIA = (  # in the order in which they need one another; cuDNN finds its parts
 def load():
     """Make `import cupy` find NVIDIA's libraries, and iDeep's MKL its best code. Must come before either import."""
     mkl.use_this_cpu()
+    if cuda.capability() > NATIVE:
+        os.environ["CUPY_COMPILE_WITH_PTX"] = "1"
     cuda.load(NVIDIA)
 
 

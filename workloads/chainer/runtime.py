@@ -11,6 +11,7 @@ from chainer.backends import cuda
 from workloads.chainer import libraries
 from workloads.common import mkl
 
+WORKSPACE = 1 << 30  # bytes that cuDNN's kernels may use; many of the fast ones need more than Chainer's 8 MiB
 # Chainer's names for what a link holds, where they differ from ours
 NAMES = {"weight": "W", "bias": "b"}
 
@@ -39,9 +40,9 @@ def start(job, ideep=True, fused=None, notes=()):
 
 def use_gpu(job):
     """The GPU, with what must be said to it before it is first used."""
-    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # Chainer is older than TF32 and cannot turn it off itself
     os.environ["CHAINER_SEED"] = str(job.seed)  # of cuDNN's dropout
     chainer.global_config.autotune = True  # shapes never change, so let cuDNN measure its kernels once
+    cuda.set_max_workspace_size(WORKSPACE)
     device = chainer.get_device("@cupy:0")
     device.use()
     return device
@@ -59,6 +60,23 @@ def synchronize(device):
     """Wait until `device` has finished all its work. A CPU always has."""
     if device.xp is cuda.cupy:
         device.device.synchronize()
+
+
+def rehearse_update(optimizer, device):
+    """Take the step that a backward pass has prepared, and undo it.
+
+    On a GPU an optimizer's kernels are compiled when they first run; a CPU has none to compile."""
+    if device.xp is cuda.cupy:
+        step_and_back(optimizer)
+
+
+def step_and_back(optimizer):
+    """Update the weights, put them back, and let the optimizer begin anew."""
+    model = optimizer.target
+    before = {name: weight.copy() for name, weight in weights_of(model).items()}
+    optimizer.update()
+    set_weights(model, before)
+    optimizer.setup(model)
 
 
 def to_numpy(variable):

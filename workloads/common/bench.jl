@@ -70,12 +70,19 @@ function main(run)
     ccall(:_exit, Cvoid, (Cint,), code)  # all is said: what a framework does while it is torn down changes nothing
 end
 
+# How frameworks and the libraries below them say that there is no memory left, in lower case; as in bench.py.
+const OUT_OF_MEMORY = Regex(
+    raw"out[ _]?of[ _]?(gpu[ _]?)?memory|\boom when|resource_?exhausted|dst tensor is not initialized" *
+    raw"|cudaerrormemoryallocation|bad_?alloc|alloc_failed|alloc.*fail|fail.*alloc|(cannot|can't|unable to) allocate",
+    "s",
+)
+
 "Tell apart the failures that mean different things to the person who has to act on them."
 function failure_class(error)
     text = lowercase("$(nameof(typeof(error))): $(sprint(showerror, error))")
     error isa Diverged && return "diverged"
     error isa NotImplementedError && return "unsupported"
-    occursin(r"out ?of ?(gpu )?memory|alloc.*fail", text) && return "out_of_memory"
+    occursin(OUT_OF_MEMORY, text) && return "out_of_memory"
     # How CUDA says that a framework was not compiled for the GPU it found.
     occursin(r"no kernel image|no binary for gpu|invalid device function", text) && return "unsupported"
     error isa Union{SystemError,Npy.FormatError} && return "input"

@@ -25,6 +25,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -35,6 +36,12 @@ from workloads.common import startup
 
 PROTOCOL = 1
 STEP_INTERVAL = 0.5  # seconds between two `step` events; reading a loss may wait for the device, so seldom
+# How frameworks and the libraries below them say that there is no memory left, in lower case; as in bench.jl.
+OUT_OF_MEMORY = re.compile(
+    r"out[ _]?of[ _]?(gpu[ _]?)?memory|\boom when|resource_?exhausted|dst tensor is not initialized"
+    r"|cudaerrormemoryallocation|bad_?alloc|alloc_failed|alloc.*fail|fail.*alloc|(cannot|can't|unable to) allocate",
+    re.DOTALL,
+)
 # How CUDA says that a framework was not compiled for the GPU it found.
 NOT_FOR_THIS_GPU = ("no kernel image", "no binary for gpu", "invalid device function")
 LAYOUTS = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1)}
@@ -69,7 +76,7 @@ def failure_class(error):
         return "diverged"
     if isinstance(error, NotImplementedError):  # raised by a workload for what its framework cannot do
         return "unsupported"
-    if isinstance(error, MemoryError) or "out of memory" in text or ("alloc" in text and "fail" in text):
+    if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(text):
         return "out_of_memory"
     if any(words in text for words in NOT_FOR_THIS_GPU):
         return "unsupported"
@@ -118,7 +125,11 @@ class Job:
 
     def start(self, version, versions=None, device_name=None, fused=None, notes=()):
         """Say what runs: the framework's version, those of its libraries, the device's name, whether the recurrent
-        kernel is a fused one (None where there is none to fuse), and what this framework does differently."""
+        kernel is a fused one (None where there is none to fuse), and what this framework does differently.
+
+        Raises NotImplementedError for a precision that the device does not have, whatever the framework."""
+        if (self.device, self.precision) == ("cpu", "tf32"):
+            raise NotImplementedError("only GPUs compute in tf32, the job is for a CPU")
         self.events.emit(
             "start",
             protocol=PROTOCOL,

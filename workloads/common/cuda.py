@@ -8,6 +8,8 @@ import ctypes
 import importlib.util
 import os
 
+COMPUTE_CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+
 
 def load(paths):
     """Load libraries, given as paths below the package `nvidia`, in the order in which they need one another.
@@ -17,3 +19,19 @@ def load(paths):
     if nvidia is not None:
         for path in paths:
             ctypes.CDLL(os.path.join(nvidia.submodule_search_locations[0], path), mode=ctypes.RTLD_GLOBAL)
+
+
+def capability():
+    """(major, minor) of the compute capability of the first GPU, as the driver tells it; (0, 0) without one."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0, 0
+    value, parts = ctypes.c_int(0), []
+    if driver.cuInit(0) != 0:
+        return 0, 0
+    for attribute in COMPUTE_CAPABILITY:
+        if driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, 0) != 0:
+            return 0, 0
+        parts.append(value.value)
+    return tuple(parts)

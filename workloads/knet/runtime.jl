@@ -3,9 +3,6 @@ Where a Knet job runs: the array type that says which device, how to wait for it
 """
 module Runtime
 
-# Without this cuDNN uses TF32 for Knet's convolutions on an Ampere GPU. Read when cuDNN and cuBLAS are first used.
-ENV["NVIDIA_TF32_OVERRIDE"] = "0"
-
 import CUDA, NNlib
 using Knet
 using LinearAlgebra: BLAS

@@ -20,8 +20,6 @@ def start(job, fused=None):
     mx.random.seed(job.seed)
     versions = {"openblas": openblas_version()}
     if job.device == "gpu":
-        # MXNet has no switch of its own; NVIDIA's libraries look at this one when they are first used.
-        os.environ["NVIDIA_TF32_OVERRIDE"] = "1" if job.precision == "tf32" else "0"
         job.start(version=mx.__version__, versions=versions, fused=fused)
         return mx.gpu()
     notes = []

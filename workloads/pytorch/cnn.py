@@ -1,6 +1,6 @@
 """CNN on CIFAR-10 in PyTorch.
 
-Tensors are channels last, as PyTorch's performance guide recommends for convolutions.
+Images lie in memory in whatever order the device is the faster with; PyTorch calls it NCHW either way.
 """
 
 import numpy as np
@@ -35,10 +35,10 @@ class Cnn(nn.Module):
         return self.fc2(self.dropout_dense(x))
 
 
-def build(job, device):
+def build(job, device, layout):
     model = Cnn(job.settings["dropout_conv"], job.settings["dropout_dense"])
     model.load_state_dict({name: torch.from_numpy(array) for name, array in job.weights().items()})
-    return model.to(device, memory_format=torch.channels_last)
+    return model.to(device, memory_format=runtime.MEMORY_FORMATS[layout])
 
 
 def weights_of(model):
@@ -48,8 +48,9 @@ def weights_of(model):
 
 def run(job):
     device = runtime.start(job)
-    x_train, y_train, x_test, y_test = job.data(layout="NHWC", labels=np.int64)
-    model = build(job, device)
+    layout = runtime.image_layout(job, device)
+    x_train, y_train, x_test, y_test = job.data(layout=layout, labels=np.int64)
+    model = build(job, device, layout)
     loss_function = nn.CrossEntropyLoss()
     scaler = runtime.gradient_scaler(job, device)
     optimizer = torch.optim.SGD(
@@ -57,22 +58,29 @@ def run(job):
     )
 
     def images(batch):
-        return runtime.to_device(batch, device).permute(0, 3, 1, 2)  # NCHW to PyTorch, channels last in memory
+        return runtime.as_nchw(runtime.to_device(batch, device), layout)
 
-    def train_step(x, y):
+    def forward_backward(x, y):
         optimizer.zero_grad()
         with runtime.autocast(job, device):
             loss = loss_function(model(images(x)), runtime.to_device(y, device))
         scaler.scale(loss).backward()
+        return loss.detach()
+
+    def train_step(x, y):
+        loss = forward_backward(x, y)
         scaler.step(optimizer)
         scaler.update()
-        return loss.detach()
+        return loss
 
     @torch.inference_mode()
     def predict(x):
         with runtime.autocast(job, device):
             return model(images(x)).float().cpu().numpy()
 
+    with job.compiling():
+        batch = job.settings["batch"]
+        runtime.rehearse(device, forward_backward, predict, x_train[:batch], y_train[:batch])
     job.ready()
     for epoch in job.epochs(sync=lambda: runtime.synchronize(device), weights=lambda: weights_of(model)):
         model.train()

@@ -2,7 +2,8 @@
 
 The network of the paper, cut after global average pooling; `variant` v1.5 moves the stride to the 3x3 convolution.
 On a CPU the traced network is optimised for inference: BatchNorm is folded into the convolutions, and oneDNN gets its
-weights packed once instead of at every call.
+weights packed once instead of at every call. That is TorchScript's work: torch.compile, its successor, needs a C++
+compiler at run time, which the image does without.
 """
 
 import torch
@@ -56,7 +57,7 @@ class ResNet50(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-def build(job, device):
+def build(job, device, layout):
     model = ResNet50(job.settings["variant"])
     names = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}
     state = {}
@@ -66,16 +67,17 @@ def build(job, device):
         if kind == "var":
             state[layer + ".num_batches_tracked"] = torch.tensor(0)  # PyTorch counts batches while it trains
     model.load_state_dict(state)
-    return model.to(device, memory_format=torch.channels_last).eval()
+    return model.to(device, memory_format=runtime.MEMORY_FORMATS[layout]).eval()
 
 
 def run(job):
     device = runtime.start(job)
-    images = job.images(layout="NHWC")
-    model = build(job, device)
+    layout = runtime.image_layout(job, device)
+    images = runtime.pinned(job.images(layout=layout), device)
+    model = build(job, device, layout)
 
     def to_input(batch):
-        return runtime.to_device(batch, device).permute(0, 3, 1, 2)  # NCHW to PyTorch, channels last in memory
+        return runtime.as_nchw(runtime.to_device(batch, device), layout)
 
     if device.type == "cpu" and job.precision == "fp32":
         with job.compiling(), torch.no_grad():

@@ -56,20 +56,27 @@ def run(job):
     def tokens(batch):
         return runtime.to_device(batch, device).t().contiguous()
 
-    def train_step(x, y):
+    def forward_backward(x, y):
         optimizer.zero_grad()
         with runtime.autocast(job, device):
             loss = loss_function(model(tokens(x)), runtime.to_device(y, device))
         scaler.scale(loss).backward()
+        return loss.detach()
+
+    def train_step(x, y):
+        loss = forward_backward(x, y)
         scaler.step(optimizer)
         scaler.update()
-        return loss.detach()
+        return loss
 
     @torch.inference_mode()
     def predict(x):
         with runtime.autocast(job, device):
             return model(tokens(x)).float().cpu().numpy()
 
+    with job.compiling():
+        batch = job.settings["batch"]
+        runtime.rehearse(device, forward_backward, predict, x_train[:batch], y_train[:batch])
     job.ready()
     for epoch in job.epochs(sync=lambda: runtime.synchronize(device), weights=lambda: weights_of(model)):
         model.train()

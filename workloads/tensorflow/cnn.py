@@ -14,11 +14,13 @@ FLATTENED = (512, 100, 8, 8)  # fc1's weight, its columns as what they multiply:
 
 
 class Cnn(tf.Module):
-    def __init__(self, weights, dropout_conv, dropout_dense):
+    def __init__(self, weights, dropout_conv, dropout_dense, seed):
         super().__init__()
         self.weights = {name: tf.Variable(array, name=name) for name, array in weights.items()}
         self.dropout_conv = dropout_conv
         self.dropout_dense = dropout_dense
+        self.seed = seed
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)  # training steps so far
 
     def conv(self, x, name):
         x = tf.nn.conv2d(x, self.weights[name + ".weight"], strides=1, padding="SAME")
@@ -27,17 +29,22 @@ class Cnn(tf.Module):
     def dense(self, x, name):
         return tf.nn.bias_add(tf.matmul(x, self.weights[name + ".weight"]), self.weights[name + ".bias"])
 
+    def dropout(self, x, rate, layer):
+        """Zero numbers with probability `rate`: by seed, layer and step alone, as XLA ignores TensorFlow's own seed."""
+        seed = tf.stack([tf.constant(self.seed + layer, tf.int64), self.step])
+        return tf.nn.experimental.stateless_dropout(x, rate, seed)
+
     def __call__(self, x, training):
         dropout_conv = self.dropout_conv if training else 0
         dropout_dense = self.dropout_dense if training else 0
         x = tf.nn.relu(self.conv(x, "conv1"))
         x = tf.nn.relu(tf.nn.max_pool2d(self.conv(x, "conv2"), 2, 2, "VALID"))
-        x = tf.nn.dropout(x, dropout_conv)
+        x = self.dropout(x, dropout_conv, layer=1)
         x = tf.nn.relu(self.conv(x, "conv3"))
         x = tf.nn.relu(tf.nn.max_pool2d(self.conv(x, "conv4"), 2, 2, "VALID"))
-        x = tf.nn.dropout(x, dropout_conv)
+        x = self.dropout(x, dropout_conv, layer=2)
         x = tf.nn.relu(self.dense(tf.reshape(x, (-1, 8 * 8 * 100)), "fc1"))
-        return self.dense(tf.nn.dropout(x, dropout_dense), "fc2")
+        return self.dense(self.dropout(x, dropout_dense, layer=3), "fc2")
 
 
 class Momentum(tf.Module):
@@ -63,7 +70,7 @@ def build(job):
     weights["fc1.weight"] = weights["fc1.weight"].reshape(FLATTENED).transpose(0, 2, 3, 1).reshape(512, 6400)
     for name, array in weights.items():
         weights[name] = np.ascontiguousarray(array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T)
-    return Cnn(weights, job.settings["dropout_conv"], job.settings["dropout_dense"])
+    return Cnn(weights, job.settings["dropout_conv"], job.settings["dropout_dense"], job.seed)
 
 
 def weights_of(model):
@@ -89,13 +96,14 @@ def run(job):
             logits = model(x, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits))
         optimizer.apply(tape.gradient(loss, optimizer.parameters))
+        model.step.assign_add(1)
         return loss
 
     @tf.function(input_signature=[tf.TensorSpec((None, 32, 32, 3))])
     def predict(x):
         return model(x, training=False)
 
-    with job.compiling(), runtime.unchanged(optimizer.variables):
+    with job.compiling(), runtime.unchanged([*optimizer.variables, model.step]):
         batch = job.settings["batch"]
         train_step(x_train[:batch], y_train[:batch])
         predict(x_test[:batch])

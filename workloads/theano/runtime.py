@@ -1,7 +1,6 @@
 """Where a Theano job runs: the device, the compiler and the BLAS. Lasagne and Keras build on it."""
 
 import ctypes
-import os
 
 import theano
 from theano import gpuarray
@@ -34,7 +33,6 @@ def blas_links():
 
 def use_gpu():
     """Move computation and weights to the GPU."""
-    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # Theano is older than TF32 and cannot turn it off itself
     if gpuarray.pygpu is None:
         raise RuntimeError("Theano needs pygpu to use a GPU, which has no wheel (see docs/gpu.md): use the CPU")
     gpuarray.use("cuda")

@@ -1,0 +1,60 @@
+"""Runs inside the PyTorch image: a training with its rehearsal and one without. Prints JSON.
+
+    pytorch_inside.py WORKLOAD INPUTS
+
+INPUTS holds what a job of this workload finds below BENCH_INPUTS.
+"""
+
+import importlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+SPEC = {
+    "protocol": 1,
+    "framework": "pytorch",
+    "device": "cpu",
+    "precision": "fp32",
+    "seed": 7,
+    "trace": 3,
+    "learning_curve": False,
+}
+
+
+class Heard:
+    """The events of a job, kept."""
+
+    def __init__(self):
+        self.events = []
+
+    def emit(self, event, **fields):
+        self.events.append(dict(fields, event=event))
+
+
+def training(workload, settings, inputs):
+    """{"losses": of the first steps, "weights": {name: sha256} after the first, "compile_s"} of one job."""
+    heard = Heard()
+    bench = importlib.import_module("workloads.common.bench")
+    spec = dict(SPEC, workload=workload, settings=settings)
+    with tempfile.TemporaryDirectory() as output:
+        importlib.import_module("workloads.pytorch." + workload).run(bench.Job(spec, inputs, output, heard))
+    ready = next(event for event in heard.events if event["event"] == "ready")
+    return {
+        "losses": [event["loss"] for event in heard.events if event["event"] == "step"],
+        "weights": {event["name"]: event["sha256"] for event in heard.events if event["event"] == "artifact"},
+        "compile_s": ready["compile_s"],
+    }
+
+
+def main(workload, inputs):
+    settings = json.loads(Path(inputs, "settings.json").read_text(encoding="utf-8"))
+    importlib.import_module("torch").use_deterministic_algorithms(True)
+    rehearsed = training(workload, settings, inputs)
+    importlib.import_module("workloads.pytorch.runtime").rehearse = lambda *arguments: None
+    told = {"rehearsed": rehearsed, "fresh": training(workload, settings, inputs)}
+    sys.stdout.write(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
