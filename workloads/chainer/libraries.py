@@ -1,12 +1,10 @@
 """The libraries below Chainer: those CuPy asks for by name, and the versions of what NumPy and iDeep bring along."""
 
-import ctypes
 import glob
+import importlib.util
 import os
 
-import numpy as np
-
-from workloads.common import cuda, mkl
+from workloads.common import cuda, mkl, openblas
 
 NVIDIA = (  # in the order in which they need one another; cuDNN finds its parts by itself
     "cuda_runtime/lib/libcudart.so.11.0",
@@ -23,7 +21,10 @@ NVIDIA = (  # in the order in which they need one another; cuDNN finds its parts
 
 
 def load():
-    """Make `import cupy` find NVIDIA's libraries, and iDeep's MKL its best code. Must come before either import."""
+    """Make `import cupy` find NVIDIA's libraries, and NumPy's OpenBLAS and iDeep's MKL their best code.
+
+    Must come before any of these is imported."""
+    openblas.use_this_cpu()
     mkl.use_this_cpu()
     cuda.load(NVIDIA)
 
@@ -38,10 +39,7 @@ def ideep_versions():
 
 def openblas_version():
     """The version of the OpenBLAS in NumPy's wheel, None where NumPy was built with another BLAS."""
-    folder = os.path.join(os.path.dirname(np.__path__[0]), "numpy.libs")
+    numpy = importlib.util.find_spec("numpy")
+    folder = os.path.join(os.path.dirname(numpy.submodule_search_locations[0]), "numpy.libs")
     paths = glob.glob(os.path.join(folder, "libopenblas*.so"))
-    if not paths:
-        return None
-    function = ctypes.CDLL(paths[0]).openblas_get_config
-    function.restype = ctypes.c_char_p
-    return function().decode().split()[1]
+    return openblas.version(paths[0]) if paths else None

@@ -1,11 +1,12 @@
 """Where a Theano job runs: the device, the compiler and the BLAS. Lasagne and Keras build on it."""
 
-import ctypes
 import os
 
 import theano
 from theano import gpuarray
 from theano.configdefaults import try_blas_flag
+
+from workloads.common import openblas
 
 
 def configure(job):
@@ -44,19 +45,10 @@ def facts(notes=()):
     """What a result must say of Theano on this machine, as arguments of job.start."""
     versions = {"theano": theano.__version__}
     if "-lopenblas" in theano.config.blas.ldflags.split():
-        versions["openblas"] = openblas_version()
+        versions["openblas"] = openblas.version("libopenblas.so.0")
     return {"versions": versions, "device_name": gpu_name(), "notes": list(notes)}
 
 
 def gpu_name():
     """The name of the GPU in use, None on a CPU."""
     return gpuarray.type.get_context(None).devname if gpuarray.pygpu_activated else None
-
-
-def openblas_version():
-    """The version of OpenBLAS and the CPU whose kernels it chose, for example `0.3.21 Haswell`."""
-    library = ctypes.CDLL("libopenblas.so.0")
-    for function in (library.openblas_get_config, library.openblas_get_corename):
-        function.restype = ctypes.c_char_p
-    version = library.openblas_get_config().decode().split()[1]
-    return "{} {}".format(version, library.openblas_get_corename().decode())
