@@ -18,6 +18,12 @@ IMAGE = "rosetta-test/julia"
 BASE = "debian:bullseye-slim"
 TINY = "tests/golden/tiny.jl"
 INCLUDE = 'include("workloads/common/bench.jl");'
+PARSE = """
+broken(x) = x isa Expr && (x.head in (:error, :incomplete) || any(broken, x.args))
+for path in ARGS
+    broken(Base.parse_input_line(read(path, String); filename = path)) && println(path)
+end
+"""
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +73,16 @@ def workload(docker, root, tmp_path):
 
 def last(done):
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_workload_in_julia_parses(workload, root):
+    """Knet itself cannot be had here; of its workloads the language at least is right, on the oldest Julia there is."""
+    paths = [str(path.relative_to(root)) for path in sorted((root / "workloads").rglob("*.jl"))]
+    assert "workloads/knet/rnn.jl" in paths
+    for name, text in (("unknown", "function f(x) x + end"), ("unfinished", "function f(x)")):
+        (workload.output / f"{name}.jl").write_text(text)
+    done = workload.run("-e", PARSE, *paths, "/output/unknown.jl", "/output/unfinished.jl")
+    assert done.stdout.split() == [b"/output/unknown.jl", b"/output/unfinished.jl"], done.stderr.decode()
 
 
 @pytest.mark.parametrize(("story", "code"), golden.STORIES.items())

@@ -56,13 +56,25 @@ def test_golden_streams(run, what, code):
     assert told == golden.expected(what)
 
 
+def python_of(version):
+    """A Python of this version. Where there is none the test is skipped, but in CI it fails: there all are expected."""
+    try:
+        return pythons.find(version, "numpy")
+    except HostError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(error.message)
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_a_missing_python_is_skipped_but_in_ci(monkeypatch, ci, outcome):
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match=r"3\.99"):
+        python_of("3.99")
+
+
 @pytest.fixture(scope="module", params=NUMPY)
 def interpreter(request, tmp_path_factory):
     """A Python of this version, and a folder with the NumPy that frameworks of its time were used with."""
-    try:
-        python = pythons.find(request.param, "numpy")
-    except HostError as error:
-        pytest.skip(error.message)
+    python = python_of(request.param)
     packages = tmp_path_factory.mktemp(f"numpy-for-{request.param}")
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
@@ -217,10 +229,7 @@ def test_a_missing_input_is_told_apart(run):
 
 def test_workloads_parse_on_the_oldest_python_there_is(root):
     """Python 3.6 where this machine has one; vermin, in `make lint`, says so everywhere."""
-    try:
-        python = pythons.find("3.6", "oldest")
-    except HostError as error:
-        pytest.skip(error.message)
+    python = python_of("3.6")
     for path in sorted((root / "workloads").rglob("*.py")):
         check = "import sys; compile(open(sys.argv[1], encoding='utf-8').read(), sys.argv[1], 'exec')"
         done = subprocess.run([str(python), "-c", check, str(path)], capture_output=True, text=True, check=False)

@@ -1,12 +1,10 @@
 """The libraries below Chainer: those CuPy asks for by name, and the versions of what NumPy and iDeep bring along."""
 
-import ctypes
 import glob
+import importlib.util
 import os
 
-import numpy as np
-
-from workloads.common import cuda, mkl
+from workloads.common import cuda, mkl, openblas
 
 # CuPy 9 compiles its kernels at run time, for 8.6 at most. Beyond that generation it must leave them as PTX, which the
 # driver then compiles; on older GPUs that would only ask for a newer driver. It reads the variable as it is imported.
@@ -26,7 +24,10 @@ NVIDIA = (  # in the order in which they need one another; cuDNN finds its parts
 
 
 def load():
-    """Make `import cupy` find NVIDIA's libraries, and iDeep's MKL its best code. Must come before either import."""
+    """Make `import cupy` find NVIDIA's libraries, and NumPy's OpenBLAS and iDeep's MKL their best code.
+
+    Must come before any of these is imported."""
+    openblas.use_this_cpu()
     mkl.use_this_cpu()
     if cuda.capability() > NATIVE:
         os.environ["CUPY_COMPILE_WITH_PTX"] = "1"
@@ -43,10 +44,7 @@ def ideep_versions():
 
 def openblas_version():
     """The version of the OpenBLAS in NumPy's wheel, None where NumPy was built with another BLAS."""
-    folder = os.path.join(os.path.dirname(np.__path__[0]), "numpy.libs")
+    numpy = importlib.util.find_spec("numpy")
+    folder = os.path.join(os.path.dirname(numpy.submodule_search_locations[0]), "numpy.libs")
     paths = glob.glob(os.path.join(folder, "libopenblas*.so"))
-    if not paths:
-        return None
-    function = ctypes.CDLL(paths[0]).openblas_get_config
-    function.restype = ctypes.c_char_p
-    return function().decode().split()[1]
+    return openblas.version(paths[0]) if paths else None

@@ -8,6 +8,7 @@ import chainer.functions as F
 import chainer.links as L
 
 from workloads.chainer import runtime
+from workloads.chainer.embedding import EmbedID
 from workloads.chainer.gru import Gru
 from workloads.common import bench
 
@@ -18,7 +19,7 @@ class Rnn(chainer.Chain):
     def __init__(self):
         super().__init__()
         with self.init_scope():
-            self.embedding = L.EmbedID(VOCABULARY, EMBEDDING)
+            self.embedding = EmbedID(VOCABULARY, EMBEDDING)
             self.gru = Gru(EMBEDDING, UNITS)
             self.fc = L.Linear(UNITS, CLASSES)
 

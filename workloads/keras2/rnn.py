@@ -39,7 +39,7 @@ def build(job):
     model.get_layer("gru").set_weights([kernel.T, recurrent.T, np.stack([bias, recurrent_bias])])
     model.get_layer("fc").set_weights(runtime.dense(weights, "fc"))
     model.compile(
-        optimizer=keras.optimizers.Adam(
+        optimizer=runtime.Adam(
             learning_rate=job.settings["lr"],
             beta_1=job.settings["beta1"],
             beta_2=job.settings["beta2"],
@@ -67,7 +67,7 @@ def weights_of(model):
 
 
 def run(job):
-    runtime.start(job, fused=False, notes=["Adam adds epsilon before it corrects the bias of v"])
+    runtime.start(job, fused=False)
     x_train, y_train, x_test, y_test = job.data()
     model = build(job)
     batch = job.settings["batch"]

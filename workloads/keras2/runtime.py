@@ -51,3 +51,16 @@ def oihw(kernel):
     """The weight that kernel() made `kernel` of: what is upside down turns back, HWIO becomes OIHW."""
     kernel = conv_utils.convert_kernel(kernel) if K.backend() == "theano" else kernel
     return kernel.transpose(3, 2, 0, 1)
+
+
+class Adam(keras.optimizers.Adam):
+    """Adam as published: w ← w − lr · m̂ / (√v̂ + ε).
+
+    Keras adds ε to √v, which still lacks the bias correction √(1 − β₂ᵗ); scaled by the same factor, ε is ε again."""
+
+    def get_updates(self, loss, params):
+        epsilon, step = self.epsilon, K.cast(self.iterations, K.floatx()) + 1
+        self.epsilon = epsilon * K.sqrt(1 - K.pow(self.beta_2, step))
+        updates = super().get_updates(loss=loss, params=params)
+        self.epsilon = epsilon
+        return updates

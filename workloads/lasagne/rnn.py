@@ -41,7 +41,7 @@ def weights_of(network):
 
 
 def run(job):
-    runtime.start(job, fused=False, notes=["Adam adds epsilon before it corrects the bias of v"])
+    runtime.start(job, fused=False)
     x_train, y_train, x_test, y_test = job.data()
     tokens, labels = T.imatrix("tokens"), T.ivector("labels")
     network = build(job, tokens)
@@ -51,7 +51,7 @@ def run(job):
     with job.compiling():
         probabilities = lasagne.layers.get_output(network)
         mean_loss = lasagne.objectives.categorical_crossentropy(probabilities, labels).mean()
-        updates = lasagne.updates.adam(
+        updates = runtime.adam(
             mean_loss,
             parameters,
             learning_rate=job.settings["lr"],

@@ -2,6 +2,8 @@
 
 import lasagne
 import numpy as np
+import theano
+from theano import tensor as T
 
 from workloads.theano import runtime as backend
 
@@ -19,3 +21,14 @@ def synchronize(variables):
         value = variable.get_value(borrow=True, return_internal_type=True)
         if hasattr(value, "sync"):  # it is on a GPU
             value.sync()
+
+
+def adam(loss, parameters, beta2, epsilon, **options):
+    """The updates of Adam as published: w ← w − lr · m̂ / (√v̂ + ε).
+
+    Lasagne adds ε to √v, which still lacks the bias correction √(1 − β₂ᵗ); scaled by the same factor, ε is ε again."""
+    steps = theano.shared(np.float32(0), "steps")
+    scaled = epsilon * T.sqrt(1 - beta2 ** (steps + 1))
+    updates = lasagne.updates.adam(loss, parameters, beta2=beta2, epsilon=scaled, **options)
+    updates[steps] = steps + 1
+    return updates

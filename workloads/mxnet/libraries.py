@@ -6,7 +6,7 @@ The latter come as wheels too, which MXNet's own does not look for.
 import ctypes
 import importlib.util
 
-from workloads.common import cuda
+from workloads.common import cuda, openblas
 
 GNU = {"libgomp.so.1": "libgomp1", "libquadmath.so.0": "libquadmath0"}  # and their packages in Debian
 NVIDIA = (  # in the order in which they need one another; cuDNN finds its parts by itself
@@ -28,6 +28,7 @@ def load():
     Raises ImportError, naming the Debian package, where one of the system's is missing."""
     if importlib.util.find_spec("mxnet") is None:
         return
+    openblas.use_this_cpu()
     for library, package in GNU.items():
         try:
             ctypes.CDLL(library)

@@ -1,12 +1,13 @@
 """Where an MXNet job runs, and what its workloads share. Gluon is another interface to the same engine."""
 
-import ctypes
 import math
 import os
 import re
 
 import mxnet as mx
 import numpy as np
+
+from workloads.common import openblas
 
 SMALLEST = np.float32(2**-126)  # normal float; a softmax may round to 0 what has a finite logarithm
 
@@ -46,9 +47,7 @@ def forbid_rnn_without_kernel():
 
 def openblas_version():
     library = os.path.join(os.path.dirname(mx.libinfo.find_lib_path()[0]), "libopenblas.so.0")
-    config = ctypes.CDLL(library).openblas_get_config
-    config.restype = ctypes.c_char_p
-    return config().decode().split()[1]  # "OpenBLAS 0.3.13 DYNAMIC_ARCH ..."
+    return openblas.version(library)
 
 
 def onednn_version():

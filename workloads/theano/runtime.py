@@ -1,10 +1,10 @@
 """Where a Theano job runs: the device, the compiler and the BLAS. Lasagne and Keras build on it."""
 
-import ctypes
-
 import theano
 from theano import gpuarray
 from theano.configdefaults import try_blas_flag
+
+from workloads.common import openblas
 
 
 def configure(job):
@@ -14,6 +14,7 @@ def configure(job):
     for a missing GPU."""
     if job.precision != "fp32":
         raise NotImplementedError("Theano computes in fp32 here, the job asks for {}".format(job.precision))
+    openblas.use_this_cpu()  # the system's, which is loaded with the first function that needs it
     if not theano.config.cxx:  # it would compute in Python
         raise ImportError("Theano compiles C++ while it runs and found no g++: apt-get install g++")
     if not blas_links():
@@ -42,19 +43,10 @@ def facts(notes=()):
     """What a result must say of Theano on this machine, as arguments of job.start."""
     versions = {"theano": theano.__version__}
     if "-lopenblas" in theano.config.blas.ldflags.split():
-        versions["openblas"] = openblas_version()
+        versions["openblas"] = openblas.version("libopenblas.so.0")
     return {"versions": versions, "device_name": gpu_name(), "notes": list(notes)}
 
 
 def gpu_name():
     """The name of the GPU in use, None on a CPU."""
     return gpuarray.type.get_context(None).devname if gpuarray.pygpu_activated else None
-
-
-def openblas_version():
-    """The version of OpenBLAS and the CPU whose kernels it chose, for example `0.3.21 Haswell`."""
-    library = ctypes.CDLL("libopenblas.so.0")
-    for function in (library.openblas_get_config, library.openblas_get_corename):
-        function.restype = ctypes.c_char_p
-    version = library.openblas_get_config().decode().split()[1]
-    return "{} {}".format(version, library.openblas_get_corename().decode())

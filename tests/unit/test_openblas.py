@@ -1,0 +1,31 @@
+"""workloads/common/openblas.py: which code an old OpenBLAS is told to run, on which CPU."""
+
+import pytest
+
+from workloads.common import openblas
+
+AVX512 = "avx avx2 avx512f avx512bw avx512cd avx512dq avx512vl"
+
+
+@pytest.mark.parametrize(
+    ("maker", "flags", "code"),
+    [
+        ("GenuineIntel", AVX512, "SkylakeX"),
+        ("GenuineIntel", "avx avx2", "Haswell"),
+        ("GenuineIntel", "avx", None),
+        ("AuthenticAMD", AVX512, None),  # an OpenBLAS that does not know its model goes by its family
+    ],
+)
+def test_only_a_cpu_it_may_not_know_is_named_to_it(monkeypatch, tmp_path, maker, flags, code):
+    told = {}
+    monkeypatch.setattr(openblas.os, "environ", told)
+    (tmp_path / "cpuinfo").write_text(f"processor: 0\nvendor_id\t: {maker}\nflags\t\t: fpu {flags}\n\nprocessor: 1\n")
+    openblas.use_this_cpu(tmp_path / "cpuinfo")
+    assert told == ({openblas.VARIABLE: code} if code else {})
+
+
+def test_what_the_environment_says_stands(monkeypatch, tmp_path):
+    monkeypatch.setenv(openblas.VARIABLE, "Nehalem")
+    (tmp_path / "cpuinfo").write_text(f"vendor_id\t: GenuineIntel\nflags\t\t: {AVX512}\n\n")
+    openblas.use_this_cpu(tmp_path / "cpuinfo")
+    assert openblas.os.environ[openblas.VARIABLE] == "Nehalem"

@@ -1,0 +1,40 @@
+"""Every workload file tells the same story in the same order, so that two frameworks can be read side by side."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted(path for name in ("cnn", "rnn", "resnet50") for path in (ROOT / "workloads").glob(f"*/{name}.py"))
+BATCH = ["epoch.batches", "epoch.step", "epoch.score"]
+TRAINING = ["runtime.start", "job.data", "build", "job.ready", "job.epochs", *BATCH]
+INFERENCE = ["runtime.start", "job.images", "build", "job.ready", "job.extract"]
+
+
+def story(source):
+    """The chapters of a workload that its run(job) comes to, in the order of its lines."""
+    (run,) = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "run")
+    calls = [node for node in ast.walk(run) if isinstance(node, ast.Call)]
+    calls.sort(key=lambda call: (call.lineno, call.col_offset))
+    return [name for name in map(ast.unparse, (call.func for call in calls)) if name in {*TRAINING, *INFERENCE}]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_workload_tells_the_story_of_all(path):
+    assert story(path.read_text()) == (INFERENCE if path.stem == "resnet50" else TRAINING)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_workload_ends_in_the_same_words(path):
+    assert path.read_text().endswith('\n\n\nif __name__ == "__main__":\n    bench.main(run)\n')
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("build(", "job.ready("), ("job.data(", "build("), ("epoch.step(", "epoch.score(")]
+)
+def test_chapters_in_another_order_are_another_story(first, second):
+    source = (ROOT / "workloads" / "pytorch" / "cnn.py").read_text()
+    head, mark, run = source.partition("def run(job):")
+    swapped = run.replace(first, "@@").replace(second, first).replace("@@", second)
+    assert story(head + mark + swapped) != TRAINING
