@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,7 +30,8 @@ from orchestrator.store import RunFolder
 TICK = 0.25  # seconds between two looks at whether a person, or the last job, has ended the run
 LOOK_SECONDS = 5.0  # between two looks for nodes that joined
 STARTING_SECONDS = 5.0  # a node takes to be ours; after that we try another one too
-PARTING_SECONDS = 30.0  # for a thread to end that has lost its node; without a cluster it may hang for good
+PARTING_SECONDS = 30.0  # for threads to end that have lost their nodes; without a cluster they may hang for good
+LOSSES = 2  # of our part on a node, which may have died alone, until the run goes on without it
 
 MakeRunner = Callable[[NodeEngine, Listener, InputsFor, Halt], Runner]
 
@@ -116,7 +118,8 @@ class Crew:
         self._running = 0
         self._results: dict[str, Result] = {}
         self._nodes: Sequence[Node] = ()  # when we last looked
-        self._gone: set[str] = set()  # ids of nodes that failed us
+        self._gone: set[str] = set()  # places of nodes that failed us
+        self._losses: Counter[str] = Counter()  # by the node's place
         self._hands: dict[str, _Hand] = {}  # by the node's place
         self._error: BaseException | None = None
         self._total = 0
@@ -191,7 +194,7 @@ class Crew:
 
     def _next(self, node: Node) -> tuple[_Task, Job] | None:
         """The first task that waits and may run on `node`, and its job there. Called with the condition held."""
-        if node.id not in self._gone:
+        if node.place not in self._gone:
             for task in self._waiting:
                 job = self._placed(task.job, node)
                 if isinstance(job, Job):
@@ -202,7 +205,7 @@ class Crew:
         """Give up what no node that is left can run. Called with the condition held."""
         if self._running:
             return
-        able = [node for node in self._nodes if node.id not in self._gone]
+        able = [node for node in self._nodes if node.place not in self._gone]
         for task in list(self._waiting):
             if any(isinstance(self._placed(task.job, node), Job) for node in able):
                 continue
@@ -233,13 +236,19 @@ class Crew:
                 self._running += 1
             return found
 
-    def done(self, hand: _Hand, task: _Task, result: Result, left: int) -> None:
-        """A task has ended; when its node was lost and attempts are left, another node may have it."""
+    def done(self, hand: _Hand, task: _Task, result: Result, left: int) -> bool:
+        """A task has ended; when its node was lost and attempts are left, another node may have it.
+
+        Returns whether the node was lost: it may be that our part there was, and the node can be taken again.
+        """
         lost = result.failure is not None and result.failure.kind == "node"
         with self._changed:
             self._running -= 1
             if lost:
-                self._gone.add(hand.node.id)
+                self._losses[hand.node.place] += 1
+                if self._losses[hand.node.place] >= LOSSES:
+                    hand.listener.notice(f"{hand.node.name} was lost {LOSSES} times: the run goes on without it")
+                    self._gone.add(hand.node.place)
             if lost and left:
                 self._listener.notice(f"{result.job.id} failed: {_why(result)}; trying elsewhere ({left} left)")
                 self._waiting.insert(0, _Task(job=task.job, number=task.number, more=left - 1))
@@ -247,37 +256,45 @@ class Crew:
                 self._results[task.job.id] = result
                 hand.listener.job_finished(result)
             self._changed.notify_all()
+        return lost
 
     def failed(self, error: BaseException) -> None:
         """A thread has ended with an error that ends the run."""
         with self._changed:
-            self._running -= 1
             self._error = self._error or error
             self._changed.notify_all()
 
     def work(self, hand: _Hand) -> None:
-        """What a node's thread does."""
+        """What a node's thread does: it takes the node, and again when it was lost, while there is work for it."""
         node = hand.node
-        try:
-            engine = self._cluster.take(node, hand.listener.notice, lambda: self._wanted(node))
-        except EngineError as error:
-            hand.listener.notice(f"the run goes on without {node.name}: {error.message} ({error.hint})")
-            with self._changed:
-                self._gone.add(node.id)
-            return
-        if engine is None:
-            return
-        hand.engine = engine
+        while self._wanted(node):
+            try:
+                engine = self._cluster.take(node, hand.listener.notice, lambda: self._wanted(node))
+            except EngineError as error:
+                hand.listener.notice(f"the run goes on without {node.name}: {error.message} ({error.hint})")
+                with self._changed:
+                    self._gone.add(node.place)
+                return
+            if engine is None:
+                return
+            hand.engine = engine
+            self._use(hand, engine)
+            hand.give_back()
+
+    def _use(self, hand: _Hand, engine: NodeEngine) -> None:
+        """Run jobs on a node until there is none left for it, or it is lost or spent."""
         runner = self._make_runner(engine, hand.listener, _OnNode(self._store, engine), self._halt)
-        while (taken := self.take(node)) is not None:
+        lost = False
+        while not lost and not engine.spent and (taken := self.take(hand.node)) is not None:
             task, job = taken
             try:
                 result, left = runner.run_one(job, task.number, self._total, task.more)
-            except BaseException as error:  # noqa: BLE001  (handed over to the main thread, which raises it)
-                self.failed(error)
-                return
+            except BaseException:
+                with self._changed:
+                    self._running -= 1
+                raise
             hand.listener.measuring = False
-            self.done(hand, task, result, left)
+            lost = self.done(hand, task, result, left)
 
     def _stop(self) -> None:
         """A person wants to stop: end what is measured gently, and what is prepared at once; a second time, all."""
@@ -300,8 +317,9 @@ class Crew:
         self._halt.asked.set()
         for hand in self._hands.values():
             hand.give_back()
+        deadline = time.monotonic() + PARTING_SECONDS
         for hand in self._hands.values():
-            hand.join(PARTING_SECONDS)
+            hand.join(max(0.0, deadline - time.monotonic()))
         self._hands.clear()
         self._halt.asked.clear()
 
@@ -324,14 +342,17 @@ class _Hand(threading.Thread):
     def run(self) -> None:
         try:
             self._crew.work(self)
+        except BaseException as error:  # noqa: BLE001  (handed over to the main thread, which raises it)
+            self._crew.failed(error)
         finally:
             self.give_back()
             self.listener.close()
 
     def give_back(self) -> None:
         """Let go of the node."""
-        if self.engine is not None:
-            self.engine.close()
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.close()
 
 
 class _Locked:
@@ -391,13 +412,13 @@ class _Lane:
         self.preparing = listener.preparing
         self.log = listener.log
         self.notice = listener.notice
-        self.job_event = listener.job_event
+        self.job_started = listener.job_started
         self.job_finished = listener.job_finished
-        self._started = listener.job_started
+        self._event = listener.job_event
 
-    def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
-        self.measuring = True
-        self._started(job, number, total, epoch_samples)
+    def job_event(self, job: Job, event: Event) -> None:
+        self.measuring = True  # not earlier: a job that was started may yet wait for a GPU's turn on its node
+        self._event(job, event)
 
 
 class _OneAtATime:

@@ -90,6 +90,19 @@ def describe(choice: LocalChoice, pythons: Mapping[str, Path]) -> Description | 
         return error
 
 
+def _full_priority() -> int:
+    """Undo Ray's own nice of 15 for what this process starts, as far as it may; returns the niceness that is left.
+
+    It belongs to threads, and what one of them starts inherits its own.
+    """
+    if hasattr(os, "setpriority"):
+        tasks = Path("/proc/self/task")
+        for thread in [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]:
+            with contextlib.suppress(OSError):  # only root may, or the thread has just ended
+                os.setpriority(os.PRIO_PROCESS, thread, 0)
+    return max(0, os.getpriority(os.PRIO_PROCESS, 0)) if hasattr(os, "getpriority") else 0
+
+
 def _unheard(_: str) -> None:
     """That a node without Docker uses the process engine stands in every result."""
 
@@ -109,9 +122,15 @@ class Worker:
             with contextlib.suppress(OSError, OrchestratorError):
                 leftover.remove()
 
-    def ready(self) -> bool:
-        """Answers once the node has been taken."""
-        return True
+    def ready(self) -> str:
+        """Answers once the node has been taken, with what a person should know about it."""
+        nice = _full_priority()
+        if not nice or self._engine.name == "docker":  # Docker's daemon starts containers, at its own priority
+            return ""
+        return (
+            f"jobs run at niceness {nice} there, after every other program, so figures suffer: "
+            "start Ray with RAY_worker_niceness=0 (docs/cluster.md)"
+        )
 
     def prepare(self, image: str, variant: str) -> Iterator[Told]:
         """Build or find an environment on this node: what is printed meanwhile, then the environment or an error."""

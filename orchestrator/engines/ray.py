@@ -108,6 +108,7 @@ def _start(options: Mapping[str, Any]) -> None:
     """A cluster of this machine, for this run. Ray guards it with a token that it keeps in ~/.ray/."""
     # The kernel, or the container's limit, ends a job that takes too much memory; Ray would end our actor instead.
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own default is 15: whatever else runs would go first
     try:
         ray.init(
             address="local",
@@ -217,6 +218,11 @@ class RayNode:
         self._worker = worker
         self._notify = notify
         self._numbers = itertools.count()
+        self._spent = False
+
+    @property
+    def spent(self) -> bool:
+        return self._spent
 
     def wait(self, still_wanted: Callable[[], bool]) -> bool:
         """Wait until Ray has given us the node; False when it was no longer wanted."""
@@ -228,7 +234,8 @@ class RayNode:
             if not told and time.monotonic() > began + PATIENCE_SECONDS:
                 told = True
                 self._notify(f"{self.node.name}: waiting; it is slow, or other Ray work holds its CPUs (`ray status`)")
-        ray.get(ready)
+        if note := ray.get(ready):
+            self._notify(f"{self.node.name}: {note}")
         return True
 
     def gpu_problem(self) -> str | None:
@@ -278,9 +285,12 @@ class RayNode:
             yield running
         finally:
             running.let_go()
+            ended = False
             with contextlib.suppress(ray.exceptions.RayError):
-                if not ray.get(self._worker.end.remote(number, END_SECONDS), timeout=2 * END_SECONDS):
-                    self.close()  # its processes go with it, and what they started with the watchdog
+                ended = ray.get(self._worker.end.remote(number, END_SECONDS), timeout=2 * END_SECONDS)
+            if not ended:
+                self._spent = True
+                self.close()  # its processes go with it, and what they started with the watchdog
 
     def close(self) -> None:
         with contextlib.suppress(ray.exceptions.RayError):

@@ -15,6 +15,7 @@ from orchestrator import crew, engines, hosts, spec
 from orchestrator.errors import HostError
 from tests import engine_cases as cases
 from tests.ray import clusters
+from tests.ray.clusters import OnReady
 
 PYTHONS = {"echo": Path(sys.executable)}
 
@@ -32,23 +33,6 @@ def joined(few):
     engine = clusters.connect(few, cases.ECHO, choice="process", pythons=PYTHONS)
     yield engine
     engine.close()
-
-
-class OnReady(cases.Silent):
-    """Does something to the node on which the first job says that it is ready."""
-
-    def __init__(self, then):
-        super().__init__()
-        self._then = [then]
-
-    def lane(self, node):
-        lane = OnReady(None)
-        lane.lines, lane._then, lane.node = self.lines, self._then, node
-        return lane
-
-    def job_event(self, job, event):
-        if event.event == "ready" and self._then:
-            self._then.pop()(self.node)
 
 
 def test_the_job_of_a_lost_node_is_tried_elsewhere_from_its_start(few, joined, tmp_path):

@@ -74,6 +74,8 @@ if behaviour == "crash":
     sys.exit(3)
 if behaviour == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
+if behaviour == "nice":
+    print("niceness:", os.nice(0), file=sys.stderr)
 if behaviour == "hang":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(600)
