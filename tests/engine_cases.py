@@ -355,9 +355,10 @@ def hanging(engine, folder, *cluster):
         assert echoes(since)
         yield orchestrator
         orchestrator.wait(30)
-    with at_most(10):
-        while echoes(since):
-            time.sleep(0.05)
+    deadline = time.monotonic() + 10
+    while left := echoes(since):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def check_nothing_survives_a_killed_orchestrator(engine, folder):

@@ -48,6 +48,7 @@ WAITING = 16  # messages of a node that it may be ahead of us: a flood is slowed
 LOCAL_STORE_BYTES = 256 << 20  # of shared memory for a local cluster's objects: jobs send little
 SHIPPED = ("images", "workloads")
 REPORT_HINT = "this is a fault of this program, or the node's disk: its log is in /tmp/ray/session_latest/logs there"
+RESUME_HINT = "start the cluster again (docs/cluster.md), then go on with: orchestrator bench --resume RUN"
 LOST_HINT = "see on the node why (`ray status` lists the nodes there are); --retries N makes new attempts elsewhere"
 
 
@@ -144,10 +145,12 @@ class RayCluster:
         """Those that answer. The first time this waits for all; later ones are there when they have answered."""
         alive = {each["NodeID"]: each for each in self._alive()}
         patience = 0.0 if self._known else SURVEY_SECONDS
-        for node in alive.keys() - self._known.keys() - self._asked.keys():
-            self._asked[node] = _on(remote.describe, node).remote(self._choice, self._pythons)
+        with _headless():
+            for node in alive.keys() - self._known.keys() - self._asked.keys():
+                self._asked[node] = _on(remote.describe, node).remote(self._choice, self._pythons)
         if self._asked:
-            answered, _ = ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=patience)
+            with _headless():
+                answered, _ = ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=patience)
             for node in [node for node, reference in self._asked.items() if reference in answered]:
                 reference = self._asked.pop(node)
                 if node in alive:
@@ -164,6 +167,7 @@ class RayCluster:
         actor = ray.remote(remote.Worker).options(
             num_cpus=resources["CPU"] if whole else len(node.host.cpus),
             num_gpus=resources.get("GPU", 0) if whole else len(node.host.gpus),
+            memory=int(resources.get("memory", 0)) if whole else node.memory or 0,
             max_restarts=0,
             max_task_retries=0,
             max_concurrency=4,  # a job can be told to end while it runs
@@ -182,8 +186,9 @@ class RayCluster:
 
     def _alive(self) -> list[dict[str, Any]]:
         """The nodes that may run jobs: a head that was started with --num-cpus=0 does not. Raises HostError."""
-        _await(ray.get_runtime_context().gcs_address)
-        found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        with _headless():
+            _await(ray.get_runtime_context().gcs_address)
+            found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         return [each for each in found if each["Alive"] and each["Resources"].get("CPU")]
 
     def _described(self, told: Mapping[str, Any], reference: Any) -> Node | None:
@@ -376,11 +381,20 @@ def _await(head: str) -> None:
             if time.monotonic() >= deadline:
                 raise HostError(
                     f"the cluster's head at {head} has not answered for {HEAD_SECONDS:.0f} s: {error}",
-                    hint="start the cluster again (docs/cluster.md), then go on with: orchestrator bench --resume RUN",
+                    hint=RESUME_HINT,
                 ) from error
             time.sleep(1)
         else:
             return
+
+
+@contextlib.contextmanager
+def _headless() -> Iterator[None]:
+    """Turn what Ray raises when its head does not do what we ask into HostError."""
+    try:
+        yield
+    except (ray.exceptions.RayError, RuntimeError, ConnectionError) as error:
+        raise HostError(f"the cluster's head no longer answers: {_words(error)}", hint=RESUME_HINT) from error
 
 
 def _on(function: Callable[..., Any], node: str) -> Any:

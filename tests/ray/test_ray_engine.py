@@ -87,6 +87,12 @@ def test_results_say_where_they_come_from(cluster, tmp_path):
     assert found.data.inputs["weights.npz"]
 
 
+def test_jobs_run_at_full_priority(cluster, tmp_path):
+    """Ray starts its workers at a niceness of 15, and these nodes were not told otherwise."""
+    folder, (result,) = cases.run_echo(cluster, tmp_path, "nice")
+    assert (folder.path / f"{result.job.id}.log").read_text() == "niceness: 0\n"
+
+
 def test_no_node_that_is_wanted_is_told_with_those_there_are(cluster, tmp_path):
     with pytest.raises(HostError, match=r"hosts.*alpha.*beta.*gamma"):
         cases.run_echo(cluster, tmp_path, "good", names=("delta",))

@@ -58,6 +58,13 @@ def test_two_nodes_of_one_name_cannot_be_told_apart():
         hosts.names([node("a1"), node("a1")])
 
 
+@pytest.mark.parametrize(("one", "other"), [("gpu.1", "gpu-1"), ("gpu1", "GPU1")])
+def test_two_nodes_whose_jobs_would_have_one_id_cannot_be_told_apart(one, other):
+    with pytest.raises(HostError, match=f"'{one}' and '{other}' are too alike"):
+        hosts.names([node(one), node(other)])
+    assert hosts.names([node("gpu-1"), node("gpu-2")]) == ["gpu-1", "gpu-2"]
+
+
 @pytest.mark.parametrize(
     ("choice", "nodes", "device"),
     [
@@ -129,6 +136,13 @@ def test_a_node_that_is_not_exclusive_has_parts_that_share_nothing():
     assert hosts.places([big], told()) == [big]
     with pytest.raises(UsageError, match="how many CPUs"):
         hosts.places([big], told(hosts={"exclusive": False}))
+
+
+def test_memory_limits_the_parts_of_a_node():
+    big = dataclasses.replace(node("a", cpus=8), host=dataclasses.replace(node("a", cpus=8).host, memory=8 << 30))
+    limits = {"cpus": 2, "memory": "3 GiB"}
+    parts = hosts.places([big], told(device="cpu", hosts={"exclusive": False}, limits=limits))
+    assert [part.memory for part in parts] == [3 << 30] * 2
 
 
 def test_every_node_has_a_bar_of_its_own_until_it_is_given_back():
