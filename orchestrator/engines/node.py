@@ -47,6 +47,7 @@ class Description:
     engine: LocalEngine
     engine_facts: Mapping[str, Any]
     gpu_problem: str | None  # why that engine cannot give a job a GPU
+    notes: tuple[str, ...] = ()  # what a person should know about how that engine was chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +80,14 @@ class Told:
 def describe(choice: LocalChoice, pythons: Mapping[str, Path]) -> Description | OrchestratorError:
     """This node."""
     try:
-        engine = engines.choose(choice, cache=default_cache(), pythons=pythons, notify=_unheard)
+        notes: list[str] = []
+        engine = engines.choose(choice, cache=default_cache(), pythons=pythons, notify=notes.append)
         return Description(
             host=host.inspect(),
             engine="docker" if engine.name == "docker" else "process",
             engine_facts={**engine.facts(), "orchestrator_python": platform.python_version()},
             gpu_problem=engine.gpu_problem(),
+            notes=tuple(notes),
         )
     except OrchestratorError as error:
         return error
@@ -104,7 +107,7 @@ def _full_priority() -> int:
 
 
 def _unheard(_: str) -> None:
-    """That a node without Docker uses the process engine stands in every result."""
+    """That a node without Docker uses the process engine was told when it was described, and stands in every result."""
 
 
 class Worker:

@@ -202,6 +202,8 @@ class RayCluster:
         if isinstance(found, OrchestratorError):
             self._notify(f"node {name} is left out: {found.message} ({found.hint})")
             return None
+        for note in found.notes:
+            self._notify(f"node {name}: {note}")
         return Node(
             id=told["NodeID"],
             name=name,

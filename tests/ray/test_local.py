@@ -25,7 +25,7 @@ ours = children()
 heard = set()
 for process in ours:
     try:
-        heard |= {each.laddr.ip for each in process.net_connections("inet") if each.status == psutil.CONN_LISTEN}
+        heard |= {each.laddr.ip.replace("::ffff:", "") for each in process.net_connections("inet") if each.status == psutil.CONN_LISTEN}
     except psutil.Error:
         pass
 engine.close()
