@@ -15,10 +15,9 @@ from tests.conftest import ROOT
 FRAMEWORKS = ("numpy", "pytorch")
 WORKLOADS = ("cnn", "rnn", "resnet50")
 SMALLER = {
-    "cnn.train_samples": 64,
-    "cnn.test_samples": 64,
-    "rnn.train_samples": 64,
-    "rnn.test_samples": 64,
+    **{f"{training}.{key}": 64 for training in ("cnn", "rnn") for key in ("train_samples", "test_samples")},
+    "cnn.epochs": 1,
+    "rnn.epochs": 1,
     "resnet50.batch": 1,
     "resnet50.batches": 1,
 }

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from orchestrator import crew
-from orchestrator.engines.base import EngineError
+from orchestrator import bench, crew
+from orchestrator.engines.base import Cluster, EngineError
 from orchestrator.errors import HostError
 from orchestrator.plan import plan
 from orchestrator.results import Failure, Provenance, Result
@@ -283,3 +283,29 @@ def test_threads_that_hang_share_one_deadline(monkeypatch):
         cluster.crew().run(jobs(8))
     assert time.monotonic() - began < 0.8
     free.set()
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_cluster_is_left_when_the_run_ends(failing, root, tmp_path, monkeypatch):
+    closed = []
+    cluster = Fake("a")
+    cluster.close = lambda: closed.append(1)
+    cluster.facts = dict
+    assert isinstance(cluster, Cluster)
+    told = Spec(name="t", frameworks=("good",), workloads=("resnet50",))
+    prepared = bench.Prepared(
+        catalog=cases.behaving(("good",)), spec=told, host=None, engine=cluster, jobs=jobs(1), skips={}
+    )
+    request = bench.Request(root=root, results=tmp_path, cache=tmp_path)
+
+    class Jobs:
+        def run(self, *_):
+            assert not closed
+            if failing:
+                raise KeyboardInterrupt
+            return []
+
+    monkeypatch.setattr(bench, "runner", lambda *_: Jobs())
+    with pytest.raises(KeyboardInterrupt) if failing else contextlib.nullcontext():
+        bench.run(request, None, prepared, cases.Silent(), print)
+    assert closed == [1]
