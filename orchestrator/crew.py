@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from orchestrator import hosts, inputs
+from orchestrator import hosts
 from orchestrator.catalog import Catalog
 from orchestrator.engines.base import Cluster, EngineError, NodeEngine
 from orchestrator.errors import HostError
 from orchestrator.hosts import Node
+from orchestrator.lanes import Lane, Locked, OneAtATime, OnNode
 from orchestrator.plan import Job
-from orchestrator.protocol import Event
 from orchestrator.results import Failure, NodeFacts, Provenance, Result
-from orchestrator.runner import Halt, InputsFor, Lanes, Listener, Runner, unrun
+from orchestrator.runner import Halt, InputsFor, Listener, Runner, unrun
 from orchestrator.spec import Spec
 from orchestrator.store import RunFolder
 
@@ -110,8 +110,8 @@ class Crew:
         self._placed = placed
         self._make_runner = runner
         self._unrun = unrun
-        self._store = _OneAtATime(store)
-        self._listener = _Locked(listener)
+        self._store = OneAtATime(store)
+        self._listener = Locked(listener)
         self._halt = Halt()
         self._changed = threading.Condition()
         self._waiting: list[_Task] = []
@@ -223,9 +223,9 @@ class Crew:
         self._results[task.job.id] = result = self._unrun(task.job, why)
         self._listener.job_finished(result)
 
-    def lane(self, node: Node) -> _Lane:
+    def lane(self, node: Node) -> Lane:
         """Who hears what happens on a node."""
-        return _Lane(self._listener.lane(node.name))
+        return Lane(self._listener.lane(node.name))
 
     def take(self, node: Node) -> tuple[_Task, Job] | None:
         """The next task for a node and its job there; None when there is none."""
@@ -283,7 +283,7 @@ class Crew:
 
     def _use(self, hand: _Hand, engine: NodeEngine) -> None:
         """Run jobs on a node until there is none left for it, or it is lost or spent."""
-        runner = self._make_runner(engine, hand.listener, _OnNode(self._store, engine), self._halt)
+        runner = self._make_runner(engine, hand.listener, OnNode(self._store, engine), self._halt)
         lost = False
         while not lost and not engine.spent and (taken := self.take(hand.node)) is not None:
             task, job = taken
@@ -353,95 +353,6 @@ class _Hand(threading.Thread):
         engine, self.engine = self.engine, None
         if engine is not None:
             engine.close()
-
-
-class _Locked:
-    """A listener that many threads may call."""
-
-    def __init__(
-        self, listener: Listener, lock: threading.Lock | None = None, close: Callable[[], None] | None = None
-    ) -> None:
-        self._listener = listener
-        self._lock = lock or threading.Lock()
-        self._close = close
-
-    def preparing(self, what: str) -> None:
-        with self._lock:
-            self._listener.preparing(what)
-
-    def log(self, line: str) -> None:
-        with self._lock:
-            self._listener.log(line)
-
-    def notice(self, text: str) -> None:
-        with self._lock:
-            self._listener.notice(text)
-
-    def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
-        with self._lock:
-            self._listener.job_started(job, number, total, epoch_samples)
-
-    def job_event(self, job: Job, event: Event) -> None:
-        with self._lock:
-            self._listener.job_event(job, event)
-
-    def job_finished(self, result: Result) -> None:
-        with self._lock:
-            self._listener.job_finished(result)
-
-    def lane(self, node: str) -> _Locked:
-        """Who hears what happens on a node."""
-        if not isinstance(self._listener, Lanes):
-            return self
-        made = self._listener.lane(node)
-        return _Locked(made, self._lock, made.close)
-
-    def close(self) -> None:
-        """Where it is a lane: nothing happens there any more."""
-        if self._close is not None:
-            with self._lock:
-                self._close()
-
-
-class _Lane:
-    """A node's listener, which also knows whether a job is measured there now."""
-
-    def __init__(self, listener: _Locked) -> None:
-        self.measuring = False
-        self.close = listener.close
-        self.preparing = listener.preparing
-        self.log = listener.log
-        self.notice = listener.notice
-        self.job_started = listener.job_started
-        self.job_finished = listener.job_finished
-        self._event = listener.job_event
-
-    def job_event(self, job: Job, event: Event) -> None:
-        self.measuring = True  # not earlier: a job that was started may yet wait for a GPU's turn on its node
-        self._event(job, event)
-
-
-class _OneAtATime:
-    """This machine's inputs, for many threads."""
-
-    def __init__(self, store: InputsFor) -> None:
-        self._store = store
-        self._lock = threading.Lock()
-
-    def for_job(self, job: Job) -> inputs.Inputs:
-        with self._lock:
-            return self._store.for_job(job)
-
-
-class _OnNode:
-    """Inputs that a node makes for itself; they have to be what this machine would give the job."""
-
-    def __init__(self, here: InputsFor, engine: NodeEngine) -> None:
-        self._here = here
-        self._engine = engine
-
-    def for_job(self, job: Job) -> inputs.Inputs:
-        return self._engine.inputs(job, self._here.for_job(job).facts)
 
 
 def _why(result: Result) -> str:

@@ -1,4 +1,6 @@
-"""The ray engine: nodes of a Ray cluster, each running jobs with an engine of its own. The only import of ray.
+"""The ray engine: nodes of a Ray cluster, each running jobs with an engine of its own.
+
+Ray is imported here and in ray_losses.py, and nowhere else.
 
 A run takes a node with an actor that asks for all its CPUs and GPUs, so that nothing else of that cluster is scheduled
 beside what is measured; each job is one of its tasks. Nothing is retried by Ray: with that, what a lost node has sent
@@ -11,7 +13,6 @@ import contextlib
 import itertools
 import logging
 import os
-import re
 import shutil
 import signal
 import socket
@@ -31,13 +32,14 @@ from orchestrator.catalog import Image
 from orchestrator.engines import node as remote
 from orchestrator.engines.base import EngineError, Environment, Exit, Launch, Output, Seen, Usage
 from orchestrator.engines.pump import Pump
+from orchestrator.engines.ray_losses import LOST_HINT, RESUME_HINT, headless, losses, refused, words
 from orchestrator.errors import HostError, OrchestratorError
 from orchestrator.hosts import Node
 from orchestrator.inputs import Inputs
 from orchestrator.plan import Job
 from orchestrator.results import DataFacts
 from orchestrator.spec import EngineName, LocalChoice
-from orchestrator.untrusted import MAX_NOTE, printable
+from orchestrator.untrusted import printable
 
 SURVEY_SECONDS = 60.0  # for a node to say what it is; a worker process has to start there first
 PATIENCE_SECONDS = 10.0  # until somebody who waits for a node is told
@@ -47,9 +49,6 @@ END_SECONDS = 10.0  # for a job that nobody listens to any more to end
 WAITING = 16  # messages of a node that it may be ahead of us: a flood is slowed down, not buffered
 LOCAL_STORE_BYTES = 256 << 20  # of shared memory for a local cluster's objects: jobs send little
 SHIPPED = ("images", "workloads")
-REPORT_HINT = "this is a fault of this program, or the node's disk: its log is in /tmp/ray/session_latest/logs there"
-RESUME_HINT = "start the cluster again (docs/cluster.md), then go on with: orchestrator bench --resume RUN"
-LOST_HINT = "see on the node why (`ray status` lists the nodes there are); --retries N makes new attempts elsewhere"
 
 
 def connect(
@@ -96,12 +95,12 @@ def _joined(address: str, options: Mapping[str, Any]) -> bool:
         if named == "auto" and "Could not find any running Ray instance" in str(error):
             return False
         raise HostError(
-            f"no Ray cluster answers at {named}: {_words(error)}",
+            f"no Ray cluster answers at {named}: {words(error)}",
             hint="`ray status` on its head says whether it is up. Where it is, the same ~/.ray/auth_token and "
             "RAY_AUTH_MODE=token are wanted here too. --address local starts a cluster of this machine",
         ) from error
     except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise _refused(address, error) from error
+        raise refused(address, error) from error
     return True
 
 
@@ -120,7 +119,7 @@ def _start(options: Mapping[str, Any]) -> None:
         )
     except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise HostError(
-            f"Ray cannot start on this machine: {_words(error)}",
+            f"Ray cannot start on this machine: {words(error)}",
             hint="its logs are in /tmp/ray/session_latest/logs; or use --engine docker or process",
         ) from error
 
@@ -145,11 +144,11 @@ class RayCluster:
         """Those that answer. The first time this waits for all; later ones are there when they have answered."""
         alive = {each["NodeID"]: each for each in self._alive()}
         patience = 0.0 if self._known else SURVEY_SECONDS
-        with _headless():
+        with headless():
             for node in alive.keys() - self._known.keys() - self._asked.keys():
                 self._asked[node] = _on(remote.describe, node).remote(self._choice, self._pythons)
         if self._asked:
-            with _headless():
+            with headless():
                 answered, _ = ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=patience)
             for node in [node for node, reference in self._asked.items() if reference in answered]:
                 reference = self._asked.pop(node)
@@ -173,7 +172,7 @@ class RayCluster:
             max_concurrency=4,  # a job can be told to end while it runs
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
         )
-        with _losses(node.name):
+        with losses(node.name):
             taken = RayNode(node, actor.remote(self._choice, self._pythons), notify)
             if not taken.wait(still_wanted):
                 taken.close()
@@ -186,7 +185,7 @@ class RayCluster:
 
     def _alive(self) -> list[dict[str, Any]]:
         """The nodes that may run jobs: a head that was started with --num-cpus=0 does not. Raises HostError."""
-        with _headless():
+        with headless():
             _await(ray.get_runtime_context().gcs_address)
             found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         return [each for each in found if each["Alive"] and each["Resources"].get("CPU")]
@@ -194,7 +193,7 @@ class RayCluster:
     def _described(self, told: Mapping[str, Any], reference: Any) -> Node | None:
         name = _name(told)
         try:
-            with _losses(name):
+            with losses(name):
                 found = ray.get(reference)
         except EngineError as error:
             self._notify(f"node {name} is left out: {error.message}" + (f" ({error.hint})" if error.hint else ""))
@@ -262,7 +261,7 @@ class RayNode:
         return made
 
     def inputs(self, job: Job, expected: DataFacts) -> Inputs:
-        with _losses(self.node.name):
+        with losses(self.node.name):
             made, notes = ray.get(self._worker.inputs.remote(job, expected))
         for note in notes:
             self._notify(note)
@@ -305,7 +304,7 @@ class RayNode:
 
     def _stream(self, generator: Any) -> Iterator[remote.Told]:
         """What the node tells, piece by piece. Raises EngineError when it is lost, and the error it tells."""
-        with _losses(self.node.name):
+        with losses(self.node.name):
             for reference in generator:
                 told: remote.Told = ray.get(reference)
                 if told.error is not None:
@@ -390,59 +389,10 @@ def _await(head: str) -> None:
             return
 
 
-@contextlib.contextmanager
-def _headless() -> Iterator[None]:
-    """Turn what Ray raises when its head does not do what we ask into HostError."""
-    try:
-        yield
-    except (ray.exceptions.RayError, RuntimeError, ConnectionError) as error:
-        raise HostError(f"the cluster's head no longer answers: {_words(error)}", hint=RESUME_HINT) from error
-
-
 def _on(function: Callable[..., Any], node: str) -> Any:
     """`function` as a task of a node, beside whatever runs there."""
     where = NodeAffinitySchedulingStrategy(node, soft=False)
     return ray.remote(function).options(num_cpus=0, max_retries=0, scheduling_strategy=where)
-
-
-@contextlib.contextmanager
-def _losses(node: str) -> Iterator[None]:
-    """Turn what Ray raises when a node, or our part on it, is gone into a failure of the job."""
-    try:
-        yield
-    except ray.exceptions.RuntimeEnvSetupError as error:
-        raise EngineError(
-            f"node {node} cannot unpack the project: {_words(error)}", hint="see /tmp/ray there", kind="node"
-        ) from error
-    except ray.exceptions.RayTaskError as error:  # our part on the node has a fault
-        cause = error.cause
-        raise EngineError(f"node {node}: {type(cause).__name__}: {_words(cause)}", hint=REPORT_HINT) from error
-    except (ray.exceptions.RayError, RuntimeError) as error:
-        missing = re.search(r"No module named '([\w.]+)'", str(error))
-        if missing:
-            raise EngineError(
-                f"node {node} lacks the Python package {missing[1]!r}",
-                hint="install this project there, in the Python that runs Ray: pip install -e '.[ray]'",
-                kind="node",
-            ) from error
-        raise EngineError(f"node {node} was lost: {_words(error)}", hint=LOST_HINT, kind="node") from error
-
-
-def _refused(address: str, error: Exception) -> HostError:
-    """Why a cluster that answers cannot be joined."""
-    text = str(error)
-    if "Version mismatch" in text:
-        return HostError(
-            f"the Ray cluster at {address} has another version of Ray or Python: {_words(error, 400)}",
-            hint="run the orchestrator, and every node, with the same Ray and the same Python (docs/cluster.md)",
-        )
-    return HostError(f"cannot join the Ray cluster at {address}: {_words(error)}", hint="docs/cluster.md tells how")
-
-
-def _words(error: Exception, most: int = MAX_NOTE) -> str:
-    """What an error of Ray says, on one line; it may quote a node's."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable(" ".join(lines) or type(error).__name__, most)
 
 
 def _name(told: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 import sys
 
 import pytest
@@ -173,6 +174,13 @@ def test_without_ray_it_is_told_how_to_install_it(tmp_path, monkeypatch):
     with pytest.raises(HostError, match="needs Ray, which is not installed") as caught:
         engines.join("auto", root=tmp_path, choice="auto", pythons={}, notify=print)
     assert "pip install -e '.[ray]'" in caught.value.hint
+
+
+def test_ray_is_imported_in_its_engine_only(root):
+    """So that everybody else runs without it, and nothing of what runs on a node depends on it but Ray's own part."""
+    said = re.compile(r"^\s*(?:import|from)\s+ray\b", re.MULTILINE)
+    files = (root / "orchestrator").rglob("*.py")
+    assert {path.name for path in files if said.search(path.read_text())} == {"ray.py", "ray_losses.py"}
 
 
 def test_a_result_of_a_node_names_the_engine_that_ran_it():
