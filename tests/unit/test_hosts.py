@@ -2,17 +2,23 @@
 
 import dataclasses
 import io
+import os
 import re
 import sys
+import types
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from orchestrator import bench, engines, hosts, plan, spec
+from orchestrator import bench, cli, engines, hosts, plan, spec
+from orchestrator.engines.node import Worker
 from orchestrator.errors import HostError, UsageError
 from orchestrator.plan import Job
 from orchestrator.progress import LiveListener
 from orchestrator.results import NodeFacts, Provenance
+from orchestrator.screen import Screen
+from orchestrator.store import RunFolder
 from tests import engine_cases as cases
 from tests import machines
 
@@ -174,6 +180,38 @@ def test_without_ray_it_is_told_how_to_install_it(tmp_path, monkeypatch):
     with pytest.raises(HostError, match="needs Ray, which is not installed") as caught:
         engines.join("auto", root=tmp_path, choice="auto", pythons={}, notify=print)
     assert "pip install -e '.[ray]'" in caught.value.hint
+
+
+@pytest.mark.parametrize(("address", "told"), [("auto", ""), ("head:6379", " --address head:6379")])
+def test_how_to_resume_is_told_with_the_cluster(address, told, tmp_path, monkeypatch):
+    said = []
+
+    def interruptible(how):
+        said.append(how)
+        raise KeyboardInterrupt
+
+    prepared = bench.Prepared(catalog=None, spec=None, host=None, engine=None, jobs=[], skips={})
+    monkeypatch.setattr(bench, "prepare", lambda *_: prepared)
+    monkeypatch.setattr(bench, "start", lambda *_: RunFolder(tmp_path / "some-run"))
+    monkeypatch.setattr(Screen, "show_start", lambda *_: None)
+    monkeypatch.setattr(cli, "interruptible", interruptible)
+    CliRunner().invoke(cli.app, ["bench", f"--address={address}"])
+    assert said == [f"orchestrator bench --resume some-run{told}"]
+
+
+@pytest.mark.parametrize(("engine", "told"), [("process", "niceness 15"), ("docker", "")])
+def test_a_node_says_when_its_jobs_go_last(engine, told, monkeypatch):
+    """Only root may undo what Ray does to its workers."""
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    monkeypatch.setattr(os, "getpriority", lambda *_: 15)
+    worker = Worker.__new__(Worker)
+    worker._engine = types.SimpleNamespace(name=engine)
+    note = worker.ready()
+    assert (told in note, bool(note)) == (True, bool(told))
 
 
 def test_ray_is_imported_in_its_engine_only(root):
