@@ -119,9 +119,22 @@ def run(
 ) -> list[Result]:
     """Run what is prepared into `folder`, and further rounds where the spec leaves their number open.
 
-    Returns the results of this call's jobs.
+    Returns the results of this call's jobs. A cluster is left then; one that was started for the run ends.
     """
-    jobs = runner(request, folder, prepared, listener, notify)
+    try:
+        return _rounds(folder, prepared, runner(request, folder, prepared, listener, notify), listener, notify)
+    finally:
+        if isinstance(prepared.engine, Cluster):
+            prepared.engine.close()
+
+
+def _rounds(
+    folder: store.RunFolder,
+    prepared: Prepared,
+    jobs: Runner | crew.Crew,
+    listener: Listener,
+    notify: Callable[[str], None],
+) -> list[Result]:
     results = jobs.run(prepared.jobs, prepared.skips)
     while prepared.spec.repeats == "auto":
         decision = _next_round(folder)
@@ -192,7 +205,8 @@ def _on_cluster(
     nodes = hosts.select(cluster.nodes(), chosen.hosts)
     if not hosts.places(nodes, chosen):
         raise HostError(
-            f"no host has {chosen.limits.cpus} CPUs for a job (limits.cpus)", hint="choose fewer, or other hosts"
+            f"no host has {chosen.limits.cpus} CPUs for a job (limits.cpus), or as much memory (limits.memory)",
+            hint="choose less, or other hosts",
         )
     if jobs is None:
         device = hosts.device(chosen.device, nodes)

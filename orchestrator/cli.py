@@ -128,7 +128,8 @@ def bench(
             return
         folder = benching.start(request, prepared)
     screen.show_start(folder.path, prepared)
-    with interruptible(f"orchestrator bench --resume {folder.id}"), screen.live(verbose=verbose) as listener:
+    where = "" if address == "auto" else f" --address {address}"
+    with interruptible(f"orchestrator bench --resume {folder.id}{where}"), screen.live(verbose=verbose) as listener:
         benching.run(request, folder, prepared, listener, screen.warn)
     measured = folder.results()
     screen.show_report(measured, ROOT, selection.certificates_of([folder], lambda error: screen.warn(error.message)))

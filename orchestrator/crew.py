@@ -9,27 +9,29 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from orchestrator import hosts, inputs
+from orchestrator import hosts
 from orchestrator.catalog import Catalog
 from orchestrator.engines.base import Cluster, EngineError, NodeEngine
 from orchestrator.errors import HostError
 from orchestrator.hosts import Node
+from orchestrator.lanes import Lane, Locked, OneAtATime, OnNode
 from orchestrator.plan import Job
-from orchestrator.protocol import Event
 from orchestrator.results import Failure, NodeFacts, Provenance, Result
-from orchestrator.runner import Halt, InputsFor, Lanes, Listener, Runner, unrun
+from orchestrator.runner import Halt, InputsFor, Listener, Runner, unrun
 from orchestrator.spec import Spec
 from orchestrator.store import RunFolder
 
 TICK = 0.25  # seconds between two looks at whether a person, or the last job, has ended the run
 LOOK_SECONDS = 5.0  # between two looks for nodes that joined
 STARTING_SECONDS = 5.0  # a node takes to be ours; after that we try another one too
-PARTING_SECONDS = 30.0  # for a thread to end that has lost its node; without a cluster it may hang for good
+PARTING_SECONDS = 30.0  # for threads to end that have lost their nodes; without a cluster they may hang for good
+LOSSES = 2  # of our part on a node, which may have died alone, until the run goes on without it
 
 MakeRunner = Callable[[NodeEngine, Listener, InputsFor, Halt], Runner]
 
@@ -108,15 +110,16 @@ class Crew:
         self._placed = placed
         self._make_runner = runner
         self._unrun = unrun
-        self._store = _OneAtATime(store)
-        self._listener = _Locked(listener)
+        self._store = OneAtATime(store)
+        self._listener = Locked(listener)
         self._halt = Halt()
         self._changed = threading.Condition()
         self._waiting: list[_Task] = []
         self._running = 0
         self._results: dict[str, Result] = {}
         self._nodes: Sequence[Node] = ()  # when we last looked
-        self._gone: set[str] = set()  # ids of nodes that failed us
+        self._gone: set[str] = set()  # places of nodes that failed us
+        self._losses: Counter[str] = Counter()  # by the node's place
         self._hands: dict[str, _Hand] = {}  # by the node's place
         self._error: BaseException | None = None
         self._total = 0
@@ -191,7 +194,7 @@ class Crew:
 
     def _next(self, node: Node) -> tuple[_Task, Job] | None:
         """The first task that waits and may run on `node`, and its job there. Called with the condition held."""
-        if node.id not in self._gone:
+        if node.place not in self._gone:
             for task in self._waiting:
                 job = self._placed(task.job, node)
                 if isinstance(job, Job):
@@ -202,7 +205,7 @@ class Crew:
         """Give up what no node that is left can run. Called with the condition held."""
         if self._running:
             return
-        able = [node for node in self._nodes if node.id not in self._gone]
+        able = [node for node in self._nodes if node.place not in self._gone]
         for task in list(self._waiting):
             if any(isinstance(self._placed(task.job, node), Job) for node in able):
                 continue
@@ -220,9 +223,9 @@ class Crew:
         self._results[task.job.id] = result = self._unrun(task.job, why)
         self._listener.job_finished(result)
 
-    def lane(self, node: Node) -> _Lane:
+    def lane(self, node: Node) -> Lane:
         """Who hears what happens on a node."""
-        return _Lane(self._listener.lane(node.name))
+        return Lane(self._listener.lane(node.name))
 
     def take(self, node: Node) -> tuple[_Task, Job] | None:
         """The next task for a node and its job there; None when there is none."""
@@ -233,13 +236,19 @@ class Crew:
                 self._running += 1
             return found
 
-    def done(self, hand: _Hand, task: _Task, result: Result, left: int) -> None:
-        """A task has ended; when its node was lost and attempts are left, another node may have it."""
+    def done(self, hand: _Hand, task: _Task, result: Result, left: int) -> bool:
+        """A task has ended; when its node was lost and attempts are left, another node may have it.
+
+        Returns whether the node was lost: it may be that our part there was, and the node can be taken again.
+        """
         lost = result.failure is not None and result.failure.kind == "node"
         with self._changed:
             self._running -= 1
             if lost:
-                self._gone.add(hand.node.id)
+                self._losses[hand.node.place] += 1
+                if self._losses[hand.node.place] >= LOSSES:
+                    hand.listener.notice(f"{hand.node.name} was lost {LOSSES} times: the run goes on without it")
+                    self._gone.add(hand.node.place)
             if lost and left:
                 self._listener.notice(f"{result.job.id} failed: {_why(result)}; trying elsewhere ({left} left)")
                 self._waiting.insert(0, _Task(job=task.job, number=task.number, more=left - 1))
@@ -247,37 +256,45 @@ class Crew:
                 self._results[task.job.id] = result
                 hand.listener.job_finished(result)
             self._changed.notify_all()
+        return lost
 
     def failed(self, error: BaseException) -> None:
         """A thread has ended with an error that ends the run."""
         with self._changed:
-            self._running -= 1
             self._error = self._error or error
             self._changed.notify_all()
 
     def work(self, hand: _Hand) -> None:
-        """What a node's thread does."""
+        """What a node's thread does: it takes the node, and again when it was lost, while there is work for it."""
         node = hand.node
-        try:
-            engine = self._cluster.take(node, hand.listener.notice, lambda: self._wanted(node))
-        except EngineError as error:
-            hand.listener.notice(f"the run goes on without {node.name}: {error.message} ({error.hint})")
-            with self._changed:
-                self._gone.add(node.id)
-            return
-        if engine is None:
-            return
-        hand.engine = engine
-        runner = self._make_runner(engine, hand.listener, _OnNode(self._store, engine), self._halt)
-        while (taken := self.take(node)) is not None:
+        while self._wanted(node):
+            try:
+                engine = self._cluster.take(node, hand.listener.notice, lambda: self._wanted(node))
+            except EngineError as error:
+                hand.listener.notice(f"the run goes on without {node.name}: {error.message} ({error.hint})")
+                with self._changed:
+                    self._gone.add(node.place)
+                return
+            if engine is None:
+                return
+            hand.engine = engine
+            self._use(hand, engine)
+            hand.give_back()
+
+    def _use(self, hand: _Hand, engine: NodeEngine) -> None:
+        """Run jobs on a node until there is none left for it, or it is lost or spent."""
+        runner = self._make_runner(engine, hand.listener, OnNode(self._store, engine), self._halt)
+        lost = False
+        while not lost and not engine.spent and (taken := self.take(hand.node)) is not None:
             task, job = taken
             try:
                 result, left = runner.run_one(job, task.number, self._total, task.more)
-            except BaseException as error:  # noqa: BLE001  (handed over to the main thread, which raises it)
-                self.failed(error)
-                return
+            except BaseException:
+                with self._changed:
+                    self._running -= 1
+                raise
             hand.listener.measuring = False
-            self.done(hand, task, result, left)
+            lost = self.done(hand, task, result, left)
 
     def _stop(self) -> None:
         """A person wants to stop: end what is measured gently, and what is prepared at once; a second time, all."""
@@ -300,8 +317,9 @@ class Crew:
         self._halt.asked.set()
         for hand in self._hands.values():
             hand.give_back()
+        deadline = time.monotonic() + PARTING_SECONDS
         for hand in self._hands.values():
-            hand.join(PARTING_SECONDS)
+            hand.join(max(0.0, deadline - time.monotonic()))
         self._hands.clear()
         self._halt.asked.clear()
 
@@ -324,103 +342,17 @@ class _Hand(threading.Thread):
     def run(self) -> None:
         try:
             self._crew.work(self)
+        except BaseException as error:  # noqa: BLE001  (handed over to the main thread, which raises it)
+            self._crew.failed(error)
         finally:
             self.give_back()
             self.listener.close()
 
     def give_back(self) -> None:
         """Let go of the node."""
-        if self.engine is not None:
-            self.engine.close()
-
-
-class _Locked:
-    """A listener that many threads may call."""
-
-    def __init__(
-        self, listener: Listener, lock: threading.Lock | None = None, close: Callable[[], None] | None = None
-    ) -> None:
-        self._listener = listener
-        self._lock = lock or threading.Lock()
-        self._close = close
-
-    def preparing(self, what: str) -> None:
-        with self._lock:
-            self._listener.preparing(what)
-
-    def log(self, line: str) -> None:
-        with self._lock:
-            self._listener.log(line)
-
-    def notice(self, text: str) -> None:
-        with self._lock:
-            self._listener.notice(text)
-
-    def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
-        with self._lock:
-            self._listener.job_started(job, number, total, epoch_samples)
-
-    def job_event(self, job: Job, event: Event) -> None:
-        with self._lock:
-            self._listener.job_event(job, event)
-
-    def job_finished(self, result: Result) -> None:
-        with self._lock:
-            self._listener.job_finished(result)
-
-    def lane(self, node: str) -> _Locked:
-        """Who hears what happens on a node."""
-        if not isinstance(self._listener, Lanes):
-            return self
-        made = self._listener.lane(node)
-        return _Locked(made, self._lock, made.close)
-
-    def close(self) -> None:
-        """Where it is a lane: nothing happens there any more."""
-        if self._close is not None:
-            with self._lock:
-                self._close()
-
-
-class _Lane:
-    """A node's listener, which also knows whether a job is measured there now."""
-
-    def __init__(self, listener: _Locked) -> None:
-        self.measuring = False
-        self.close = listener.close
-        self.preparing = listener.preparing
-        self.log = listener.log
-        self.notice = listener.notice
-        self.job_event = listener.job_event
-        self.job_finished = listener.job_finished
-        self._started = listener.job_started
-
-    def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
-        self.measuring = True
-        self._started(job, number, total, epoch_samples)
-
-
-class _OneAtATime:
-    """This machine's inputs, for many threads."""
-
-    def __init__(self, store: InputsFor) -> None:
-        self._store = store
-        self._lock = threading.Lock()
-
-    def for_job(self, job: Job) -> inputs.Inputs:
-        with self._lock:
-            return self._store.for_job(job)
-
-
-class _OnNode:
-    """Inputs that a node makes for itself; they have to be what this machine would give the job."""
-
-    def __init__(self, here: InputsFor, engine: NodeEngine) -> None:
-        self._here = here
-        self._engine = engine
-
-    def for_job(self, job: Job) -> inputs.Inputs:
-        return self._engine.inputs(job, self._here.for_job(job).facts)
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.close()
 
 
 def _why(result: Result) -> str:

@@ -13,7 +13,7 @@ from orchestrator import compat
 from orchestrator.catalog import Image
 from orchestrator.errors import HostError, UsageError
 from orchestrator.host import Host
-from orchestrator.plan import Device, Job, choose
+from orchestrator.plan import Device, Job, choose, file_word
 from orchestrator.results import Failure
 from orchestrator.spec import Hosts, LocalEngine, Spec
 
@@ -30,6 +30,7 @@ class Node:
     gpu_problem: str | None = None  # why that engine cannot give a job a GPU
     labels: Mapping[str, str]
     share: int | None = None  # which part of the machine this is, where jobs run side by side; `host` has that part
+    memory: int | None = None  # bytes that a job on such a part may use, where it may not use all there is
 
     @property
     def place(self) -> str:
@@ -67,7 +68,10 @@ def matches(node: Node, wanted: Hosts) -> bool:
 
 
 def places(nodes: Iterable[Node], spec: Spec) -> list[Node]:
-    """Where jobs can run at the same time: the nodes, or parts of them with `limits.cpus` CPUs, and a GPU, each."""
+    """Where jobs can run at the same time: the nodes, or parts of them with `limits.cpus` CPUs, and a GPU, each.
+
+    With `limits.memory` there are no more parts of a node than its memory is enough for.
+    """
     if spec.hosts.exclusive:
         return list(nodes)
     if spec.limits.cpus is None:
@@ -76,27 +80,42 @@ def places(nodes: Iterable[Node], spec: Spec) -> list[Node]:
             hint="say it: --set limits.cpus=4",
         )
     return [
-        part for node in nodes for part in _parts(node, spec.limits.cpus, by_gpu=spec.device != "cpu" and node.gpus > 0)
+        part
+        for node in nodes
+        for part in _parts(node, spec.limits.cpus, spec.limits.memory, by_gpu=spec.device != "cpu" and node.gpus > 0)
     ]
 
 
-def _parts(node: Node, cpus: int, *, by_gpu: bool) -> Iterator[Node]:
-    """What `cpus` CPUs make of a node; with `by_gpu`, a GPU and so many CPUs."""
+def _parts(node: Node, cpus: int, memory: int | None, *, by_gpu: bool) -> Iterator[Node]:
+    """What `cpus` CPUs and `memory` make of a node; with `by_gpu`, a GPU and so many CPUs."""
     count = len(node.host.cpus) // cpus
+    if memory:
+        count = min(count, node.host.memory // memory)
     for share in range(min(count, node.gpus) if by_gpu else count):
         gpus = node.host.gpus[share : share + 1] if by_gpu else ()
         host = dataclasses.replace(node.host, cpus=node.host.cpus[share * cpus : (share + 1) * cpus], gpus=gpus)
-        yield dataclasses.replace(node, host=host, share=share)
+        yield dataclasses.replace(node, host=host, share=share, memory=memory)
 
 
 def names(nodes: Sequence[Node]) -> list[str]:
-    """What the nodes are called. Raises HostError where two have one name: their results would be told of one."""
+    """What the nodes are called. Raises HostError where two have one name: their results would be told of one.
+
+    Names that the ids of jobs do not tell apart are one, too.
+    """
     twice = [name for name, count in Counter(node.name for node in nodes).items() if count > 1]
     if twice:
         raise HostError(
             f"{twice[0]!r} is the name of several nodes of the cluster, so `each_host` cannot tell them apart",
             hint="give each a name of its own: ray start --node-name=NAME",
         )
+    words: dict[str, str] = {}
+    for node in nodes:
+        other = words.setdefault(file_word(node.name), node.name)
+        if other != node.name:
+            raise HostError(
+                f"{other!r} and {node.name!r} are too alike for names of files, so `each_host` cannot tell them apart",
+                hint="give one another name, by letters or digits: ray start --node-name=NAME",
+            )
     return [node.name for node in nodes]
 
 

@@ -1,15 +1,17 @@
 """What runs leave on a machine, for `orchestrator clean`: found by label and by place, removed one by one.
 
-Nothing here belongs to a run that is going on, as far as can be told: a container and a job's folder name the
-orchestrator that made them, and what a living one made is left alone.
+Nothing here belongs to a run that is going on: a container and a job's folder name the orchestrator that made them.
+What a living one made is left alone, and so is what another user's, another machine's or another container's
+orchestrator made: from here nobody can see whether that one lives.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +22,7 @@ from orchestrator.files import remove_tree
 
 OWNER_LABEL = "rosetta.orchestrator"
 JOB_FOLDER = "rosetta-job-"
+CLOCK_SECONDS = 2.0  # by which the time a process began may change: it is told in terms of a clock that is set
 Kind = Literal["container", "job folder", "image", "environment", "dataset", "weights", "batch order"]
 CACHED: dict[str, Kind] = {"venvs": "environment", "datasets": "dataset", "weights": "weights", "orders": "batch order"}
 
@@ -35,20 +38,48 @@ class Leftover:
 
 
 def owner() -> str:
-    """This process, as what it makes should name it: a process id alone may be used again."""
-    return _name(psutil.Process())
+    """This process, as what it makes should name it: a process id alone may be used again, and is used elsewhere."""
+    return f"{_realm()}-{os.getpid()}-{psutil.Process().create_time():.2f}"
+
+
+@lru_cache(maxsize=1)
+def _realm() -> str:
+    """Whose and where a process id is: user, boot of a machine, and which container's ids they are."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip().replace("-", "")[:12]
+        ids = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:  # no Linux
+        boot, ids = "", 0
+    return f"{os.getuid()}.{boot}.{ids}"
+
+
+def _is_dead(name: str) -> bool:
+    """Whether the orchestrator that calls itself `name` is known to have ended."""
+    realm, _, process = name.partition("-")
+    pid, _, began = process.partition("-")
+    try:
+        number, time = int(pid), float(began)
+    except ValueError:  # what some other program, or version, wrote
+        return False
+    if realm != _realm():
+        return False
+    try:
+        return abs(psutil.Process(number).create_time() - time) > CLOCK_SECONDS
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
 
 
 def find(cache: Path, *, everything: bool) -> list[Leftover]:
     """What killed orchestrators left behind; with `everything`, also all images and all that is in the cache."""
-    living = {_name(process) for process in psutil.process_iter()}
-    found = [*_containers(living), *_job_folders(living)]
+    found = [*_containers(), *_job_folders()]
     return [*found, *_images(), *_cached(cache)] if everything else found
 
 
-def _containers(living: Collection[str]) -> Iterator[Leftover]:
+def _containers() -> Iterator[Leftover]:
     for container in docker_cli.labelled("container", OWNER_LABEL):
-        if container.label not in living:
+        if _is_dead(container.label):
             remove = partial(docker_cli.remove, "container", container.name)
             yield Leftover(kind="container", name=container.name, size=None, remove=remove)
 
@@ -61,10 +92,10 @@ def _images() -> Iterator[Leftover]:
         yield Leftover(kind="image", name=name, size=size, remove=partial(docker_cli.remove, "image", name))
 
 
-def _job_folders(living: Collection[str]) -> Iterator[Leftover]:
+def _job_folders() -> Iterator[Leftover]:
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{JOB_FOLDER}*")):
         name = folder.name.removeprefix(JOB_FOLDER).rpartition("-")[0]
-        if name not in living and folder.is_dir() and not folder.is_symlink():
+        if _is_dead(name) and folder.is_dir() and not folder.is_symlink():
             yield _folder("job folder", folder)
 
 
@@ -79,10 +110,3 @@ def _folder(kind: Kind, path: Path) -> Leftover:
     files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
     size = sum(file.lstat().st_size for file in files if file.is_file() or file.is_symlink())
     return Leftover(kind=kind, name=str(path), size=size, remove=partial(remove_tree, path))
-
-
-def _name(process: psutil.Process) -> str:
-    try:
-        return f"{process.pid}-{process.create_time():.2f}"
-    except psutil.Error:  # it has ended, or is somebody else's
-        return ""

@@ -136,8 +136,13 @@ def choose(gpus: Sequence[Gpu], choice: str) -> tuple[str, ...]:
 
 def _id(framework: str, workload: str, device: str, host: str | None, repeat: int) -> str:
     """The job's id, which is also a file's name and part of a container's."""
-    where = f"{device}-{re.sub('[^a-z0-9]+', '-', host.lower()).strip('-')}" if host else device
+    where = f"{device}-{file_word(host)}" if host else device
     return f"{framework}-{workload}-{where}-{repeat}"
+
+
+def file_word(host: str) -> str:
+    """What stands for a host in the id of its jobs."""
+    return re.sub("[^a-z0-9]+", "-", host.lower()).strip("-")
 
 
 def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName, place: Place) -> Job:

@@ -120,6 +120,7 @@ def run_on_nodes(
     each_host=False,
     repeats=1,
     names=(),
+    labels=None,
     exclusive=True,
     **limits,
 ):
@@ -131,7 +132,7 @@ def run_on_nodes(
         workloads=("resnet50",),
         retries=retries,
         repeats=repeats,
-        hosts=spec.Hosts(names=names, exclusive=exclusive),
+        hosts=spec.Hosts(names=names, labels=labels or {}, exclusive=exclusive),
         each_host=each_host,
         resnet50=spec.ResNet50(batch=2, batches=3),
         limits=spec.Limits(**limits),
@@ -355,9 +356,10 @@ def hanging(engine, folder, *cluster):
         assert echoes(since)
         yield orchestrator
         orchestrator.wait(30)
-    with at_most(10):
-        while echoes(since):
-            time.sleep(0.05)
+    deadline = time.monotonic() + 10
+    while left := echoes(since):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def check_nothing_survives_a_killed_orchestrator(engine, folder):

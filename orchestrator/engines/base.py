@@ -146,6 +146,10 @@ class NodeEngine(Engine, Protocol):
 
     node: Node
 
+    @property
+    def spent(self) -> bool:
+        """Whether it can run no other job, because one would not end: the node has to be taken anew."""
+
     def inputs(self, job: Job, expected: DataFacts) -> Inputs:
         """Make the inputs of `job` on the node. Raises DataError when they are not those expected."""
 

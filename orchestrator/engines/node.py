@@ -47,6 +47,7 @@ class Description:
     engine: LocalEngine
     engine_facts: Mapping[str, Any]
     gpu_problem: str | None  # why that engine cannot give a job a GPU
+    notes: tuple[str, ...] = ()  # what a person should know about how that engine was chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +80,34 @@ class Told:
 def describe(choice: LocalChoice, pythons: Mapping[str, Path]) -> Description | OrchestratorError:
     """This node."""
     try:
-        engine = engines.choose(choice, cache=default_cache(), pythons=pythons, notify=_unheard)
+        notes: list[str] = []
+        engine = engines.choose(choice, cache=default_cache(), pythons=pythons, notify=notes.append)
         return Description(
             host=host.inspect(),
             engine="docker" if engine.name == "docker" else "process",
             engine_facts={**engine.facts(), "orchestrator_python": platform.python_version()},
             gpu_problem=engine.gpu_problem(),
+            notes=tuple(notes),
         )
     except OrchestratorError as error:
         return error
 
 
+def _full_priority() -> int:
+    """Undo Ray's own nice of 15 for what this process starts, as far as it may; returns the niceness that is left.
+
+    It belongs to threads, and what one of them starts inherits its own.
+    """
+    if hasattr(os, "setpriority"):
+        tasks = Path("/proc/self/task")
+        for thread in [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]:
+            with contextlib.suppress(OSError):  # only root may, or the thread has just ended
+                os.setpriority(os.PRIO_PROCESS, thread, 0)
+    return max(0, os.getpriority(os.PRIO_PROCESS, 0)) if hasattr(os, "getpriority") else 0
+
+
 def _unheard(_: str) -> None:
-    """That a node without Docker uses the process engine stands in every result."""
+    """That a node without Docker uses the process engine was told when it was described, and stands in every result."""
 
 
 class Worker:
@@ -109,9 +125,15 @@ class Worker:
             with contextlib.suppress(OSError, OrchestratorError):
                 leftover.remove()
 
-    def ready(self) -> bool:
-        """Answers once the node has been taken."""
-        return True
+    def ready(self) -> str:
+        """Answers once the node has been taken, with what a person should know about it."""
+        nice = _full_priority()
+        if not nice or self._engine.name == "docker":  # Docker's daemon starts containers, at its own priority
+            return ""
+        return (
+            f"jobs run at niceness {nice} there, after every other program, so figures suffer: "
+            "start Ray with RAY_worker_niceness=0 (docs/cluster.md)"
+        )
 
     def prepare(self, image: str, variant: str) -> Iterator[Told]:
         """Build or find an environment on this node: what is printed meanwhile, then the environment or an error."""

@@ -1,4 +1,6 @@
-"""The ray engine: nodes of a Ray cluster, each running jobs with an engine of its own. The only import of ray.
+"""The ray engine: nodes of a Ray cluster, each running jobs with an engine of its own.
+
+Ray is imported here and in ray_losses.py, and nowhere else.
 
 A run takes a node with an actor that asks for all its CPUs and GPUs, so that nothing else of that cluster is scheduled
 beside what is measured; each job is one of its tasks. Nothing is retried by Ray: with that, what a lost node has sent
@@ -11,7 +13,6 @@ import contextlib
 import itertools
 import logging
 import os
-import re
 import shutil
 import signal
 import socket
@@ -31,13 +32,14 @@ from orchestrator.catalog import Image
 from orchestrator.engines import node as remote
 from orchestrator.engines.base import EngineError, Environment, Exit, Launch, Output, Seen, Usage
 from orchestrator.engines.pump import Pump
+from orchestrator.engines.ray_losses import LOST_HINT, RESUME_HINT, headless, losses, refused, words
 from orchestrator.errors import HostError, OrchestratorError
 from orchestrator.hosts import Node
 from orchestrator.inputs import Inputs
 from orchestrator.plan import Job
 from orchestrator.results import DataFacts
 from orchestrator.spec import EngineName, LocalChoice
-from orchestrator.untrusted import MAX_NOTE, printable
+from orchestrator.untrusted import printable
 
 SURVEY_SECONDS = 60.0  # for a node to say what it is; a worker process has to start there first
 PATIENCE_SECONDS = 10.0  # until somebody who waits for a node is told
@@ -47,8 +49,6 @@ END_SECONDS = 10.0  # for a job that nobody listens to any more to end
 WAITING = 16  # messages of a node that it may be ahead of us: a flood is slowed down, not buffered
 LOCAL_STORE_BYTES = 256 << 20  # of shared memory for a local cluster's objects: jobs send little
 SHIPPED = ("images", "workloads")
-REPORT_HINT = "this is a fault of this program, or the node's disk: its log is in /tmp/ray/session_latest/logs there"
-LOST_HINT = "see on the node why (`ray status` lists the nodes there are); --retries N makes new attempts elsewhere"
 
 
 def connect(
@@ -95,12 +95,12 @@ def _joined(address: str, options: Mapping[str, Any]) -> bool:
         if named == "auto" and "Could not find any running Ray instance" in str(error):
             return False
         raise HostError(
-            f"no Ray cluster answers at {named}: {_words(error)}",
+            f"no Ray cluster answers at {named}: {words(error)}",
             hint="`ray status` on its head says whether it is up. Where it is, the same ~/.ray/auth_token and "
             "RAY_AUTH_MODE=token are wanted here too. --address local starts a cluster of this machine",
         ) from error
     except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise _refused(address, error) from error
+        raise refused(address, error) from error
     return True
 
 
@@ -108,6 +108,7 @@ def _start(options: Mapping[str, Any]) -> None:
     """A cluster of this machine, for this run. Ray guards it with a token that it keeps in ~/.ray/."""
     # The kernel, or the container's limit, ends a job that takes too much memory; Ray would end our actor instead.
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own default is 15: whatever else runs would go first
     try:
         ray.init(
             address="local",
@@ -118,7 +119,7 @@ def _start(options: Mapping[str, Any]) -> None:
         )
     except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise HostError(
-            f"Ray cannot start on this machine: {_words(error)}",
+            f"Ray cannot start on this machine: {words(error)}",
             hint="its logs are in /tmp/ray/session_latest/logs; or use --engine docker or process",
         ) from error
 
@@ -143,10 +144,12 @@ class RayCluster:
         """Those that answer. The first time this waits for all; later ones are there when they have answered."""
         alive = {each["NodeID"]: each for each in self._alive()}
         patience = 0.0 if self._known else SURVEY_SECONDS
-        for node in alive.keys() - self._known.keys() - self._asked.keys():
-            self._asked[node] = _on(remote.describe, node).remote(self._choice, self._pythons)
+        with headless():
+            for node in alive.keys() - self._known.keys() - self._asked.keys():
+                self._asked[node] = _on(remote.describe, node).remote(self._choice, self._pythons)
         if self._asked:
-            answered, _ = ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=patience)
+            with headless():
+                answered, _ = ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=patience)
             for node in [node for node, reference in self._asked.items() if reference in answered]:
                 reference = self._asked.pop(node)
                 if node in alive:
@@ -163,12 +166,13 @@ class RayCluster:
         actor = ray.remote(remote.Worker).options(
             num_cpus=resources["CPU"] if whole else len(node.host.cpus),
             num_gpus=resources.get("GPU", 0) if whole else len(node.host.gpus),
+            memory=int(resources.get("memory", 0)) if whole else node.memory or 0,
             max_restarts=0,
             max_task_retries=0,
             max_concurrency=4,  # a job can be told to end while it runs
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
         )
-        with _losses(node.name):
+        with losses(node.name):
             taken = RayNode(node, actor.remote(self._choice, self._pythons), notify)
             if not taken.wait(still_wanted):
                 taken.close()
@@ -181,14 +185,15 @@ class RayCluster:
 
     def _alive(self) -> list[dict[str, Any]]:
         """The nodes that may run jobs: a head that was started with --num-cpus=0 does not. Raises HostError."""
-        _await(ray.get_runtime_context().gcs_address)
-        found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        with headless():
+            _await(ray.get_runtime_context().gcs_address)
+            found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         return [each for each in found if each["Alive"] and each["Resources"].get("CPU")]
 
     def _described(self, told: Mapping[str, Any], reference: Any) -> Node | None:
         name = _name(told)
         try:
-            with _losses(name):
+            with losses(name):
                 found = ray.get(reference)
         except EngineError as error:
             self._notify(f"node {name} is left out: {error.message}" + (f" ({error.hint})" if error.hint else ""))
@@ -196,6 +201,8 @@ class RayCluster:
         if isinstance(found, OrchestratorError):
             self._notify(f"node {name} is left out: {found.message} ({found.hint})")
             return None
+        for note in found.notes:
+            self._notify(f"node {name}: {note}")
         return Node(
             id=told["NodeID"],
             name=name,
@@ -217,6 +224,11 @@ class RayNode:
         self._worker = worker
         self._notify = notify
         self._numbers = itertools.count()
+        self._spent = False
+
+    @property
+    def spent(self) -> bool:
+        return self._spent
 
     def wait(self, still_wanted: Callable[[], bool]) -> bool:
         """Wait until Ray has given us the node; False when it was no longer wanted."""
@@ -228,7 +240,8 @@ class RayNode:
             if not told and time.monotonic() > began + PATIENCE_SECONDS:
                 told = True
                 self._notify(f"{self.node.name}: waiting; it is slow, or other Ray work holds its CPUs (`ray status`)")
-        ray.get(ready)
+        if note := ray.get(ready):
+            self._notify(f"{self.node.name}: {note}")
         return True
 
     def gpu_problem(self) -> str | None:
@@ -248,7 +261,7 @@ class RayNode:
         return made
 
     def inputs(self, job: Job, expected: DataFacts) -> Inputs:
-        with _losses(self.node.name):
+        with losses(self.node.name):
             made, notes = ray.get(self._worker.inputs.remote(job, expected))
         for note in notes:
             self._notify(note)
@@ -278,9 +291,12 @@ class RayNode:
             yield running
         finally:
             running.let_go()
+            ended = False
             with contextlib.suppress(ray.exceptions.RayError):
-                if not ray.get(self._worker.end.remote(number, END_SECONDS), timeout=2 * END_SECONDS):
-                    self.close()  # its processes go with it, and what they started with the watchdog
+                ended = ray.get(self._worker.end.remote(number, END_SECONDS), timeout=2 * END_SECONDS)
+            if not ended:
+                self._spent = True
+                self.close()  # its processes go with it, and what they started with the watchdog
 
     def close(self) -> None:
         with contextlib.suppress(ray.exceptions.RayError):
@@ -288,7 +304,7 @@ class RayNode:
 
     def _stream(self, generator: Any) -> Iterator[remote.Told]:
         """What the node tells, piece by piece. Raises EngineError when it is lost, and the error it tells."""
-        with _losses(self.node.name):
+        with losses(self.node.name):
             for reference in generator:
                 told: remote.Told = ray.get(reference)
                 if told.error is not None:
@@ -366,7 +382,7 @@ def _await(head: str) -> None:
             if time.monotonic() >= deadline:
                 raise HostError(
                     f"the cluster's head at {head} has not answered for {HEAD_SECONDS:.0f} s: {error}",
-                    hint="start the cluster again (docs/cluster.md), then go on with: orchestrator bench --resume RUN",
+                    hint=RESUME_HINT,
                 ) from error
             time.sleep(1)
         else:
@@ -377,46 +393,6 @@ def _on(function: Callable[..., Any], node: str) -> Any:
     """`function` as a task of a node, beside whatever runs there."""
     where = NodeAffinitySchedulingStrategy(node, soft=False)
     return ray.remote(function).options(num_cpus=0, max_retries=0, scheduling_strategy=where)
-
-
-@contextlib.contextmanager
-def _losses(node: str) -> Iterator[None]:
-    """Turn what Ray raises when a node, or our part on it, is gone into a failure of the job."""
-    try:
-        yield
-    except ray.exceptions.RuntimeEnvSetupError as error:
-        raise EngineError(
-            f"node {node} cannot unpack the project: {_words(error)}", hint="see /tmp/ray there", kind="node"
-        ) from error
-    except ray.exceptions.RayTaskError as error:  # our part on the node has a fault
-        cause = error.cause
-        raise EngineError(f"node {node}: {type(cause).__name__}: {_words(cause)}", hint=REPORT_HINT) from error
-    except (ray.exceptions.RayError, RuntimeError) as error:
-        missing = re.search(r"No module named '([\w.]+)'", str(error))
-        if missing:
-            raise EngineError(
-                f"node {node} lacks the Python package {missing[1]!r}",
-                hint="install this project there, in the Python that runs Ray: pip install -e '.[ray]'",
-                kind="node",
-            ) from error
-        raise EngineError(f"node {node} was lost: {_words(error)}", hint=LOST_HINT, kind="node") from error
-
-
-def _refused(address: str, error: Exception) -> HostError:
-    """Why a cluster that answers cannot be joined."""
-    text = str(error)
-    if "Version mismatch" in text:
-        return HostError(
-            f"the Ray cluster at {address} has another version of Ray or Python: {_words(error, 400)}",
-            hint="run the orchestrator, and every node, with the same Ray and the same Python (docs/cluster.md)",
-        )
-    return HostError(f"cannot join the Ray cluster at {address}: {_words(error)}", hint="docs/cluster.md tells how")
-
-
-def _words(error: Exception, most: int = MAX_NOTE) -> str:
-    """What an error of Ray says, on one line; it may quote a node's."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable(" ".join(lines) or type(error).__name__, most)
 
 
 def _name(told: Mapping[str, Any]) -> str:

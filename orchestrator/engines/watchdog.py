@@ -4,6 +4,9 @@ SIGKILL and the kernel's out-of-memory killer leave no time to clean up. So a sm
 its own, keeps the last will for every running job: a command that ends it. It reads them from a pipe; the pipe's end
 is the orchestrator's death, whatever caused it, and then it carries out what has not been revoked.
 
+It is nobody's child: Ray kills the children of a process that it ends before that process itself, and would leave
+nobody to carry out a will. So whether it lives is told by the pipe alone.
+
 This file is also the program that runs in that process, with the standard library alone.
 """
 
@@ -12,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import subprocess
 import sys
 import weakref
@@ -25,51 +29,57 @@ class Watchdog:
     """One per engine; its process starts with the first will and ends with the orchestrator."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: IO[bytes] | None = None
         self._numbers = itertools.count()
+        self._standing: dict[int, Sequence[str]] = {}
 
     @contextlib.contextmanager
     def will(self, argv: Sequence[str]) -> Iterator[None]:
         """While the block runs, `argv` is executed should this process die."""
         number = next(self._numbers)
+        self._standing[number] = argv
         self._tell({"will": number, "argv": list(argv)})
         try:
             yield
         finally:
+            del self._standing[number]
             self._tell({"revoked": number})
 
     def _tell(self, message: object) -> None:
-        line = json.dumps(message).encode() + b"\n"
-        try:
-            _pipe(self._alive()).write(line)
-        except BrokenPipeError:  # somebody killed it: the next job gets a new one
-            self._process = None
-
-    def _alive(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", __file__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-                start_new_session=True,  # Ctrl-C in the terminal is the orchestrator's to handle
-            )
-            weakref.finalize(self, _dismiss, process)
-            self._process = process
-        return self._process
+        if self._pipe is not None:
+            try:
+                self._pipe.write(_line(message))
+            except BrokenPipeError:  # somebody killed it
+                self._pipe.close()
+                self._pipe = None
+            else:
+                return
+        if self._standing:
+            self._pipe = _start()
+            weakref.finalize(self, self._pipe.close)  # without wills the end of the pipe ends it
+            with contextlib.suppress(BrokenPipeError):  # it could not start: the next will tries again
+                for number, argv in self._standing.items():
+                    self._pipe.write(_line({"will": number, "argv": list(argv)}))
 
 
-def _dismiss(process: subprocess.Popen[bytes]) -> None:
-    """Its work is done: without wills the end of the pipe ends it."""
-    _pipe(process).close()
-    process.wait()
-
-
-def _pipe(process: subprocess.Popen[bytes]) -> IO[bytes]:
-    if process.stdin is None:
+def _start() -> IO[bytes]:
+    """A process that keeps wills; the pipe that it reads them from."""
+    starter = subprocess.Popen(
+        [sys.executable, "-I", "-S", __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+        start_new_session=True,  # Ctrl-C in the terminal is the orchestrator's to handle
+    )
+    starter.wait()
+    if starter.stdin is None:
         raise ValueError("the watchdog has no pipe")
-    return process.stdin
+    return starter.stdin
+
+
+def _line(message: object) -> bytes:
+    return json.dumps(message).encode() + b"\n"
 
 
 def watch(messages: IO[bytes]) -> None:
@@ -87,4 +97,6 @@ def watch(messages: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
+    if os.fork():  # whoever started this waits for it, and no longer has the watchdog for a child
+        os._exit(0)
     watch(sys.stdin.buffer)

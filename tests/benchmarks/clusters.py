@@ -1,5 +1,6 @@
 """The ray engine on simulated nodes of this machine: what it costs beyond the engine underneath."""
 
+import itertools
 import json
 import os
 import statistics
@@ -68,12 +69,17 @@ class Clock(cases.Silent):
 
 
 def per_job(engine, folder):
-    """Seconds from the end of a job to that of the next, which does nothing."""
+    """Seconds from the end of a job to that of the next, which does nothing; the mean of all."""
+    return statistics.mean(gaps(engine, folder))
+
+
+def gaps(engine, folder):
+    """Seconds from the end of each job to that of the next."""
     clock = Clock()
     names = [f"good-{number}" for number in range(1 + JOBS)]
     _, results = cases.run_echo(engine, folder, *names, listener=clock)
     assert [result.status for result in results] == ["ok"] * len(names), results
-    return (clock.ends[-1] - clock.ends[0]) / JOBS
+    return [later - earlier for earlier, later in itertools.pairwise(clock.ends)]
 
 
 @contextmanager

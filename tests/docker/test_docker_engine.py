@@ -134,14 +134,16 @@ def test_an_image_that_somebody_removes(docker_engine, tmp_path):
 def test_clean_removes_the_containers_of_the_dead_only(docker_engine, tmp_path):
     image = docker_engine.prepare(cases.behaving(["good"]).images[0], "cpu", print).handle
     names = {}
-    for owner in ("999999-1.00", leftovers.owner()):
+    realm, pid, began = leftovers.owner().split("-")
+    dead = f"{realm}-{pid}-{float(began) - 1000:.2f}"
+    for owner in (dead, leftovers.owner()):
         labels = {leftovers.OWNER_LABEL: owner, "rosetta.run": "test-clean"}
         names[owner] = docker_engine._client.containers.create(image, ["sleep", "600"], labels=labels).name
     try:
         found = {each.name: each for each in leftovers.find(tmp_path, everything=False) if each.kind == "container"}
-        assert names["999999-1.00"] in found
+        assert names[dead] in found
         assert names[leftovers.owner()] not in found
-        found[names["999999-1.00"]].remove()
+        found[names[dead]].remove()
         assert [container.name for container in containers_of(docker_engine, "test-clean")] == [
             names[leftovers.owner()]
         ]

@@ -2,10 +2,12 @@
 
 import contextlib
 
+import psutil
 import ray
 from ray.cluster_utils import Cluster
 
 from orchestrator.engines import ray as ray_engine
+from tests import engine_cases as cases
 
 HERE = {"node_ip_address": "127.0.0.1"}
 NODES = ("alpha", "beta", "gamma")
@@ -34,3 +36,29 @@ def add(made, name, cpus=1, **options):
 def connect(made, root, choice="auto", pythons=(), notify=print):
     """The engine's own way to join it."""
     return ray_engine.connect(made.address, root=root, choice=choice, pythons=dict(pythons), notify=notify)
+
+
+class OnReady(cases.Silent):
+    """Does something to the node on which the first job says that it is ready."""
+
+    def __init__(self, then):
+        super().__init__()
+        self._then = [then]
+
+    def lane(self, node):
+        lane = OnReady(None)
+        lane.lines, lane._then, lane.node = self.lines, self._then, node
+        return lane
+
+    def job_event(self, job, event):
+        if event.event == "ready" and self._then:
+            self._then.pop()(self.node)
+
+
+def workers():
+    """The processes in which nodes of this test's clusters do their part of runs."""
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if process.is_running() and process.name().startswith("ray::Worker")
+    ]

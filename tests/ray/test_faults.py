@@ -1,6 +1,8 @@
 """What becomes of a run when something happens to its cluster."""
 
 import os
+import platform
+import signal
 import subprocess
 import sys
 import threading
@@ -11,10 +13,15 @@ import pytest
 
 ray = pytest.importorskip("ray")
 
+from ray._private import utils as ray_utils
+
 from orchestrator import crew, engines, hosts, spec
+from orchestrator.engines import ray as ray_engine
 from orchestrator.errors import HostError
+from orchestrator.store import RunFolder
 from tests import engine_cases as cases
 from tests.ray import clusters
+from tests.ray.clusters import OnReady
 
 PYTHONS = {"echo": Path(sys.executable)}
 
@@ -32,23 +39,6 @@ def joined(few):
     engine = clusters.connect(few, cases.ECHO, choice="process", pythons=PYTHONS)
     yield engine
     engine.close()
-
-
-class OnReady(cases.Silent):
-    """Does something to the node on which the first job says that it is ready."""
-
-    def __init__(self, then):
-        super().__init__()
-        self._then = [then]
-
-    def lane(self, node):
-        lane = OnReady(None)
-        lane.lines, lane._then, lane.node = self.lines, self._then, node
-        return lane
-
-    def job_event(self, job, event):
-        if event.event == "ready" and self._then:
-            self._then.pop()(self.node)
 
 
 def test_the_job_of_a_lost_node_is_tried_elsewhere_from_its_start(few, joined, tmp_path):
@@ -95,18 +85,19 @@ def test_a_node_that_joins_gets_its_share(few, joined, tmp_path, monkeypatch):
     assert [line for line in heard.lines if line.startswith("node gamma has joined")]
 
 
-def test_a_head_that_is_gone_ends_the_run_with_what_to_do(alone, cache, tmp_path):
+def test_a_head_that_is_gone_ends_the_run_with_what_to_do_and_one_that_is_back_is_joined(alone, cache, tmp_path):
     """In a process of its own: Ray ends those that have lost their head."""
     source = (
         "import sys, pathlib\n"
         "from orchestrator.engines import ray\n"
         "from orchestrator.errors import OrchestratorError\n"
         "from tests import engine_cases as cases\n"
-        "ray.HEAD_SECONDS = 2.0\n"
+        "from orchestrator import crew\n"
+        "ray.HEAD_SECONDS, crew.LOOK_SECONDS = 2.0, 0.5\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "engine = cases.engine_called('ray', folder, sys.argv[2], 'process')\n"
         "try:\n"
-        "    cases.run_echo(engine, folder, 'hang', listener=cases.Talkative())\n"
+        "    cases.run_echo(engine, folder, 'slow', repeats=4, listener=cases.Talkative())\n"
         "except OrchestratorError as error:\n"
         "    print(error.message, error.hint, sep='\\n')\n"
     )
@@ -121,6 +112,14 @@ def test_a_head_that_is_gone_ends_the_run_with_what_to_do(alone, cache, tmp_path
     assert "head at" in told
     assert "has not answered for 2 s" in told
     assert "--resume" in told
+    folder = RunFolder(next((tmp_path / "results").iterdir()))
+    with clusters.cluster(("alpha",)) as made:
+        engine = clusters.connect(made, cases.ECHO, choice="process", pythons=PYTHONS)
+        _, missing = cases.run_echo(engine, tmp_path, "slow", repeats=4, resume=folder)
+        engine.close()
+    assert missing
+    found = [folder.read_result(f"slow-resnet50-cpu-{number}") for number in (1, 2, 3, 4)]
+    assert [result.status for result in found] == ["ok"] * 4
 
 
 def test_a_node_without_docker_runs_jobs_as_processes_or_is_left_out(alone, cache, tmp_path, monkeypatch):
@@ -135,9 +134,25 @@ def test_a_node_without_docker_runs_jobs_as_processes_or_is_left_out(alone, cach
         with pytest.raises(HostError, match="no node of the cluster can run jobs"):
             hosts.select(engine.nodes(), spec.Hosts())
         engine.close()
-    (line,) = heard.lines
-    assert line.startswith("node alpha is left out: ")
-    assert "Docker" in line
+    told, left_out = heard.lines
+    assert told.startswith("node alpha: no Docker daemon answers")
+    assert told.endswith("; using the process engine")
+    assert left_out.startswith("node alpha is left out: ")
+    assert "Docker" in left_out
+
+
+def test_a_node_that_does_not_answer_holds_nobody_up(few, joined, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_engine, "SURVEY_SECONDS", 4.0)
+    heard = cases.Silent()
+    monkeypatch.setattr(joined, "_notify", heard.notice)
+    (raylet,) = few.named["beta"].all_processes["raylet"]
+    raylet.process.send_signal(signal.SIGSTOP)
+    try:
+        _, results = cases.run_echo(joined, tmp_path, "good", repeats=3)
+    finally:
+        raylet.process.send_signal(signal.SIGCONT)
+    assert heard.lines == ["node beta has not answered for 4 s: the run starts without"]
+    assert [(result.status, result.provenance.node.name) for result in results] == [("ok", "alpha")] * 3
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two jobs side by side want two CPUs")
@@ -164,13 +179,36 @@ def test_a_node_that_is_not_exclusive_runs_jobs_side_by_side_on_cpus_of_their_ow
     assert not any(result.provenance.node.exclusive for result in results)
 
 
+OTHERS = {"Ray": ("2.0.0", platform.python_version()), "Python": (ray.__version__, "3.8.1")}
+JOIN = """
+import sys
+import ray._private.utils
+from ray.scripts.scripts import main
+
+versions = tuple(sys.argv[1:3])
+ray._private.utils.compute_version_info = lambda: versions
+del sys.argv[1:3]
+main()
+"""
+
+
 def test_another_version_of_ray_or_python_is_named(alone, cache, monkeypatch):
+    """An orchestrator's by us, a node's by Ray itself, which does not let it join."""
     with clusters.cluster(()) as made:
-        monkeypatch.setattr(ray, "__version__", "2.0.0")
-        with pytest.raises(HostError, match=r"another version of Ray or Python.*2\.0\.0") as caught:
-            clusters.connect(made, cases.ECHO)
-        monkeypatch.undo()
-    assert "same Ray and the same Python" in caught.value.hint
+        for what, versions in OTHERS.items():
+            other = versions[what == "Python"]
+            with monkeypatch.context() as patch:
+                patch.setattr(ray_utils, "compute_version_info", lambda versions=versions: versions)
+                with pytest.raises(HostError, match="another version of Ray or Python") as caught:
+                    clusters.connect(made, cases.ECHO)
+            assert other in caught.value.message
+            assert "same Ray and the same Python" in caught.value.hint
+            start = ["start", f"--address={made.address}", "--num-cpus=1", "--node-ip-address=127.0.0.1"]
+            argv = [sys.executable, "-c", JOIN, *versions, *start]
+            refused = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+            assert refused.returncode != 0
+            assert "Version mismatch" in refused.stderr + refused.stdout
+            assert other in refused.stderr + refused.stdout
 
 
 def test_an_address_where_nothing_is(alone):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-pytest.importorskip("ray")
+ray = pytest.importorskip("ray")
 
 from orchestrator import inputs
 from orchestrator.engines import ray as ray_engine
@@ -87,6 +87,12 @@ def test_results_say_where_they_come_from(cluster, tmp_path):
     assert found.data.inputs["weights.npz"]
 
 
+def test_jobs_run_at_full_priority(cluster, tmp_path):
+    """Ray starts its workers at a niceness of 15, and these nodes were not told otherwise."""
+    folder, (result,) = cases.run_echo(cluster, tmp_path, "nice")
+    assert (folder.path / f"{result.job.id}.log").read_text() == "niceness: 0\n"
+
+
 def test_no_node_that_is_wanted_is_told_with_those_there_are(cluster, tmp_path):
     with pytest.raises(HostError, match=r"hosts.*alpha.*beta.*gamma"):
         cases.run_echo(cluster, tmp_path, "good", names=("delta",))
@@ -105,6 +111,36 @@ def test_inputs_must_be_those_of_the_orchestrator(cluster, tmp_path, monkeypatch
     _, (result,) = cases.run_echo(cluster, tmp_path, "good")
     assert result.failure.kind == "data"
     assert "by sha256: weights.npz" in result.failure.message
+
+
+class Unsure:
+    """Our part on a node, which never confirms that a job has ended."""
+
+    def __init__(self, worker):
+        self._worker = worker
+        self.end = self
+
+    def remote(self, number, seconds):
+        return ray.put(False)
+
+    def __getattr__(self, name):
+        return getattr(self._worker, name)
+
+
+def test_a_job_whose_end_is_not_confirmed_costs_the_next_one_nothing(cluster, tmp_path, monkeypatch):
+    """What may still run there must not disturb it: our part on the node is killed, and the next job gets a new one."""
+    workers = []
+
+    def take(*arguments, known=cluster.take):
+        taken = known(*arguments)
+        workers.append(taken._worker)
+        taken._worker, taken.close = Unsure(taken._worker), lambda worker=taken._worker: ray.kill(worker)
+        return taken
+
+    monkeypatch.setattr(cluster, "take", take)
+    _, results = cases.run_echo(cluster, tmp_path, "good", repeats=3, names=("alpha",))
+    assert [result.status for result in results] == ["ok"] * 3, results
+    assert len(workers) == 3
 
 
 def test_an_interrupted_run_is_resumed(cluster, tmp_path):

@@ -2,16 +2,23 @@
 
 import dataclasses
 import io
+import os
+import re
 import sys
+import types
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from orchestrator import bench, engines, hosts, plan, spec
+from orchestrator import bench, cli, engines, hosts, plan, spec
+from orchestrator.engines.node import Worker
 from orchestrator.errors import HostError, UsageError
 from orchestrator.plan import Job
 from orchestrator.progress import LiveListener
 from orchestrator.results import NodeFacts, Provenance
+from orchestrator.screen import Screen
+from orchestrator.store import RunFolder
 from tests import engine_cases as cases
 from tests import machines
 
@@ -56,6 +63,13 @@ def test_a_selector_that_takes_none_is_told_what_there_is():
 def test_two_nodes_of_one_name_cannot_be_told_apart():
     with pytest.raises(HostError, match="'a1' is the name of several nodes"):
         hosts.names([node("a1"), node("a1")])
+
+
+@pytest.mark.parametrize(("one", "other"), [("gpu.1", "gpu-1"), ("gpu1", "GPU1")])
+def test_two_nodes_whose_jobs_would_have_one_id_cannot_be_told_apart(one, other):
+    with pytest.raises(HostError, match=f"'{one}' and '{other}' are too alike"):
+        hosts.names([node(one), node(other)])
+    assert hosts.names([node("gpu-1"), node("gpu-2")]) == ["gpu-1", "gpu-2"]
 
 
 @pytest.mark.parametrize(
@@ -131,6 +145,13 @@ def test_a_node_that_is_not_exclusive_has_parts_that_share_nothing():
         hosts.places([big], told(hosts={"exclusive": False}))
 
 
+def test_memory_limits_the_parts_of_a_node():
+    big = dataclasses.replace(node("a", cpus=8), host=dataclasses.replace(node("a", cpus=8).host, memory=8 << 30))
+    limits = {"cpus": 2, "memory": "3 GiB"}
+    parts = hosts.places([big], told(device="cpu", hosts={"exclusive": False}, limits=limits))
+    assert [part.memory for part in parts] == [3 << 30] * 2
+
+
 def test_every_node_has_a_bar_of_its_own_until_it_is_given_back():
     screen = Console(file=io.StringIO(), force_terminal=True)
     with LiveListener(screen, print) as listener:
@@ -159,6 +180,45 @@ def test_without_ray_it_is_told_how_to_install_it(tmp_path, monkeypatch):
     with pytest.raises(HostError, match="needs Ray, which is not installed") as caught:
         engines.join("auto", root=tmp_path, choice="auto", pythons={}, notify=print)
     assert "pip install -e '.[ray]'" in caught.value.hint
+
+
+@pytest.mark.parametrize(("address", "told"), [("auto", ""), ("head:6379", " --address head:6379")])
+def test_how_to_resume_is_told_with_the_cluster(address, told, tmp_path, monkeypatch):
+    said = []
+
+    def interruptible(how):
+        said.append(how)
+        raise KeyboardInterrupt
+
+    prepared = bench.Prepared(catalog=None, spec=None, host=None, engine=None, jobs=[], skips={})
+    monkeypatch.setattr(bench, "prepare", lambda *_: prepared)
+    monkeypatch.setattr(bench, "start", lambda *_: RunFolder(tmp_path / "some-run"))
+    monkeypatch.setattr(Screen, "show_start", lambda *_: None)
+    monkeypatch.setattr(cli, "interruptible", interruptible)
+    CliRunner().invoke(cli.app, ["bench", f"--address={address}"])
+    assert said == [f"orchestrator bench --resume some-run{told}"]
+
+
+@pytest.mark.parametrize(("engine", "told"), [("process", "niceness 15"), ("docker", "")])
+def test_a_node_says_when_its_jobs_go_last(engine, told, monkeypatch):
+    """Only root may undo what Ray does to its workers."""
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    monkeypatch.setattr(os, "getpriority", lambda *_: 15)
+    worker = Worker.__new__(Worker)
+    worker._engine = types.SimpleNamespace(name=engine)
+    note = worker.ready()
+    assert (told in note, bool(note)) == (True, bool(told))
+
+
+def test_ray_is_imported_in_its_engine_only(root):
+    """So that everybody else runs without it, and nothing of what runs on a node depends on it but Ray's own part."""
+    said = re.compile(r"^\s*(?:import|from)\s+ray\b", re.MULTILINE)
+    files = (root / "orchestrator").rglob("*.py")
+    assert {path.name for path in files if said.search(path.read_text())} == {"ray.py", "ray_losses.py"}
 
 
 def test_a_result_of_a_node_names_the_engine_that_ran_it():

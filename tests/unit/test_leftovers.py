@@ -8,13 +8,19 @@ from typer.testing import CliRunner
 from orchestrator import cli, leftovers
 
 
+def dead():
+    """The name of an orchestrator of ours that has ended: its process id is somebody else's now."""
+    realm, pid, began = leftovers.owner().split("-")
+    return f"{realm}-{pid}-{float(began) - 1000:.2f}"
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A machine with leftovers: a cache, and the folders of a dead and of a living orchestrator's jobs."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("ROSETTA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(leftovers.docker_cli, "labelled", lambda kind, label: [])
-    for owner in ("999999-1.00", leftovers.owner()):
+    for owner in (dead(), leftovers.owner()):
         folder = tmp_path / f"{leftovers.JOB_FOLDER}{owner}-abcd"
         folder.mkdir()
         (folder / "spec.json").write_text("{}")
@@ -57,3 +63,30 @@ def test_what_cannot_be_removed_is_said(place, monkeypatch):
     done = call("--yes")
     assert "stays" in done.output
     assert "Permission denied" in done.output
+
+
+def others():
+    """Names of orchestrators that may live though no process here is theirs."""
+    realm, pid, began = leftovers.owner().split("-")
+    user, boot, ids = realm.split(".")
+    return {
+        "another user's": f"{int(user) + 1}.{boot}.{ids}-999999999-1.00",
+        "one of another machine": f"{user}.{'0' * 12}.{ids}-999999999-1.00",
+        "one in another container": f"{user}.{boot}.1-999999999-1.00",
+        "one whose clock was set": f"{realm}-{pid}-{float(began) + 1.5:.2f}",
+        "of no known form": "999999999-1.00",
+    }
+
+
+@pytest.mark.parametrize("whose", others())
+def test_what_may_belong_to_a_living_orchestrator_stays(whose, place, monkeypatch):
+    owner = others()[whose]
+    removed = []
+    container = leftovers.docker_cli.Labelled(kind="container", name="theirs", label=owner)
+    monkeypatch.setattr(leftovers.docker_cli, "labelled", lambda kind, label: [container])
+    monkeypatch.setattr(leftovers.docker_cli, "remove", lambda kind, name: removed.append(name))
+    folder = place / f"{leftovers.JOB_FOLDER}{owner}-abcd"
+    folder.mkdir()
+    assert call("--yes").exit_code == 0
+    assert folder.exists()
+    assert not removed

@@ -74,6 +74,13 @@ if behaviour == "crash":
     sys.exit(3)
 if behaviour == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
+if behaviour == "where":
+    print("code:", os.path.realpath(__file__), file=sys.stderr)
+    for folder, _, names in os.walk(os.environ["BENCH_INPUTS"]):
+        for name in names:
+            print("input:", os.path.realpath(os.path.join(folder, name)), file=sys.stderr)
+if behaviour == "nice":
+    print("niceness:", os.nice(0), file=sys.stderr)
 if behaviour == "hang":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(600)

@@ -1,0 +1,77 @@
+"""Nothing of a job survives whoever ran it, and nobody has to come after him: containers go too."""
+
+import subprocess
+import time
+
+import pytest
+
+pytest.importorskip("ray")
+
+from tests import engine_cases as cases
+from tests.ray import clusters
+
+SECONDS = 15  # the watchdog removes twice, three seconds apart
+
+
+@pytest.fixture(scope="module")
+def nodes(alone, cache):
+    """Nodes of which a test may lose one."""
+    with clusters.cluster(("alpha", "beta")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def joined(nodes):
+    """The engine on it, with docker underneath."""
+    engine = clusters.connect(nodes, cases.ECHO, choice="docker")
+    yield engine
+    engine.close()
+
+
+def containers(folder):
+    """The containers of the only run in `folder`."""
+    (run,) = (folder / "results").iterdir()
+    argv = ["docker", "ps", "--all", "--quiet", "--filter", f"label=rosetta.run={run.name}"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+
+
+def gone(folder, since):
+    """Wait until neither a container nor a process of the job is left."""
+    deadline = time.monotonic() + SECONDS
+    while left := containers(folder) or cases.echoes(since):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
+@pytest.mark.docker
+def test_no_container_is_left_by_an_orchestrator_that_was_killed(docker_engine, nodes, joined, tmp_path):
+    since = time.time()
+    with cases.hanging(joined, tmp_path, nodes.address, "docker") as orchestrator:
+        assert containers(tmp_path)
+        orchestrator.kill()
+    gone(tmp_path, since)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("death", ["Ray ends our part there", "somebody kills our part there", "the node is removed"])
+def test_no_container_is_left_on_a_node(death, docker_engine, nodes, joined, tmp_path, monkeypatch):
+    taken, since = [], time.time()
+
+    def take(*arguments, known=joined.take):
+        taken.append(known(*arguments))
+        return taken[-1]
+
+    def die(name):
+        assert containers(tmp_path)
+        if death.startswith("Ray"):
+            taken[0].close()
+        elif death.startswith("somebody"):
+            (worker,) = clusters.workers()
+            worker.kill()
+        else:
+            nodes.remove_node(nodes.named[name], allow_graceful=False)
+
+    monkeypatch.setattr(joined, "take", take)
+    _, (result,) = cases.run_echo(joined, tmp_path, "hang", listener=clusters.OnReady(die))
+    assert (result.status, result.failure.kind) == ("failed", "node")
+    gone(tmp_path, since)
