@@ -68,7 +68,8 @@ def weights_of(model):
 
 
 def run(job):
-    runtime.start(job)
+    more = "channels of zeros make whole blocks of {} for MKL's convolutions".format(BLOCK)
+    runtime.start(job, notes=[more] if job.device == "cpu" else [])
     x_train, y_train, x_test, y_test = job.data(labels=np.float32)
     model, x, y, trainer = build(job)
     batch = job.settings["batch"]
