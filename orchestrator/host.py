@@ -67,7 +67,7 @@ def inspect() -> Host:
         machine=platform.machine(),
         driver=None,
         gpus=(),
-        id=_machine_id(),
+        id=machine_id(),
     )
     return replace(host, **_nvidia())
 
@@ -96,7 +96,7 @@ def visible(gpus: Sequence[Gpu], told: str | None) -> tuple[Gpu, ...]:
     return tuple(chosen)
 
 
-def _machine_id(path: Path = Path("/etc/machine-id")) -> str | None:
+def machine_id(path: Path = Path("/etc/machine-id")) -> str | None:
     """What machine-id(5) asks for: the file's own content is confidential, so a hash keyed with it is told."""
     try:
         secret = path.read_bytes().strip()

@@ -17,7 +17,7 @@ from typing import Literal
 
 import psutil
 
-from orchestrator import docker_cli
+from orchestrator import docker_cli, host
 from orchestrator.files import remove_tree
 
 OWNER_LABEL = "rosetta.orchestrator"
@@ -44,13 +44,13 @@ def owner() -> str:
 
 @lru_cache(maxsize=1)
 def _realm() -> str:
-    """Whose and where a process id is: user, boot of a machine, and which container's ids they are."""
+    """Whose and where a process id is: user, machine, which of its boots, and which container's ids they are."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip().replace("-", "")[:12]
         ids = Path("/proc/self/ns/pid").stat().st_ino
     except OSError:  # no Linux
         boot, ids = "", 0
-    return f"{os.getuid()}.{boot}.{ids}"
+    return f"{os.getuid()}.{(host.machine_id() or '')[:12]}.{boot}.{ids}"
 
 
 def _is_dead(name: str) -> bool:
@@ -62,13 +62,19 @@ def _is_dead(name: str) -> bool:
     except ValueError:  # what some other program, or version, wrote
         return False
     if realm != _realm():
-        return False
+        return _is_of_an_earlier_boot(realm)
     try:
         return abs(psutil.Process(number).create_time() - time) > CLOCK_SECONDS
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
         return False
+
+
+def _is_of_an_earlier_boot(realm: str) -> bool:
+    """Whether what has this realm was this user's on this machine, which has been started anew since."""
+    theirs, ours = realm.split("."), _realm().split(".")
+    return len(theirs) == len(ours) and bool(ours[1]) and theirs[:2] == ours[:2] and theirs[2] != ours[2]
 
 
 def find(cache: Path, *, everything: bool) -> list[Leftover]:

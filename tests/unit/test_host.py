@@ -136,10 +136,10 @@ def test_the_machine_has_an_id_that_does_not_tell_its_secret(tmp_path):
     told = []
     for secret in ("5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e\n", "ba5eba11ba5eba11ba5eba11ba5eba11\n"):
         (tmp_path / "machine-id").write_text(secret)
-        told.append(host._machine_id(tmp_path / "machine-id"))
-        assert told[-1] == host._machine_id(tmp_path / "machine-id")
+        told.append(host.machine_id(tmp_path / "machine-id"))
+        assert told[-1] == host.machine_id(tmp_path / "machine-id")
         assert secret.strip() not in told[-1]
     assert told[0] != told[1]
     (tmp_path / "machine-id").write_text("")
-    assert host._machine_id(tmp_path / "machine-id") is None
-    assert host._machine_id(tmp_path / "absent") is None
+    assert host.machine_id(tmp_path / "machine-id") is None
+    assert host.machine_id(tmp_path / "absent") is None

@@ -65,14 +65,23 @@ def test_what_cannot_be_removed_is_said(place, monkeypatch):
     assert "Permission denied" in done.output
 
 
+def test_what_was_left_before_the_machine_was_started_anew_goes(place, monkeypatch):
+    user, _, _, ids = leftovers.owner().split("-")[0].split(".")
+    monkeypatch.setattr(leftovers, "_realm", lambda: f"{user}.{'a' * 12}.{'1' * 12}.{ids}")
+    folder = place / f"{leftovers.JOB_FOLDER}{user}.{'a' * 12}.{'0' * 12}.{ids}-1-1.00-abcd"
+    folder.mkdir()
+    assert call("--yes").exit_code == 0
+    assert not folder.exists()
+
+
 def others():
     """Names of orchestrators that may live though no process here is theirs."""
     realm, pid, began = leftovers.owner().split("-")
-    user, boot, ids = realm.split(".")
+    user, machine, boot, ids = realm.split(".")
     return {
-        "another user's": f"{int(user) + 1}.{boot}.{ids}-999999999-1.00",
-        "one of another machine": f"{user}.{'0' * 12}.{ids}-999999999-1.00",
-        "one in another container": f"{user}.{boot}.1-999999999-1.00",
+        "another user's": f"{int(user) + 1}.{machine}.{boot}.{ids}-999999999-1.00",
+        "one of another machine": f"{user}.{'0' * 12}.{'0' * 12}.{ids}-999999999-1.00",
+        "one in another container": f"{user}.{machine}.{boot}.1-999999999-1.00",
         "one whose clock was set": f"{realm}-{pid}-{float(began) + 1.5:.2f}",
         "of no known form": "999999999-1.00",
     }
