@@ -94,7 +94,7 @@ def check(
     json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Ask one framework everything that a row of the tables has to hold to: some minutes on a CPU.
+    """Ask one framework everything that a row of the tables has to hold to: a minute or two on a CPU.
 
     Labels and lock, the protocol, a clock that waits for the device, errors that are told as such, the same batches in
     the same order, and the same computation as the reference.

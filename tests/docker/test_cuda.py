@@ -1,10 +1,12 @@
 """The images for GPUs, without one: their libraries are found, they import, and their labels say which GPUs they know.
 
 They are large, so only those are checked that exist. ROSETTA_CUDA_IMAGES="cntk mxnet", or "all", builds what is missing
-and removes it again, one image at a time. That they compute the right thing is checked on the CPU, in place of the images
+and removes it again, one image at a time; "changed" leaves out what was checked on this machine before, if neither the
+image nor its workloads nor its checks have changed since. That they compute the right thing is checked on the CPU, in place of the images
 for CPUs. None of this runs a line of GPU code.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -14,10 +16,11 @@ from pathlib import Path
 import elftools
 import pytest
 
-from orchestrator import catalog, docker_cli, images
+from orchestrator import catalog, code, docker_cli, files, images, store
 from orchestrator.docker_cli import find_builder, stream
 from orchestrator.engines.base import Environment
 from orchestrator.errors import DiskError, OrchestratorError
+from orchestrator.files import sha256_of
 from tests.docker import cuda_inside
 from tests.docker import test_cells as cells
 from tests.docker import test_pytorch as small
@@ -29,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KNOWN = catalog.load(ROOT)
 IMAGES = {image.name: image for image in KNOWN.images if "cuda" in image.locks and image.python}
 NAMED = os.environ.get("ROSETTA_CUDA_IMAGES", "").split()
-WANTED = set(IMAGES) if NAMED == ["all"] else set(NAMED)
+WANTED = set(IMAGES) if NAMED in (["all"], ["changed"]) else set(NAMED)
 NVSHMEM = {  # several machines, of which there is one
     *("libfabric.so.1", "libmlx5.so.1"),  # InfiniBand and its like
     *("libmpi.so.40", "liboshmem.so.40", "libpmix.so.2", "libucp.so.0", "libucs.so.0"),  # what starts jobs there
@@ -112,13 +115,30 @@ def image(request, docker_engine, compiler):
     image = IMAGES[request.param]
     if image.name not in WANTED and not images.built(image, "cuda"):
         pytest.skip(f"rosetta/{image.name} is not built for CUDA; ROSETTA_CUDA_IMAGES={image.name} builds it")
+    passed, failed = passed_before(image), request.session.testsfailed
+    if NAMED == ["changed"] and passed.exists():
+        pytest.skip(
+            f"rosetta/{image.name}, as it is now, passed on {passed.read_text()}; remove {passed} to check it anew"
+        )
     try:
         with borrowed(image, "cuda"):
             yield image
+        if request.session.testsfailed == failed:
+            passed.parent.mkdir(parents=True, exist_ok=True)
+            passed.write_text(store.now())
     except DiskError as error:  # no more a fault of the image than a machine without Docker
         pytest.skip(error.message)
     except OrchestratorError as error:  # such as a file that cannot be downloaded
         pytest.fail(f"{error.message}\n{error.hint}", pytrace=False)
+
+
+def passed_before(image):
+    """The file that says when this image, these workloads and these checks have passed."""
+    known = code.facts(ROOT)[code.OF_MODULES]
+    parts = [known[framework.module] for framework in image.frameworks]
+    checks = [sha256_of(Path(each)) for each in (__file__, cuda_inside.__file__, cells.__file__)]
+    digest = hashlib.sha256(repr((images.tag(image, "cuda"), parts, checks)).encode()).hexdigest()
+    return files.default_cache() / "checked" / f"{image.name}-cuda-{digest[:16]}"
 
 
 @pytest.fixture(scope="module")
