@@ -80,7 +80,8 @@ class EpsilonInside:
 
 
 def run("""
-WARM_UP = """model = model.to(device, memory_format=torch.channels_last)
+BUILT = "return model.to(device, memory_format=runtime.MEMORY_FORMATS[layout]).eval()"
+WARM_UP = """model = model.to(device, memory_format=runtime.MEMORY_FORMATS[layout])
     with torch.no_grad():
         model.train()(torch.from_numpy(job.images(layout="NCHW")[0]))
     return model.eval()
@@ -89,10 +90,8 @@ WARM_UP = """model = model.to(device, memory_format=torch.channels_last)
 PLANTED = {
     "cnn": ("dampening", "momentum", [("momentum=job", "dampening=0.9, momentum=job")]),
     "rnn": ("adam-epsilon-inside", "Adam", [("\ndef run(", ADAM), ("torch.optim.Adam(", "EpsilonInside(")]),
-    "resnet50": (
-        "bn-moved-0.1", "BatchNorm", [("return model.to(device, memory_format=torch.channels_last).eval()", WARM_UP)]
-    ),
-}  # fmt: skip
+    "resnet50": ("bn-moved-0.1", "BatchNorm", [(BUILT, WARM_UP)]),
+}
 
 
 @pytest.mark.parametrize("workload", PLANTED)
