@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from pydantic import BaseModel
+
 from orchestrator.results import Result
 
 
@@ -16,7 +18,9 @@ def shared(results: Iterable[Result]) -> Iterator[Result]:
     known: dict[str, Any] = {}
 
     def one(part: Any) -> Any:
-        return known.setdefault(repr(part), part)
+        # A model's own repr takes ten times as long as its JSON.
+        words = part.model_dump_json() if isinstance(part, BaseModel) else repr(part)
+        return known.setdefault(f"{type(part).__name__} {words}", part)
 
     for result in results:
         told, job = result.provenance, result.job

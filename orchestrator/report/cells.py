@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.plan import Job
+from orchestrator.protocol import Start
 from orchestrator.report import again, sources
 from orchestrator.report.certified import Mark
 from orchestrator.report.charts import Chart, Grid, usage
@@ -20,6 +22,8 @@ from orchestrator.usage import Usage
 NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
 NO_USAGE = "What these jobs used over time cannot be drawn: no samples of them are at hand, only the figures above."
 MAX_JOBS = 50  # listed behind a row
+PLANNED = tuple(name for name in Job.model_fields if name not in {"id", "repeat"})
+STARTED = tuple(name for name in Start.model_fields if name not in {"seq", "t"})
 JOBS = (
     Column(title="job"),
     Column(title="status"),
@@ -160,13 +164,23 @@ def _used_over_time(name: str, results: Sequence[Result], used: Mapping[Key, Usa
 def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:
     """Results with equal provenance, together: repeats of one run have one.
 
-    They are told apart by what `_facts` and `again.commands` are made from, which is cheaper to write than these.
+    They are told apart by what `_facts` and `again.commands` are made from, which is cheaper to write than these; what
+    many results share (see sharing.py) is written once.
     """
-    groups: dict[str, list[Result]] = {}
+    known: dict[int, str] = {}  # the results hold the parts, so nothing else gets the id of one
+
+    def words(part: object) -> str:
+        if id(part) not in known:
+            known[id(part)] = repr(part)
+        return known[id(part)]
+
+    groups: dict[tuple[object, ...], list[Result]] = {}
     for result in results:
-        job = result.job.model_dump(exclude={"id", "repeat"})
-        start = result.start.model_dump(exclude={"seq", "t"}) if result.start else None
-        groups.setdefault(repr((job, start, result.provenance.model_dump())), []).append(result)
+        job, start, provenance = result.job, result.start, result.provenance
+        begun = () if start is None else (words(getattr(start, name)) for name in STARTED)
+        told = (words(getattr(provenance, name)) for name in type(provenance).model_fields)
+        key = (*(words(getattr(job, name)) for name in PLANNED), *begun, *told)
+        groups.setdefault(key, []).append(result)
     return groups.values()
 
 
