@@ -142,7 +142,8 @@ def reproduce(
 
     Of a capsule that is every job in it that has figures, unless options name some.
 
-    Spec, seed, weights, data, workload code and lock must be the same; what they are compared by is their sha256.
+    Spec, seed, weights, data, workload code, Dockerfile and lock must be the same; what they are compared by is their
+    sha256.
 
     \b
     Examples:

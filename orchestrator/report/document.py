@@ -46,7 +46,7 @@ class ReportDocument(BaseModel):
     certificates: list[Word | None] = Field(
         description="of each result: certified to compute the same as the reference; known to compute something else, "
         "which its own notes declare and explain wholly (declared) or not (diverges); or only verified in another "
-        "environment or with other code (stale); null where nothing is known"
+        "environment or with other code or weights (stale); null where nothing is known"
     )
 
 
