@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from orchestrator import store
+from orchestrator import seal, store
 from orchestrator.certificates import Certificate
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write
@@ -31,6 +31,10 @@ class Kept(Strict):
     results: tuple[Result, ...]
     certificates: tuple[Certificate, ...] = ()
     used: dict[str, Usage] = Field(default_factory=dict)  # by job: of one for each cell
+
+    @property
+    def id(self) -> str:
+        return self.run.id
 
     def read_run(self) -> store.Run:
         return self.run
@@ -59,8 +63,14 @@ class Capsule(Strict):
 
 def write(path: Path, runs: Sequence[Kept]) -> None:
     """Write a capsule. Raises StoreError."""
+    content = seal.sealed(Capsule(runs=tuple(runs)))
+    if len(content) > seal.MAX_BYTES:
+        raise StoreError(
+            f"{path}: {len(content) >> 20} MiB are more than the {seal.MAX_BYTES >> 20} MiB that a capsule may have",
+            hint="write several, each of some of the runs",
+        )
     try:
-        atomic_write(path, store.sealed(Capsule(runs=tuple(runs))))
+        atomic_write(path, content)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file") from error
 
@@ -77,7 +87,7 @@ def kept(source: store.Source, certificates: Iterable[Certificate], complain: Ca
 
 def runs_in(path: Path) -> tuple[Kept, ...]:
     """The runs in a capsule. Raises StoreError."""
-    return store.read_sealed(path, Capsule).runs
+    return seal.read(path, Capsule).runs
 
 
 def results_in(path: Path) -> tuple[Result, ...]:
@@ -93,4 +103,4 @@ def results_in(path: Path) -> tuple[Result, ...]:
         raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a result file?") from error
     if b'"kind": "capsule"' in head:
         return tuple(result for kept in runs_in(path) for result in kept.results)
-    return (store.read_sealed(path, Result),)
+    return (seal.read(path, Result),)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from orchestrator import code, store
+from orchestrator import code, seal
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write
 from orchestrator.parity import Envelope, Found, Parity
@@ -79,7 +79,7 @@ def write(results: Path, certificate: Certificate) -> Path:
     """Store it, in place of the cell's earlier one. Raises StoreError."""
     path = path_of(results, certificate.framework, certificate.workload, certificate.device, certificate.variant)
     try:
-        atomic_write(path, store.sealed(certificate))
+        atomic_write(path, seal.sealed(certificate))
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="pass --results DIR") from error
     return path
@@ -88,7 +88,7 @@ def write(results: Path, certificate: Certificate) -> Path:
 def read(path: Path) -> Certificate:
     """Read one. Raises StoreError when it is missing, edited, or no certificate."""
     try:
-        return store.read_sealed(path, Certificate)
+        return seal.read(path, Certificate)
     except StoreError as error:
         raise StoreError(error.message, hint="delete it, and make it again with `orchestrator verify`") from error
 

@@ -82,7 +82,7 @@ def report(
       orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
       orchestrator report --capsule capsule.json
     """
-    from orchestrator import browser, selection, sharing
+    from orchestrator import browser, selection
     from orchestrator import capsule as capsules
     from orchestrator.screen import Screen
 
@@ -93,7 +93,11 @@ def report(
     unread: list[StoreError] = []
     verified = selection.certificates_of(runs, unread.append)
     damaged = list(unread)
-    measured = (result for source in runs for result in source.each_result(damaged.append))
+    measured = (
+        result
+        for source in runs
+        for result in selection.sound(source.each_result(damaged.append), source.id, damaged.append)
+    )
     if open_ or format_ is Format.html:
         path = output or _beside(runs)
         _write(path, [screen.render_page(runs, ROOT, verified, damaged.append)])
@@ -103,7 +107,7 @@ def report(
     elif output is not None:
         _write(output, screen.render_report(measured, ROOT, format_.value, verified))
     elif format_ is Format.table:
-        screen.show_report(list(sharing.shared(measured)), ROOT, verified)
+        screen.show_report(list(measured), ROOT, verified)
     else:
         sys.stdout.writelines(screen.render_report(measured, ROOT, format_.value, verified))
     if capsule is not None:

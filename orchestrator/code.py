@@ -57,10 +57,11 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 def mixed(told: Sequence[Mapping[str, Any]]) -> list[str]:
     """What of the workload code is not the same in all of these provenances, of any frameworks."""
     known = [parts(each) for each in told]
+    only_whole = None in known
     digests: dict[str, set[str]] = {}
     for each, own in zip(told, known, strict=True):
         whole = {"": str(each.get(WHOLE))}
-        for name, digest in (whole if None in known or own is None else own).items():
+        for name, digest in (whole if only_whole or own is None else own).items():
             digests.setdefault(name, set()).add(digest)
     return sorted(f"workloads/{name}" for name, found in digests.items() if len(found) > 1)
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from orchestrator import code, stats
-from orchestrator.report.tables import conditions_of
-from orchestrator.results import Result
-from orchestrator.untrusted import printable
+from orchestrator.report.rows import conditions_of
+from orchestrator.results import Result, gpus_of
+from orchestrator.untrusted import MAX_CHARACTERS, printable
 
 Word = stats.Word | Literal["not comparable"]
 
-CONDITIONS: Mapping[str, str] = {  # of report.tables.conditions_of
+MAX_FACT = 4000  # characters that are compared; whoever shows a difference cuts it
+
+CONDITIONS: Mapping[str, str] = {  # of report.rows.conditions_of
     "data": "dataset",
     "amount": "amount of work",
     "device": "device",
@@ -26,9 +28,10 @@ CONDITIONS: Mapping[str, str] = {  # of report.tables.conditions_of
     "precision": "precision",
     "settings": "settings",
     "seed": "seed",
+    "trace": "trace",
 }
 # Those that are one thing within a side, and may be another on the other side: which machine is faster is a question.
-MACHINE: Mapping[str, str] = {"host": "host", "node": "node"}
+MACHINE: Mapping[str, str] = {"host": "host", "node": "node", "gpu": "GPU"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +95,12 @@ class Comparison:
 def compare(a: Sequence[Result], b: Sequence[Result], margin: float) -> Comparison:
     """Compare two sets of results cell by cell; less than `margin` apart is the same.
 
-    Cells are paired by framework and workload; when each side has one framework, by workload alone.
+    Cells are paired by framework, workload and device: by workload alone when each side has one framework, and without
+    the device when each side has one, so that two frameworks, or a CPU and a GPU, can be compared.
     """
     one_each = all(len({result.job.framework for result in side}) == 1 for side in (a, b))
-    sides = [_cells(side, by_framework=not one_each) for side in (a, b)]
+    by_device = any(len({result.job.device for result in side}) > 1 for side in (a, b))
+    sides = [_cells(side, by_framework=not one_each, by_device=by_device) for side in (a, b)]
     names = list(dict.fromkeys([*sides[0], *sides[1]]))
     pairs = {name: (sides[0].get(name, []), sides[1].get(name, [])) for name in names}
     return Comparison(
@@ -117,7 +122,6 @@ def facts_of(result: Result) -> dict[str, str]:
     """What may explain a difference: environment, code, machine and versions, in words."""
     provenance, start = result.provenance, result.start
     environment, host = provenance.environment, provenance.host
-    gpus = host.get("gpus")
     facts: dict[str, Any] = {
         "image id": environment.get("id"),
         "image digests": environment.get("digests"),
@@ -127,7 +131,10 @@ def facts_of(result: Result) -> dict[str, str]:
         "interpreter": environment.get("interpreter"),
         "Python": environment.get("python"),
         "NVIDIA driver": host.get("driver"),
-        "GPUs": [gpu.get("name") for gpu in gpus if isinstance(gpu, Mapping)] if isinstance(gpus, Sequence) else None,
+        "GPUs": [gpu.get("name") for gpu in gpus_of(host)],
+        "GPU power limits": [limit for gpu in gpus_of(host) if (limit := gpu.get("power_limit")) is not None],
+        "device": start.device_name if start else None,
+        "machine id": host.get("id"),
         "CPU": host.get("cpu"),
         "CPUs used": host.get("cpus_used"),
         "memory": host.get("memory"),
@@ -144,7 +151,7 @@ def facts_of(result: Result) -> dict[str, str]:
         "denormals": start.denormals if start else None,
     }
     facts |= {f"version of {name}": version for name, version in (start.versions if start else {}).items()}
-    return {name: _text(value) for name, value in facts.items() if value not in (None, [], "")}
+    return {name: _text(value, MAX_FACT) for name, value in facts.items() if value not in (None, [], "")}
 
 
 def _code_sha256(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,11 +162,12 @@ def _code_sha256(told: Mapping[str, Any]) -> dict[str, Any]:
     return {f"workloads/{name} sha256": digest for name, digest in parts.items()}
 
 
-def _cells(results: Sequence[Result], *, by_framework: bool) -> dict[str, list[Result]]:
+def _cells(results: Sequence[Result], *, by_framework: bool, by_device: bool) -> dict[str, list[Result]]:
     cells: dict[str, list[Result]] = {}
     for result in results:
-        name = f"{result.job.framework} {result.job.workload}" if by_framework else str(result.job.workload)
-        cells.setdefault(name, []).append(result)
+        job = result.job
+        name = [*([job.framework] if by_framework else []), job.workload, *([job.device] if by_device else [])]
+        cells.setdefault(" ".join(name), []).append(result)
     return cells
 
 
@@ -203,7 +211,7 @@ def _obstacle(a: Sequence[Result], b: Sequence[Result], side_a: Side | None, sid
         if mixed:
             reasons.append(f"{title} varies within {' and '.join(mixed)}")
         elif values[0] != values[1] and name not in MACHINE:
-            reasons.append(f"other {title} ({values[0][0]} / {values[1][0]})")
+            reasons.append(f"other {title} ({values[0][0] or 'none'} / {values[1][0] or 'none'})")
     contents = [{told["content"] for told in side} for side in conditions]
     if not reasons and contents[0] != contents[1]:
         reasons.append("data, weights or batch order have the same name and other content")
@@ -242,7 +250,8 @@ def _machine(result: Result) -> tuple[str, ...]:
 def _warnings(results: Sequence[Result]) -> list[str]:
     good = [result for result in results if result.status == "ok"]
     times = [result.figures.ranking_s for result in good if result.figures.ranking_s is not None]
-    told = stats.warnings(times) if len(times) > 1 else []
+    alike = len({tuple(conditions_of(result).values()) for result in good}) == 1  # else they are repeats of nothing
+    told = stats.warnings(times) if alike and len(times) > 1 else []
     for result in good:
         steady = stats.steady(result.figures.part_seconds)
         if steady is not None and not steady.settled:
@@ -267,8 +276,8 @@ def _merged(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {name: " / ".join(dict.fromkeys(each[name] for each in facts if name in each)) for name in names}
 
 
-def _text(value: Any) -> str:
-    """A fact in words."""
+def _text(value: Any, limit: int = MAX_CHARACTERS) -> str:
+    """A fact in words, cut at `limit` characters."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return printable(" ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+    return printable(" ".join(map(str, value)) if isinstance(value, list | tuple) else str(value), limit)

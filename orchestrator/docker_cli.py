@@ -24,6 +24,7 @@ _NO_SOCKET = "is it Podman's? `systemctl --user start podman.socket`, and name t
 _NO_ACCESS = "sudo usermod -aG docker $USER, then log in again; or use --engine process"
 _QUERY_SECONDS = 60
 _STOP_SECONDS = 10
+_REMOVE_SECONDS = 600  # of an image of 20 GB on a slow disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +220,12 @@ def labelled(kind: Literal["container", "image"], label: str) -> list[Labelled]:
 def remove(kind: Literal["container", "image"], name: str) -> None:
     """Remove a container with its volumes, or an image's name and, with its last name, the image. Raises HostError."""
     command = ("rm", "--force", "--volumes") if kind == "container" else ("image", "rm")
-    done = _run(Path(shutil.which("docker") or "docker"), *command, name)
+    try:
+        done = _run(Path(shutil.which("docker") or "docker"), *command, name, seconds=_REMOVE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise HostError(
+            f"{kind} {name} has not been removed in {_REMOVE_SECONDS:.0f} s", hint="see with `docker info` what it does"
+        ) from error
     if done.returncode:
         raise HostError(f"{kind} {name} cannot be removed: {done.stderr.strip()[:300]}", hint=_NO_DAEMON)
 

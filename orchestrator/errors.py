@@ -1,6 +1,6 @@
 """Everything that can stop the program, as one tree.
 
-A job that fails is not here: it is a value (`results.Outcome`) and the sweep goes on. These are the errors after
+A job that fails is not here: it is a value (`results.Result`) and the sweep goes on. These are the errors after
 which there is nothing left to run. Each says what happened and, in `hint`, what to do now; each has one exit code.
 They are raised anywhere and caught once, in `cli.py`.
 """

@@ -17,13 +17,14 @@ from orchestrator.spec import Strict
 
 # Figures are read back from files that anybody may have written: what no stream can give is refused there.
 Amount = Annotated[float, Field(ge=0, le=1e22, allow_inf_nan=False)]
+Time = Annotated[float, Field(gt=0, le=1e22, allow_inf_nan=False)]  # of work: rates divide by it
 
 
 class EpochFigure(Strict):
     """One pass over the training set."""
 
     samples: int
-    seconds: Amount
+    seconds: Time
     loss: float
     accuracy: Amount | None = None  # share of all test samples predicted correctly after it; None if not scored
 
@@ -35,12 +36,12 @@ class Figures(Strict):
     build_s: Amount | None = None
     compile_s: Amount | None = None
     epochs: tuple[EpochFigure, ...] = ()
-    train_s: Amount | None = None  # all epochs, the first one included
+    train_s: Time | None = None  # all epochs, the first one included
     train_samples_per_s: Amount | None = None
     steady_samples_per_s: Amount | None = None  # without the first epoch; None when there is only one
     test_samples: protocol.Samples | None = None
     accuracy: Amount | None = None  # share of all test samples predicted correctly, 0 to 1
-    score_s: Amount | None = None
+    score_s: Amount | None = None  # of all scorings: with a learning curve there is one after every epoch
     cold_s: Amount | None = None
     inference_s: Amount | None = None
     images_per_s: Amount | None = None
@@ -82,7 +83,7 @@ class Collector:
                 self.start = event
             case protocol.Ready():
                 self._ready = event
-            case protocol.Step() if event.epoch == 1 and event.step <= self._job.trace:
+            case protocol.Step() if event.epoch == 1 and event.step == len(self._losses) + 1 <= self._job.trace:
                 self._losses.append(event.loss)
             case protocol.Epoch():
                 self._check_epoch(event)
@@ -113,7 +114,7 @@ class Collector:
             steady_samples_per_s=_rate(epochs[1:]),
             accuracy=score.correct / score.samples if score else None,
             test_samples=score.samples if score else None,
-            score_s=score.seconds if score else None,
+            score_s=sum(each.seconds for each in self._scores.values()) if score else None,
             cold_s=cold.seconds if cold else None,
             inference_s=timed.seconds if timed else None,
             images_per_s=_per_second(timed.samples, timed.seconds) if timed else None,
@@ -122,24 +123,49 @@ class Collector:
             artifacts=tuple(self.artifacts),
         )
 
-    def check_complete(self, expected_test_samples: int | None) -> None:
-        """Raise Violation when a stream that ended well left something out."""
+    def check_complete(self, train_samples: int | None, test_samples: int | None) -> None:
+        """Raise Violation when a stream that ended well left something out.
+
+        There were `train_samples` for each epoch, and `test_samples` to be scored; None where nobody knows.
+        """
         if self._ready is None:
             raise Violation("no 'ready' event")
         if self._job.workload == "resnet50":
-            missing = [name for name in ("cold", "inference") if name not in self._passes]
-            if missing:
-                raise Violation(f"no {' and no '.join(missing)} event")
-            return
-        epochs = self._job.settings["epochs"]
+            self._check_passes()
+        else:
+            self._check_epochs(train_samples)
+            self._check_scores(test_samples)
+
+    def _check_passes(self) -> None:
+        missing = [name for name in ("cold", "inference") if name not in self._passes]
+        if missing:
+            raise Violation(f"no {' and no '.join(missing)} event")
+        images = self._job.settings["batches"] * self._job.settings["batch"]
+        for name, each in self._passes.items():
+            if each.samples != images:
+                raise Violation(f"{each.samples} of {images} images in the {name} pass")
+
+    def _check_epochs(self, train_samples: int | None) -> None:
+        epochs, batch = self._job.settings["epochs"], self._job.settings["batch"]
         if len(self._epochs) != epochs:
             raise Violation(f"{len(self._epochs)} of {epochs} epochs reported")
+        if train_samples is None:
+            return
+        full = train_samples // batch * batch
+        for number, epoch in enumerate(self._epochs, start=1):
+            if epoch.samples != full:
+                raise Violation(
+                    f"epoch {number} trained on {epoch.samples} samples; full batches of {train_samples} are {full}"
+                )
+
+    def _check_scores(self, test_samples: int | None) -> None:
+        epochs = self._job.settings["epochs"]
         for epoch in range(1, epochs + 1) if self._job.learning_curve else [epochs]:
             if epoch not in self._scores:
                 raise Violation(f"no 'score' event after epoch {epoch} of {epochs}")
         for score in self._scores.values():
-            if expected_test_samples is not None and score.samples != expected_test_samples:
-                raise Violation(f"{score.samples} of {expected_test_samples} test samples scored")
+            if test_samples is not None and score.samples != test_samples:
+                raise Violation(f"{score.samples} of {test_samples} test samples scored")
 
     def _check_start(self, event: protocol.Start) -> None:
         if event.protocol != protocol.VERSION:

@@ -132,7 +132,13 @@ def build(
             log(line)
 
         with tempfile.TemporaryDirectory(prefix="rosetta-build-") as scratch:
-            argv = _command(image, variant, Path(scratch), builder, environ)
+            try:
+                argv = _command(image, variant, Path(scratch), builder, environ)
+            except OSError as error:
+                raise DiskError(
+                    f"image {image.name} ({variant}): its build cannot be prepared in {scratch}: {error.strerror}",
+                    hint="make room there, or name another folder for temporary files in TMPDIR",
+                ) from error
             log(f"$ {shlex.join(argv)}")
             status = stream(argv, keep, {**environ, "DOCKER_BUILDKIT": "1"})
     if status:

@@ -22,7 +22,7 @@ from orchestrator.files import remove_tree
 
 OWNER_LABEL = "rosetta.orchestrator"
 JOB_FOLDER = "rosetta-job-"
-CLOCK_SECONDS = 2.0  # by which the time a process began may change: it is told in terms of a clock that is set
+CLOCK_SECONDS = 2.0  # by which the time a process began may change where it is told in terms of a clock that is set
 Kind = Literal["container", "job folder", "image", "environment", "dataset", "weights", "batch order"]
 CACHED: dict[str, Kind] = {"venvs": "environment", "datasets": "dataset", "weights": "weights", "orders": "batch order"}
 
@@ -39,7 +39,19 @@ class Leftover:
 
 def owner() -> str:
     """This process, as what it makes should name it: a process id alone may be used again, and is used elsewhere."""
-    return f"{_realm()}-{os.getpid()}-{psutil.Process().create_time():.2f}"
+    return f"{_realm()}-{os.getpid()}-{_began(os.getpid()):.2f}"
+
+
+def _began(pid: int) -> float:
+    """When a process began. Raises psutil.Error, NoSuchProcess when there is none.
+
+    Linux tells it in seconds since it booted, which setting the clock does not change; others since 1970.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return int(stat.rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")  # field 22; its name is the second
+    except (OSError, ValueError, IndexError):
+        return psutil.Process(pid).create_time()
 
 
 @lru_cache(maxsize=1)
@@ -64,7 +76,7 @@ def _is_dead(name: str) -> bool:
     if realm != _realm():
         return _is_of_an_earlier_boot(realm)
     try:
-        return abs(psutil.Process(number).create_time() - time) > CLOCK_SECONDS
+        return abs(_began(number) - time) > CLOCK_SECONDS
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:

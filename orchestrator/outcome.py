@@ -57,7 +57,7 @@ class Conversation:
         self.violation: Violation | None = None
 
     def take(self, output: Output) -> None:
-        """Take a chunk as it arrived. After a violation the rest only goes to the log."""
+        """Take a chunk as it arrived. After a violation what follows only goes to the log."""
         if output.stream == "stderr" or self.violation is not None:
             self._log(output.data)
             return
@@ -77,9 +77,14 @@ class Conversation:
                 self.violation = violation
         self._log(b"\n" if self._log_rest else b"")
 
-    def failure(self, exit_: Exit, *, stopped: Stop | None, test_samples: int | None) -> Failure | None:
-        """Why the job failed, or None when it did not. `test_samples` is how many had to be scored."""
-        kind, message = self._verdict(exit_, stopped=stopped, test_samples=test_samples)
+    def failure(
+        self, exit_: Exit, *, stopped: Stop | None, train_samples: int | None, test_samples: int | None
+    ) -> Failure | None:
+        """Why the job failed, or None when it did not.
+
+        There were `train_samples` for each epoch, and `test_samples` to be scored; None where nobody knows.
+        """
+        kind, message = self._verdict(exit_, stopped, train_samples, test_samples)
         return None if kind is None else self.told(kind, message)
 
     def told(self, kind: FailureKind, message: str, hint: str = "") -> Failure:
@@ -87,7 +92,7 @@ class Conversation:
         return Failure(kind=kind, message=message, hint=hint or HINTS.get(kind, ""), log=tuple(self._tail))
 
     def _verdict(
-        self, exit_: Exit, *, stopped: Stop | None, test_samples: int | None
+        self, exit_: Exit, stopped: Stop | None, train_samples: int | None, test_samples: int | None
     ) -> tuple[FailureKind | None, str]:
         if stopped is not None:
             return self._reason(stopped)
@@ -108,7 +113,7 @@ class Conversation:
         if not self._reader.over:
             return "protocol", "the event stream stopped without 'end'"
         try:
-            self.collector.check_complete(test_samples)
+            self.collector.check_complete(train_samples, test_samples)
         except Violation as violation:
             return "protocol", str(violation)
         return None, ""

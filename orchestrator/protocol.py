@@ -162,7 +162,6 @@ class Lines:
 
     def __init__(self) -> None:
         self._rest = bytearray()
-        self._skipping = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the lines that `chunk` completes, without their newlines. An overlong line is a Violation."""

@@ -20,7 +20,7 @@ from orchestrator import code, stats
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.host import Gpu
 from orchestrator.plan import Job
-from orchestrator.results import Provenance, Result
+from orchestrator.results import Provenance, Result, gpu_models
 from orchestrator.spec import Spec, did_you_mean
 from orchestrator.untrusted import MAX_NOTE, printable
 
@@ -141,16 +141,9 @@ def _gpu(original: Result, gpus: Sequence[Gpu]) -> str:
     job = original.job
     if len(job.gpus) > 1:
         return "all"
-    model = models(job, original.provenance.host)
+    model = gpu_models(job, original.provenance.host)
     chosen = [gpu for gpu in gpus if gpu.uuid in job.gpus] or [gpu for gpu in gpus if [gpu.name] == model]
     return chosen[0].uuid if chosen else "0"
-
-
-def models(job: Job, host: Mapping[str, Any]) -> list[str]:
-    """The models of the GPUs that a job had, as its host tells; a file may say anything."""
-    told = host.get("gpus")
-    there = [gpu for gpu in told if isinstance(gpu, Mapping)] if isinstance(told, list | tuple) else []
-    return sorted(str(gpu.get("name")) for gpu in there if gpu.get("uuid") in job.gpus)
 
 
 def job_differences(original: Job, planned: Job) -> list[str]:
@@ -299,7 +292,7 @@ def _notes(original: Result, repeat: Result) -> tuple[str, ...]:
         notes.append(f"the image was built anew from the same {same}: its id differs, as times of files in it do")
     if there.environment.get("lock_sha256") is None:
         notes.append("the environment was one its user gave: there is no lock to compare, only the framework's version")
-    had, has = models(original.job, there.host), models(repeat.job, here.host)
+    had, has = gpu_models(original.job, there.host), gpu_models(repeat.job, here.host)
     if had != has:
         notes.append(f"another GPU: {printable(', '.join(had))} there, {printable(', '.join(has))} here")
     if _differ(there.host, here.host, "driver"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 from orchestrator.figures import Figures
@@ -107,10 +107,23 @@ class Result(Strict):
     telemetry: Telemetry | None = None  # None of a job that never ran
 
 
+def gpu_models(job: Job, host: Mapping[str, Any]) -> list[str]:
+    """The models of the GPUs that a job had, as its host tells; a file may say anything."""
+    return sorted(str(gpu.get("name")) for gpu in gpus_of(host) if gpu.get("uuid") in job.gpus)
+
+
+def gpus_of(host: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The facts of all GPUs that a host has, as it tells."""
+    told = host.get("gpus")
+    return [gpu for gpu in told if isinstance(gpu, Mapping)] if isinstance(told, list | tuple) else []
+
+
 def firsts(results: Iterable[Result]) -> list[str]:
-    """Of each cell the first job that ended well: the one whose course over time a report shows."""
-    found: dict[tuple[str, str, str], str] = {}
+    """Of each cell the first job that ended well, on each host: the one whose course over time a report shows."""
+    found: dict[tuple[str, str, str, str | None], str] = {}
     for result in results:
         if result.status == "ok":
-            found.setdefault((result.job.framework, result.job.workload, result.job.device), result.job.id)
+            job, node = result.job, result.provenance.node
+            host = job.host or (node.name if node else None)
+            found.setdefault((job.framework, job.workload, job.device, host), job.id)
     return list(found.values())

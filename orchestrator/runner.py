@@ -153,7 +153,10 @@ class Runner:
             result = self._attempt(job, number, total)
             self._folder.write_result(result)
             failure = result.failure
-            if failure is None or failure.kind in FINAL or failure.kind == "node" or not more:
+            if failure is None or failure.kind in FINAL or not more:
+                return result, more
+            if failure.kind == "node":
+                self._folder.set_aside(job.id)  # the attempt to come is not forgotten if the run ends before it
                 return result, more
             self._listener.notice(f"{job.id} failed: {failure.message}; trying again ({more} left)")
             more -= 1
@@ -209,15 +212,15 @@ class Runner:
         launch = self._launch(job, prepared)
         self._listener.job_started(job, number, total, prepared.train_samples)
         if self._turns is None:
-            return self._measure(report, environment, launch, prepared.test_samples)
+            return self._measure(report, environment, launch, prepared)
         with self._turns.on(job.gpus) as others:
             watch = Watch(job.gpus, others)
-            result = self._measure(report, environment, launch, prepared.test_samples)
+            result = self._measure(report, environment, launch, prepared)
             found = watch.neighbours()  # while it is still this job's turn: later, the next job is on the GPU
         return result.model_copy(update={"neighbours": found})
 
-    def _measure(self, report: _Report, environment: Environment, launch: Launch, test_samples: int | None) -> Result:
-        """Run the job and listen to it; `test_samples` is how many it has to score."""
+    def _measure(self, report: _Report, environment: Environment, launch: Launch, prepared: inputs.Inputs) -> Result:
+        """Run the job and listen to it."""
         job = launch.job
         report.clock_starts()
         sampler = Sampler(job.gpus)
@@ -238,7 +241,9 @@ class Runner:
                 raise KeyboardInterrupt from error
             finally:
                 missing = self._folder.keep_artifacts(job.id, conversation.collector.artifacts)
-        failure = conversation.failure(exit_, stopped=stopped, test_samples=test_samples)
+        failure = conversation.failure(
+            exit_, stopped=stopped, train_samples=prepared.train_samples, test_samples=prepared.test_samples
+        )
         if failure is None and missing:
             failure = conversation.told("protocol", f"there is no file for its artifact {missing[0]!r}")
         return report.ended(conversation, exit_, failure)

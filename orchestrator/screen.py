@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.errors import StoreError
     from orchestrator.progress import LiveListener
     from orchestrator.report.certified import Known
-    from orchestrator.report.tables import Table as ReportTable
+    from orchestrator.report.table import Table as ReportTable
     from orchestrator.reproduce import Answer
     from orchestrator.results import Result
     from orchestrator.store import Source
@@ -181,14 +181,13 @@ class Screen:
         self, results: Iterable[Result], root: Path, form: str, certificates: Iterable[Certificate] = ()
     ) -> Iterator[str]:
         """The tables of results as text, piece by piece: table, markdown, csv or json."""
-        from orchestrator import sharing
         from orchestrator.report import certified, terminal, text
 
         known = certified.known(certificates)
         if form == "csv":  # of any number of results, and no tables
             yield from text.csv_lines(results, known)
             return
-        results = list(sharing.shared(results))
+        results = list(results)
         tables = _tables(results, root, known)
         if form == "json":
             yield from text.json_pieces(tables, results, known)
@@ -209,7 +208,7 @@ class Screen:
         complain: Callable[[StoreError], None] = lambda _: None,
     ) -> str:
         """The HTML report of runs. It says itself which results cannot be read, and so hears `complain`."""
-        from orchestrator import sharing
+        from orchestrator import selection
         from orchestrator.report import certified, curves, html, notices, page, reference, sources
         from orchestrator.results import firsts
 
@@ -217,7 +216,7 @@ class Screen:
         for source in runs:
             damaged: list[StoreError] = []
             run = source.read_run()
-            results = tuple(sharing.shared(source.each_result(damaged.append, run)))
+            results = tuple(selection.sound(source.each_result(damaged.append, run), source.id, damaged.append))
             drawn = firsts(results)
             measured.append(
                 notices.Measured(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import capsule, certificates, store
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.report.tables import conditions_of
+from orchestrator.report.rows import Words
 from orchestrator.results import Result
 from orchestrator.spec import did_you_mean
 from orchestrator.untrusted import printable
@@ -89,15 +89,31 @@ def _whole(folder: store.RunFolder) -> Selection:
     return Selection(label=folder.id, results=measured)
 
 
-def _sound(results: Sequence[Result], where: str) -> Sequence[Result]:
-    """The results, once it is clear that they can be compared: anybody can write a file whose digest is right."""
+def sound(results: Iterable[Result], where: str, complain: Callable[[StoreError], None]) -> Iterator[Result]:
+    """The results that can be shown and compared: anybody can write a file whose digest is right.
+
+    The others are told to `complain`; `where` says what they are from.
+    """
+    words = Words()
     for result in results:
         try:
-            conditions_of(result)
+            words.of(result)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise StoreError(
-                f"{where}: {printable(result.job.id)}: not written by this program: "
-                f"{type(error).__name__}: {printable(str(error))}",
-                hint="only files that `orchestrator bench` wrote can be compared",
-            ) from error
-    return results
+            complain(
+                StoreError(
+                    f"{where}: {printable(result.job.id)}: not written by this program: "
+                    f"{type(error).__name__}: {printable(str(error))}",
+                    hint="only results that `orchestrator bench` wrote can be shown and compared",
+                )
+            )
+        else:
+            yield result
+
+
+def _sound(results: Iterable[Result], where: str) -> Sequence[Result]:
+    """The same, all of them. Raises StoreError."""
+
+    def refuse(error: StoreError) -> None:
+        raise error
+
+    return tuple(sound(results, where, refuse))

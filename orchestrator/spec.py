@@ -64,9 +64,9 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Strict(BaseModel):
-    """Frozen, no unknown keys, no silent conversions (a quoted "3" is not a number)."""
+    """Frozen, no unknown keys, no silent conversions (a quoted "3" is not a number), no number that is none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Training(Strict):
@@ -164,7 +164,9 @@ class Spec(Strict):
         default=0, description="run a job that failed up to N more times, where that can help"
     )
     trace: Annotated[int, Field(ge=0, le=1000)] = Field(
-        default=0, description="record the loss of each of the first N steps, the features of the first N batches"
+        default=0,
+        description="record the loss of each of the first N steps and the features of the first N batches, all weights "
+        "after the first step, and all test scores; that takes time, so such a job is compared with none but its like",
     )
     learning_curve: bool = Field(
         default=False, description="score after every epoch, not only after the last; not part of the training time"

@@ -89,7 +89,7 @@ def summary(values: Sequence[float]) -> Summary:
     return _summary(tuple(values))
 
 
-@functools.lru_cache(maxsize=256)  # a report asks for the times of every row twice: for a table and for a chart
+@functools.lru_cache(maxsize=4096)  # a report asks for the times of every row twice: for a table and for a chart
 def _summary(values: tuple[float, ...]) -> Summary:
     if not values:
         raise ValueError("a sample without values")
@@ -136,6 +136,13 @@ def decide(found: Ratio, margin: float = MARGIN) -> Word:
 def distinguishable(found: Ratio) -> bool:
     """Whether two rows of a table may be told to rank one before the other."""
     return found.interval is not None and not found.interval.low <= 1 <= found.interval.high
+
+
+def apart(slower: Sequence[float], faster: Sequence[float]) -> bool:
+    """Whether repeats of the one, at least one of each, may be told to take longer, or less time, than the other's."""
+    if min(len(slower), len(faster)) >= FEW and (min(slower) > max(faster) or min(faster) > max(slower)):
+        return True  # so is every resample of theirs
+    return distinguishable(ratio(slower, faster))
 
 
 def warnings(values: Sequence[float]) -> list[str]:

@@ -17,18 +17,16 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
-import hashlib
 import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol, TypeVar
+from typing import IO, Any, Literal, Protocol
 
 import pydantic
-import pydantic_core
 
-from orchestrator import usage
+from orchestrator import seal, usage
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_file, atomic_write, remove_tree
 from orchestrator.plan import Job
@@ -39,10 +37,8 @@ from orchestrator.usage import Usage
 
 MAX_LOG_BYTES = 64 << 20  # of a job's log; the rest is counted, not kept
 MAX_EVENT_BYTES = 1 << 30
-MAX_RESULT_BYTES = 64 << 20
 MAX_OUTPUT_BYTES = 64 << 20  # of a job's output folder
 MAX_OUTPUT_FILES = 2_000
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _SUFFIXES = (".json", ".jsonl", ".log", ".spec.json", ".telemetry.jsonl", ".output")
 
 
@@ -59,8 +55,22 @@ class Run(Strict):
     ended: str = ""  # with `repeats: auto`, why no further round was run
 
 
+class _Named(pydantic.BaseModel):
+    id: str
+
+
+class _Plan(pydantic.BaseModel):
+    """Of what run.json holds, all that reading the results takes: reading that of 10,000 jobs whole takes a while."""
+
+    jobs: tuple[_Named, ...]
+
+
 class Source(Protocol):
     """Where a run is read from: its folder, or a capsule."""
+
+    @property
+    def id(self) -> str:
+        """The run's name."""
 
     def read_run(self) -> Run:
         """The spec and the jobs. Raises StoreError."""
@@ -68,7 +78,7 @@ class Source(Protocol):
     def each_result(self, complain: Callable[[StoreError], None], run: Run | None = None) -> Iterator[Result]:
         """The results there are, in the order of the plan; what is damaged is told to `complain`.
 
-        Who has read the run already gives it, for reading that of 10,000 jobs takes a fifth of a second.
+        Who has read the run already gives it: it need not be read again.
         """
 
     def events(self, job: str) -> Iterator[Event]:
@@ -106,22 +116,22 @@ class RunFolder:
     def write_run(self, run: Run) -> None:
         """Write run.json."""
         with _writing(self.path):
-            atomic_write(self.path / "run.json", sealed(run))
+            atomic_write(self.path / "run.json", seal.sealed(run))
 
     def read_run(self) -> Run:
         """Read run.json. Raises StoreError when it is missing or not one of ours."""
-        return read_sealed(self.path / "run.json", Run)
+        return seal.read(self.path / "run.json", Run)
 
     def write_result(self, result: Result) -> None:
         """Write a job's result: from now on the job counts as done."""
         with _writing(self.path):
-            atomic_write(self.path / f"{result.job.id}.json", sealed(result))
+            atomic_write(self.path / f"{result.job.id}.json", seal.sealed(result))
 
     def read_result(self, job: str) -> Result | None:
         """A job's result, or None when the job has not ended. Raises StoreError for a damaged file."""
         path = self.path / f"{job}.json"
         try:
-            return read_sealed(path, Result)
+            return seal.read(path, Result, common="provenance")
         except StoreError:
             if path.exists():
                 raise
@@ -169,7 +179,7 @@ class RunFolder:
         self, complain: Callable[[StoreError], None] | None = None, run: Run | None = None
     ) -> Iterator[Result]:
         """The same, one after the other."""
-        for job in (run or self.read_run()).jobs:
+        for job in (run or seal.read(self.path / "run.json", _Plan)).jobs:
             try:
                 result = self.read_result(job.id)
             except StoreError as error:
@@ -347,51 +357,3 @@ def find(results: Path, run: str | None) -> RunFolder:
     if not folders:
         raise StoreError(f"no runs under {results}/", hint="`make bench FRAMEWORK=numpy` makes one")
     return RunFolder(folders[-1])
-
-
-def sealed(model: pydantic.BaseModel) -> bytes:
-    """The model with the digest of its content: numbers that somebody corrected by hand must not look measured."""
-    content = model.model_dump(mode="json")
-    digest = hashlib.sha256(_canonical(content)).hexdigest()
-    return (json.dumps({**content, "sha256": digest}, indent=1, allow_nan=False) + "\n").encode()
-
-
-def _canonical(content: dict[str, Any]) -> bytes:
-    """The one way to write this content. Raises ValueError for a number that is not finite."""
-    return _CANONICAL.encode(content).encode()
-
-
-Model = TypeVar("Model", bound=pydantic.BaseModel)
-
-
-def read_sealed(path: Path, model: type[Model]) -> Model:
-    """A file that `sealed` made. Raises StoreError when it cannot be read, or holds anything else."""
-    try:
-        content = pydantic_core.from_json(_read(path))
-        digest = content.pop("sha256", None)
-        canonical = _canonical(content)
-        found = model.model_validate_json(pydantic_core.to_json(content))  # in the file's own order of keys
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a run directory?") from error
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise _edited(path, f"{where + ': ' if where else ''}{first['msg']}") from None
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise _edited(path, str(error)[:200]) from None
-    if digest != hashlib.sha256(canonical).hexdigest():
-        raise _edited(path, "its content does not match its sha256")
-    return found
-
-
-def _read(path: Path) -> bytes:
-    """A file's bytes; of one that is too large, the first. Asking for more than there is costs as if it were there."""
-    with path.open("rb") as file:
-        return file.read(min(os.fstat(file.fileno()).st_size, MAX_RESULT_BYTES))
-
-
-def _edited(path: Path, how: str) -> StoreError:
-    return StoreError(
-        f"{path}: not written by this program, or edited: {how}",
-        hint="restore the file; or delete it, and `bench --resume` measures that job again",
-    )

@@ -18,7 +18,7 @@ from orchestrator.build_failure import explain
 from orchestrator.catalog import Image
 from orchestrator.docker_cli import stream
 from orchestrator.engines.base import Environment
-from orchestrator.errors import BuildError
+from orchestrator.errors import BuildError, DiskError
 from orchestrator.files import atomic_folder, sha256_of
 
 
@@ -30,7 +30,7 @@ def folder_for(image: Image, variant: str, version: str, cache: Path) -> Path:
 def ensure(image: Image, variant: str, interpreter: Path, cache: Path, log: Callable[[str], None]) -> Environment:
     """The virtual environment of `image`, made now unless it exists. `log` gets pip's lines.
 
-    Raises BuildError with pip's last lines and a remedy.
+    Raises BuildError with pip's last lines and a remedy, DiskError where it cannot be written.
     """
     version = pythons.check(interpreter)
     folder = folder_for(image, variant, version, cache)
@@ -38,8 +38,14 @@ def ensure(image: Image, variant: str, interpreter: Path, cache: Path, log: Call
     python = folder / "bin" / "python"
     with FileLock(folder.with_name(folder.name + ".lock")):
         if not python.exists():
-            with atomic_folder(folder) as place:
-                _make(image, variant, interpreter, place, log)
+            try:
+                with atomic_folder(folder) as place:
+                    _make(image, variant, interpreter, place, log)
+            except OSError as error:
+                raise DiskError(
+                    f"environment {image.name} ({variant}) cannot be made in {cache}: {error.strerror}",
+                    hint="make room there, or name another cache in ROSETTA_CACHE",
+                ) from error
     facts = {
         "image": image.name,
         "variant": variant,

@@ -55,6 +55,7 @@ TMP = "/tmp"  # noqa: S108  (in the container: a tmpfs of its own)
 RECONNECT_SECONDS = 60
 LOST_HINT = "check the daemon (`docker info`), then go on with --resume"
 CONNECT_SECONDS = 60
+MAX_SIGNAL = 64
 END_SECONDS = 1.0  # between the end of a container's streams and its state saying so
 # The `local` driver keeps output readable after a lost connection and bounds what a chatty job can write to disk.
 LOG_OPTIONS = {"max-size": "64m", "max-file": "2"}
@@ -122,13 +123,15 @@ class DockerEngine:
         with self._watchdog.will(_removing(name)):  # known by its name even before it exists
             with _refusals_told("the container cannot be created"):
                 container = self._create(environment, launch, user, name)
-                running = _Container(self._client.api, container)
             try:
                 with _refusals_told("the container cannot start"):
+                    running = _Container(self._client.api, container)
                     container.start()
-                yield running
+                try:
+                    yield running
+                finally:
+                    running.let_go()
             finally:
-                running.let_go()
                 # Not auto_remove: with it, a container that has ended can no longer be asked how. Where the daemon
                 # is gone, `orchestrator clean` finds the container by its label.
                 with contextlib.suppress(docker.errors.NotFound, requests.exceptions.RequestException):
@@ -218,8 +221,14 @@ class _Container:
 
     def stop(self) -> None:
         self.let_go()
-        with contextlib.suppress(docker.errors.APIError):
+        try:
             self._container.stop(timeout=STOP_GRACE)
+        except docker.errors.APIError:
+            pass  # it has ended
+        except requests.exceptions.RequestException as error:
+            raise EngineError(
+                f"the job cannot be stopped: the Docker daemon does not answer: {_reason(error)}", hint=LOST_HINT
+            ) from error
 
     def seen(self) -> None:
         return None
@@ -308,7 +317,7 @@ def _exit_of(state: Mapping[str, Any]) -> Exit:
     code = int(state["ExitCode"])
     # OOMKilled is also true when only a child was killed and the container went on to succeed.
     out_of_memory = bool(state["OOMKilled"]) and code != 0
-    if code > 128:
+    if 128 < code <= 128 + MAX_SIGNAL:  # above, it is the job's own: exit(-1) gives 255
         return Exit(code=None, signal=code - 128, out_of_memory=out_of_memory)
     return Exit(code=code, out_of_memory=out_of_memory)
 

@@ -121,9 +121,11 @@ class Worker:
         self._images = {image.name: image for image in catalog.load(self._root).images}
         self._stores: dict[str, Store] = {}
         self._controls: dict[int, _Control] = {}
-        for leftover in leftovers.find(self._cache, everything=False):  # of a task, or a node, that was killed
-            with contextlib.suppress(OSError, OrchestratorError):
-                leftover.remove()
+        self._notes: list[str] = []  # of the call of `inputs` that is under way
+        with contextlib.suppress(OSError):  # another Worker of this node may be at it too
+            for leftover in leftovers.find(self._cache, everything=False):  # of a task, or a node, that was killed
+                with contextlib.suppress(OSError, OrchestratorError):
+                    leftover.remove()
 
     def ready(self) -> str:
         """Answers once the node has been taken, with what a person should know about it."""
@@ -151,15 +153,18 @@ class Worker:
 
     def inputs(self, job: Job, expected: DataFacts) -> tuple[Inputs | OrchestratorError, list[str]]:
         """Make a job's inputs on this node; an error when they are not those expected. With what should be noticed."""
-        notes: list[str] = []
+        notes = self._notes = []
         try:
             if expected.source not in self._stores:
                 choice: Any = expected.source  # what the head's choice came to: this node must not choose otherwise
-                self._stores[expected.source] = Store(cache=self._cache, choice=choice, notify=notes.append)
+                self._stores[expected.source] = Store(cache=self._cache, choice=choice, notify=self._notice)
             made = self._stores[expected.source].for_job(job)
         except OrchestratorError as error:
             return error, notes
         return (made if made.facts == expected else _other_data(made.facts, expected)), notes
+
+    def _notice(self, text: str) -> None:
+        self._notes.append(text)
 
     def run(self, number: int, order: Order) -> Iterator[Told]:
         """Run a job: that it runs, its output in batches, its artifacts, and how it ended, or an error."""

@@ -22,7 +22,17 @@ import psutil
 
 from orchestrator import leftovers, pythons, venvs
 from orchestrator.catalog import Image
-from orchestrator.engines.base import STOP_GRACE, EngineError, Environment, Exit, Launch, Output, Usage, job_variables
+from orchestrator.engines.base import (
+    STOP_GRACE,
+    TICK,
+    EngineError,
+    Environment,
+    Exit,
+    Launch,
+    Output,
+    Usage,
+    job_variables,
+)
 from orchestrator.engines.pump import Pump
 from orchestrator.engines.watchdog import Watchdog
 from orchestrator.errors import HostError
@@ -159,10 +169,14 @@ class _Child:
         return self._process.pid
 
     def output(self) -> Iterator[Output | None]:
+        due = 0.0
         for output in self._pump.outputs():
-            if output is None and self._memory is not None and self._group_memory() > self._memory:
-                self._out_of_memory = True
-                self._signal(signal.SIGKILL)
+            # By the clock, not in pauses of the output: a job need not make any.
+            if self._memory is not None and (now := time.monotonic()) >= due:
+                due = now + TICK
+                if self._group_memory() > self._memory:
+                    self._out_of_memory = True
+                    self._signal(signal.SIGKILL)
             yield output
         # Both pipes are closed; the process may still run, and its owner may lose patience meanwhile.
         while self._process.poll() is None:

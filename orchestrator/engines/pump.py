@@ -32,7 +32,7 @@ class Pump:
     def outputs(self) -> Iterator[Output | None]:
         """Yield what arrives, and None after every TICK seconds of silence; ends with the source.
 
-        An exception of the source is raised here.
+        An exception of the source is raised here. Who was interrupted may go on with another iterator.
         """
         while True:
             try:
@@ -41,6 +41,7 @@ class Pump:
                 yield None
                 continue
             if isinstance(item, _End):
+                self._queue.put(item)  # there is room: nothing follows it
                 if item.error is not None:
                     raise item.error
                 return

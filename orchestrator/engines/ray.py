@@ -1,6 +1,6 @@
 """The ray engine: nodes of a Ray cluster, each running jobs with an engine of its own.
 
-Ray is imported here and in ray_losses.py, and nowhere else.
+Ray is imported here, in ray_joining.py and in ray_losses.py, and nowhere else.
 
 A run takes a node with an actor that asks for all its CPUs and GPUs, so that nothing else of that cluster is scheduled
 beside what is measured; each job is one of its tasks. Nothing is retried by Ray: with that, what a lost node has sent
@@ -11,13 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
-import os
-import shutil
-import signal
-import socket
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,13 +20,13 @@ import ray
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-import orchestrator
 from orchestrator.catalog import Image
 from orchestrator.engines import node as remote
+from orchestrator.engines import ray_joining
 from orchestrator.engines.base import EngineError, Environment, Exit, Launch, Output, Seen, Usage
 from orchestrator.engines.pump import Pump
-from orchestrator.engines.ray_losses import LOST_HINT, RESUME_HINT, headless, losses, refused, words
-from orchestrator.errors import HostError, OrchestratorError
+from orchestrator.engines.ray_losses import LOST_HINT, headless, losses
+from orchestrator.errors import OrchestratorError
 from orchestrator.hosts import Node
 from orchestrator.inputs import Inputs
 from orchestrator.plan import Job
@@ -44,84 +37,20 @@ from orchestrator.untrusted import printable
 SURVEY_SECONDS = 60.0  # for a node to say what it is; a worker process has to start there first
 PATIENCE_SECONDS = 10.0  # until somebody who waits for a node is told
 LOOK_SECONDS = 0.5  # between two looks whether it is still wanted
-HEAD_SECONDS = 15.0  # a head may be silent; Ray itself ends this process, without a word, after 60 s
 END_SECONDS = 10.0  # for a job that nobody listens to any more to end
 WAITING = 16  # messages of a node that it may be ahead of us: a flood is slowed down, not buffered
-LOCAL_STORE_BYTES = 256 << 20  # of shared memory for a local cluster's objects: jobs send little
-SHIPPED = ("images", "workloads")
 
 
 def connect(
     address: str, *, root: Path, choice: LocalChoice, pythons: Mapping[str, Path], notify: Callable[[str], None]
 ) -> RayCluster:
-    """Join a cluster, or start one on this machine. The project at `root` goes along to the nodes. Raises HostError.
+    """The cluster at `address`, joined or started as `ray_joining.join` says. Raises HostError.
 
-    `address`: `local` starts one; `auto` finds one (RAY_ADDRESS, or a node of it on this machine) and else starts one;
-    HOST:PORT is that of a head, from one of its nodes.
     `choice` and `pythons` are what every node's own engine is chosen by.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    logging.getLogger("ray").setLevel(logging.ERROR)  # what a person has to know is said here
-    with tempfile.TemporaryDirectory(prefix="rosetta-snapshot-") as folder:
-        _snapshot(root, Path(folder))
-        options: dict[str, Any] = {
-            "runtime_env": {"working_dir": folder},
-            "namespace": "rosetta",
-            "log_to_driver": False,
-            "configure_logging": False,
-        }
-        with _own_signals():
-            started = address == "local" or not _joined(address, options)
-            if started:
-                _start(options)
-    if started and address == "auto":
+    if ray_joining.join(address, root) and address == "auto":
         notify("no Ray cluster was found, so one is started on this machine for this run (docs/cluster.md)")
     return RayCluster(choice, pythons, notify)
-
-
-def _joined(address: str, options: Mapping[str, Any]) -> bool:
-    """Whether a cluster was joined; False where `auto` finds none. Raises HostError."""
-    named = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
-    if named.startswith("ray://"):
-        raise HostError(
-            "a Ray client, which is what ray:// asks for, cannot receive the streams in which nodes tell of their jobs",
-            hint="run this on a machine of the cluster, with --address auto (docs/cluster.md)",
-        )
-    try:
-        if ":" in named:
-            _call(named)  # Ray would try for minutes
-        ray.init(address=address, **options)
-    except OSError as error:
-        if named == "auto" and "Could not find any running Ray instance" in str(error):
-            return False
-        raise HostError(
-            f"no Ray cluster answers at {named}: {words(error)}",
-            hint="`ray status` on its head says whether it is up. Where it is, the same ~/.ray/auth_token and "
-            "RAY_AUTH_MODE=token are wanted here too. --address local starts a cluster of this machine",
-        ) from error
-    except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise refused(address, error) from error
-    return True
-
-
-def _start(options: Mapping[str, Any]) -> None:
-    """A cluster of this machine, for this run. Ray guards it with a token that it keeps in ~/.ray/."""
-    # The kernel, or the container's limit, ends a job that takes too much memory; Ray would end our actor instead.
-    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own default is 15: whatever else runs would go first
-    try:
-        ray.init(
-            address="local",
-            _node_ip_address="127.0.0.1",  # with any other Ray listens on all interfaces
-            include_dashboard=False,
-            object_store_memory=LOCAL_STORE_BYTES,
-            **options,
-        )
-    except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        raise HostError(
-            f"Ray cannot start on this machine: {words(error)}",
-            hint="its logs are in /tmp/ray/session_latest/logs; or use --engine docker or process",
-        ) from error
 
 
 class RayCluster:
@@ -180,13 +109,12 @@ class RayCluster:
         return taken
 
     def close(self) -> None:
-        with _own_signals():
-            ray.shutdown()
+        ray_joining.leave()
 
     def _alive(self) -> list[dict[str, Any]]:
         """The nodes that may run jobs: a head that was started with --num-cpus=0 does not. Raises HostError."""
         with headless():
-            _await(ray.get_runtime_context().gcs_address)
+            ray_joining.await_head(ray.get_runtime_context().gcs_address)
             found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         return [each for each in found if each["Alive"] and each["Resources"].get("CPU")]
 
@@ -366,29 +294,6 @@ def _keep(folder: Path, name: str, content: bytes) -> None:
             (folder / name).write_bytes(content)
 
 
-def _call(head: str) -> None:
-    """Return when the head of a cluster, at HOST:PORT, answers. Raises OSError when it does not."""
-    host, _, port = head.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), timeout=HEAD_SECONDS).close()
-
-
-def _await(head: str) -> None:
-    """Return when the head of the cluster that was joined answers. Raises HostError when it does not."""
-    deadline = time.monotonic() + HEAD_SECONDS
-    while True:
-        try:
-            _call(head)
-        except OSError as error:
-            if time.monotonic() >= deadline:
-                raise HostError(
-                    f"the cluster's head at {head} has not answered for {HEAD_SECONDS:.0f} s: {error}",
-                    hint=RESUME_HINT,
-                ) from error
-            time.sleep(1)
-        else:
-            return
-
-
 def _on(function: Callable[..., Any], node: str) -> Any:
     """`function` as a task of a node, beside whatever runs there."""
     where = NodeAffinitySchedulingStrategy(node, soft=False)
@@ -399,26 +304,3 @@ def _name(told: Mapping[str, Any]) -> str:
     """What a person calls a node: the name it was given, or its machine's. Ray's own default is the address."""
     given = told.get("NodeName")
     return printable(str(given if given and given != told["NodeManagerAddress"] else told["NodeManagerHostname"]))
-
-
-@contextlib.contextmanager
-def _own_signals() -> Iterator[None]:
-    """Ray installs handlers of its own; which signals end a run, and how, is cli.py's to say."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _snapshot(root: Path, folder: Path) -> None:
-    """What nodes need of the project at `root`, and this program. Ray names it by its content and ships it once."""
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(Path(orchestrator.__file__).parent, folder / "orchestrator", ignore=ignore)
-    for name in SHIPPED:
-        shutil.copytree(root / name, folder / name, ignore=ignore)

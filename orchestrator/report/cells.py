@@ -11,9 +11,10 @@ from orchestrator.protocol import Start
 from orchestrator.report import again, sources
 from orchestrator.report.certified import Mark
 from orchestrator.report.charts import Chart, Grid, usage
+from orchestrator.report.rows import conditions_of
 from orchestrator.report.sections import Key, key_of
 from orchestrator.report.sources import Source, Tree
-from orchestrator.report.tables import Column, conditions_of
+from orchestrator.report.table import Column
 from orchestrator.results import Result
 from orchestrator.telemetry import Telemetry
 from orchestrator.untrusted import MAX_NOTE, clip
@@ -96,19 +97,27 @@ def cell(
 ) -> Cell:
     """The cell of a row; `trees` holds the workload code that is at hand, by fingerprint; `used` some jobs' samples."""
     drawn = tuple(_used_over_time(name, results, used))
+    alike = list(_alike(results))
     sampled = any(result.telemetry is not None for result in results)
     return Cell(
         id=name,
         title=title,
         workload=workload,
-        conditions=tuple(clip(word, MAX_NOTE) for word in conditions_of(results[0]).values() if word),
+        conditions=_conditions([same[0] for same in alike]),
         mark=mark,
         jobs=_jobs(results[:MAX_JOBS]),
         more_jobs=max(0, len(results) - MAX_JOBS),
         used=drawn,
         no_usage=NO_USAGE if sampled and not drawn else "",
-        provenance=tuple(_provenance(same, trees) for same in _alike(results)),
+        provenance=tuple(_provenance(same, trees) for same in alike),
     )
+
+
+def _conditions(results: Sequence[Result]) -> tuple[str, ...]:
+    """Under which a row was measured; in a row of several devices or hosts, all that there were."""
+    told = [conditions_of(result) for result in results]
+    joined = (" / ".join(dict.fromkeys(each[name] for each in told if each[name])) for name in told[0])
+    return tuple(clip(words, MAX_NOTE) for words in joined if words)
 
 
 def _jobs(results: Sequence[Result]) -> Grid:
@@ -164,8 +173,8 @@ def _used_over_time(name: str, results: Sequence[Result], used: Mapping[Key, Usa
 def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:
     """Results with equal provenance, together: repeats of one run have one.
 
-    They are told apart by what `_facts` and `again.commands` are made from, which is cheaper to write than these; what
-    many results share (see sharing.py) is written once.
+    They are told apart by what `_facts` and `again.commands` are made from, which is cheaper to write than these; the
+    provenance that many results share is written once.
     """
     known: dict[int, str] = {}  # the results hold the parts, so nothing else gets the id of one
 
@@ -176,10 +185,9 @@ def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:
 
     groups: dict[tuple[object, ...], list[Result]] = {}
     for result in results:
-        job, start, provenance = result.job, result.start, result.provenance
+        job, start = result.job, result.start
         begun = () if start is None else (words(getattr(start, name)) for name in STARTED)
-        told = (words(getattr(provenance, name)) for name in type(provenance).model_fields)
-        key = (*(words(getattr(job, name)) for name in PLANNED), *begun, *told)
+        key = (*(words(getattr(job, name)) for name in PLANNED), *begun, words(result.provenance))
         groups.setdefault(key, []).append(result)
     return groups.values()
 

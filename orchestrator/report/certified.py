@@ -76,7 +76,9 @@ def of(result: Result, certificates: Known) -> Mark | None:
 
 def of_row(results: Sequence[Result], certificates: Known) -> Mark | None:
     """The mark of a row: what is known of all its results with figures, or the worst that is known of any."""
-    marks = [of(result, certificates) for result in results if result.status == "ok"] if certificates else []
+    # What repeats have in common, the provenance among it, says the same of all of them.
+    different = {(id(result.provenance), result.job.device): result for result in results if result.status == "ok"}
+    marks = [of(result, certificates) for result in different.values()] if certificates else []
     for word in ("diverges", "stale", "declared"):
         if found := next((mark for mark in marks if mark is not None and mark.word == word), None):
             return found

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from orchestrator.compare import Cell, Comparison, Side
 from orchestrator.stats import Interval
+from orchestrator.untrusted import MAX_NOTE, clip
 
 STYLES = {"slower": "bold red", "faster": "bold green", "same": "green", "undecided": "yellow", "not comparable": "dim"}
 
@@ -119,7 +120,7 @@ def _ratio(cell: Cell) -> str:
 
 def _short(fact: str) -> str:
     """A fact with its long hexadecimal numbers cut to what git shows of them; --json has them whole."""
-    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}…?", r"\1…", fact)
+    return clip(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}…?", r"\1…", fact), MAX_NOTE)
 
 
 def _side(side: Side | None) -> dict[str, Any] | None:

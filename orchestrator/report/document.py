@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.report.certified import Word
-from orchestrator.report.tables import Doubtful, Measurement, Table
+from orchestrator.report.table import Doubtful, Measurement, Table
 from orchestrator.results import Result
 
 

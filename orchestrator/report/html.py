@@ -26,7 +26,6 @@ _MAP_STYLES = re.compile(r'document\.getElementById\("([0-9a-f]{64})"\)')
 def render(page: Page) -> str:
     """The file's text."""
     import jinja2
-    import plotly.offline
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("orchestrator.report"),
@@ -36,7 +35,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
         finalize=_legible,
     )
-    style, script, plotter = _text("page.css"), _text("page.js"), plotly.offline.get_plotlyjs()
+    style, script, plotter = _text("page.css"), _text("page.js"), _plotly()
     without_scripts = "dialog { display: block; position: static } .chart, .usage, .tools { display: none }"
     charts = [chart for section in page.sections for chart in section.charts]
     charts += (chart for cell in page.cells for used in cell.used for chart in used.charts)
@@ -61,6 +60,11 @@ def render(page: Page) -> str:
 
 def _text(name: str) -> str:
     return (resources.files("orchestrator.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    """The script of Plotly. plotly.offline would read it too, and import half of the package first."""
+    return (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
 def _hash(content: str) -> str:

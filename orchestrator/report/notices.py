@@ -8,7 +8,7 @@ from typing import Literal
 
 from orchestrator import code
 from orchestrator.report.curves import Curve
-from orchestrator.report.tables import doubts
+from orchestrator.report.notes import doubts
 from orchestrator.results import Result
 from orchestrator.store import Run
 from orchestrator.untrusted import MAX_NAME, MAX_NOTE, clip
@@ -71,7 +71,8 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
     doubtful = [f"{result.job.id}: {doubt}" for result in results for doubt in doubts(result)]
     if doubtful:
         yield Notice(level="caution", title="Doubtful", text=_listed(doubtful, MAX_NOTE, "; "))
-    mixed = code.mixed([result.provenance.code for result in results])
+    different = {id(result.provenance): result.provenance for result in results}  # repeats have one in common
+    mixed = code.mixed([provenance.code for provenance in different.values()])
     if mixed:
         yield Notice(
             level="caution",

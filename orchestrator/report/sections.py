@@ -9,9 +9,10 @@ from orchestrator.report import charts, curves
 from orchestrator.report.certified import Mark
 from orchestrator.report.charts import Chart, Line, Style
 from orchestrator.report.curves import Curve
+from orchestrator.report.notes import doubts
 from orchestrator.report.notices import Measured
 from orchestrator.report.reference import Reference
-from orchestrator.report.tables import Cell, Column, Table, doubts
+from orchestrator.report.table import Cell, Column, Table
 from orchestrator.results import Result
 from orchestrator.untrusted import MAX_NAME, MAX_NOTE, clip, plain
 

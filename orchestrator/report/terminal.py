@@ -10,8 +10,9 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from orchestrator.report.tables import Table
+from orchestrator.report.table import Table
 from orchestrator.results import Result
+from orchestrator.untrusted import plain
 
 
 def show(console: Console, tables: Iterable[Table], results: Iterable[Result]) -> None:
@@ -35,15 +36,18 @@ def failure(result: Result) -> RenderableType:
     reason = result.failure
     if reason is None:
         return Text()
+    job = plain(result.job.id)
     if result.status == "skipped":
-        head = Text.assemble((f"- {result.job.id} ", "bold yellow"), ("skipped", "yellow"), f": {reason.message}")
+        head = Text.assemble((f"- {job} ", "bold yellow"), ("skipped", "yellow"), f": {plain(reason.message)}")
     else:
         kind = reason.kind.replace("_", " ")
-        head = Text.assemble((f"✗ {result.job.id} ", "bold red"), (kind, "red"), f": {reason.message}")
+        head = Text.assemble((f"✗ {job} ", "bold red"), (kind, "red"), f": {plain(reason.message)}")
     lines: list[RenderableType] = [head]
-    lines += [Padding(Text(line, style="dim", overflow="ellipsis", no_wrap=True), (0, 0, 0, 4)) for line in reason.log]
+    lines += [
+        Padding(Text(plain(line), style="dim", overflow="ellipsis", no_wrap=True), (0, 0, 0, 4)) for line in reason.log
+    ]
     if reason.hint:
-        lines.append(Padding(Text(f"→ {reason.hint}", style="yellow"), (0, 0, 0, 2)))
+        lines.append(Padding(Text(f"→ {plain(reason.hint)}", style="yellow"), (0, 0, 0, 2)))
     return Group(*lines)
 
 
@@ -52,13 +56,15 @@ def _table(table: Table) -> RenderableType:
     for column in table.columns:
         then = column.title[:4].isdigit()
         grid.add_column(
-            column.title,
+            plain(column.title),
             justify="right" if column.form else "left",
             style="dim" if then else "bold" if column.form else None,
             vertical="bottom",
             min_width=max(map(len, column.title.split())),
         )
     for row in table.texts():
-        grid.add_row(*map(Text, row))
-    notes = [Text(note, style="bold yellow" if note.startswith("SYNTHETIC") else "dim") for note in table.notes]
-    return Group(Text(table.title, style="bold cyan"), Text(" · ".join(table.conditions), style="dim"), grid, *notes)
+        grid.add_row(*map(Text, map(plain, row)))
+    notes = [Text(plain(note), style="bold yellow" if note.startswith("SYNTHETIC") else "dim") for note in table.notes]
+    return Group(
+        Text(table.title, style="bold cyan"), Text(plain(" · ".join(table.conditions)), style="dim"), grid, *notes
+    )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.report import certified, document
 from orchestrator.report.certified import Known
-from orchestrator.report.tables import Table, conditions_of
+from orchestrator.report.rows import Words
+from orchestrator.report.table import Table
 from orchestrator.results import Result
+from orchestrator.untrusted import plain
 
 FIGURES = (
     "accuracy",
@@ -50,8 +53,9 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
     conditions = ("data", "amount", "device", "engine", "precision", "seed", "host")
     head = ["job", "framework", "workload", "repeat", "status", "failure", *conditions, "node"]
     yield _csv_line([*head, *FIGURES, *EPOCHS, *USAGE, "certificate"])
+    words = Words()
     for result in results:
-        told, mark = conditions_of(result), certified.of(result, known)
+        told, mark = words.of(result), certified.of(result, known)
         reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
         yield _csv_line(
             [
@@ -90,7 +94,7 @@ def json_pieces(tables: Iterable[Table], results: Sequence[Result], known: Known
 
 def _csv_line(cells: Sequence[object]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
+    csv.writer(line, lineterminator="\n").writerow([plain(cell) if isinstance(cell, str) else cell for cell in cells])
     return line.getvalue()
 
 
@@ -104,7 +108,8 @@ def _markdown(table: Table) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """Text that anybody may have written, as text of a table or a list: no markup, no link, on one line."""
+    return re.sub(r"([\\|`\[\]])", r"\\\1", plain(text).replace("\n", " ")).replace("<", "&lt;")
 
 
 def _number(value: float | None) -> str:

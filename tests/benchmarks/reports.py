@@ -42,7 +42,8 @@ def again(result, repeat, factor):
         for name in ("train_samples_per_s", "steady_samples_per_s", "images_per_s")
         if (value := getattr(figures, name))
     }
-    return result.model_copy(update={"job": job, "figures": figures.model_copy(update=scaled)})
+    start = result.start and result.start.model_copy(update={"t": result.start.t * factor})
+    return result.model_copy(update={"job": job, "start": start, "figures": figures.model_copy(update=scaled)})
 
 
 def cost(runs, form, output):

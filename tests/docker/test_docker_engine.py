@@ -7,10 +7,14 @@ import os
 import shutil
 import sys
 import threading
+import types
 
 import pytest
+import requests
 
 from orchestrator import leftovers
+from orchestrator.engines import docker as engine_module
+from orchestrator.engines.base import EngineError, Exit
 from tests import engine_cases as cases
 
 pytestmark = pytest.mark.docker
@@ -19,6 +23,28 @@ pytestmark = pytest.mark.docker
 @pytest.mark.parametrize("check", [value for name, value in vars(cases).items() if name.startswith("check_")])
 def test_the_contract_of_engines(check, docker_engine, tmp_path):
     check(docker_engine, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "ended"),
+    [(137, Exit(code=None, signal=9)), (1, Exit(code=1)), (255, Exit(code=255)), (128, Exit(code=128))],
+)
+def test_only_a_signal_is_told_as_one(code, ended):
+    """exit(-1), which is 255, is a program's own word."""
+    assert engine_module._exit_of({"ExitCode": code, "OOMKilled": False}) == ended
+
+
+def test_a_job_that_cannot_be_stopped_is_told_as_a_fault_of_the_daemon():
+    """While it is away, Ctrl-C must still end in a result and a word how to go on."""
+
+    def stop(timeout):
+        raise requests.exceptions.ConnectionError("refused")
+
+    running = engine_module._Container.__new__(engine_module._Container)
+    running._pump, running._container = types.SimpleNamespace(relax=lambda: None), types.SimpleNamespace(stop=stop)
+    with pytest.raises(EngineError, match="cannot be stopped: the Docker daemon does not answer") as caught:
+        running.stop()
+    assert "--resume" in caught.value.hint
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def outcome(stream, folder, dice):
             conversation.take(Output("stderr" if dice.random() < 0.02 else "stdout", stream[:cut]))
             stream = stream[cut:]
         conversation.close()
-    failure = conversation.failure(Exit(code=dice.choice((0, 0, 1))), stopped=None, test_samples=6)
+    failure = conversation.failure(Exit(code=dice.choice((0, 0, 1))), stopped=None, train_samples=None, test_samples=6)
     figures, start = conversation.collector.figures(), conversation.collector.start
     result = Result(
         job=JOB, status="failed" if failure else "ok", failure=failure, start=start, figures=figures, seconds=1.0,

@@ -89,11 +89,11 @@ def test_a_head_that_is_gone_ends_the_run_with_what_to_do_and_one_that_is_back_i
     """In a process of its own: Ray ends those that have lost their head."""
     source = (
         "import sys, pathlib\n"
-        "from orchestrator.engines import ray\n"
+        "from orchestrator.engines import ray_joining\n"
         "from orchestrator.errors import OrchestratorError\n"
         "from tests import engine_cases as cases\n"
         "from orchestrator import crew\n"
-        "ray.HEAD_SECONDS, crew.LOOK_SECONDS = 2.0, 0.5\n"
+        "ray_joining.HEAD_SECONDS, crew.LOOK_SECONDS = 2.0, 0.5\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "engine = cases.engine_called('ray', folder, sys.argv[2], 'process')\n"
         "try:\n"

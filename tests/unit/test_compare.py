@@ -14,7 +14,7 @@ from orchestrator.figures import EpochFigure
 from orchestrator.report import comparison
 from orchestrator.results import Failure
 from orchestrator.spec import Spec
-from orchestrator.untrusted import MAX_CHARACTERS
+from orchestrator.untrusted import MAX_NOTE
 from tests.unit.test_report import result, trained
 
 FIVE = (100.0, 101.0, 99.0, 100.5, 99.5)
@@ -188,7 +188,31 @@ def test_no_fact_from_a_file_breaks_the_screen(name, value):
     assert "\x1b" not in file.getvalue()
     for each in found.differences:
         assert each.b.isprintable()
-        assert len(each.b) <= 5 * (MAX_CHARACTERS + 3)
+        assert len(comparison._short(each.b)) <= MAX_NOTE
+
+
+def test_long_facts_are_compared_to_their_end():
+    """64 CPUs of one socket, or of two; and two machines that differ in nothing but in being two."""
+    one, two = (
+        changed(repeats(), host={"cpu": "CPU X", "cpus_used": cpus, "id": machine})
+        for cpus, machine in (([*range(64)], "a"), ([*range(32), *range(64, 96)], "b"))
+    )
+    found = {each.what for each in compare.compare(one, two, stats.MARGIN).differences}
+    assert found == {"CPUs used", "machine id"}
+
+
+def test_runs_on_cpu_and_gpu_are_compared_device_by_device():
+    both = [*repeats(), *repeats(times=[t / 10 for t in FIVE], device="gpu")]
+    found = compare.compare(both, both, stats.MARGIN)
+    assert [(cell.name, cell.word) for cell in found.cells] == [("cnn cpu", "same"), ("cnn gpu", "same")]
+    assert not found.warnings
+
+
+def test_what_is_no_repeat_is_not_told_to_be_noisy():
+    mixed = [*repeats(), *repeats(times=[t / 10 for t in FIVE], engine="process")]
+    found = compare.compare(mixed, mixed, stats.MARGIN)
+    assert [cell.why for cell in found.cells] == ["engine varies within A and B"]
+    assert not found.warnings
 
 
 @pytest.fixture
@@ -235,6 +259,13 @@ def test_a_sealed_file_of_something_else_is_refused(tmp_path, settings_):
     folder.write_result(forged)
     with pytest.raises(StoreError, match="not written by this program"):
         selection.select(tmp_path, str(tmp_path / f"{forged.job.id}.json"))
+
+
+def test_a_report_leaves_out_what_cannot_be_shown_and_says_so():
+    forged = trained().model_copy(update={"job": trained().job.model_copy(update={"settings": {}})})
+    complaints = []
+    assert list(selection.sound([forged, trained("numpy")], "some run", complaints.append)) == [trained("numpy")]
+    assert [each.message.split(":")[0] for each in complaints] == ["some run"]
 
 
 @pytest.mark.parametrize(

@@ -274,6 +274,25 @@ def test_the_smallest_pages_can_be_written(known, results):
     assert "20260101-000000-test" in "".join(reading.text)
 
 
+def test_a_row_of_two_devices_says_the_conditions_of_both(known):
+    both = [result(workload="resnet50", device=device, images_per_s=3.0) for device in ("gpu", "cpu")]
+    (only,) = page.build([measured(*both)], known, {}).cells
+    assert "GPU / CPU" in only.conditions
+    assert "fp32" in only.conditions
+
+
+def test_every_batch_counts_however_many_there_are(known):
+    """The slow ones come last, where a chart of the first few hundred would not show them."""
+    many = result(workload="resnet50", images_per_s=30.0, batch_seconds=(1.0,) * 990 + (4.0,) * 10)
+    (section,) = page.build([measured(many)], known, {}).sections
+    (chart,) = [chart for chart in section.charts if "batch by batch" in chart.title]
+    assert "4.00" in chart.finding
+    assert chart.numbers.rows[0][1:] == (8.0, 32.0, 32.0)
+    (line,) = chart.figure["data"]
+    assert len(line["x"]) <= 200
+    assert line["x"][-1] == 1000
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_text_gets_out_of_its_place(known, text):
     """Wherever untrusted text can stand, it changes no element and no script; and nothing else is lost."""

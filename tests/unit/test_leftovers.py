@@ -50,6 +50,14 @@ def test_it_asks_first(place):
     assert len(list(place.glob("rosetta-job-*"))) == 2
 
 
+def test_setting_the_clock_kills_nobody(place, monkeypatch):
+    """What began when is then told otherwise, by all that tells it in terms of that clock."""
+    told = leftovers.psutil.Process.create_time
+    monkeypatch.setattr(leftovers.psutil.Process, "create_time", lambda process: told(process) + 3600)
+    assert call("--yes").exit_code == 0
+    assert [path.name for path in place.glob("rosetta-job-*")] == [f"rosetta-job-{leftovers.owner()}-abcd"]
+
+
 def test_all_means_the_caches_too(place):
     call("--all", answer="y\n")
     assert not (place / "cache" / "datasets" / "cifar10-imported").exists()

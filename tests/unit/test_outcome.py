@@ -25,14 +25,15 @@ def job(root):
     return only
 
 
-def converse(job, *events, exit_=GOOD, stopped=None, tail=b"", stderr=b"", test_samples=100):
+def converse(job, *events, exit_=GOOD, stopped=None, tail=b"", stderr=b"", train_samples=150, test_samples=100):
     lines = [json.dumps({"seq": number, "t": 1.0, **event}) for number, event in enumerate(events)]
     log = io.BytesIO()
     conversation = Conversation(job, Recorder(io.BytesIO(), log), lambda event: None)
     conversation.take(Output("stderr", stderr))
     conversation.take(Output("stdout", "".join(line + "\n" for line in lines).encode() + tail))
     conversation.close()
-    return conversation, conversation.failure(exit_, stopped=stopped, test_samples=test_samples)
+    amounts = {"train_samples": train_samples, "test_samples": test_samples}
+    return conversation, conversation.failure(exit_, stopped=stopped, **amounts)
 
 
 def whole(*, steps=()):
@@ -60,6 +61,7 @@ def test_figures_of_a_learning_curve(job):
     assert failure is None
     told = conversation.collector.figures()
     assert ([epoch.accuracy for epoch in told.epochs], told.accuracy) == ([0.3, 0.77], 0.77)
+    assert told.score_s == 1.0  # of both
 
 
 def test_a_learning_curve_with_a_gap(job):
@@ -78,6 +80,7 @@ def test_a_learning_curve_with_a_gap(job):
         ({"exit_": Exit(code=None, signal=200)}, "killed", "ended by signal 200"),
         ({"exit_": Exit(code=1)}, "exception", "exit code 1 and no word why"),
         ({"test_samples": 10_000}, "protocol", "100 of 10000 test samples scored"),
+        ({"train_samples": 200}, "protocol", "epoch 1 trained on 128 samples; full batches of 200 are 192"),
         ({"tail": b"{"}, "protocol", "is no event"),
     ],
 )
@@ -85,6 +88,26 @@ def test_an_exit_that_is_no_success(job, change, kind, message):
     _, failure = converse(job, *whole(), **change)
     assert (failure.kind, message in failure.message) == (kind, True), failure
     assert failure.hint
+
+
+@pytest.mark.parametrize(
+    ("cold", "timed", "why"), [(64, 640, "640 of 64 images in the inference"), (32, 64, "32 of 64")]
+)
+def test_a_pass_over_more_or_fewer_images_is_none(root, cold, timed, why):
+    told = spec.parse("name: t\nframeworks: [numpy]\nworkloads: [resnet50]\nresnet50: {batches: 2}", name="t")
+    (job,) = plan.plan(told, catalog.load(root), "cpu")
+    passes = [
+        {"event": name, "samples": samples, "seconds": 1.0, "batch_seconds": [0.5, 0.5]}
+        for name, samples in (("cold", cold), ("inference", timed))
+    ]
+    _, failure = converse(job, {**START, "workload": "resnet50"}, READY, *passes, END)
+    assert (failure.kind, why in failure.message) == ("protocol", True), failure
+
+
+def test_a_step_told_again_is_traced_once(job):
+    step = {"event": "step", "epoch": 1, "step": 1, "samples": 64, "seconds": 1.0, "loss": 2.0}
+    conversation, _ = converse(job, START, READY, *[step] * 100)
+    assert conversation.collector.figures().losses == (2.0,)
 
 
 def test_a_job_that_dies_before_its_first_word_is_told_by_its_last_line(job):

@@ -9,12 +9,14 @@ import jsonschema
 import pytest
 from rich.console import Console
 
+from orchestrator import stats
 from orchestrator.figures import Figures
 from orchestrator.neighbours import Neighbour
 from orchestrator.plan import Job
 from orchestrator.protocol import Start
-from orchestrator.report import document, reference, tables, terminal, text
-from orchestrator.results import DataFacts, Failure, Provenance, Result
+from orchestrator.report import document, notes, reference, tables, terminal, text
+from orchestrator.report.table import Doubtful, Measurement
+from orchestrator.results import DataFacts, Failure, Provenance, Result, firsts
 from orchestrator.telemetry import GpuTelemetry, Quantity, Telemetry
 from tests.unit.test_protocol import START
 
@@ -76,7 +78,7 @@ def test_an_accuracy_out_of_its_band_is_marked_not_hidden(known):
     )
     sound = sound.model_copy(update={"job": sound.job.model_copy(update=band)})
     _, rows, only = table([doubtful, sound], known)
-    assert [row[1] for row in rows] == [76.5, tables.Doubtful(doubtful=pytest.approx(10.1))]
+    assert [row[1] for row in rows] == [76.5, Doubtful(doubtful=pytest.approx(10.1))]
     assert [line[1] for line in only.texts()] == ["76.5", "10.1 !"]
     assert [note for note in only.notes if "expected" in note] == [
         "Pytorch: accuracy of 10.1 % is not within the 75 to 80 % to be expected"
@@ -212,7 +214,7 @@ def test_results_of_different_engines_or_machines_never_share_a_row(known, chang
 def test_repeats_become_one_row_with_their_median(known):
     _, rows, only = table([trained(seconds=s, repeat=n) for n, s in enumerate((90.0, 100.0, 170.0), start=1)], known)
     assert rows[0][0] == "Pytorch"
-    assert rows[0][2] == tables.Measurement(median=100.0, low=90.0, high=170.0, n=3)
+    assert rows[0][2] == Measurement(median=100.0, low=90.0, high=170.0, n=3)
     assert only.columns[2].show(rows[0][2]) == "100.0 ± 40.0 (n=3)"
     assert any(note.startswith("±: half the 95 % interval") for note in only.notes)
 
@@ -238,9 +240,68 @@ def test_ties_are_told_and_rankings_are_not_called_ties(known):
 
 def test_groups_of_ties_overlap_where_likeness_does(known):
     rows = [[base + step for step in (-4.0, -2.0, 0.0, 2.0, 4.0)] for base in (100.0, 103.5, 107.0)]
-    assert tables._ties(list(zip("abc", rows, strict=True))) == [["a", "b"], ["b", "c"]]
-    assert tables._ties([("a", [1.0]), ("b", [1.0]), ("c", [])]) == []
-    assert tables._ties([("a", [1.0, 1.1]), ("b", [1.0, 1.1]), ("c", [1.0])]) == [["a", "b"]]
+    assert notes.ties(list(zip("abc", rows, strict=True))) == [["a", "b"], ["b", "c"]]
+    assert notes.ties([("a", [1.0]), ("b", [1.0]), ("c", [])]) == []
+    assert notes.ties([("a", [1.0, 1.1]), ("b", [1.0, 1.1]), ("c", [1.0])]) == [["a", "b"]]
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_ties_of_many_rows_are_found_without_comparing_all_with_all(monkeypatch, alike):
+    asked = []
+    monkeypatch.setattr(stats, "apart", lambda *_: asked.append(1) or not alike)
+    rows = [(str(number), [1.0, 1.1]) for number in range(500)]
+    assert notes.ties(rows) == ([[title for title, _ in rows]] if alike else [])
+    assert len(asked) <= 3 * len(rows)
+
+
+def test_gpus_of_one_host_that_are_not_alike_share_no_row(known):
+    gpus = [{"uuid": "GPU-1", "name": "A100"}, {"uuid": "GPU-2", "name": "RTX 3060"}]
+
+    def on(uuid, cards):
+        it = trained(device="gpu")
+        job, told = it.job.model_copy(update={"gpus": (uuid,)}), it.provenance
+        host = {**told.host, "gpus": cards}
+        return it.model_copy(update={"job": job, "provenance": told.model_copy(update={"host": host})})
+
+    columns, rows, _ = table([on("GPU-1", gpus), on("GPU-2", gpus)], known)
+    assert columns[1] == "gpu"
+    assert [row[1] for row in rows] == ["A100", "RTX 3060"]
+    alike = [{**gpu, "name": "A100"} for gpu in gpus]
+    assert len(table([on("GPU-1", alike), on("GPU-2", alike)], known)[1]) == 1
+
+
+def test_a_traced_job_is_no_repeat_of_one_that_is_timed(known):
+    traced = trained(repeat=2)
+    traced = traced.model_copy(update={"job": traced.job.model_copy(update={"trace": 5})})
+    columns, rows, _ = table([trained(), traced], known)
+    assert columns[1] == "trace"
+    assert [row[1] for row in rows] == ["", "slowed by tracing 5 steps"]
+
+
+def test_of_each_host_a_job_is_drawn():
+    def on(host):
+        it = trained()
+        return it.model_copy(update={"job": it.job.model_copy(update={"host": host, "id": f"{it.job.id}-{host}"})})
+
+    assert len(firsts([on("a"), on("b"), on("a")])) == 2
+
+
+HOSTILE = "\x1b]0;title\x07\x1b[2J![x](https://evil.example/x.png)`\r\nsecond line"
+
+
+def test_no_text_from_a_container_commands_the_terminal_or_the_reader_of_markdown(known):
+    noted, failed = trained(), result("numpy", failure=Failure(kind="exception", message=HOSTILE, log=(HOSTILE,)))
+    noted = noted.model_copy(update={"start": noted.start.model_copy(update={"notes": (HOSTILE,)})})
+    found = tables.tables([noted, failed], known)
+    screen = io.StringIO()
+    terminal.show(Console(file=screen, width=100), found, [noted, failed])
+    markdown, lines = text.markdown(found), "".join(text.csv_lines([noted, failed]))
+    for written in (screen.getvalue(), markdown, lines):
+        assert not {"\x1b", "\x07"} & set(written)
+    assert "second line" in screen.getvalue()
+    (note,) = [line for line in markdown.splitlines() if "evil" in line]
+    assert "!\\[x\\](" in note
+    assert note.endswith("second line")
 
 
 def test_what_was_odd_about_repeats_stands_below_the_table(known):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import catalog
+from orchestrator.engines.base import EngineError
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.errors import BuildError, MissingWheelError
 from orchestrator.results import Failure
@@ -93,6 +94,23 @@ def test_the_jobs_beside_a_skipped_one_run(tmp_path):
     skip = {"chatty-resnet50-cpu-1": Failure(kind="incompatible", message="no code", hint="use --device cpu")}
     _, results = cases.run_echo(Picky(tmp_path, {}), tmp_path, "good", "chatty", skip=skip)
     assert [result.status for result in results] == ["ok", "skipped"]
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_an_attempt_that_is_still_to_come_is_not_forgotten(tmp_path, retries):
+    """A job that lost its node waits for another: a run that ends meanwhile has no result of it, and --resume runs it."""
+
+    def gone(environment, launch):
+        raise EngineError("the node is gone", hint="", kind="node")
+
+    lost = Picky(tmp_path, {})
+    lost.run = gone
+    folder, (result,) = cases.run_echo(lost, tmp_path, "good", retries=retries)
+    assert result.failure.kind == "node"
+    assert folder.missing([result.job]) == ([result.job] if retries else [])
+    if retries:
+        _, (again,) = cases.run_echo(Picky(tmp_path, {}), tmp_path, "good", retries=retries, resume=folder)
+        assert (again.status, again.attempt) == ("ok", 2)
 
 
 @pytest.mark.parametrize("image", ["numpy"])

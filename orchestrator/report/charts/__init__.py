@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from orchestrator.report.charts import accuracy, bars, lines
 from orchestrator.report.charts.model import Chart, Grid, Line, Style, style
-from orchestrator.report.tables import SAMPLES
+from orchestrator.report.rows import SAMPLES
 
 __all__ = ["Chart", "Grid", "Line", "Style", "of_inference", "of_training", "style"]
 

@@ -10,7 +10,8 @@ from typing import Any
 from orchestrator.report import curves
 from orchestrator.report.charts import plotting
 from orchestrator.report.charts.model import Chart, Grid, Line, extremes
-from orchestrator.report.tables import Column, expected
+from orchestrator.report.notes import expected
+from orchestrator.report.table import Column
 from orchestrator.results import Result
 
 MAX_EPOCHS = 50  # points of a curve

@@ -11,7 +11,7 @@ from orchestrator import stats
 from orchestrator.report.charts import plotting
 from orchestrator.report.charts.model import Chart, Grid, Line
 from orchestrator.report.charts.plotting import text_of
-from orchestrator.report.tables import Column
+from orchestrator.report.table import Column
 from orchestrator.results import Result
 
 Figure = Callable[[Result], float | None]

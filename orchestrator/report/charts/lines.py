@@ -8,7 +8,7 @@ from orchestrator.figures import EpochFigure
 from orchestrator.report import curves
 from orchestrator.report.charts import plotting
 from orchestrator.report.charts.model import Chart, Grid, Line, extremes, spread
-from orchestrator.report.tables import Column
+from orchestrator.report.table import Column
 
 MAX_EPOCHS = 50  # columns of a table of numbers
 POINTS_OF_RATE = 40  # a rate over less time than a fortieth of the training mostly shows the clock's grain
@@ -57,10 +57,17 @@ def throughput(name: str, lines: Sequence[Line], unit: str) -> Chart:
 def batches(name: str, lines: Sequence[Line]) -> Chart:
     """Inference: every batch of the timed pass."""
     rates = [
-        (line, [(n, line.results[0].job.settings["batch"] / s) for n, s in enumerate(_batch_seconds(line), 1) if s])
+        (
+            line,
+            [
+                (n, line.results[0].job.settings["batch"] / s)
+                for n, s in enumerate(line.results[0].figures.batch_seconds, 1)
+                if s
+            ],
+        )
         for line in lines
     ]
-    most = max(len(_batch_seconds(line)) for line in lines)
+    most = max(len(points) for _, points in rates)
     swings = [(max(y) / min(y), line.label) for line, points in rates if (y := [rate for _, rate in points])]
     return Chart(
         id=name,
@@ -69,7 +76,9 @@ def batches(name: str, lines: Sequence[Line]) -> Chart:
         caption=f"Every batch of the timed pass. A level line is a steady framework. {_first(lines)}",
         finding=extremes("ratio of the fastest batch to the slowest", "{:.2f}", swings),
         figure={
-            "data": [plotting.line(line, points, "batch {0:.0f}, {1:,.1f} images/s") for line, points in rates],
+            "data": [
+                plotting.line(line, curves.thin(points), "batch {0:.0f}, {1:,.1f} images/s") for line, points in rates
+            ],
             "layout": plotting.axes("batch", "images/s", from_zero=True, x_step=-(-most // 10)),
         },
         numbers=Grid(
@@ -98,10 +107,6 @@ def _epochs(lines: Sequence[Line], column: Column, figure: Callable[[EpochFigure
             for line, epochs in zip(lines, told, strict=True)
         ),
     )
-
-
-def _batch_seconds(line: Line) -> Sequence[float]:
-    return line.results[0].figures.batch_seconds[: curves.MAX_POINTS]
 
 
 def _grain(lines: Sequence[Line]) -> str:

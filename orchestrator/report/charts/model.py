@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from orchestrator.report.curves import Curve
-from orchestrator.report.tables import Cell, Column
+from orchestrator.report.table import Cell, Column
 from orchestrator.results import Result
 
 HUES = 7  # colours that differ for everybody; the next frameworks get them again, with another mark and line

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.report.charts import plotting
 from orchestrator.report.charts.model import HUES, Chart, Grid
-from orchestrator.report.tables import Column
+from orchestrator.report.table import Column
 from orchestrator.usage import Points, Usage
 
 GIB = 2.0**30  # bytes

@@ -1,0 +1,79 @@
+"""What every renderer of a report shows: a table, its columns, and the kinds of cells. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator.report.certified import Mark
+from orchestrator.results import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A figure that was measured `n` times, n > 1: the median, and the interval that stats.summary gives for it."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+    def __float__(self) -> float:
+        return self.median
+
+    def show(self, form: str) -> str:
+        """The median, half the interval's width, and n."""
+        half = (self.high - self.low) / 2
+        return f"{self.median:{form}} ± {half:{form if half >= 1 else '.2f'}} (n={self.n})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubtful:
+    """A figure that was measured and is not to be trusted; the notes say why. Shown with an exclamation mark."""
+
+    doubtful: float | Measurement
+
+    def __float__(self) -> float:
+        return float(self.doubtful)
+
+    def show(self, form: str) -> str:
+        """The figure and the mark."""
+        return f"{Column(title='', form=form).show(self.doubtful)} !"
+
+
+Cell = str | float | Measurement | Doubtful | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column and how its numbers are written (a format specification; "" for text)."""
+
+    title: str
+    form: str = ""
+
+    def show(self, cell: Cell) -> str:
+        """A cell as text; a dash where there is nothing."""
+        if cell is None:
+            return "–"
+        if isinstance(cell, Measurement | Doubtful):
+            return cell.show(self.form)
+        return format(cell, self.form) if isinstance(cell, int | float) and self.form else str(cell)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """What every renderer shows."""
+
+    title: str
+    conditions: tuple[str, ...]  # what holds for all rows, in words
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    results: tuple[tuple[Result, ...], ...]  # those behind each row
+    notes: tuple[str, ...]
+    marks: tuple[Mark | None, ...]  # what certificates say of each row; `notes` say what the marks mean
+
+    def texts(self) -> Iterator[list[str]]:
+        """The rows as text, each title with its mark."""
+        for row, mark in zip(self.rows, self.marks, strict=True):
+            title, *others = (column.show(cell) for column, cell in zip(self.columns, row, strict=True))
+            yield [title if mark is None else f"{title} {mark.symbol}", *others]
