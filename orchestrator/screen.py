@@ -209,7 +209,7 @@ class Screen:
     ) -> str:
         """The HTML report of runs. It says itself which results cannot be read, and so hears `complain`."""
         from orchestrator import selection
-        from orchestrator.report import certified, curves, html, notices, page, reference, sources
+        from orchestrator.report import certified, curves, highlight, html, notices, page, reference, sources
         from orchestrator.results import firsts
 
         measured = []
@@ -230,7 +230,9 @@ class Screen:
             for error in damaged:
                 complain(error)
         trees = sources.trees(root, [result for each in measured for result in each.results])
-        return html.render(page.build(measured, reference.load(root / REFERENCE), trees, certified.known(certificates)))
+        with highlight.ahead(sources.shown(trees)) as marked:
+            known = certified.known(certificates)
+            return html.render(page.build(measured, reference.load(root / REFERENCE), trees, known), marked)
 
     @staticmethod
     def shorten(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from orchestrator.plan import Job
@@ -23,8 +24,9 @@ from orchestrator.usage import Usage
 NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
 NO_USAGE = "What these jobs used over time cannot be drawn: no samples of them are at hand, only the figures above."
 MAX_JOBS = 50  # listed behind a row
-PLANNED = tuple(name for name in Job.model_fields if name not in {"id", "repeat"})
-STARTED = tuple(name for name in Start.model_fields if name not in {"seq", "t"})
+# What repeats have in common, but for dictionaries and lists.
+PLANNED = attrgetter(*(name for name in Job.model_fields if name not in {"id", "repeat", "settings", "env"}))
+STARTED = attrgetter(*(name for name in Start.model_fields if name not in {"seq", "t", "versions", "gpus", "notes"}))
 JOBS = (
     Column(title="job"),
     Column(title="status"),
@@ -173,21 +175,17 @@ def _used_over_time(name: str, results: Sequence[Result], used: Mapping[Key, Usa
 def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:
     """Results with equal provenance, together: repeats of one run have one.
 
-    They are told apart by what `_facts` and `again.commands` are made from, which is cheaper to write than these; the
-    provenance that many results share is written once.
+    They are told apart by what `_facts` and `again.commands` are made from, which is cheaper to look at than these; the
+    provenance that many results have in common is written once.
     """
-    known: dict[int, str] = {}  # the results hold the parts, so nothing else gets the id of one
-
-    def words(part: object) -> str:
-        if id(part) not in known:
-            known[id(part)] = repr(part)
-        return known[id(part)]
-
+    written: dict[int, str] = {}  # the results hold their provenance, so nothing else gets the id of one
     groups: dict[tuple[object, ...], list[Result]] = {}
     for result in results:
-        job, start = result.job, result.start
-        begun = () if start is None else (words(getattr(start, name)) for name in STARTED)
-        key = (*(words(getattr(job, name)) for name in PLANNED), *begun, words(result.provenance))
+        start, provenance = result.start, result.provenance
+        if id(provenance) not in written:
+            written[id(provenance)] = repr(provenance)
+        begun = () if start is None else (*STARTED(start), repr((start.versions, start.gpus, start.notes)))
+        key = (*PLANNED(result.job), repr(result.job.settings), repr(result.job.env), *begun, written[id(provenance)])
         groups.setdefault(key, []).append(result)
     return groups.values()
 

@@ -10,10 +10,11 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from importlib import resources
-from pathlib import PurePosixPath
 from typing import Any
 
+from orchestrator.report import highlight
 from orchestrator.report.page import Page
 from orchestrator.report.sources import Source
 from orchestrator.untrusted import plain
@@ -23,8 +24,8 @@ EMPTY = ""  # Plotly adds its few style rules to a style element that it creates
 _MAP_STYLES = re.compile(r'document\.getElementById\("([0-9a-f]{64})"\)')
 
 
-def render(page: Page) -> str:
-    """The file's text."""
+def render(page: Page, marked: Callable[[Source], str] = highlight.of) -> str:
+    """The file's text; `marked` gives source code as HTML."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -54,7 +55,7 @@ def render(page: Page) -> str:
         plotter=plotter,
         map_styles=_MAP_STYLES.findall(plotter),
         figures=_inert({chart.id: chart.figure for chart in charts}),
-        highlight=_highlight,
+        highlight=marked,
     )
 
 
@@ -81,14 +82,3 @@ def _inert(value: object) -> str:
 def _legible(value: Any) -> Any:
     """Every value a template shows, before it is escaped; what a template calls safe is no text of a result."""
     return plain(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-
-
-def _highlight(source: Source) -> str:
-    """Source code with its comments, strings and keywords marked; Pygments escapes it."""
-    from pygments import highlight
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import JuliaLexer, PythonLexer, TextLexer
-
-    lexers = {".py": PythonLexer, ".jl": JuliaLexer}
-    lexer = lexers.get(PurePosixPath(source.path).suffix, TextLexer)
-    return highlight(plain(source.text), lexer(), HtmlFormatter(nowrap=True))

@@ -6,7 +6,7 @@ import hashlib
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -58,6 +58,14 @@ def of_job(job: Job, tree: Tree) -> tuple[Source, ...]:
         and PurePosixPath(path).suffix in suffixes
     )
     return tuple(_source(path, tree[path]) for path in own + others if tree[path].strip())
+
+
+def shown(trees: Mapping[str, Tree]) -> Iterator[Source]:
+    """The code in `trees` that jobs may be made of. Pure."""
+    for tree in trees.values():
+        for path, content in tree.items():
+            if PurePosixPath(path).suffix in {".py", ".jl"} and content.strip():
+                yield _source(path, content)
 
 
 def _source(path: str, content: bytes) -> Source:

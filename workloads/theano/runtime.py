@@ -1,10 +1,15 @@
 """Where a Theano job runs: the device, the compiler and the BLAS. Lasagne and Keras build on it."""
 
+import ctypes
+
 import theano
 from theano import gpuarray
 from theano.configdefaults import try_blas_flag
 
 from workloads.common import openblas
+
+OPENBLAS = "libopenblas.so.0"
+ON_OPENMP = 2  # what OpenBLAS calls it
 
 
 def configure(job):
@@ -19,7 +24,7 @@ def configure(job):
         raise ImportError("Theano compiles C++ while it runs and found no g++: apt-get install g++")
     if not blas_links():
         raise ImportError(
-            "Theano cannot link a BLAS with {!r}: apt-get install libopenblas-openmp-dev, "
+            "Theano cannot link a BLAS with {!r}: apt-get install libopenblas-pthread-dev, "
             "or name another one in THEANO_FLAGS=blas.ldflags=...".format(theano.config.blas.ldflags)
         )
     if job.device == "gpu":
@@ -41,10 +46,13 @@ def use_gpu():
 
 def facts(notes=()):
     """What a result must say of Theano on this machine, as arguments of job.start."""
-    versions = {"theano": theano.__version__}
+    versions, notes = {"theano": theano.__version__}, list(notes)
     if "-lopenblas" in theano.config.blas.ldflags.split():
-        versions["openblas"] = openblas.version("libopenblas.so.0")
-    return {"versions": versions, "device_name": gpu_name(), "notes": list(notes)}
+        versions["openblas"] = openblas.version(OPENBLAS)
+        if ctypes.CDLL(OPENBLAS).openblas_get_parallel() == ON_OPENMP:
+            # A convolution tells BLAS to use one thread, then starts threads of OpenMP: this BLAS leaves it one.
+            notes.append("OpenBLAS is built on OpenMP, so convolutions run on one thread")
+    return {"versions": versions, "device_name": gpu_name(), "notes": notes}
 
 
 def gpu_name():
