@@ -1,4 +1,4 @@
-"""The results that README shows: for tests that want real ones, and for README itself.
+"""Results that were published: for tests that want real ones, and for README itself.
 
 python -m tests.published        writes README's tables anew, from the capsules in results/published/ that it names
 """
@@ -16,9 +16,17 @@ README = ROOT / "README.md"
 SHOWN = re.compile(r"(?<=<!-- )(results/published/\S+)( -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
 
 
+def shown():
+    """The runs whose tables README has."""
+    found = SHOWN.findall(README.read_text(encoding="utf-8"))
+    return [run for path, *_ in found for run in capsule.runs_in(ROOT / path)]
+
+
 def runs():
-    """All of them."""
-    return [run for path in sorted(FOLDER.glob("*.json")) for run in capsule.runs_in(path)]
+    """All of them, those that README shows first."""
+    first = shown()
+    others = (run for path in sorted(FOLDER.glob("*.json")) for run in capsule.runs_in(path))
+    return [*first, *(run for run in others if run.id not in {each.id for each in first})]
 
 
 def unpack(results):

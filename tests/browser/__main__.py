@@ -18,7 +18,9 @@ def main():
     target = ROOT / "docs" / "report.png"
     with tempfile.TemporaryDirectory() as scratch:
         page = Path(scratch) / "report.html"
-        page.write_text(Screen.render_page(published.runs(), ROOT), encoding="utf-8")
+        runs = published.shown()
+        marks = [each for run in runs for each in run.certificates]
+        page.write_text(Screen.render_page(runs, ROOT, marks), encoding="utf-8")
         chromium = browser.start(*programs)
         try:
             chromium.open(page).screenshot(target, *SIZE)
