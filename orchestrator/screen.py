@@ -229,8 +229,9 @@ class Screen:
             )
             for error in damaged:
                 complain(error)
-        trees = sources.trees(root, [result for each in measured for result in each.results])
-        with highlight.ahead(sources.shown(trees)) as marked:
+        everything = [result for each in measured for result in each.results]
+        trees = sources.trees(root, everything)
+        with highlight.ahead(sources.of_results(everything, trees)) as marked:
             known = certified.known(certificates)
             return html.render(page.build(measured, reference.load(root / REFERENCE), trees, known), marked)
 

@@ -12,7 +12,7 @@ from orchestrator.report.reference import Reference
 from orchestrator.report.sections import Section
 from orchestrator.report.sources import Source, Tree
 from orchestrator.report.tables import host_by_host, tables
-from orchestrator.results import Result
+from orchestrator.results import Result, gpus_of
 from orchestrator.untrusted import MAX_NOTE, clip
 
 
@@ -93,7 +93,7 @@ def _run_facts(measured: Measured) -> cells.Facts:
 
 def _host(result: Result) -> str:
     host = result.provenance.host
-    gpus = [str(gpu.get("name")) for gpu in host.get("gpus") or () if isinstance(gpu, dict)]
+    gpus = [str(gpu.get("name")) for gpu in gpus_of(host)]
     parts = [host.get("cpu", "unknown CPU"), f"{len(host.get('cpus_used', ()))} CPUs", *gpus, host.get("system")]
     return ", ".join(str(part) for part in parts if part)
 

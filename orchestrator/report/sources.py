@@ -60,12 +60,14 @@ def of_job(job: Job, tree: Tree) -> tuple[Source, ...]:
     return tuple(_source(path, tree[path]) for path in own + others if tree[path].strip())
 
 
-def shown(trees: Mapping[str, Tree]) -> Iterator[Source]:
-    """The code in `trees` that jobs may be made of. Pure."""
-    for tree in trees.values():
-        for path, content in tree.items():
-            if PurePosixPath(path).suffix in {".py", ".jl"} and content.strip():
-                yield _source(path, content)
+def of_results(results: Iterable[Result], trees: Mapping[str, Tree]) -> Iterator[Source]:
+    """The code of all jobs in `results`, as far as `trees` holds it. Pure."""
+    different = {
+        (str(_code(each).get("workloads_sha256")), each.job.module, each.job.workload): each for each in results
+    }
+    for (fingerprint, _, _), result in different.items():
+        if fingerprint in trees:
+            yield from of_job(result.job, trees[fingerprint])
 
 
 def _source(path: str, content: bytes) -> Source:
