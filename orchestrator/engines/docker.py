@@ -55,7 +55,7 @@ TMP = "/tmp"  # noqa: S108  (in the container: a tmpfs of its own)
 RECONNECT_SECONDS = 60
 LOST_HINT = "check the daemon (`docker info`), then go on with --resume"
 CONNECT_SECONDS = 60
-MAX_SIGNAL = 64
+MAX_SIGNAL = 64  # the highest number of a signal on Linux
 END_SECONDS = 1.0  # between the end of a container's streams and its state saying so
 # The `local` driver keeps output readable after a lost connection and bounds what a chatty job can write to disk.
 LOG_OPTIONS = {"max-size": "64m", "max-file": "2"}
