@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 import uuid
 
 import numpy as np
@@ -13,7 +14,7 @@ from orchestrator import pythons
 from orchestrator.errors import HostError
 from orchestrator.protocol import Reader
 from tests import golden
-from workloads.common import startup
+from workloads.common import cuda
 
 NUMPY = {  # a release for each Python a workload may meet
     "3.6": "1.19.5", "3.7": "1.21.6", "3.8": "1.23.5", "3.9": "1.23.5",
@@ -29,10 +30,10 @@ def run(root, tmp_path):
     output.mkdir()
     golden.write_inputs(inputs)
 
-    def call(what, *, python=sys.executable, packages=None, **changes):
+    def call(what, *, python=sys.executable, packages=None, spec=tmp_path / "spec.json", **changes):
         (tmp_path / "spec.json").write_text(json.dumps({**golden.JOB, **changes}))
         variables = {
-            "BENCH_SPEC": tmp_path / "spec.json",
+            "BENCH_SPEC": spec,
             "BENCH_INPUTS": inputs,
             "BENCH_OUTPUT": output,
             "PYTHONPATH": os.pathsep.join(map(str, filter(None, [root, packages]))),
@@ -147,8 +148,8 @@ FIRST, SECOND = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999
     ],
 )
 def test_the_gpus_a_workload_sees_are_told_by_the_driver(monkeypatch, driver, seen):
-    monkeypatch.setattr(startup.ctypes, "CDLL", lambda name: driver)
-    assert startup.visible_gpus() == [f"GPU-{each}" for each in seen]
+    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: driver)
+    assert cuda.visible_gpus() == [f"GPU-{each}" for each in seen]
 
 
 def test_a_gpu_job_says_what_it_sees(run):
@@ -187,7 +188,7 @@ def test_a_job_without_a_trace_keeps_neither_scores_nor_weights(run):
         (RuntimeError("CUDA error: no kernel image is available for execution on the device"), "unsupported"),
         (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"), "out_of_memory"),
         (NotImplementedError("fp64"), "unsupported"),
-        (FileNotFoundError("x_train.npy"), "input"),
+        (FileNotFoundError("nvcc"), "exception"),  # whatever a framework looks for, the data is there
         (ValueError("oops"), "exception"),
         (RuntimeError("the zoom when it failed"), "exception"),
     ],
@@ -204,6 +205,59 @@ def test_a_gpu_without_memory_is_known_in_every_framework_s_words(framework):
 
     name, message = golden.OUT_OF_MEMORY[framework]
     assert bench.failure_class(type(name, (Exception,), {})(message)) == "out_of_memory"
+
+
+@pytest.mark.parametrize(
+    ("name", "keep"),
+    [("x_train.npy", None), ("x_train.npy", 0), ("x_train.npy", 40), ("x_train.npy", -1), ("order.npy", -1),
+     ("weights.npz", None), ("weights.npz", 0), ("weights.npz", -40)],
+)  # fmt: skip
+def test_a_missing_or_truncated_input_is_named(run, tmp_path, name, keep):
+    path = tmp_path / "inputs" / name
+    whole = path.read_bytes()
+    path.unlink()
+    if keep is not None:
+        path.write_bytes(whole[:keep])
+    done, _ = run("train")
+    error = json.loads(done.stdout.splitlines()[-1])
+    assert (error["event"], error["kind"]) == ("error", "input")
+    assert name in error["message"]
+
+
+def test_a_spec_that_is_no_json_is_named(run, tmp_path):
+    (tmp_path / "no-spec.json").write_text("{")
+    done, _ = run("train", spec=tmp_path / "no-spec.json")
+    (error,) = map(json.loads, done.stdout.splitlines())
+    assert (error["event"], error["kind"]) == ("error", "input")
+    assert "no-spec.json" in error["message"]
+
+
+def test_seconds_are_read_on_an_idle_device_and_stand_still_while_weights_are_kept(monkeypatch, tmp_path):
+    """The device finishes a tenth of a second after the loss is known; keeping weights takes a whole one."""
+    from workloads.common import bench
+
+    now, said, events = [0.0], [], []
+    monkeypatch.setattr(bench, "clock", lambda: now[0])
+
+    def passing(seconds):
+        now[0] += seconds
+        said.append(seconds)
+
+    job = types.SimpleNamespace(
+        settings={"batch": 1}, keep_weights=lambda _: passing(1),
+        events=types.SimpleNamespace(emit=lambda event, **fields: events.append((event, fields["seconds"]))),
+    )  # fmt: skip
+    epoch = bench.Epoch(
+        job, 1, [0, 1], sync=lambda: passing(0.1), weights=dict, trace=2, scored=False, keep_scores=False
+    )
+    for _ in epoch.batches(np.zeros(2), np.zeros(2)):
+        epoch.step(0.5)
+    assert [(event, pytest.approx(seconds)) for event, seconds in events] == [
+        ("step", 0.1),
+        ("step", 0.2),
+        ("epoch", 0.3),
+    ]
+    assert said == [0.1, 0.1, 1, 0.1, 0.1]
 
 
 def test_another_protocol_is_refused(run):

@@ -9,7 +9,7 @@ from chainer import functions as F
 from chainer.backends import cuda
 
 from workloads.chainer import libraries
-from workloads.common import mkl
+from workloads.common import mkl, openblas
 
 WORKSPACE = 1 << 30  # bytes that cuDNN's kernels may use; many of the fast ones need more than Chainer's 8 MiB
 # Chainer's names for what a link holds, where they differ from ours
@@ -34,6 +34,7 @@ def start(job, ideep=True, fused=None, notes=()):
     else:
         device = chainer.get_device("@numpy")
         versions = {"openblas": libraries.openblas_version()}
+        notes = [*notes, *openblas.notes()]
     chainer.global_config.use_ideep = "auto" if ideep else "never"
     job.start(version=chainer.__version__, versions=versions, fused=fused, notes=notes)
     return device

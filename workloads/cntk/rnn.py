@@ -30,17 +30,18 @@ def fused_gru(x, weights):
 def gru(x, weights):
     """The same, as a recurrence."""
     w, u, b, c = (parameter(weights[name].T, name) for name in GRU)
+    # Each gate has its part of every matrix before the loop, for CNTK copies what is sliced, in every time step.
+    r, z, n = (slice(gate * UNITS, (gate + 1) * UNITS) for gate in range(3))
     inputs = C.times(x, w) + b  # of all time steps in one matrix product
+    inputs_r, inputs_z, inputs_n = inputs[r] + c[r], inputs[z] + c[z], inputs[n]
 
-    @C.Function
-    def step(h, inputs):
-        hidden = C.times(h, u) + c
-        gates = C.sigmoid(inputs[: 2 * UNITS] + hidden[: 2 * UNITS])
-        r, z = gates[:UNITS], gates[UNITS:]
-        n = C.tanh(inputs[2 * UNITS :] + r * hidden[2 * UNITS :])
-        return n + z * (h - n)
-
-    return C.layers.Recurrence(step)(inputs)
+    h = C.placeholder(shape=(UNITS,), dynamic_axes=x.dynamic_axes)
+    before = C.sequence.past_value(h)
+    reset = C.sigmoid(inputs_r + C.times(before, u[:, r]))
+    update = C.sigmoid(inputs_z + C.times(before, u[:, z]))
+    new = C.tanh(inputs_n + reset * (C.times(before, u[:, n]) + c[n]))
+    after = new + update * (before - new)
+    return after.replace_placeholders({h: after.output})
 
 
 def network(tokens, weights, fused):

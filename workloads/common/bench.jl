@@ -45,7 +45,12 @@ struct NotImplementedError <: Exception
     message::String
 end
 
-Base.showerror(io::IO, error::Union{Diverged,NotImplementedError}) = print(io, error.message)
+"What the job was given to read cannot be read."
+struct Unreadable <: Exception
+    message::String
+end
+
+Base.showerror(io::IO, error::Union{Diverged,NotImplementedError,Unreadable}) = print(io, error.message)
 
 """
     main(run)
@@ -56,7 +61,7 @@ function main(run)
     events = Events(EVENT_DESCRIPTOR)
     code = 0
     try
-        spec = Json.parse(read(ENV["BENCH_SPEC"], String))
+        spec = reading(path -> Json.parse(read(path, String)), ENV["BENCH_SPEC"])
         run(Job(spec, ENV["BENCH_INPUTS"], ENV["BENCH_OUTPUT"], events))
         emit(events, "end")
     catch error
@@ -85,8 +90,18 @@ function failure_class(error)
     occursin(OUT_OF_MEMORY, text) && return "out_of_memory"
     # How CUDA says that a framework was not compiled for the GPU it found.
     occursin(r"no kernel image|no binary for gpu|invalid device function", text) && return "unsupported"
-    error isa Union{SystemError,Npy.FormatError} && return "input"
+    error isa Unreadable && return "input"
     return "exception"
+end
+
+"What `action` makes of `path`, one of the files the job was given. Throws Unreadable."
+function reading(action, path)
+    try
+        return action(path)
+    catch error
+        error isa Union{SystemError,Npy.FormatError,Json.ParseError} || rethrow()
+        throw(Unreadable("$path cannot be read: $(sprint(showerror, error))"))
+    end
 end
 
 "The event stream: one JSON object per line, numbered, written whole."
@@ -202,9 +217,9 @@ end
 The initial weights, the same for every framework: `Dict` of Float32 arrays, named as in PROTOCOL.md. A dense matrix
 is (in, out), a convolution (width, height, in, out).
 """
-weights(job) = timed_loading(() -> Npy.load_archive(joinpath(job.inputs, "weights.npz")), job)
+weights(job) = timed_loading(() -> reading(Npy.load_archive, joinpath(job.inputs, "weights.npz")), job)
 
-load(job, name) = Npy.load(joinpath(job.inputs, name * ".npy"))
+load(job, name) = reading(Npy.load, joinpath(job.inputs, name * ".npy"))
 
 function timed_loading(action, job)
     began = clock()

@@ -29,10 +29,11 @@ import re
 import sys
 import time
 import traceback
+import zipfile
 
 import numpy as np
 
-from workloads.common import startup
+from workloads.common import cuda, startup
 
 PROTOCOL = 1
 STEP_INTERVAL = 0.5  # seconds between two `step` events; reading a loss may wait for the device, so seldom
@@ -53,12 +54,18 @@ class Diverged(Exception):
     """The training loss is no longer a finite number."""
 
 
+class Unreadable(Exception):
+    """What the job was given to read cannot be read."""
+
+
 def main(run):
     """Run the workload `run(job)` for the job described by BENCH_SPEC and end the process."""
     events = Events(startup.event_fd if startup.event_fd is not None else startup.claim_stdout())
     try:
-        with open(os.environ["BENCH_SPEC"], encoding="utf-8") as file:
-            job = Job(json.load(file), os.environ["BENCH_INPUTS"], os.environ["BENCH_OUTPUT"], events)
+        path = os.environ["BENCH_SPEC"]
+        with reading(path), open(path, encoding="utf-8") as file:
+            spec = json.load(file)
+        job = Job(spec, os.environ["BENCH_INPUTS"], os.environ["BENCH_OUTPUT"], events)
         run(job)
         events.emit("end")
         sys.stderr.flush()
@@ -80,9 +87,18 @@ def failure_class(error):
         return "out_of_memory"
     if any(words in text for words in NOT_FOR_THIS_GPU):
         return "unsupported"
-    if isinstance(error, (FileNotFoundError, PermissionError)):
+    if isinstance(error, Unreadable):
         return "input"
     return "exception"
+
+
+@contextlib.contextmanager
+def reading(path):
+    """A block that reads `path`, one of the files the job was given."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:  # KeyError: a zip without its entry
+        raise Unreadable("{} cannot be read: {}".format(path, error)) from error
 
 
 class Events:
@@ -139,7 +155,7 @@ class Job:
             versions=dict(versions or {}, python=sys.version.split()[0], numpy=np.__version__),
             device=self.device,
             device_name=device_name,
-            **({"gpus": startup.visible_gpus()} if self.device == "gpu" else {}),
+            **({"gpus": cuda.visible_gpus()} if self.device == "gpu" else {}),
             precision=self.precision,
             threads=self.threads,
             fused=fused,
@@ -169,7 +185,8 @@ class Job:
 
     def weights(self):
         """The initial weights, the same for every framework: {name: float32 array}, named as in PROTOCOL.md."""
-        with self._timed_loading(), np.load(os.path.join(self._inputs, "weights.npz")) as archive:
+        path = os.path.join(self._inputs, "weights.npz")
+        with self._timed_loading(), reading(path), np.load(path) as archive:
             return {name: archive[name] for name in archive.files}
 
     @contextlib.contextmanager
@@ -235,7 +252,9 @@ class Job:
             self.artifact("weights-1." + name, array)
 
     def _load(self, name):
-        return np.load(os.path.join(self._inputs, name + ".npy"), mmap_mode="r", allow_pickle=False)
+        path = os.path.join(self._inputs, name + ".npy")
+        with reading(path):
+            return np.load(path, mmap_mode="r", allow_pickle=False)
 
     @contextlib.contextmanager
     def _timed_loading(self):
@@ -277,23 +296,25 @@ class Epoch:
 
     def step(self, loss):
         """After every training step. `loss` is the mean loss of the batch: anything float() takes, or a function
-        returning that; it is only read now and then, so that a device need not be waited for at every step."""
+        returning that; it is only read, and the device waited for, now and then."""
         self._steps += 1
         self._loss = loss
-        now = clock()
-        if self._steps > self._trace and now - self._reported < STEP_INTERVAL:
+        if self._steps > self._trace and clock() - self._reported < STEP_INTERVAL:
             return
-        self._reported = now
+        last = self._last_loss()
+        self._sync()
+        self._reported = clock()
         self._job.events.emit(
             "step",
             epoch=self.number,
             step=self._steps,
             samples=self.samples + self._job.settings["batch"],
-            seconds=now - self._began,
-            loss=self._last_loss(),
+            seconds=self._reported - self._began,
+            loss=last,
         )
         if self._steps == 1 and self._trace:
             self._job.keep_weights(self._weights())
+            self._began += clock() - self._reported  # training stood still meanwhile
 
     def score(self, predict, x, y, pad=False):
         """Count correct predictions over all of `x`, the last partial batch included. Only the last epoch is scored,

@@ -1,4 +1,4 @@
-"""NVIDIA's libraries as wheels bring them: in folders that the dynamic linker does not search.
+"""NVIDIA's driver, and its libraries as wheels bring them: in folders that the dynamic linker does not search.
 
 What is loaded already it need not find, so they are loaded by path, before a framework asks for them by name. Nothing
 in the environment is changed.
@@ -7,6 +7,7 @@ in the environment is changed.
 import ctypes
 import importlib.util
 import os
+import uuid
 
 COMPUTE_CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 
@@ -21,17 +22,35 @@ def load(paths):
             ctypes.CDLL(os.path.join(nvidia.submodule_search_locations[0], path), mode=ctypes.RTLD_GLOBAL)
 
 
+def driver():
+    """NVIDIA's driver, ready to be asked; None without one, or where it has no GPU."""
+    try:
+        library = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    return library if library.cuInit(0) == 0 else None
+
+
+def visible_gpus():
+    """UUIDs of the GPUs this process can use, as the driver tells them; empty without any."""
+    cuda = driver()
+    count, device, raw = ctypes.c_int(0), ctypes.c_int(0), (ctypes.c_ubyte * 16)()
+    if cuda is None or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return []
+    # The second version names the slice where a GPU is divided; drivers before CUDA 11.4 have only the first.
+    get_uuid = getattr(cuda, "cuDeviceGetUuid_v2", None) or cuda.cuDeviceGetUuid
+    return [
+        "GPU-{}".format(uuid.UUID(bytes=bytes(raw)))
+        for index in range(count.value)
+        if cuda.cuDeviceGet(ctypes.byref(device), index) == 0 and get_uuid(raw, device) == 0
+    ]
+
+
 def capability():
     """(major, minor) of the compute capability of the first GPU, as the driver tells it; (0, 0) without one."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0, 0
-    value, parts = ctypes.c_int(0), []
-    if driver.cuInit(0) != 0:
-        return 0, 0
+    cuda, value, parts = driver(), ctypes.c_int(0), []
     for attribute in COMPUTE_CAPABILITY:
-        if driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, 0) != 0:
+        if cuda is None or cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, 0) != 0:
             return 0, 0
         parts.append(value.value)
     return tuple(parts)

@@ -70,24 +70,28 @@ end
 """
     step(epoch, loss)
 
-After every training step. `loss` is the mean loss of the batch, a number or a function returning it; it is only read
-now and then, so that a device need not be waited for at every step.
+After every training step. `loss` is the mean loss of the batch, a number or a function returning it; it is only read,
+and the device waited for, now and then.
 """
 function step(epoch, loss)
     epoch.steps += 1
     epoch.loss = loss
-    now = clock()
-    (epoch.steps > epoch.trace && now - epoch.reported < STEP_INTERVAL) && return
-    epoch.reported = now
+    (epoch.steps > epoch.trace && clock() - epoch.reported < STEP_INTERVAL) && return
+    last = last_loss(epoch)
+    epoch.sync()
+    epoch.reported = clock()
     emit(
         epoch.job.events, "step";
         epoch = epoch.number,
         step = epoch.steps,
         samples = epoch.samples + epoch.job.settings["batch"],
-        seconds = now - epoch.began,
-        loss = last_loss(epoch),
+        seconds = epoch.reported - epoch.began,
+        loss = last,
     )
-    epoch.steps == 1 && epoch.trace > 0 && keep_weights(epoch.job, epoch.weights())
+    if epoch.steps == 1 && epoch.trace > 0
+        keep_weights(epoch.job, epoch.weights())
+        epoch.began += clock() - epoch.reported  # training stood still meanwhile
+    end
 end
 
 "Keep the weights after the first step, each as the artifact weights-1.NAME."

@@ -7,6 +7,8 @@ of the speed. A variable of its own overrules that; it is read when MKL is loade
 import ctypes
 import os
 
+from workloads.common import cpu
+
 VARIABLE = "MKL_DEBUG_CPU_TYPE"
 AVX2, AVX512 = "5", "7"  # MKL's numbers for them
 AVX512_PARTS = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}  # what its code for servers relies on
@@ -14,10 +16,9 @@ AVX512_PARTS = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}  # wh
 
 def use_this_cpu():
     """Overrule MKL's choice of code on a CPU of AMD's, unless the environment already does."""
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        cpu = file.read().partition("\n\n")[0].split()
-    if "AuthenticAMD" in cpu and "avx2" in cpu:
-        os.environ.setdefault(VARIABLE, AVX512 if AVX512_PARTS.issubset(cpu) else AVX2)
+    told = cpu.words()
+    if {"AuthenticAMD", "avx2"} <= told:
+        os.environ.setdefault(VARIABLE, AVX512 if told >= AVX512_PARTS else AVX2)
 
 
 def version():
@@ -29,5 +30,4 @@ def version():
 
 def notes():
     """What a result must say of that."""
-    code = os.environ.get(VARIABLE)
-    return ["{}={} overrules MKL's choice of code for this CPU".format(VARIABLE, code)] if code else []
+    return cpu.overruled(VARIABLE, "MKL")

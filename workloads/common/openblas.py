@@ -8,6 +8,8 @@ NumPy or the framework is.
 import ctypes
 import os
 
+from workloads.common import cpu
+
 VARIABLE = "OPENBLAS_CORETYPE"
 
 
@@ -15,10 +17,9 @@ def use_this_cpu(cpuinfo="/proc/cpuinfo"):
     """Overrule OpenBLAS's choice of code on a CPU of Intel's, unless the environment already does.
 
     An OpenBLAS built without code for AVX-512 takes its code for AVX2 when it is asked for the former."""
-    with open(cpuinfo, encoding="utf-8") as file:
-        cpu = file.read().partition("\n\n")[0].split()
-    if "GenuineIntel" in cpu and "avx2" in cpu:
-        os.environ.setdefault(VARIABLE, "SkylakeX" if "avx512vl" in cpu else "Haswell")
+    told = cpu.words(cpuinfo)
+    if {"GenuineIntel", "avx2"} <= told:
+        os.environ.setdefault(VARIABLE, "SkylakeX" if "avx512vl" in told else "Haswell")
 
 
 def version(library):
@@ -28,3 +29,8 @@ def version(library):
         function.restype = ctypes.c_char_p
     number = openblas.openblas_get_config().decode().split()[1]  # "OpenBLAS 0.3.13 DYNAMIC_ARCH ..."
     return "{} {}".format(number, openblas.openblas_get_corename().decode())
+
+
+def notes():
+    """What a result must say of that."""
+    return cpu.overruled(VARIABLE, "OpenBLAS")

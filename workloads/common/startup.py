@@ -12,7 +12,6 @@ import ctypes
 import mmap
 import os
 import platform
-import uuid
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -67,24 +66,6 @@ def denormals_flushed():
     """Whether arithmetic in this thread flushes denormals, found by trying."""
     smallest_normal = 2.2250738585072014e-308
     return smallest_normal * float("0.5") == 0.0
-
-
-def visible_gpus():
-    """UUIDs of the GPUs this process can use, as the NVIDIA driver tells them; empty without driver or GPU."""
-    try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return []
-    # The second version names the slice where a GPU is divided; drivers before CUDA 11.4 have only the first.
-    get_uuid = getattr(cuda, "cuDeviceGetUuid_v2", None) or cuda.cuDeviceGetUuid
-    count, device, raw = ctypes.c_int(0), ctypes.c_int(0), (ctypes.c_ubyte * 16)()
-    if cuda.cuInit(0) != 0 or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return []
-    return [
-        "GPU-{}".format(uuid.UUID(bytes=bytes(raw)))
-        for index in range(count.value)
-        if cuda.cuDeviceGet(ctypes.byref(device), index) == 0 and get_uuid(raw, device) == 0
-    ]
 
 
 if "BENCH_SPEC" in os.environ:

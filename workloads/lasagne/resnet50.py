@@ -58,7 +58,7 @@ def build(job, images):
 
 
 def run(job):
-    runtime.start(job, notes=["batch normalisation folded into the convolutions"])
+    runtime.start(job, notes=["BatchNorm is folded into the convolutions"])
     images = job.images()
     batch = T.tensor4("images")
     network = build(job, batch)

@@ -23,7 +23,7 @@ def start(job, fused=None):
     if job.device == "gpu":
         job.start(version=mx.__version__, versions=versions, fused=fused)
         return mx.gpu()
-    notes = []
+    notes = openblas.notes()
     if onednn_enabled():
         versions["onednn"] = onednn_version()
     else:

@@ -91,7 +91,7 @@ def build(job, dtype):
 
 
 def run(job):
-    dtype = runtime.start(job)
+    dtype = runtime.start(job, notes=["BatchNorm is folded into the convolutions"])
     images = job.images(layout="NHWC")
     model = build(job, dtype)
 

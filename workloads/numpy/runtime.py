@@ -5,11 +5,11 @@ import numpy as np
 DTYPES = {"fp32": np.float32, "fp64": np.float64}
 
 
-def start(job, fused=None):
+def start(job, fused=None, notes=()):
     """Announce this job and return the dtype it computes in. Raises NotImplementedError for any other precision."""
     if job.precision not in DTYPES:
         raise NotImplementedError("NumPy computes in {}, not in {}".format(" or ".join(DTYPES), job.precision))
-    job.start(version=np.__version__, versions={"blas": blas()}, fused=fused)
+    job.start(version=np.__version__, versions={"blas": blas()}, fused=fused, notes=notes)
     return np.dtype(DTYPES[job.precision])
 
 

@@ -71,7 +71,8 @@ def build(job, device, layout):
 
 
 def run(job):
-    device = runtime.start(job)
+    optimised = job.device == "cpu" and job.precision == "fp32"
+    device = runtime.start(job, notes=["BatchNorm is folded into the convolutions"] if optimised else [])
     layout = runtime.image_layout(job, device)
     images = runtime.pinned(job.images(layout=layout), device)
     model = build(job, device, layout)
@@ -79,7 +80,7 @@ def run(job):
     def to_input(batch):
         return runtime.as_nchw(runtime.to_device(batch, device), layout)
 
-    if device.type == "cpu" and job.precision == "fp32":
+    if optimised:
         with job.compiling(), torch.no_grad():
             model = torch.jit.optimize_for_inference(torch.jit.trace(model, to_input(images[0])))
 

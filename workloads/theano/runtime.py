@@ -49,6 +49,7 @@ def facts(notes=()):
     versions, notes = {"theano": theano.__version__}, list(notes)
     if "-lopenblas" in theano.config.blas.ldflags.split():
         versions["openblas"] = openblas.version(OPENBLAS)
+        notes += openblas.notes()
         if ctypes.CDLL(OPENBLAS).openblas_get_parallel() == ON_OPENMP:
             # A convolution tells BLAS to use one thread, then starts threads of OpenMP: this BLAS leaves it one.
             notes.append("OpenBLAS is built on OpenMP, so convolutions run on one thread")

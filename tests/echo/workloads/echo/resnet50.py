@@ -45,9 +45,9 @@ seen = {}
 if job["device"] == "gpu":
     print("visible:", os.environ.get("CUDA_VISIBLE_DEVICES"), file=sys.stderr)
     del os.environ["BENCH_SPEC"]  # with it, the next import would claim stdout
-    from workloads.common import startup  # the test of GPUs puts it beside this workload
+    from workloads.common import cuda  # the test of GPUs puts it beside this workload
 
-    seen["gpus"] = startup.visible_gpus()
+    seen["gpus"] = cuda.visible_gpus()
 emit(
     "start",
     protocol=1,
