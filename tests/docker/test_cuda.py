@@ -6,7 +6,6 @@ image nor its workloads nor its checks have changed since. That they compute the
 for CPUs. None of this runs a line of GPU code.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -16,12 +15,11 @@ from pathlib import Path
 import elftools
 import pytest
 
-from orchestrator import catalog, code, docker_cli, files, images, store
+from orchestrator import catalog, docker_cli, images
 from orchestrator.docker_cli import find_builder, stream
 from orchestrator.engines.base import Environment
 from orchestrator.errors import DiskError, OrchestratorError
-from orchestrator.files import sha256_of
-from tests.docker import cuda_inside
+from tests.docker import cuda_inside, stamps
 from tests.docker import test_cells as cells
 from tests.docker import test_pytorch as small
 from tests.docker.borrowed import borrowed
@@ -57,6 +55,7 @@ OPTIONAL = {
     },
     "tensorflow": set(),
 }
+CHECKS = (__file__, cuda_inside.__file__, cells.__file__)
 USELESS_PTX = {"cntk"}  # it has PTX, but not of every kernel of its cuDNN: a job could end in the middle of it
 COMPILER = """
 ARG BASE_IMAGE
@@ -115,30 +114,20 @@ def image(request, docker_engine, compiler):
     image = IMAGES[request.param]
     if image.name not in WANTED and not images.built(image, "cuda"):
         pytest.skip(f"rosetta/{image.name} is not built for CUDA; ROSETTA_CUDA_IMAGES={image.name} builds it")
-    passed, failed = passed_before(image), request.session.testsfailed
+    modules = [framework.module for framework in image.frameworks]
+    passed = stamps.stamp(f"{image.name}-cuda", image, "cuda", modules, CHECKS)
+    failed = request.session.testsfailed
     if NAMED == ["changed"] and passed.exists():
-        pytest.skip(
-            f"rosetta/{image.name}, as it is now, passed on {passed.read_text()}; remove {passed} to check it anew"
-        )
+        stamps.skip(f"rosetta/{image.name}", passed)
     try:
         with borrowed(image, "cuda"):
             yield image
         if request.session.testsfailed == failed:
-            passed.parent.mkdir(parents=True, exist_ok=True)
-            passed.write_text(store.now())
+            stamps.leave(passed)
     except DiskError as error:  # no more a fault of the image than a machine without Docker
         pytest.skip(error.message)
     except OrchestratorError as error:  # such as a file that cannot be downloaded
         pytest.fail(f"{error.message}\n{error.hint}", pytrace=False)
-
-
-def passed_before(image):
-    """The file that says when this image, these workloads and these checks have passed."""
-    known = code.facts(ROOT)[code.OF_MODULES]
-    parts = [known[framework.module] for framework in image.frameworks]
-    checks = [sha256_of(Path(each)) for each in (__file__, cuda_inside.__file__, cells.__file__)]
-    digest = hashlib.sha256(repr((images.tag(image, "cuda"), parts, checks)).encode()).hexdigest()
-    return files.default_cache() / "checked" / f"{image.name}-cuda-{digest[:16]}"
 
 
 @pytest.fixture(scope="module")
