@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from orchestrator.errors import HostError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+_LOST = "layer does not exist"  # said by Docker 20.10 whose build cache still names what went with a removed image
 _BUILDX_SINCE = 23  # from this version on, a client needs the buildx plugin to use BuildKit
 _NO_DOCKER = "install Docker, https://docs.docker.com/engine/install/, or use --engine process"
 _NO_DAEMON = "start the Docker daemon and check that this user may use it, or use --engine process"
@@ -228,6 +230,29 @@ def remove(kind: Literal["container", "image"], name: str) -> None:
         ) from error
     if done.returncode:
         raise HostError(f"{kind} {name} cannot be removed: {done.stderr.strip()[:300]}", hint=_NO_DAEMON)
+
+
+def build(builder: Builder, options: Sequence[str], log: Callable[[str], None], environ: Mapping[str, str]) -> int:
+    """Build an image; return the exit status. `log` gets the command and every line it prints.
+
+    Where Docker's build cache names a layer that is gone, the image is built anew without the cache.
+    """
+    variables = {**environ, "DOCKER_BUILDKIT": "1"}
+    lost = False
+
+    def watch(line: str) -> None:
+        nonlocal lost
+        lost = lost or _LOST in line
+        log(line)
+
+    argv = [*builder.command, *options]
+    log(f"$ {shlex.join(argv)}")
+    status = stream(argv, watch, variables)
+    if status and lost:
+        argv = [*builder.command, "--no-cache", *options]
+        log(f"Docker's build cache has lost a layer, so without it: $ {shlex.join(argv)}")
+        status = stream(argv, log, variables)
+    return status
 
 
 def stream(argv: Sequence[str], log: Callable[[str], None], environ: Mapping[str, str]) -> int:

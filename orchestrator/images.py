@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import os
 import re
-import shlex
 import shutil
 import tempfile
 from collections import deque
@@ -23,8 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from orchestrator import docker_cli
 from orchestrator.build_failure import explain
-from orchestrator.docker_cli import Builder, Built, find_builder, free_bytes, inspect, stream
+from orchestrator.docker_cli import Builder, Built, find_builder, free_bytes, inspect
 from orchestrator.errors import BuildError, DiskError
 from orchestrator.files import default_cache, sha256_of
 
@@ -133,14 +133,13 @@ def build(
 
         with tempfile.TemporaryDirectory(prefix="rosetta-build-") as scratch:
             try:
-                argv = _command(image, variant, Path(scratch), builder, environ)
+                options = _options(image, variant, Path(scratch), environ)
             except OSError as error:
                 raise DiskError(
                     f"image {image.name} ({variant}): its build cannot be prepared in {scratch}: {error.strerror}",
                     hint="make room there, or name another folder for temporary files in TMPDIR",
                 ) from error
-            log(f"$ {shlex.join(argv)}")
-            status = stream(argv, keep, {**environ, "DOCKER_BUILDKIT": "1"})
+            status = docker_cli.build(builder, options, keep, environ)
     if status:
         raise explain(f"image {image.name} ({variant})", lines)
     _check_labels(image, inspect([reference])[reference])
@@ -208,8 +207,8 @@ def _recipe(image: Image, variant: str) -> list[str]:
     return [part for path in _context_files(image, variant) for part in (path.name, sha256_of(path))]
 
 
-def _command(image: Image, variant: str, scratch: Path, builder: Builder, environ: Mapping[str, str]) -> list[str]:
-    """Write the build's inputs into `scratch` and return the argv that builds from them."""
+def _options(image: Image, variant: str, scratch: Path, environ: Mapping[str, str]) -> list[str]:
+    """Write the build's inputs into `scratch` and return what to tell a builder that builds from them."""
     context, pip_conf, certificates = scratch / "context", scratch / "pip.conf", _certificates(environ)
     context.mkdir()
     stage_context(image, variant, context, environ=environ)
@@ -218,7 +217,6 @@ def _command(image: Image, variant: str, scratch: Path, builder: Builder, enviro
         certificates = scratch / "no-certificates"
         certificates.touch()
     return [
-        *builder.command,
         "--progress=plain",
         f"--file={image.folder / 'Dockerfile'}",
         f"--tag={tag(image, variant, environ=environ)}",

@@ -16,7 +16,7 @@ import elftools
 import pytest
 
 from orchestrator import catalog, docker_cli, images
-from orchestrator.docker_cli import find_builder, stream
+from orchestrator.docker_cli import find_builder
 from orchestrator.engines.base import Environment
 from orchestrator.errors import DiskError, OrchestratorError
 from tests.docker import cuda_inside, stamps
@@ -79,8 +79,8 @@ def docker_build(folder, tag, **arguments):
     """Build the Dockerfile in `folder`."""
     given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
     lines = []
-    argv = [*find_builder().command, *given, f"--tag={tag}", str(folder)]
-    assert stream(argv, lines.append, {**os.environ, "DOCKER_BUILDKIT": "1"}) == 0, "\n".join(lines)
+    options = [*given, f"--tag={tag}", str(folder)]
+    assert docker_cli.build(find_builder(), options, lines.append, os.environ) == 0, "\n".join(lines)
 
 
 def docker_run(tag, *command):

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from orchestrator import images
-from orchestrator.docker_cli import find_builder, stream
+from orchestrator.docker_cli import build, find_builder
 from orchestrator.host import Gpu
 from tests import engine_cases as cases
 from tests.docker.daemons import Daemon
@@ -38,9 +38,9 @@ def machine(root, docker_engine, tmp_path_factory):
     builder = find_builder()
     prefix = os.environ.get("ROSETTA_BASE_PREFIX")
     base = f"{prefix}/{BASE}" if prefix else BASE
-    argv = [*builder.command, "--build-arg", f"BASE_IMAGE={base}", "--tag", IMAGE, str(root / "tests" / "gpu_machine")]
+    options = ["--build-arg", f"BASE_IMAGE={base}", "--tag", IMAGE, str(root / "tests" / "gpu_machine")]
     lines = []
-    assert stream(argv, lines.append, {**os.environ, "DOCKER_BUILDKIT": "1"}) == 0, "\n".join(lines)
+    assert build(builder, options, lines.append, os.environ) == 0, "\n".join(lines)
     folder = tmp_path_factory.mktemp("m")
     (folder / "root").mkdir()
     (folder / "shared" / "cdi").mkdir(parents=True)

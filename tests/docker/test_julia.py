@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from orchestrator.docker_cli import find_builder, stream
+from orchestrator.docker_cli import build, find_builder
 from orchestrator.protocol import Reader
 from tests import golden
 
@@ -32,9 +32,9 @@ def docker(root, docker_engine):
     builder = find_builder()
     prefix = os.environ.get("ROSETTA_BASE_PREFIX")
     base = f"{prefix}/{BASE}" if prefix else BASE
-    argv = [*builder.command, "--build-arg", f"BASE_IMAGE={base}", "--tag", IMAGE, str(root / "tests" / "julia")]
+    options = ["--build-arg", f"BASE_IMAGE={base}", "--tag", IMAGE, str(root / "tests" / "julia")]
     lines = []
-    assert stream(argv, lines.append, {**os.environ, "DOCKER_BUILDKIT": "1"}) == 0, "\n".join(lines)
+    assert build(builder, options, lines.append, os.environ) == 0, "\n".join(lines)
     return str(builder.docker)
 
 

@@ -348,7 +348,7 @@ if arguments[:2] == ["buildx", "build"]:
     sys.stdout.buffer.write(b"#2 0.1 caf\\xe9\\n")
     sys.stdout.flush()
     time.sleep(behaviour.get("seconds", 0))
-    if behaviour.get("output"):
+    if behaviour.get("output") and not ("--no-cache" in arguments and behaviour.get("cache")):
         sys.exit(behaviour["output"])
     (images / urllib.parse.quote(options["tag"], "")).touch()
     sys.exit(0)
@@ -447,6 +447,20 @@ class TestBuild:
         with pytest.raises(BuildError, match=r"image demo \(cpu\) .* has no alpha==1\.0\+cpu"):
             images.build(image, "cpu", log=lambda _: None)
         assert not images.built(image, "cpu")
+
+    def test_a_layer_that_the_build_cache_has_lost_is_made_again(self, image, daemon):
+        state = daemon(output="#6 ERROR: layer does not exist", cache=True)
+        lines = []
+        assert images.build(image, "cpu", log=lines.append) == images.tag(image, "cpu")
+        first, second = builds(state)
+        assert ("--no-cache" in first, [word for word in second if word != "--no-cache"]) == (False, first)
+        assert sum("lost a layer" in line for line in lines) == 1
+
+    def test_without_the_cache_it_is_tried_once(self, image, daemon):
+        state = daemon(output="#6 ERROR: layer does not exist")
+        with pytest.raises(BuildError, match="layer does not exist"):
+            images.build(image, "cpu", log=lambda _: None)
+        assert len(builds(state)) == 2
 
     def test_labels_that_docker_reads_differently_are_an_error(self, image, daemon):
         daemon(labels={"rosetta.disk.cpu": "1.5 GB"})
