@@ -1,8 +1,8 @@
-"""workloads/common/openblas.py: which code an old OpenBLAS is told to run, on which CPU."""
+"""workloads/common/openblas.py and mkl.py: which code a library of an earlier year is told to run, on which CPU."""
 
 import pytest
 
-from workloads.common import openblas
+from workloads.common import cpu, mkl, openblas
 
 AVX512 = "avx avx2 avx512f avx512bw avx512cd avx512dq avx512vl"
 
@@ -29,3 +29,11 @@ def test_what_the_environment_says_stands(monkeypatch, tmp_path):
     (tmp_path / "cpuinfo").write_text(f"vendor_id\t: GenuineIntel\nflags\t\t: {AVX512}\n\n")
     openblas.use_this_cpu(tmp_path / "cpuinfo")
     assert openblas.os.environ[openblas.VARIABLE] == "Nehalem"
+
+
+@pytest.mark.parametrize("module", [openblas, mkl])
+@pytest.mark.parametrize("code", [None, "5"])
+def test_a_result_says_what_was_overruled(monkeypatch, module, code):
+    monkeypatch.setattr(cpu.os, "environ", {module.VARIABLE: code} if code else {})
+    told = "".join(module.notes())
+    assert (module.VARIABLE in told, "=5 overrules" in told) == (bool(code), bool(code))
