@@ -4,6 +4,7 @@ A stamp is a small file in the cache, named after everything that a check depend
 another line of the code it concerns or of the check itself, it is not there.
 """
 
+import functools
 import hashlib
 from pathlib import Path
 
@@ -15,13 +16,19 @@ from orchestrator.files import sha256_of
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@functools.cache
+def known():
+    """Of each module of workloads, what its code is made of; and this machine's CPU, by which libraries choose code."""
+    return code.facts(ROOT)[code.OF_MODULES], host.inspect().cpu
+
+
 def stamp(name, image, variant, modules, checks):
     """The path of the stamp for `name`: of this image, the workloads in these modules, and the files of its checks."""
-    known = code.facts(ROOT)[code.OF_MODULES]
+    parts, cpu = known()
     facts = (
-        host.inspect().cpu,  # libraries choose their code by it
+        cpu,
         images.tag(image, variant),
-        [known[module] for module in modules],
+        [parts[module] for module in modules],
         [sha256_of(Path(each)) for each in checks],
     )
     digest = hashlib.sha256(repr(facts).encode()).hexdigest()
