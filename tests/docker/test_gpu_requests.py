@@ -11,10 +11,10 @@ import subprocess
 import pytest
 
 from orchestrator import images
-from orchestrator.docker_cli import build, find_builder
 from orchestrator.host import Gpu
 from tests import engine_cases as cases
 from tests.docker.daemons import Daemon
+from tests.docker.test_cuda import docker_build
 
 pytestmark = pytest.mark.docker
 
@@ -35,12 +35,9 @@ WAYS = {
 @pytest.fixture(scope="module")
 def machine(root, docker_engine, tmp_path_factory):
     """The folder that holds the files of the machine with two GPUs, and beside it one that it shares with this one."""
-    builder = find_builder()
     prefix = os.environ.get("ROSETTA_BASE_PREFIX")
     base = f"{prefix}/{BASE}" if prefix else BASE
-    options = ["--build-arg", f"BASE_IMAGE={base}", "--tag", IMAGE, str(root / "tests" / "gpu_machine")]
-    lines = []
-    assert build(builder, options, lines.append, os.environ) == 0, "\n".join(lines)
+    docker_build(root / "tests" / "gpu_machine", IMAGE, BASE_IMAGE=base)
     folder = tmp_path_factory.mktemp("m")
     (folder / "root").mkdir()
     (folder / "shared" / "cdi").mkdir(parents=True)

@@ -8,9 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from orchestrator.docker_cli import build, find_builder
+from orchestrator.docker_cli import find_builder
 from orchestrator.protocol import Reader
 from tests import golden
+from tests.docker.test_cuda import docker_build
 
 pytestmark = pytest.mark.docker
 
@@ -29,13 +30,10 @@ end
 @pytest.fixture(scope="module")
 def docker(root, docker_engine):
     """The docker command, once the image of tests/julia/Dockerfile is built."""
-    builder = find_builder()
     prefix = os.environ.get("ROSETTA_BASE_PREFIX")
     base = f"{prefix}/{BASE}" if prefix else BASE
-    options = ["--build-arg", f"BASE_IMAGE={base}", "--tag", IMAGE, str(root / "tests" / "julia")]
-    lines = []
-    assert build(builder, options, lines.append, os.environ) == 0, "\n".join(lines)
-    return str(builder.docker)
+    docker_build(root / "tests" / "julia", IMAGE, BASE_IMAGE=base)
+    return str(find_builder().docker)
 
 
 class Workload:
