@@ -17,7 +17,7 @@ from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write
 from orchestrator.protocol import Event
 from orchestrator.results import Result, firsts
-from orchestrator.spec import Strict
+from orchestrator.strict import Strict
 from orchestrator.usage import Usage
 
 

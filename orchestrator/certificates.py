@@ -10,21 +10,58 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from orchestrator import code, seal
 from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write
-from orchestrator.parity import Envelope, Found, Parity
 from orchestrator.plan import Job
 from orchestrator.results import Provenance
-from orchestrator.spec import Strict, WorkloadName
+from orchestrator.spec import WorkloadName
+from orchestrator.strict import Strict
 
 PRECISION = "fp32"  # what configs/verify.yaml asks for
 WEIGHTS = "weights.npz"  # what results call the file of the initial weights
 ENVIRONMENT = ("id", "lock_sha256", "interpreter")  # those of an environment's facts that name it
+
+Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Envelope(Strict):
+    """The largest distances from the oracle that rounding explains."""
+
+    losses: tuple[Distance, ...]  # relative error of the loss, by step
+    probe: Distance
+    updates: dict[str, Distance] = Field(default_factory=dict)  # relative error of the first update, by weight
+
+
+# A cell that differs as declared says itself, in its notes, what it does differently, and does nothing else.
+Found = Literal["certified", "declared", "diverges"]
+Word = Literal[Found, "not run"]
+
+
+class Parity(Strict):
+    """The verdict on one cell."""
+
+    word: Word
+    why: str
+    loss_errors: tuple[Distance, ...] = ()  # |loss - oracle's| / |oracle's|, by step
+    update_errors: dict[str, Distance] = Field(default_factory=dict)  # |update - oracle's| / |oracle's|, by weight
+    probe_error: Distance | None = None  # max |probe - oracle's| / max |oracle's|
+    dropout_error: Distance | None = None  # the same of untrained scores of the job in dropout.py
+    cosine: Annotated[float, Field(ge=-1.0001, le=1.0001)] | None = None  # of the angle between the two probes
+    # The largest error of losses, updates and probe in units of what float32 costs the oracle; ALLOWANCE is the limit.
+    times_rounding: Distance | None = None
+    first_step: int | None = None  # the first one outside the envelope, from 1
+    weights: tuple[str, ...] = ()  # those whose first update is outside the envelope, from the input to the output
+    culprits: tuple[str, ...] = ()  # the known mistakes that explain it
+
+    @property
+    def loss_error(self) -> float | None:
+        """The largest relative error of a loss; None of a cell without losses."""
+        return max(self.loss_errors, default=None)
 
 
 class Certificate(Strict):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from orchestrator import bench, conformance, dropout, verify
 from orchestrator.catalog import Framework, Image
+from orchestrator.certificates import Envelope
 from orchestrator.conformance import Finding
 from orchestrator.culprits import CULPRITS
-from orchestrator.parity import Envelope
 from orchestrator.plan import Job
 from orchestrator.quiet import Quiet
 from orchestrator.results import Result

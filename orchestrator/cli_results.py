@@ -84,6 +84,7 @@ def report(
     """
     from orchestrator import browser, selection
     from orchestrator import capsule as capsules
+    from orchestrator.report import rows
     from orchestrator.screen import Screen
 
     if open_ and format_ not in {Format.table, Format.html}:
@@ -96,7 +97,7 @@ def report(
     measured = (
         result
         for source in runs
-        for result in selection.sound(source.each_result(damaged.append), source.id, damaged.append)
+        for result in rows.sound(source.each_result(damaged.append), source.id, damaged.append)
     )
     if open_ or format_ is Format.html:
         path = output or _beside(runs)

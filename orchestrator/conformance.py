@@ -12,8 +12,8 @@ from pathlib import PurePath
 
 from orchestrator import parity
 from orchestrator.catalog import Framework, Image
+from orchestrator.certificates import Envelope, Parity
 from orchestrator.figures import Figures
-from orchestrator.parity import Envelope
 from orchestrator.protocol import Cold, Epoch, Event, Inference, Ready
 from orchestrator.results import FailureKind, Result
 from orchestrator.spec import WORKLOADS
@@ -164,7 +164,7 @@ def fails(result: Result, kind: FailureKind, question: str, advice: str) -> Find
     )
 
 
-def agrees(workload: str, verdict: parity.Parity, explained: Sequence[str]) -> Finding:
+def agrees(workload: str, verdict: Parity, explained: Sequence[str]) -> Finding:
     """Whether it computes what the reference computes."""
     ok = verdict.word in ("certified", "declared")
     sentences = f"it computes what the reference computes when {', or '.join(explained)}" if explained else ""

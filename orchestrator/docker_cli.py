@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator.engines.streaming import stream
 from orchestrator.errors import HostError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ _HANGS = "restart it (`sudo systemctl restart docker`), or use --engine process"
 _NO_SOCKET = "is it Podman's? `systemctl --user start podman.socket`, and name that socket in DOCKER_HOST"
 _NO_ACCESS = "sudo usermod -aG docker $USER, then log in again; or use --engine process"
 _QUERY_SECONDS = 60
-_STOP_SECONDS = 10
 _REMOVE_SECONDS = 600  # of an image of 20 GB on a slow disk
 
 
@@ -253,38 +253,6 @@ def build(builder: Builder, options: Sequence[str], log: Callable[[str], None], 
         log(f"Docker's build cache has lost a layer, so without it: $ {shlex.join(argv)}")
         status = stream(argv, log, variables)
     return status
-
-
-def stream(argv: Sequence[str], log: Callable[[str], None], environ: Mapping[str, str]) -> int:
-    """Run a command, hand every line it prints to `log` as it comes, return its exit status.
-
-    Whatever interrupts this call stops the command too.
-    """
-    # A session of its own: Ctrl-C reaches this program alone, which then stops the client in an orderly way.
-    with subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environ,
-        start_new_session=True,
-    ) as child:
-        try:
-            for line in child.stdout or ():
-                log(line.decode(errors="replace").rstrip())
-            return child.wait()
-        finally:
-            _stop(child)
-
-
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is not None:
-        return
-    child.terminate()
-    try:
-        child.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
 
 
 def _answer(client: Path, *arguments: str, seconds: float = _QUERY_SECONDS) -> str | None:

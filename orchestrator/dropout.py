@@ -9,7 +9,8 @@ order of batches depends on their number, and the two first losses have to be of
 from __future__ import annotations
 
 from orchestrator import parity
-from orchestrator.parity import Parity, Reference, Trace
+from orchestrator.certificates import Parity
+from orchestrator.parity import Reference, Trace
 from orchestrator.plan import Job
 from orchestrator.spec import Cnn
 

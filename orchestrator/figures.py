@@ -11,9 +11,9 @@ from typing import Annotated
 from pydantic import Field
 
 from orchestrator import protocol
-from orchestrator.plan import Job
+from orchestrator.plan import PROTOCOL_VERSION, Job
 from orchestrator.protocol import Event, Violation
-from orchestrator.spec import Strict
+from orchestrator.strict import Strict
 
 # Figures are read back from files that anybody may have written: what no stream can give is refused there.
 Amount = Annotated[float, Field(ge=0, le=1e22, allow_inf_nan=False)]
@@ -168,8 +168,8 @@ class Collector:
                 raise Violation(f"{score.samples} of {test_samples} test samples scored")
 
     def _check_start(self, event: protocol.Start) -> None:
-        if event.protocol != protocol.VERSION:
-            raise Violation(f"the workload speaks protocol {event.protocol}, this program {protocol.VERSION}")
+        if event.protocol != PROTOCOL_VERSION:
+            raise Violation(f"the workload speaks protocol {event.protocol}, this program {PROTOCOL_VERSION}")
         for key in ("framework", "workload", "device", "precision"):
             if getattr(event, key) != getattr(self._job, key):
                 raise Violation(f"{key} is {getattr(event, key)!r}, the job asked for {getattr(self._job, key)!r}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator import datasets, weights
+from orchestrator import datasets, orders, weights
 from orchestrator.errors import DataError
 from orchestrator.files import atomic_write, sha256_of
 from orchestrator.plan import Job
@@ -80,7 +80,7 @@ class Store:
     def _order(self, job: Job, samples: int) -> tuple[Path, str]:
         key = ("order", job.seed, job.settings["epochs"], samples)
         if key not in self._made:
-            order = datasets.batch_order(job.seed, job.settings["epochs"], samples)
+            order = orders.batch_order(job.seed, job.settings["epochs"], samples)
             file = io.BytesIO()
             np.save(file, order)
             path = self._cache / "orders" / "seed{}-{}x{}.npy".format(*key[1:])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator.spec import Strict
+from orchestrator.strict import Strict
 from orchestrator.untrusted import MAX_NAME, printable
 
 WORTH_TELLING = 0.1  # of one CPU, on average over the job

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from orchestrator.spec import Strict
+from orchestrator.certificates import Envelope, Parity
 
 # Frameworks sum in other orders than the oracle does, and some use faster algorithms with larger errors.
 # docs/parity.md has the distances measured in this project's containers.
@@ -23,7 +22,6 @@ ALLOWANCE = 32.0
 FP32_EPSILON = 2.0**-23  # no float32 result is asked to be nearer than its own precision
 NEARER = 100.0  # a planted mistake explains a cell that is so many times nearer to it than to the oracle,
 CLOSE = 0.01  # and no further from it than this, relative
-Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +40,6 @@ class Trace:
     scored: int | None = None
 
 
-class Envelope(Strict):
-    """The largest distances from the oracle that rounding explains."""
-
-    losses: tuple[Distance, ...]  # relative error of the loss, by step
-    probe: Distance
-    updates: dict[str, Distance] = Field(default_factory=dict)  # relative error of the first update, by weight
-
-
 @dataclass(frozen=True, kw_only=True)
 class Reference:
     """What the oracle says about one workload."""
@@ -58,33 +48,6 @@ class Reference:
     envelope: Envelope
     initial: Trace | None  # of the job in dropout.py, which moves no weight; None where there is no dropout
     versions: Mapping[str, str]
-
-
-# A cell that differs as declared says itself, in its notes, what it does differently, and does nothing else.
-Found = Literal["certified", "declared", "diverges"]
-Word = Literal[Found, "not run"]
-
-
-class Parity(Strict):
-    """The verdict on one cell."""
-
-    word: Word
-    why: str
-    loss_errors: tuple[Distance, ...] = ()  # |loss - oracle's| / |oracle's|, by step
-    update_errors: dict[str, Distance] = Field(default_factory=dict)  # |update - oracle's| / |oracle's|, by weight
-    probe_error: Distance | None = None  # max |probe - oracle's| / max |oracle's|
-    dropout_error: Distance | None = None  # the same of untrained scores of the job in dropout.py
-    cosine: Annotated[float, Field(ge=-1.0001, le=1.0001)] | None = None  # of the angle between the two probes
-    # The largest error of losses, updates and probe in units of what float32 costs the oracle; ALLOWANCE is the limit.
-    times_rounding: Distance | None = None
-    first_step: int | None = None  # the first one outside the envelope, from 1
-    weights: tuple[str, ...] = ()  # those whose first update is outside the envelope, from the input to the output
-    culprits: tuple[str, ...] = ()  # the known mistakes that explain it
-
-    @property
-    def loss_error(self) -> float | None:
-        """The largest relative error of a loss; None of a cell without losses."""
-        return max(self.loss_errors, default=None)
 
 
 def log_probabilities(scores: NDArray[Any]) -> NDArray[np.float64]:

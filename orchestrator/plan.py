@@ -9,12 +9,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from orchestrator import protocol
 from orchestrator.catalog import COMMAND, Catalog, Framework, Image
 from orchestrator.errors import UsageError
 from orchestrator.host import Gpu, find_gpu
-from orchestrator.spec import Spec, Strict, WorkloadName
+from orchestrator.spec import Spec, WorkloadName
+from orchestrator.strict import Strict
 
+PROTOCOL_VERSION = 1  # of workloads/common/PROTOCOL.md
 Device = Literal["cpu", "gpu"]
 DatasetName = Literal["cifar10", "imdb", "images"]
 
@@ -67,7 +68,7 @@ class Job(Strict):
     def for_workload(self) -> dict[str, Any]:
         """The JSON document a workload reads: see workloads/common/PROTOCOL.md."""
         keys = ("framework", "workload", "device", "precision", "seed", "trace", "learning_curve", "settings")
-        return {"protocol": protocol.VERSION, **{key: getattr(self, key) for key in keys}}
+        return {"protocol": PROTOCOL_VERSION, **{key: getattr(self, key) for key in keys}}
 
 
 def plan(

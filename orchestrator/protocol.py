@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-VERSION = 1
 MAX_LINE_BYTES = 1 << 20
 MAX_BATCHES = 10_000
 

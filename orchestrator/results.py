@@ -9,7 +9,7 @@ from orchestrator.figures import Figures
 from orchestrator.neighbours import Neighbour
 from orchestrator.plan import Job
 from orchestrator.protocol import Start
-from orchestrator.spec import Strict
+from orchestrator.strict import Strict
 from orchestrator.telemetry import Telemetry
 
 SCHEMA_VERSION: Final = 1

@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from orchestrator import gpu_sensors
-from orchestrator.engines.base import Usage
 from orchestrator.protocol import Epoch, Event, Inference, Step
-from orchestrator.samples import EnergyMeter, Sample, Series, Timed, lines_of
+from orchestrator.samples import EnergyMeter, Sample, Series, Timed, Usage, lines_of
 from orchestrator.telemetry import Around, Telemetry, summarise
 
 GPU_PERIOD = 0.08  # seconds between two looks at a GPU: 10 a second, with looks that come late allowed for

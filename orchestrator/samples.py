@@ -28,6 +28,16 @@ REASONS = {
 CHOSEN = {"idle", "application clocks", "display clocks"}  # nothing slows the GPU down against its owner's wish
 
 
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a job has used so far, all its processes together."""
+
+    cpu_seconds: float
+    memory: int  # bytes, now
+    memory_peak: int  # bytes, so far
+    source: str  # who says so, in words
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GpuReading:
     """One look at a GPU. None where the card does not tell."""

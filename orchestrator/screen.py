@@ -208,15 +208,14 @@ class Screen:
         complain: Callable[[StoreError], None] = lambda _: None,
     ) -> str:
         """The HTML report of runs. It says itself which results cannot be read, and so hears `complain`."""
-        from orchestrator import selection
-        from orchestrator.report import certified, curves, highlight, html, notices, page, reference, sources
+        from orchestrator.report import certified, curves, highlight, html, notices, page, reference, rows, sources
         from orchestrator.results import firsts
 
         measured = []
         for source in runs:
             damaged: list[StoreError] = []
             run = source.read_run()
-            results = tuple(selection.sound(source.each_result(damaged.append, run), source.id, damaged.append))
+            results = tuple(rows.sound(source.each_result(damaged.append, run), source.id, damaged.append))
             drawn = firsts(results)
             measured.append(
                 notices.Measured(

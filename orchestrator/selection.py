@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import capsule, certificates, store
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.report.rows import Words
+from orchestrator.report.rows import sound
 from orchestrator.results import Result
 from orchestrator.spec import did_you_mean
-from orchestrator.untrusted import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,27 +86,6 @@ def _whole(folder: store.RunFolder) -> Selection:
             f"run {folder.id} has no results yet", hint=f"go on with it: orchestrator bench --resume {folder.id}"
         )
     return Selection(label=folder.id, results=measured)
-
-
-def sound(results: Iterable[Result], where: str, complain: Callable[[StoreError], None]) -> Iterator[Result]:
-    """The results that can be shown and compared: anybody can write a file whose digest is right.
-
-    The others are told to `complain`; `where` says what they are from.
-    """
-    words = Words()
-    for result in results:
-        try:
-            words.of(result)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            complain(
-                StoreError(
-                    f"{where}: {printable(result.job.id)}: not written by this program: "
-                    f"{type(error).__name__}: {printable(str(error))}",
-                    hint="only results that `orchestrator bench` wrote can be shown and compared",
-                )
-            )
-        else:
-            yield result
 
 
 def _sound(results: Iterable[Result], where: str) -> Sequence[Result]:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
+from pydantic import ByteSize, Field
 
 from orchestrator import yamltree
 from orchestrator.errors import SpecError
+from orchestrator.strict import Strict
 
 MAX_REPEATS = 10_000
 WorkloadName = Literal["cnn", "rnn", "resnet50"]
@@ -61,12 +62,6 @@ def _seconds(value: Any) -> Any:
 Repeats = Annotated[int | Literal["auto"], pydantic.BeforeValidator(_repeats)]
 Duration = Annotated[float, pydantic.BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]  # written "30m"
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-
-
-class Strict(BaseModel):
-    """Frozen, no unknown keys, no silent conversions (a quoted "3" is not a number), no number that is none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Training(Strict):

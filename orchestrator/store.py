@@ -32,7 +32,8 @@ from orchestrator.files import atomic_file, atomic_write, remove_tree
 from orchestrator.plan import Job
 from orchestrator.protocol import MAX_LINE_BYTES, Event, Reader, Violation
 from orchestrator.results import SCHEMA_VERSION, Result
-from orchestrator.spec import EngineName, Spec, Strict
+from orchestrator.spec import EngineName, Spec
+from orchestrator.strict import Strict
 from orchestrator.usage import Usage
 
 MAX_LOG_BYTES = 64 << 20  # of a job's log; the rest is counted, not kept

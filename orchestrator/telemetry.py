@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
 from orchestrator.samples import CHOSEN, EnergyMeter, EnergySource, GpuReading, Sample, Timed, reasons_of
-from orchestrator.spec import Strict
+from orchestrator.strict import Strict
 
 MIN_TIMED = 2.0  # seconds of timed part below which samples at 5 to 10 Hz are too coarse to cut it out
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from orchestrator.figures import Amount
 from orchestrator.samples import MAX_SAMPLES
-from orchestrator.spec import Strict
+from orchestrator.strict import Strict
 
 MAX_POINTS = 150  # of a curve: about as many as the pixels of a phone show
 MAX_GPUS = 8  # lines in a chart

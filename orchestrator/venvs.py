@@ -16,8 +16,8 @@ from filelock import FileLock
 from orchestrator import pythons
 from orchestrator.build_failure import explain
 from orchestrator.catalog import Image
-from orchestrator.docker_cli import stream
 from orchestrator.engines.base import Environment
+from orchestrator.engines.streaming import stream
 from orchestrator.errors import BuildError, DiskError
 from orchestrator.files import atomic_folder, sha256_of
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator import bench, catalog, certificates, code, dropout, parity, spec, store, traces
+from orchestrator.certificates import Envelope, Parity
 from orchestrator.culprits import CULPRITS
 from orchestrator.errors import UsageError
 from orchestrator.figures import Figures
 from orchestrator.oracle import Oracle
-from orchestrator.parity import Envelope, Parity, Reference
+from orchestrator.parity import Reference
 from orchestrator.results import Failure, Result
 from orchestrator.runner import Listener
 from orchestrator.spec import Override, WorkloadName

@@ -28,7 +28,6 @@ __all__ = [
     "Name",
     "Prepared",
     "Source",
-    "batch_order",
     "images",
     "import_",
     "ls",
@@ -171,22 +170,6 @@ def ls(cache: Path) -> list[Prepared]:
     """
     folders = sorted((cache / "datasets").glob("[!.]*"))
     return [store.describe(folder) for folder in folders]
-
-
-def batch_order(seed: int, epochs: int, samples: int) -> NDArray[np.int32]:
-    """Return the order in which every framework visits the training samples: int32 (epochs, samples).
-
-    Row e is a permutation of range(samples) that depends on the seed, e and the number of samples alone, so a longer
-    training begins exactly like a shorter one.
-    """
-    import numpy as np
-
-    from orchestrator.datasets.draws import Draws
-
-    order = np.empty((epochs, samples), np.int32)
-    for epoch in range(epochs):
-        order[epoch] = Draws("batch order", seed, epoch).permutation(samples)
-    return order
 
 
 def _uniform_batches(seed: int, batches: int, batch: int) -> Iterator[NDArray[np.float32]]:

@@ -24,6 +24,7 @@ from orchestrator.inputs import Inputs
 from orchestrator.neighbours import Neighbour
 from orchestrator.plan import Job
 from orchestrator.results import DataFacts
+from orchestrator.samples import Usage
 from orchestrator.spec import EngineName
 from orchestrator.telemetry import Telemetry
 
@@ -81,16 +82,6 @@ class Exit:
     code: int | None
     signal: int | None = None
     out_of_memory: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Usage:
-    """What a job has used so far, all its processes together."""
-
-    cpu_seconds: float
-    memory: int  # bytes, now
-    memory_peak: int  # bytes, so far
-    source: str  # who says so, in words
 
 
 @dataclass(frozen=True, kw_only=True)

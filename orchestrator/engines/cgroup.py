@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.engines.base import Usage
+from orchestrator.samples import Usage
 
 PROC = Path("/proc")
 MOUNTED = Path("/sys/fs/cgroup")

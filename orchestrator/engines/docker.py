@@ -33,13 +33,13 @@ from orchestrator.engines.base import (
     Launch,
     Output,
     StreamName,
-    Usage,
     job_variables,
 )
 from orchestrator.engines.pump import Pump
 from orchestrator.engines.watchdog import Watchdog
 from orchestrator.errors import HostError
 from orchestrator.host import Gpu
+from orchestrator.samples import Usage
 from orchestrator.spec import EngineName
 
 if TYPE_CHECKING:

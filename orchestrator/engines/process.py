@@ -30,12 +30,12 @@ from orchestrator.engines.base import (
     Exit,
     Launch,
     Output,
-    Usage,
     job_variables,
 )
 from orchestrator.engines.pump import Pump
 from orchestrator.engines.watchdog import Watchdog
 from orchestrator.errors import HostError
+from orchestrator.samples import Usage
 from orchestrator.spec import EngineName
 
 CHUNK = 1 << 16

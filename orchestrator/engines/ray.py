@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from orchestrator.catalog import Image
 from orchestrator.engines import node as remote
 from orchestrator.engines import ray_joining
-from orchestrator.engines.base import EngineError, Environment, Exit, Launch, Output, Seen, Usage
+from orchestrator.engines.base import EngineError, Environment, Exit, Launch, Output, Seen
 from orchestrator.engines.pump import Pump
 from orchestrator.engines.ray_losses import LOST_HINT, headless, losses
 from orchestrator.errors import OrchestratorError
@@ -31,6 +31,7 @@ from orchestrator.hosts import Node
 from orchestrator.inputs import Inputs
 from orchestrator.plan import Job
 from orchestrator.results import DataFacts
+from orchestrator.samples import Usage
 from orchestrator.spec import EngineName, LocalChoice
 from orchestrator.untrusted import printable
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pydantic
 
 from orchestrator.errors import StoreError
-from orchestrator.spec import Strict
+from orchestrator.strict import Strict
 
 
 class TrainingRow(Strict):

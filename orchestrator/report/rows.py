@@ -6,10 +6,12 @@ They are when everything but the repeat is the same: data, device, engine, preci
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from orchestrator.errors import StoreError
 from orchestrator.results import Provenance, Result, gpu_models, gpus_of
+from orchestrator.untrusted import printable
 
 SAMPLES = {"cnn": "images", "rnn": "reviews", "resnet50": "images"}
 NO_DATA = "no data"  # of a job that failed before it had any
@@ -57,6 +59,27 @@ class Words:
             told = conditions_of(result)
             self._known[key] = result.provenance, told  # held, so that nothing else gets its id
         return told
+
+
+def sound(results: Iterable[Result], where: str, complain: Callable[[StoreError], None]) -> Iterator[Result]:
+    """The results that can be shown and compared: anybody can write a file whose digest is right.
+
+    The others are told to `complain`; `where` says what they are from.
+    """
+    words = Words()
+    for result in results:
+        try:
+            words.of(result)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            complain(
+                StoreError(
+                    f"{where}: {printable(result.job.id)}: not written by this program: "
+                    f"{type(error).__name__}: {printable(str(error))}",
+                    hint="only results that `orchestrator bench` wrote can be shown and compared",
+                )
+            )
+        else:
+            yield result
 
 
 def grouped(results: Iterable[Result], ignore: Sequence[str] = ()) -> list[tuple[dict[str, str], list[Result]]]:

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from orchestrator import capsule, certificates, code, selection, store
-from orchestrator.parity import Envelope, Parity
+from orchestrator.certificates import Envelope, Parity
 from orchestrator.report import certified, html, page, tables, text
 from orchestrator.screen import Screen
 from tests import published

@@ -7,8 +7,8 @@ from pathlib import Path, PurePath
 import pytest
 
 from orchestrator import catalog, conformance
+from orchestrator.certificates import Envelope, Parity
 from orchestrator.figures import EpochFigure, Figures
-from orchestrator.parity import Envelope, Parity
 from orchestrator.protocol import Cold, Epoch, Inference, Ready
 from orchestrator.results import Failure
 from tests.unit.test_report import result, trained

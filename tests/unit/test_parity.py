@@ -35,10 +35,11 @@ from orchestrator import (
     verify,
     weights,
 )
+from orchestrator.certificates import Envelope, Parity
 from orchestrator.datasets import npy, synthetic
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.figures import Figures
-from orchestrator.parity import Envelope, Parity, Trace
+from orchestrator.parity import Trace
 from orchestrator.report import parity as report
 from orchestrator.results import Provenance, Result
 from tests.engine_cases import Silent

@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 
 from orchestrator import gpu_sensors, neighbours, outcome, sampler, samples, telemetry
 from orchestrator.engines import cgroup
-from orchestrator.engines.base import Usage
 from orchestrator.engines.process import ProcessEngine
 from orchestrator.protocol import Epoch, Inference, Ready, Step
 from orchestrator.results import Result
 from orchestrator.sampler import Sampler
-from orchestrator.samples import EnergyMeter, GpuReading, Sample, Series, Timed
+from orchestrator.samples import EnergyMeter, GpuReading, Sample, Series, Timed, Usage
 from orchestrator.telemetry import Around
 from tests import engine_cases as cases
 from tests import published
