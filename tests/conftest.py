@@ -23,11 +23,11 @@ def root():
 @pytest.fixture(scope="session")
 def docker_engine():
     """The docker engine. Without a daemon the test is skipped, or fails where ROSETTA_REQUIRE_DOCKER is set."""
-    from orchestrator.engines import docker
+    from orchestrator.engines.docker import engine
     from orchestrator.errors import HostError
 
     try:
-        return docker.connect()
+        return engine.connect()
     except HostError as error:
         if os.environ.get("ROSETTA_REQUIRE_DOCKER"):
             pytest.fail(f"docker tests are required here: {error.message}")

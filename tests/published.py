@@ -6,9 +6,9 @@ python -m tests.published        writes README's tables anew, from the capsules 
 import re
 from pathlib import Path
 
-from orchestrator import capsule
-from orchestrator.screen import Screen
-from orchestrator.store import RunFolder
+from orchestrator.cli.screen import Screen
+from orchestrator.record import capsule
+from orchestrator.record.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "results" / "published"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.engines.base import Cluster, Engine
 from orchestrator.errors import HostError
-from orchestrator.spec import LocalChoice
+from orchestrator.plan.spec import LocalChoice
 
 
 def choose(choice: LocalChoice, *, cache: Path, pythons: Mapping[str, Path], notify: Callable[[str], None]) -> Engine:
@@ -19,10 +19,10 @@ def choose(choice: LocalChoice, *, cache: Path, pythons: Mapping[str, Path], not
         return _process(cache, pythons)
     if pythons:
         raise HostError("--python goes with the process engine", hint="add --engine process, or drop --python")
-    from orchestrator.engines import docker
+    from orchestrator.engines.docker import engine
 
     try:
-        return docker.connect()
+        return engine.connect()
     except HostError as error:
         if choice == "docker":
             raise
@@ -38,17 +38,17 @@ def join(
     Raises HostError.
     """
     try:
-        from orchestrator.engines import ray
+        from orchestrator.engines.ray import cluster
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
         raise HostError(
             "the ray engine needs Ray, which is not installed here", hint="pip install -e '.[ray]'"
         ) from error
-    return ray.connect(address, root=root, choice=choice, pythons=pythons, notify=notify)
+    return cluster.connect(address, root=root, choice=choice, pythons=pythons, notify=notify)
 
 
 def _process(cache: Path, pythons: Mapping[str, Path]) -> Engine:
-    from orchestrator.engines import process
+    from orchestrator.engines.process import engine
 
-    return process.ProcessEngine(cache=cache, pythons=pythons)
+    return engine.ProcessEngine(cache=cache, pythons=pythons)

@@ -17,21 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from orchestrator.catalog import Image
-from orchestrator.host import Gpu
-from orchestrator.hosts import Node
-from orchestrator.inputs import Inputs
-from orchestrator.neighbours import Neighbour
-from orchestrator.plan import Job
-from orchestrator.results import DataFacts
-from orchestrator.samples import Usage
-from orchestrator.spec import EngineName
-from orchestrator.telemetry import Telemetry
+from orchestrator.engines.nodes import Node
+from orchestrator.host.machine import Gpu
+from orchestrator.host.neighbours import Neighbour
+from orchestrator.host.samples import ResourceUsage
+from orchestrator.inputs.job_inputs import Inputs
+from orchestrator.plan.catalog import Image
+from orchestrator.plan.jobs import Job
+from orchestrator.plan.spec import EngineName
+from orchestrator.record.results import DataFacts
+from orchestrator.record.telemetry import Telemetry
 
 TICK = 0.25  # seconds an execution stays silent at most: None is yielded when nothing was printed
 StreamName = Literal["stdout", "stderr"]
 STOP_GRACE = 5  # seconds between SIGTERM and SIGKILL
-Loss = Literal[
+FailedPart = Literal[
     "engine", "no_gpu", "node"
 ]  # what failed: the engine, its handing out of a GPU, the node it runs jobs on
 
@@ -39,9 +39,9 @@ Loss = Literal[
 class EngineError(Exception):
     """The engine could not start a job or lost it. The job fails; the run goes on."""
 
-    def __init__(self, message: str, *, hint: str = "", kind: Loss = "engine") -> None:
+    def __init__(self, message: str, *, hint: str = "", kind: FailedPart = "engine") -> None:
         super().__init__(message)
-        self.kind: Loss = kind
+        self.kind: FailedPart = kind
         self.message = message
         self.hint = hint
 
@@ -100,7 +100,7 @@ class Execution(Protocol):
     def output(self) -> Iterator[Output | None]:
         """Yield output until the job is over; None at least every TICK seconds in between."""
 
-    def usage(self) -> Usage | None:
+    def usage(self) -> ResourceUsage | None:
         """What the job has used so far; None when it has ended. Asked in a thread of the caller's."""
 
     def stop(self) -> None:

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 
-from orchestrator.results import Result
+from orchestrator.record.results import Result
 
 BASE = "configs/quick.yaml"  # any spec will do: every value that decides the outcome is given
 

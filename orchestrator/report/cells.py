@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from orchestrator.plan import Job
-from orchestrator.protocol import Start
+from orchestrator.judge.conditions import conditions_of
+from orchestrator.plan.jobs import Job
+from orchestrator.record.events import Start
+from orchestrator.record.results import Result
+from orchestrator.record.telemetry import Telemetry
+from orchestrator.record.usage import UsageCurves
 from orchestrator.report import again, sources
 from orchestrator.report.certified import Mark
 from orchestrator.report.charts import Chart, Grid, usage
-from orchestrator.report.rows import conditions_of
 from orchestrator.report.sections import Key, key_of
-from orchestrator.report.sources import Source, Tree
+from orchestrator.report.sources import SourceFile, Tree
 from orchestrator.report.table import Column
-from orchestrator.results import Result
-from orchestrator.telemetry import Telemetry
-from orchestrator.untrusted import MAX_NOTE, clip
-from orchestrator.usage import Usage
+from orchestrator.text import MAX_NOTE, clip
 
 NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
 NO_USAGE = "What these jobs used over time cannot be drawn: no samples of them are at hand, only the figures above."
@@ -53,13 +53,13 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Provenance:
+class SharedProvenance:
     """What several jobs have in common: all of it."""
 
     jobs: tuple[str, ...]
     facts: tuple[Facts, ...]
     commands: tuple[str, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[SourceFile, ...]
     no_source: str  # why there are none
 
 
@@ -72,7 +72,7 @@ class Used:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class CellDetails:
     """Everything behind one row of a table."""
 
     id: str
@@ -84,7 +84,7 @@ class Cell:
     more_jobs: int  # that are not listed
     used: tuple[Used, ...]  # of one job for each device
     no_usage: str  # why there is nothing of the kind, where something was measured
-    provenance: tuple[Provenance, ...]
+    provenance: tuple[SharedProvenance, ...]
 
 
 def cell(
@@ -95,13 +95,13 @@ def cell(
     *,
     trees: Mapping[str, Tree],
     mark: Mark | None,
-    used: Mapping[Key, Usage],
-) -> Cell:
+    used: Mapping[Key, UsageCurves],
+) -> CellDetails:
     """The cell of a row; `trees` holds the workload code that is at hand, by fingerprint; `used` some jobs' samples."""
     drawn = tuple(_used_over_time(name, results, used))
     alike = list(_alike(results))
     sampled = any(result.telemetry is not None for result in results)
-    return Cell(
+    return CellDetails(
         id=name,
         title=title,
         workload=workload,
@@ -161,7 +161,7 @@ def _used(telemetry: Telemetry | None) -> tuple[float | None, ...]:
     return telemetry.cpus, memory, telemetry.gpu_utilisation, gpu_memory, telemetry.joules
 
 
-def _used_over_time(name: str, results: Sequence[Result], used: Mapping[Key, Usage]) -> Iterable[Used]:
+def _used_over_time(name: str, results: Sequence[Result], used: Mapping[Key, UsageCurves]) -> Iterable[Used]:
     """Of each device, the first job whose samples are at hand."""
     first: dict[str, Result] = {}
     for result in results:
@@ -190,10 +190,10 @@ def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:
     return groups.values()
 
 
-def _provenance(results: Sequence[Result], trees: Mapping[str, Tree]) -> Provenance:
+def _provenance(results: Sequence[Result], trees: Mapping[str, Tree]) -> SharedProvenance:
     first = results[0]
     tree = trees.get(str(first.provenance.code.get("workloads_sha256")))
-    return Provenance(
+    return SharedProvenance(
         jobs=tuple(clip(result.job.id) for result in results),
         facts=_facts(first),
         commands=again.commands(first),

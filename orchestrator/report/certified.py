@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from orchestrator.certificates import PRECISION, Certificate, stale, variant_of
-from orchestrator.results import Result
-from orchestrator.untrusted import MAX_NOTE, printable
+from orchestrator.record.certificates import PRECISION, Certificate, stale, variant_of
+from orchestrator.record.results import Result
+from orchestrator.text import MAX_NOTE, printable
 
-Word = Literal["certified", "declared", "diverges", "stale"]
-Cell = tuple[str, str, str | None, str]  # framework, workload, its variant, device
-Known = Mapping[Cell, Sequence[Certificate]]
+MarkWord = Literal["certified", "declared", "diverges", "stale"]
+CellKey = tuple[str, str, str | None, str]  # framework, workload, its variant, device
+Known = Mapping[CellKey, Sequence[Certificate]]
 NONE: Known = MappingProxyType({})
-GRAVITY: tuple[Word, ...] = ("certified", "declared", "diverges")  # of what a certificate says, the gravest last
-SYMBOLS: Mapping[Word, str] = {"certified": "✓", "declared": "≈", "diverges": "≠", "stale": "○"}
-MEANINGS: Mapping[Word, str] = {
+GRAVITY: tuple[MarkWord, ...] = ("certified", "declared", "diverges")  # of what a certificate says, the gravest last
+SYMBOLS: Mapping[MarkWord, str] = {"certified": "✓", "declared": "≈", "diverges": "≠", "stale": "○"}
+MEANINGS: Mapping[MarkWord, str] = {
     "certified": "computes the same as the reference",
     "declared": "computes something else than the reference, which its notes declare and explain wholly",
     "diverges": "computes something else than the reference",
@@ -33,7 +33,7 @@ MEANINGS: Mapping[Word, str] = {
 class Mark:
     """What certificates say of a result, or of a row."""
 
-    word: Word
+    word: MarkWord
     made: str  # the day of the certificate
     why: str = ""  # how it diverges, or what it was not verified with
 
@@ -51,7 +51,7 @@ class Mark:
 
 def known(certificates: Iterable[Certificate]) -> Known:
     """Certificates by the cell they are of."""
-    found: dict[Cell, list[Certificate]] = {}
+    found: dict[CellKey, list[Certificate]] = {}
     for each in certificates:
         found.setdefault((each.framework, each.workload, each.variant, each.device), []).append(each)
     return found
@@ -87,14 +87,14 @@ def of_row(results: Sequence[Result], certificates: Known) -> Mark | None:
 
 def legend(rows: Iterable[tuple[str, Mark | None]]) -> list[str]:
     """A line for each kind of mark that occurs; `rows` are titles with their marks."""
-    found: dict[Word, list[tuple[str, Mark]]] = {word: [] for word in SYMBOLS}
+    found: dict[MarkWord, list[tuple[str, Mark]]] = {word: [] for word in SYMBOLS}
     for title, mark in rows:
         if mark is not None:
             found[mark.word].append((title, mark))
     return [_line(word, some) for word, some in found.items() if some]
 
 
-def _line(word: Word, rows: Sequence[tuple[str, Mark]]) -> str:
+def _line(word: MarkWord, rows: Sequence[tuple[str, Mark]]) -> str:
     days = sorted({mark.made for _, mark in rows})
     told = f"certificate of {days[0]}" if len(days) == 1 else f"certificates of {days[0]} to {days[-1]}"
     named = "; ".join(dict.fromkeys(f"{title} ({mark.why})" for title, mark in rows if mark.why))

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from orchestrator.figures import EpochFigure, Figures
-from orchestrator.protocol import Epoch, Event, Step
+from orchestrator.record.events import Epoch, Event, Step
+from orchestrator.record.figures import EpochFigure, Figures
 
 MAX_POINTS = 200  # of a curve that is drawn: more than the pixels it has can show
 MAX_KEPT = 20_000  # while reading; beyond, every second one is dropped, for a stream may be a gigabyte

@@ -14,9 +14,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.report.certified import Word
+from orchestrator.record.results import Result
+from orchestrator.report.certified import MarkWord
 from orchestrator.report.table import Doubtful, Measurement, Table
-from orchestrator.results import Result
 
 
 class TableDocument(BaseModel):
@@ -32,7 +32,7 @@ class TableDocument(BaseModel):
         "or one of these as `doubtful`, where it is none to be trusted"
     )
     notes: list[str]
-    certificates: list[Word | None] = Field(description="what `orchestrator verify` found of each row, if anything")
+    certificates: list[MarkWord | None] = Field(description="what `orchestrator verify` found of each row, if anything")
 
 
 class ReportDocument(BaseModel):
@@ -43,14 +43,14 @@ class ReportDocument(BaseModel):
     schema_version: Literal[1] = 1
     tables: list[TableDocument]
     results: list[Result] = Field(description="all that the tables were made from")
-    certificates: list[Word | None] = Field(
+    certificates: list[MarkWord | None] = Field(
         description="of each result: certified to compute the same as the reference; known to compute something else, "
         "which its own notes declare and explain wholly (declared) or not (diverges); or only verified in another "
         "environment or with other code or weights (stale); null where nothing is known"
     )
 
 
-def of(tables: Iterable[Table], certificates: Sequence[Word | None]) -> ReportDocument:
+def of(tables: Iterable[Table], certificates: Sequence[MarkWord | None]) -> ReportDocument:
     """The document of these tables, with room for the results that `certificates` are of."""
     return ReportDocument(
         tables=[

@@ -12,19 +12,19 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from orchestrator.untrusted import plain
+from orchestrator.text import plain
 
 if TYPE_CHECKING:  # a process that only marks code need not import more
-    from orchestrator.report.sources import Source
+    from orchestrator.report.sources import SourceFile
 
 
-def of(source: Source) -> str:
+def of(source: SourceFile) -> str:
     """The marked code; Pygments escapes it."""
     return _marked(source.path, source.text)
 
 
 @contextlib.contextmanager
-def ahead(sources: Iterable[Source]) -> Iterator[Callable[[Source], str]]:
+def ahead(sources: Iterable[SourceFile]) -> Iterator[Callable[[SourceFile], str]]:
     """Begin with `sources` in a process of its own. Yields what gives the marked code of any, as `of` does."""
     # Not forked: that copies the results that a report has read, and whatever locks threads hold.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:

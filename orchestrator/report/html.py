@@ -16,15 +16,15 @@ from typing import Any
 
 from orchestrator.report import highlight
 from orchestrator.report.page import Page
-from orchestrator.report.sources import Source
-from orchestrator.untrusted import plain
+from orchestrator.report.sources import SourceFile
+from orchestrator.text import plain
 
 EMPTY = ""  # Plotly adds its few style rules to a style element that it creates empty
 # Plotly also brings the styles of its maps, unless there is an element with this id. There are no maps here.
 _MAP_STYLES = re.compile(r'document\.getElementById\("([0-9a-f]{64})"\)')
 
 
-def render(page: Page, marked: Callable[[Source], str] = highlight.of) -> str:
+def render(page: Page, marked: Callable[[SourceFile], str] = highlight.of) -> str:
     """The file's text; `marked` gives source code as HTML."""
     import jinja2
 

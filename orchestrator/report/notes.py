@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from orchestrator import stats
-from orchestrator.neighbours import Neighbour
-from orchestrator.report.reference import Reference
-from orchestrator.results import Result
-from orchestrator.telemetry import Telemetry
+from orchestrator.host.neighbours import Neighbour
+from orchestrator.judge import stats
+from orchestrator.record.results import Result
+from orchestrator.record.telemetry import Telemetry
+from orchestrator.report.published import PublishedStudy
 
 WORTH_TELLING = 0.02  # of the time a GPU was throttled, of a core that the orchestrator used: smaller shares are noise
 STEADY = 5.0  # seconds; in shorter jobs the orchestrator's share is that of starting and ending them
 
 
 def notes_of(
-    results: Sequence[Result], reference: Reference, ranked: Sequence[tuple[str, Sequence[float]]]
+    results: Sequence[Result], reference: PublishedStudy, ranked: Sequence[tuple[str, Sequence[float]]]
 ) -> tuple[str, ...]:
     """What a reader has to know; `ranked` is each row's label with the times that its place stands on, in order."""
     notes = {f"{reference.title}: {reference.source}, {reference.hardware}": None}  # a set that keeps its order

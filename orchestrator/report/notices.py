@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from orchestrator import code
+from orchestrator.record import fingerprint
+from orchestrator.record.results import Result
+from orchestrator.record.run_folder import Run
+from orchestrator.record.usage import UsageCurves
 from orchestrator.report.curves import Curve
 from orchestrator.report.notes import doubts
-from orchestrator.results import Result
-from orchestrator.store import Run
-from orchestrator.untrusted import MAX_NAME, MAX_NOTE, clip
-from orchestrator.usage import Usage
+from orchestrator.text import MAX_NAME, MAX_NOTE, clip
 
 MAX_LISTED = 8  # names in a notice
 
@@ -24,7 +24,9 @@ class Measured:
     run: Run
     results: tuple[Result, ...]
     curves: Mapping[str, Curve]  # job id → what its events say, of those that show it
-    usage: Mapping[str, Usage] = field(default_factory=dict)  # job id → what it used over time, of those that show it
+    usage: Mapping[str, UsageCurves] = field(
+        default_factory=dict
+    )  # job id → what it used over time, of those that show it
     damaged: tuple[str, ...] = ()  # why results are missing that cannot be read
 
 
@@ -72,7 +74,7 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
     if doubtful:
         yield Notice(level="caution", title="Doubtful", text=_listed(doubtful, MAX_NOTE, "; "))
     different = {id(result.provenance): result.provenance for result in results}  # repeats have one in common
-    mixed = code.mixed([provenance.code for provenance in different.values()])
+    mixed = fingerprint.mixed([provenance.code for provenance in different.values()])
     if mixed:
         yield Notice(
             level="caution",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.record.results import Result, gpus_of
 from orchestrator.report import cells, certified, notices, sections
 from orchestrator.report.certified import Known
 from orchestrator.report.notices import Measured, Notice
-from orchestrator.report.reference import Reference
+from orchestrator.report.published import PublishedStudy
 from orchestrator.report.sections import Section
-from orchestrator.report.sources import Source, Tree
+from orchestrator.report.sources import SourceFile, Tree
 from orchestrator.report.tables import host_by_host, tables
-from orchestrator.results import Result, gpus_of
-from orchestrator.untrusted import MAX_NOTE, clip
+from orchestrator.text import MAX_NOTE, clip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,12 @@ class Page:
     statuses: tuple[str, ...]
     sections: tuple[Section, ...]
     failures: tuple[Failed, ...]
-    cells: tuple[cells.Cell, ...]
-    sources: tuple[Source, ...]
+    cells: tuple[cells.CellDetails, ...]
+    sources: tuple[SourceFile, ...]
 
 
 def build(
-    measured: Sequence[Measured], reference: Reference, trees: Mapping[str, Tree], known: Known = certified.NONE
+    measured: Sequence[Measured], reference: PublishedStudy, trees: Mapping[str, Tree], known: Known = certified.NONE
 ) -> Page:
     """The page of some runs; `trees` holds the workload code that is at hand, by fingerprint."""
     results = [result for each in measured for result in each.results]

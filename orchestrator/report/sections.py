@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.record.results import Result
 from orchestrator.report import charts, curves
 from orchestrator.report.certified import Mark
 from orchestrator.report.charts import Chart, Line, Style
 from orchestrator.report.curves import Curve
 from orchestrator.report.notes import doubts
 from orchestrator.report.notices import Measured
-from orchestrator.report.reference import Reference
-from orchestrator.report.table import Cell, Column, Table
-from orchestrator.results import Result
-from orchestrator.untrusted import MAX_NAME, MAX_NOTE, clip, plain
+from orchestrator.report.published import PublishedStudy
+from orchestrator.report.table import CellValue, Column, Table
+from orchestrator.text import MAX_NAME, MAX_NOTE, clip, plain
 
 Key = tuple[str, str]  # which job it was, and when: enough among runs of one machine
 
@@ -28,7 +28,7 @@ class ShownCell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class TableRow:
     """A table's row."""
 
     cell: str  # id of the cell with its provenance
@@ -55,13 +55,13 @@ class Section:
     title: str
     conditions: tuple[str, ...]
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     notes: tuple[str, ...]
     key: tuple[Swatch, ...]
     charts: tuple[Chart, ...]
 
 
-def of(tables: Sequence[Table], measured: Sequence[Measured], reference: Reference) -> list[Section]:
+def of(tables: Sequence[Table], measured: Sequence[Measured], reference: PublishedStudy) -> list[Section]:
     """One section per table; a framework looks the same in all of them."""
     kept = {
         key_of(result): each.curves[result.job.id]
@@ -74,7 +74,9 @@ def of(tables: Sequence[Table], measured: Sequence[Measured], reference: Referen
     return [_section(table, kept, styles, reference) for table in tables]
 
 
-def _section(table: Table, kept: Mapping[Key, Curve], styles: Mapping[str, Style], reference: Reference) -> Section:
+def _section(
+    table: Table, kept: Mapping[Key, Curve], styles: Mapping[str, Style], reference: PublishedStudy
+) -> Section:
     workload = table.results[0][0].job.workload
     labels = _labels(table)
     lines = [
@@ -113,9 +115,9 @@ def _framed(name: str, table: Table, lines: Sequence[Line], drawn: Sequence[Char
     )
 
 
-def _row(name: str, table: Table, index: int) -> Row:
+def _row(name: str, table: Table, index: int) -> TableRow:
     results = table.results[index]
-    return Row(
+    return TableRow(
         cell=name,
         status=_status(results),
         mark=table.marks[index],
@@ -135,7 +137,7 @@ def _labels(table: Table) -> list[str]:
     return labels
 
 
-def _published(workload: str, framework: str, reference: Reference) -> Mapping[str, float]:
+def _published(workload: str, framework: str, reference: PublishedStudy) -> Mapping[str, float]:
     """What the reference has for a row: by device, or the training time."""
     if workload == "resnet50":
         then = reference.inference(framework)
@@ -164,7 +166,7 @@ def _status(results: Sequence[Result]) -> str:
     return "doubtful" if any(result.neighbours or doubts(result) for result in ended) else "ok"
 
 
-def _cell(column: Column, cell: Cell) -> ShownCell:
+def _cell(column: Column, cell: CellValue) -> ShownCell:
     text = clip(column.show(cell), MAX_NAME)
     if cell is None:
         return ShownCell(text=text, key="")

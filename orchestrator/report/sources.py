@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from orchestrator.files import sha256_of_tree
-from orchestrator.plan import Job
-from orchestrator.results import Result
-from orchestrator.spec import WORKLOADS
+from orchestrator.plan.jobs import Job
+from orchestrator.plan.spec import WORKLOADS
+from orchestrator.record.results import Result
 
 Tree = Mapping[str, bytes]  # path from the root of the checkout → content
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -22,7 +22,7 @@ _MENTION = re.compile(rb"\bworkloads\.([a-z][a-z0-9_]*)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SourceFile:
     """A file of workload code as it was measured."""
 
     id: str
@@ -44,7 +44,7 @@ def trees(root: Path, results: Iterable[Result]) -> dict[str, Tree]:
     return found
 
 
-def of_job(job: Job, tree: Tree) -> tuple[Source, ...]:
+def of_job(job: Job, tree: Tree) -> tuple[SourceFile, ...]:
     """The files of `tree` a job's code is made of, its own first. Pure."""
     own = sorted(path for path in tree if _parts(path)[:2] == ("workloads", job.module) and _serves(path, job))
     own.sort(key=lambda path: PurePosixPath(path).stem != job.workload)
@@ -60,7 +60,7 @@ def of_job(job: Job, tree: Tree) -> tuple[Source, ...]:
     return tuple(_source(path, tree[path]) for path in own + others if tree[path].strip())
 
 
-def of_results(results: Iterable[Result], trees: Mapping[str, Tree]) -> Iterator[Source]:
+def of_results(results: Iterable[Result], trees: Mapping[str, Tree]) -> Iterator[SourceFile]:
     """The code of all jobs in `results`, as far as `trees` holds it. Pure."""
     different = {
         (str(_code(each).get("workloads_sha256")), each.job.module, each.job.workload): each for each in results
@@ -70,10 +70,10 @@ def of_results(results: Iterable[Result], trees: Mapping[str, Tree]) -> Iterator
             yield from of_job(result.job, trees[fingerprint])
 
 
-def _source(path: str, content: bytes) -> Source:
+def _source(path: str, content: bytes) -> SourceFile:
     digest = hashlib.sha256(content).hexdigest()
     place = hashlib.sha256(path.encode()).hexdigest()
-    return Source(
+    return SourceFile(
         id=f"source-{place[:8]}-{digest[:16]}", path=path, sha256=digest, text=content.decode("utf-8", "replace")
     )
 

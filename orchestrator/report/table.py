@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from orchestrator.record.results import Result
 from orchestrator.report.certified import Mark
-from orchestrator.results import Result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Doubtful:
         return f"{Column(title='', form=form).show(self.doubtful)} !"
 
 
-Cell = str | float | Measurement | Doubtful | None
+CellValue = str | float | Measurement | Doubtful | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Column:
     title: str
     form: str = ""
 
-    def show(self, cell: Cell) -> str:
+    def show(self, cell: CellValue) -> str:
         """A cell as text; a dash where there is nothing."""
         if cell is None:
             return "–"
@@ -67,7 +67,7 @@ class Table:
     title: str
     conditions: tuple[str, ...]  # what holds for all rows, in words
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[CellValue, ...], ...]
     results: tuple[tuple[Result, ...], ...]  # those behind each row
     notes: tuple[str, ...]
     marks: tuple[Mark | None, ...]  # what certificates say of each row; `notes` say what the marks mean

@@ -9,15 +9,15 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from orchestrator import stats
-from orchestrator.figures import Figures
+from orchestrator.judge import stats
+from orchestrator.judge.conditions import SAMPLES, grouped, machine, split
+from orchestrator.record.figures import Figures
+from orchestrator.record.results import Result
 from orchestrator.report import certified
 from orchestrator.report.certified import Known, Mark
 from orchestrator.report.notes import expected, notes_of
-from orchestrator.report.reference import Reference
-from orchestrator.report.rows import SAMPLES, grouped, machine, split
-from orchestrator.report.table import Cell, Column, Doubtful, Measurement, Table
-from orchestrator.results import Result
+from orchestrator.report.published import PublishedStudy
+from orchestrator.report.table import CellValue, Column, Doubtful, Measurement, Table
 
 TITLES = {
     "cnn": "Training a CNN (VGG-style) on CIFAR-10: image recognition",
@@ -26,7 +26,7 @@ TITLES = {
 }
 
 
-def tables(results: Iterable[Result], reference: Reference, known: Known = certified.NONE) -> list[Table]:
+def tables(results: Iterable[Result], reference: PublishedStudy, known: Known = certified.NONE) -> list[Table]:
     """One table per workload that occurs in `results`, in the study's order; `known` are the certificates there are."""
     found: dict[str, list[Result]] = {name: [] for name in TITLES}
     for result in results:
@@ -98,7 +98,7 @@ def _speed(figures: Figures) -> float | None:
     return figures.images_per_s if figures.images_per_s is not None else figures.train_samples_per_s
 
 
-def _training(workload: str, results: Sequence[Result], reference: Reference, known: Known) -> Table:
+def _training(workload: str, results: Sequence[Result], reference: PublishedStudy, known: Known) -> Table:
     rows = grouped(results)
     shared, varying = split([conditions for conditions, _ in rows])
     columns = [
@@ -119,12 +119,12 @@ def _training(workload: str, results: Sequence[Result], reference: Reference, kn
     ]
     if workload == "rnn":
         columns.append(Column(title=f"{reference.title} cuDNN?"))
-    cells: list[tuple[Cell, ...]] = []
+    cells: list[tuple[CellValue, ...]] = []
     ranked = _ranked(rows)
     for conditions, same in ranked:
         accuracy = _measured(same, lambda figures: _per_cent(figures.accuracy))
         then = reference.training(workload, same[0].job.framework)
-        row: list[Cell] = [
+        row: list[CellValue] = [
             _title(same),
             *(conditions[name] for name in varying),
             _marked(accuracy, same),
@@ -151,7 +151,7 @@ def _training(workload: str, results: Sequence[Result], reference: Reference, kn
     )
 
 
-def _inference(results: Sequence[Result], reference: Reference, known: Known) -> Table:
+def _inference(results: Sequence[Result], reference: PublishedStudy, known: Known) -> Table:
     """Images per second; a framework's GPU and CPU results stand in one row, as in the study."""
     rows = grouped(results, ignore=("device", "batches"))
     shared, varying = split([conditions for conditions, _ in rows])
@@ -164,7 +164,7 @@ def _inference(results: Sequence[Result], reference: Reference, known: Known) ->
         *metered,
         *(Column(title=f"{reference.title} {device.upper()}", form=".0f") for device in ("gpu", "cpu")),
     ]
-    cells: list[tuple[Cell, ...]] = []
+    cells: list[tuple[CellValue, ...]] = []
     ranked = _ranked(rows, devices[0])
     for conditions, same in ranked:
         then = reference.inference(same[0].job.framework)
@@ -191,7 +191,7 @@ def _marks_and_notes(
     results: Sequence[Result],
     ranked: Sequence[tuple[dict[str, str], list[Result]]],
     varying: Sequence[str],
-    reference: Reference,
+    reference: PublishedStudy,
     known: Known,
     device: str | None = None,
 ) -> tuple[tuple[Mark | None, ...], tuple[str, ...]]:
@@ -225,7 +225,7 @@ def _times(results: Sequence[Result], device: str | None = None) -> list[float]:
     ]
 
 
-def _measured(results: Sequence[Result], figure: Callable[[Any], float | None]) -> Cell:
+def _measured(results: Sequence[Result], figure: Callable[[Any], float | None]) -> CellValue:
     """A figure of the successful results: as it is when there is one, else the median with its interval."""
     values = [value for result in results if result.status == "ok" and (value := figure(result.figures)) is not None]
     if len(values) < 2:
@@ -246,7 +246,7 @@ def _efficiency(results: Sequence[Result]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def _marked(accuracy: Cell, results: Sequence[Result]) -> Cell:
+def _marked(accuracy: CellValue, results: Sequence[Result]) -> CellValue:
     """An accuracy in per cent, marked where it is none to be trusted."""
     band = expected(results[0])
     if band is None or not isinstance(accuracy, float | Measurement):

@@ -10,9 +10,9 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from orchestrator.record.results import Result
 from orchestrator.report.table import Table
-from orchestrator.results import Result
-from orchestrator.untrusted import plain
+from orchestrator.text import plain
 
 
 def show(console: Console, tables: Iterable[Table], results: Iterable[Result]) -> None:

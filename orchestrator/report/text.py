@@ -7,12 +7,12 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from orchestrator.judge.conditions import Words
+from orchestrator.record.results import Result
 from orchestrator.report import certified, document
 from orchestrator.report.certified import Known
-from orchestrator.report.rows import Words
 from orchestrator.report.table import Table
-from orchestrator.results import Result
-from orchestrator.untrusted import plain
+from orchestrator.text import plain
 
 FIGURES = (
     "accuracy",

@@ -19,18 +19,18 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator import catalog, gpu_sensors, host, plan, spec
-from orchestrator.engines import docker
-from orchestrator.engines import process as process_engine
 from orchestrator.engines.base import Output
-from orchestrator.engines.process import ProcessEngine
+from orchestrator.engines.docker import engine as docker
+from orchestrator.engines.process import engine as process_engine
+from orchestrator.engines.process.engine import ProcessEngine
+from orchestrator.engines.sampler import Sampler
 from orchestrator.errors import HostError
-from orchestrator.outcome import Conversation
-from orchestrator.sampler import Sampler
-from orchestrator.store import RunFolder
-from tests import engine_cases as cases
+from orchestrator.host import machine, nvml
+from orchestrator.plan import catalog, jobs, spec
+from orchestrator.record.run_folder import RunFolder
+from orchestrator.run.conversation import Conversation
 from tests.benchmarks import clusters, reports
-from tests.unit import fake_nvml
+from tests.support import engine_cases, fake_nvml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 10
@@ -55,14 +55,16 @@ def by_hand(folder, prefix):
         "BENCH_OUTPUT": str(folder / "output"),
     }
     argv = [*prefix, "python" if prefix else sys.executable, "-m", "workloads.echo.resnet50"]
-    subprocess.run(argv, cwd=cases.ECHO, env=environment | {"PATH": "/usr/bin:/bin"}, capture_output=True, check=True)
+    subprocess.run(
+        argv, cwd=engine_cases.ECHO, env=environment | {"PATH": "/usr/bin:/bin"}, capture_output=True, check=True
+    )
 
 
 def echo_spec(folder):
     told = spec.Spec(
         name="e", frameworks=("good",), workloads=("resnet50",), resnet50=spec.ResNet50(batch=1, batches=1)
     )
-    (job,) = plan.plan(told, catalog.load(cases.ECHO), "cpu")
+    (job,) = jobs.plan(told, catalog.load(engine_cases.ECHO), "cpu")
     import json
 
     (folder / "inputs").mkdir(exist_ok=True)
@@ -74,7 +76,7 @@ def overhead(rows, folder):
     echo_spec(folder)
     process = ProcessEngine(cache=folder, pythons={"echo": Path(sys.executable)})
     bare = seconds(lambda: by_hand(folder, []))
-    ours = seconds(lambda: cases.run_echo(process, folder, "good"))
+    ours = seconds(lambda: engine_cases.run_echo(process, folder, "good"))
     rows.append(("job, bare child process", *shown(*bare)))
     rows.append(("job, process engine", *shown(*ours)))
     rows.append(("overhead of the process engine", f"{ours[0] - bare[0]:.3f} s", "goal: within 0.3 s"))
@@ -84,15 +86,15 @@ def overhead(rows, folder):
     except HostError as error:
         rows.append(("docker engine", "not measured", error.message))
         return
-    image = engine.prepare(catalog.load(cases.ECHO).images[0], "cpu", lambda line: None).handle
+    image = engine.prepare(catalog.load(engine_cases.ECHO).images[0], "cpu", lambda line: None).handle
     run = ["docker", "run", "--rm", "--network=none", "--workdir=/bench"]
-    run += [f"--volume={cases.ECHO / 'workloads'}:/bench/workloads:ro", f"--volume={folder}:{folder}"]
+    run += [f"--volume={engine_cases.ECHO / 'workloads'}:/bench/workloads:ro", f"--volume={folder}:{folder}"]
     run += [
         f"--env={name}={folder / path}"
         for name, path in (("BENCH_SPEC", "spec.json"), ("BENCH_INPUTS", "inputs"), ("BENCH_OUTPUT", "output"))
     ]
     bare = seconds(lambda: by_hand(folder, [*run, image]))
-    ours = seconds(lambda: cases.run_echo(engine, folder, "good"))
+    ours = seconds(lambda: engine_cases.run_echo(engine, folder, "good"))
     rows.append(("job, plain docker run", *shown(*bare)))
     rows.append(("job, docker engine", *shown(*ours)))
     rows.append(("overhead of the docker engine", f"{ours[0] - bare[0]:.3f} s", "goal: within 0.3 s"))
@@ -101,7 +103,7 @@ def overhead(rows, folder):
 
 def share_of_a_core(engine, folder):
     """What a job's own telemetry says, of a job of ten seconds that says something ten times a second."""
-    _, (result,) = cases.run_echo(engine, folder, "ticking")
+    _, (result,) = engine_cases.run_echo(engine, folder, "ticking")
     used = result.telemetry
     what = f"orchestrator at 10 events/s, {engine.name} engine"
     return (
@@ -131,7 +133,7 @@ class Endless:
 def protocol_and_store(rows, folder, events):
     """Events through reader, figures and event file; the peak of memory tells whether anything piles up."""
     told = spec.Spec(name="e", frameworks=("good",), workloads=("resnet50",))
-    (job,) = plan.plan(told, catalog.load(cases.ECHO), "cpu")
+    (job,) = jobs.plan(told, catalog.load(engine_cases.ECHO), "cpu")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     busy = 0.0
     with RunFolder.create(folder, "events").record(job.id) as recorder:
@@ -153,7 +155,7 @@ def sampling(rows, rounds=500, seconds=10.0):
     """
     with pytest.MonkeyPatch.context() as patch, sleeping() as job:
         fake_nvml.install(patch, fake_nvml.Card())
-        with gpu_sensors.opened([fake_nvml.UUID], print) as (card,):
+        with nvml.opened([fake_nvml.UUID], print) as (card,):
             gpu = cpu_seconds(card.read, rounds)
         usage = cpu_seconds(job.usage, rounds)
         beside = Sampler([fake_nvml.UUID])
@@ -190,9 +192,9 @@ def cpu_seconds(action, rounds):
 
 def planning(rows):
     """A spec of 10,000 jobs."""
-    known = catalog.load(cases.ECHO)
+    known = catalog.load(engine_cases.ECHO)
     text = "name: t\nframeworks: [good]\nworkloads: [resnet50]\nrepeats: 10000"
-    taken = seconds(lambda: plan.plan(spec.parse(text, name="t"), known, "cpu"), rounds=5)
+    taken = seconds(lambda: jobs.plan(spec.parse(text, name="t"), known, "cpu"), rounds=5)
     rows.append(("plan of 10,000 jobs", *shown(*taken)))
 
 
@@ -223,7 +225,7 @@ def main():
         overhead(rows, folder)
         clusters.measure(rows, folder)
         reports.measure(rows, folder)
-    table = Table(title=f"The orchestrator on {host.inspect().title()}", title_justify="left")
+    table = Table(title=f"The orchestrator on {machine.inspect().title()}", title_justify="left")
     for column in ("what", f"median of {ROUNDS}", "range, or goal"):
         table.add_column(column)
     for row in rows:

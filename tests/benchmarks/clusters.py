@@ -9,12 +9,14 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator import files, host, hosts, plan, spec
-from orchestrator.engines import base
-from orchestrator.engines.process import ProcessEngine
-from orchestrator.inputs import Store
-from tests import engine_cases as cases
+from orchestrator import files
+from orchestrator.engines import base, nodes
+from orchestrator.engines.process.engine import ProcessEngine
+from orchestrator.host import machine
+from orchestrator.inputs.job_inputs import Store
+from orchestrator.plan import jobs, spec
 from tests.ray import clusters
+from tests.support import engine_cases
 
 PYTHONS = {"echo": Path(sys.executable)}
 JOBS = 20  # for the time of one
@@ -42,7 +44,7 @@ def measure(rows, folder):
         taken.close()
     with joined([f"node-{number}" for number in range(NODES)]) as cluster:
         began = time.perf_counter()
-        _, results = cases.run_echo(cluster, folder / "many", "good", repeats=MANY)
+        _, results = engine_cases.run_echo(cluster, folder / "many", "good", repeats=MANY)
         wall = time.perf_counter() - began
     assert [result.status for result in results] == ["ok"] * MANY
     rows.append((f"{MANY:,} jobs over {NODES} nodes of this machine", f"{wall:.0f} s", f"{MANY / wall:.1f} jobs/s"))
@@ -52,12 +54,12 @@ def measure(rows, folder):
 def joined(names):
     """The ray engine on nodes of these names."""
     with clusters.cluster(names) as made:
-        engine = clusters.connect(made, cases.ECHO, choice="process", pythons=PYTHONS)
+        engine = clusters.connect(made, engine_cases.ECHO, choice="process", pythons=PYTHONS)
         yield engine
         engine.close()
 
 
-class Clock(cases.Silent):
+class Clock(engine_cases.Silent):
     """Notes when jobs end."""
 
     def __init__(self):
@@ -77,7 +79,7 @@ def gaps(engine, folder):
     """Seconds from the end of each job to that of the next."""
     clock = Clock()
     names = [f"good-{number}" for number in range(1 + JOBS)]
-    _, results = cases.run_echo(engine, folder, *names, listener=clock)
+    _, results = engine_cases.run_echo(engine, folder, *names, listener=clock)
     assert [result.status for result in results] == ["ok"] * len(names), results
     return [later - earlier for earlier, later in itertools.pairwise(clock.ends)]
 
@@ -85,11 +87,11 @@ def gaps(engine, folder):
 @contextmanager
 def running(engine, folder, behaviour):
     """The echo workload, without anybody who judges what it says."""
-    known = cases.behaving((behaviour,))
+    known = engine_cases.behaving((behaviour,))
     told = spec.Spec(name="e", frameworks=(behaviour,), workloads=("resnet50",))
-    (job,) = plan.plan(told, known, "cpu")
+    (job,) = jobs.plan(told, known, "cpu")
     made = Store(cache=files.default_cache(), choice="synthetic", notify=print).for_job(job)
-    if isinstance(getattr(engine, "node", None), hosts.Node):
+    if isinstance(getattr(engine, "node", None), nodes.Node):
         made = engine.inputs(job, made.facts)
     place = folder / f"{behaviour}-{engine.name}"
     (place / "output").mkdir(parents=True)
@@ -97,11 +99,11 @@ def running(engine, folder, behaviour):
     launch = base.Launch(
         job=job,
         run="benchmark",
-        workloads=cases.ECHO / "workloads",
+        workloads=engine_cases.ECHO / "workloads",
         inputs=made.files,
         spec=place / "spec.json",
         output=place / "output",
-        cpus=host.inspect().cpus,
+        cpus=machine.inspect().cpus,
         gpus=(),
     )
     with engine.run(engine.prepare(known.images[0], "cpu", print), launch) as execution:

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from orchestrator import reproduce, rounds, stats
-from tests.unit.test_reproduce import runs
+from orchestrator.judge import reproduction, rounds, stats
+from tests.judge.test_reproduction import runs
 
 DRAWS = 500
 SEED = 20261123
@@ -76,7 +76,7 @@ def main():
         for ratio in (1.0, 1.05, 1.1, 1.2):
             told = words(
                 lambda noise=noise, ratio=ratio: (
-                    reproduce.verdict(
+                    reproduction.verdict(
                         runs(*draw(generator, 1, noise)), runs(*draw(generator, 3, noise, 100 * ratio))
                     ).word
                 )

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from orchestrator.store import RunFolder
+from orchestrator.record.run_folder import RunFolder
 from tests import published
 
 RESULTS = 10_000

@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from orchestrator.screen import Screen
+from orchestrator.cli.screen import Screen
 from tests import published
 from tests.browser import browser
 

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import code, files, host, images, store
+from orchestrator import files
+from orchestrator.engines.docker import images
 from orchestrator.files import sha256_of
+from orchestrator.host import machine
+from orchestrator.record import fingerprint, run_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @functools.cache
 def known():
     """Of each module of workloads, what its code is made of; and this machine's CPU, by which libraries choose code."""
-    return code.facts(ROOT)[code.OF_MODULES], host.inspect().cpu
+    return fingerprint.facts(ROOT)[fingerprint.OF_MODULES], machine.inspect().cpu
 
 
 def stamp(name, image, variant, modules, checks):
@@ -37,7 +40,7 @@ def stamp(name, image, variant, modules, checks):
 
 def leave(path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(store.now())
+    path.write_text(run_folder.now())
 
 
 def skip(what, path):

@@ -6,10 +6,11 @@ import subprocess
 
 import pytest
 
-from orchestrator import catalog, images
+from orchestrator.engines.docker import images
 from orchestrator.errors import BuildError
-from tests.docker.borrowed import borrowed
-from tests.engine_cases import ECHO
+from orchestrator.plan import catalog
+from tests.support.borrowed import borrowed
+from tests.support.engine_cases import ECHO
 
 pytestmark = pytest.mark.docker
 NEVER_SEEN = secrets.token_hex()

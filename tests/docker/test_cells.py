@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator import catalog, files, host, images, inputs, plan, spec
-from orchestrator.neighbours import Turns
-from orchestrator.runner import Runner
-from orchestrator.store import RunFolder
-from tests.engine_cases import Silent
+from orchestrator import files
+from orchestrator.engines.docker import images
+from orchestrator.host import machine
+from orchestrator.host.neighbours import Turns
+from orchestrator.inputs import job_inputs
+from orchestrator.plan import catalog, jobs, spec
+from orchestrator.record.run_folder import RunFolder
+from orchestrator.run.runner import Runner
+from tests.support.engine_cases import Silent
 
 pytestmark = pytest.mark.docker
 
@@ -28,7 +32,7 @@ NOT_BUILT = {
 TOLERANCE = 1e-3  # relative; rounding alone stays far below, a different formula does not
 CLOSE = {"jax": 1e-4, "pytorch": 1e-4}
 TURNS = Turns(files.default_cache(), print)
-STORE = inputs.Store(cache=files.default_cache(), choice="synthetic", notify=lambda text: None)
+STORE = job_inputs.Store(cache=files.default_cache(), choice="synthetic", notify=lambda text: None)
 WITH_RESNET50 = [framework for framework, workload in CELLS if workload == "resnet50" and framework != REFERENCE]
 V1_5 = ("resnet50.variant=v1.5", "resnet50.batches=1")
 
@@ -69,9 +73,9 @@ def run_cell(engine, results, framework, workload, *settings):
     folder = RunFolder.create(results, "cells")
     runner = Runner(
         catalog=KNOWN, engine=engine, folder=folder, inputs=STORE, code={},
-        host=host.inspect(), listener=Silent(), turns=TURNS,
+        host=machine.inspect(), listener=Silent(), turns=TURNS,
     )  # fmt: skip
-    (result,) = runner.run(plan.plan(chosen, KNOWN, "cpu"))
+    (result,) = runner.run(jobs.plan(chosen, KNOWN, "cpu"))
     return result, folder.path / f"{result.job.id}.output"
 
 

@@ -15,14 +15,15 @@ from pathlib import Path
 import elftools
 import pytest
 
-from orchestrator import catalog, docker_cli, images
-from orchestrator.docker_cli import find_builder
 from orchestrator.engines.base import Environment
+from orchestrator.engines.docker import docker_cli, images
+from orchestrator.engines.docker.docker_cli import find_builder
 from orchestrator.errors import DiskError, OrchestratorError
+from orchestrator.plan import catalog
 from tests.docker import cuda_inside, stamps
 from tests.docker import test_cells as cells
 from tests.docker import test_pytorch as small
-from tests.docker.borrowed import borrowed
+from tests.support.borrowed import borrowed
 
 pytestmark = pytest.mark.docker
 

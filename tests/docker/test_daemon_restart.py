@@ -4,9 +4,9 @@ import contextlib
 
 import pytest
 
-from orchestrator import images
-from tests import engine_cases as cases
-from tests.docker.daemons import Daemon
+from orchestrator.engines.docker import images
+from tests.support import engine_cases
+from tests.support.daemons import Daemon
 
 pytestmark = pytest.mark.docker
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.docker
 @contextlib.contextmanager
 def engine_on(folder, monkeypatch, *options):
     """The docker engine on a daemon of its own that has the echo image."""
-    tag = images.build(cases.behaving(["good"]).images[0], "cpu", log=print)
+    tag = images.build(engine_cases.behaving(["good"]).images[0], "cpu", log=print)
     daemon = Daemon(folder, *options)
     try:
         with daemon.engine(tag, monkeypatch) as engine:
@@ -30,12 +30,12 @@ def test_a_daemon_that_restarts(docker_engine, tmp_path, tmp_path_factory, monke
 
     with engine_on(folder, monkeypatch, *options) as (daemon, engine):
 
-        class Restarter(cases.Silent):
+        class Restarter(engine_cases.Silent):
             def job_event(self, job, event):
                 if (job.framework, event.event) == ("slow", "ready"):
                     daemon.restart()
 
-        run_folder, (slow, good) = cases.run_echo(engine, tmp_path, "slow", "good", listener=Restarter())
+        run_folder, (slow, good) = engine_cases.run_echo(engine, tmp_path, "slow", "good", listener=Restarter())
     assert slow.status == outcome, slow.failure
     assert good.status == "ok"
     if outcome == "ok":
@@ -46,18 +46,18 @@ def test_a_daemon_that_restarts(docker_engine, tmp_path, tmp_path_factory, monke
 
 def test_a_daemon_that_never_comes_back(docker_engine, tmp_path, tmp_path_factory, monkeypatch):
     """Every job of the run gets a result, each of them tells what to do, and none waits for ever."""
-    monkeypatch.setattr("orchestrator.engines.docker.RECONNECT_SECONDS", 3)
+    monkeypatch.setattr("orchestrator.engines.docker.engine.RECONNECT_SECONDS", 3)
     folder = tmp_path_factory.mktemp("d")
 
     with engine_on(folder, monkeypatch, "--live-restore") as (daemon, engine):  # the job lives on, out of reach
 
-        class Assassin(cases.Silent):
+        class Assassin(engine_cases.Silent):
             def job_event(self, job, event):
                 if event.event == "ready":
                     daemon.stop()
 
-        with cases.at_most(120):
-            _, results = cases.run_echo(engine, tmp_path, "slow", "good", listener=Assassin())
+        with engine_cases.at_most(120):
+            _, results = engine_cases.run_echo(engine, tmp_path, "slow", "good", listener=Assassin())
     assert [(result.status, result.failure.kind) for result in results] == [("failed", "engine")] * 2
     assert "was lost and did not come back" in results[0].failure.message
     assert "no Docker daemon answers" in results[1].failure.message

@@ -12,15 +12,15 @@ import types
 import pytest
 import requests
 
-from orchestrator import leftovers
-from orchestrator.engines import docker as engine_module
+from orchestrator.engines import leftovers
 from orchestrator.engines.base import EngineError, Exit
-from tests import engine_cases as cases
+from orchestrator.engines.docker import engine as engine_module
+from tests.support import engine_cases
 
 pytestmark = pytest.mark.docker
 
 
-@pytest.mark.parametrize("check", [value for name, value in vars(cases).items() if name.startswith("check_")])
+@pytest.mark.parametrize("check", [value for name, value in vars(engine_cases).items() if name.startswith("check_")])
 def test_the_contract_of_engines(check, docker_engine, tmp_path):
     check(docker_engine, tmp_path)
 
@@ -50,7 +50,7 @@ def test_a_job_that_cannot_be_stopped_is_told_as_a_fault_of_the_daemon():
 @pytest.fixture
 def nosy(docker_engine, tmp_path, monkeypatch):
     monkeypatch.setenv("ROSETTA_TEST_SECRET", "hush")
-    folder, (result,) = cases.run_echo(docker_engine, tmp_path, "nosy", cpus=1)
+    folder, (result,) = engine_cases.run_echo(docker_engine, tmp_path, "nosy", cpus=1)
     return json.loads((folder.path / f"{result.job.id}.output" / "facts.json").read_text())
 
 
@@ -68,7 +68,7 @@ def test_a_container_is_locked_down(nosy):
 
 
 def test_provenance_names_the_image(docker_engine, tmp_path):
-    _, (result,) = cases.run_echo(docker_engine, tmp_path, "good")
+    _, (result,) = engine_cases.run_echo(docker_engine, tmp_path, "good")
     facts = result.provenance.environment
     assert facts["id"].startswith("sha256:")
     assert facts["tag"].startswith("rosetta/echo:cpu-")
@@ -77,19 +77,19 @@ def test_provenance_names_the_image(docker_engine, tmp_path):
 
 
 def test_no_container_is_left_behind(docker_engine, tmp_path):
-    folder, _ = cases.run_echo(docker_engine, tmp_path, "good", "crash", "flood")
+    folder, _ = engine_cases.run_echo(docker_engine, tmp_path, "good", "crash", "flood")
     assert containers_of(docker_engine, folder.id) == []
 
 
 def test_a_fork_bomb_stays_in_its_container(docker_engine, tmp_path):
-    with cases.at_most(60):
-        folder, results = cases.run_echo(docker_engine, tmp_path, "forks", "good", timeout=5.0)
+    with engine_cases.at_most(60):
+        folder, results = engine_cases.run_echo(docker_engine, tmp_path, "forks", "good", timeout=5.0)
     assert [result.status for result in results] == ["timeout", "ok"]
     assert containers_of(docker_engine, folder.id) == []
 
 
 def test_tmp_counts_as_memory(docker_engine, tmp_path):
-    _, (result,) = cases.run_echo(docker_engine, tmp_path, "tmp", memory=256 << 20)
+    _, (result,) = engine_cases.run_echo(docker_engine, tmp_path, "tmp", memory=256 << 20)
     assert (result.failure.kind, "0.25 GiB" in result.failure.message) == ("out_of_memory", True)
 
 
@@ -104,7 +104,7 @@ SMALL_MACHINE = (
 
 def test_a_machine_that_runs_out_of_memory(docker_engine, tmp_path, root):
     """A small machine: this one's files and processes in a container of 400 MiB. There the kernel ends the job."""
-    image = docker_engine.prepare(cases.behaving(["good"]).images[0], "cpu", print).handle
+    image = docker_engine.prepare(engine_cases.behaving(["good"]).images[0], "cpu", print).handle
     done = docker_engine._client.containers.run(
         image,
         ["chroot", "/host", "env", f"--chdir={root}", sys.executable, "-c", SMALL_MACHINE, str(tmp_path)],
@@ -122,14 +122,14 @@ def test_a_machine_that_runs_out_of_memory(docker_engine, tmp_path, root):
 
 
 def test_a_container_that_somebody_removes(docker_engine, tmp_path):
-    class Saboteur(cases.Silent):
+    class Saboteur(engine_cases.Silent):
         def job_event(self, job, event):
             for container in docker_engine._client.containers.list(
                 filters={"label": "rosetta.job=hang-resnet50-cpu-1"}
             ):
                 container.remove(force=True)
 
-    _, results = cases.run_echo(docker_engine, tmp_path, "hang", "good", listener=Saboteur())
+    _, results = engine_cases.run_echo(docker_engine, tmp_path, "hang", "good", listener=Saboteur())
     assert [result.status for result in results] == ["failed", "ok"]
     # Which of the two depends on whether its last state could still be read.
     assert results[0].failure.message in {
@@ -140,7 +140,7 @@ def test_a_container_that_somebody_removes(docker_engine, tmp_path):
 
 def test_a_base_image_that_cannot_be_pulled(docker_engine, tmp_path, monkeypatch):
     monkeypatch.setenv("ROSETTA_BASE_PREFIX", "127.0.0.1:1/nobody")
-    _, (result,) = cases.run_echo(docker_engine, tmp_path, "good")
+    _, (result,) = engine_cases.run_echo(docker_engine, tmp_path, "good")
     assert result.failure.kind == "pull"
     assert "ROSETTA_BASE_PREFIX" in result.failure.hint
 
@@ -151,14 +151,14 @@ def test_an_image_that_somebody_removes(docker_engine, tmp_path):
             made = super().prepare(image, variant, log)
             return dataclasses.replace(made, handle="sha256:" + "0" * 64)
 
-    _, (result,) = cases.run_echo(Forgetful(docker_engine._client), tmp_path, "good")
+    _, (result,) = engine_cases.run_echo(Forgetful(docker_engine._client), tmp_path, "good")
     assert result.failure.kind == "engine"
     assert "No such image" in result.failure.message
     assert "built again" in result.failure.hint
 
 
 def test_clean_removes_the_containers_of_the_dead_only(docker_engine, tmp_path):
-    image = docker_engine.prepare(cases.behaving(["good"]).images[0], "cpu", print).handle
+    image = docker_engine.prepare(engine_cases.behaving(["good"]).images[0], "cpu", print).handle
     names = {}
     realm, pid, began = leftovers.owner().split("-")
     dead = f"{realm}-{pid}-{float(began) - 1000:.2f}"
@@ -180,7 +180,7 @@ def test_clean_removes_the_containers_of_the_dead_only(docker_engine, tmp_path):
 
 def test_a_lost_connection_is_picked_up_from_the_log(docker_engine, tmp_path, monkeypatch):
     """The daemon's end of the stream goes away in the middle of a job; not a byte is lost or told twice."""
-    from orchestrator.engines import docker as engine
+    from orchestrator.engines.docker import engine
 
     attach, logs = engine._Container._attach, engine._Container._logs
     picked_up = []
@@ -191,7 +191,7 @@ def test_a_lost_connection_is_picked_up_from_the_log(docker_engine, tmp_path, mo
 
     monkeypatch.setattr(engine._Container, "_attach", one_chunk)
     monkeypatch.setattr(engine._Container, "_logs", lambda self: picked_up.append(1) or logs(self))
-    folder, (result,) = cases.run_echo(docker_engine, tmp_path, "slow")
+    folder, (result,) = engine_cases.run_echo(docker_engine, tmp_path, "slow")
     assert picked_up
     assert result.status == "ok", result.failure
     assert (folder.path / f"{result.job.id}.jsonl").read_bytes().count(b"\n") == 5
@@ -199,12 +199,12 @@ def test_a_lost_connection_is_picked_up_from_the_log(docker_engine, tmp_path, mo
 
 def test_a_daemon_elsewhere_tells_the_use_itself(docker_engine, tmp_path, monkeypatch):
     """Docker Desktop and remote daemons have a kernel of their own: their containers' groups cannot be read here."""
-    from orchestrator.engines import cgroup
+    from orchestrator.engines.docker import cgroup
 
     monkeypatch.setattr(cgroup, "of", lambda pid, container: None)
     for number in range(3):  # a daemon that has much else to do may answer too seldom to tell a rate
         (tmp_path / str(number)).mkdir()
-        _, (result,) = cases.run_echo(docker_engine, tmp_path / str(number), "busy")
+        _, (result,) = engine_cases.run_echo(docker_engine, tmp_path / str(number), "busy")
         used = result.telemetry
         if used.cpus is not None:
             break
@@ -218,7 +218,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(docker_engine, tmp_path):
 
     def run(name):
         (tmp_path / name).mkdir()
-        _, results = cases.run_echo(docker_engine, tmp_path / name, "good")
+        _, results = engine_cases.run_echo(docker_engine, tmp_path / name, "good")
         outcomes.extend(result.status for result in results)
 
     threads = [threading.Thread(target=run, args=(name,)) for name in "ab"]
@@ -231,10 +231,10 @@ def test_two_runs_at_once_do_not_disturb_each_other(docker_engine, tmp_path):
 
 def test_an_image_that_cannot_be_built_fails_its_jobs_only(docker_engine, tmp_path):
     root = tmp_path / "project"
-    shutil.copytree(cases.ECHO, root)
+    shutil.copytree(engine_cases.ECHO, root)
     dockerfile = root / "images" / "echo" / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace("WORKDIR", "RUN echo broken >&2 && exit 9\nWORKDIR"))
-    _, (result,) = cases.run_echo(docker_engine, tmp_path, "good", root=root)
+    _, (result,) = engine_cases.run_echo(docker_engine, tmp_path, "good", root=root)
     assert (result.status, result.failure.kind) == ("failed", "build")
     assert "image echo (cpu) could not be built" in result.failure.message
     assert "broken" in result.failure.message

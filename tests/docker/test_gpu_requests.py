@@ -10,11 +10,11 @@ import subprocess
 
 import pytest
 
-from orchestrator import images
-from orchestrator.host import Gpu
-from tests import engine_cases as cases
-from tests.docker.daemons import Daemon
+from orchestrator.engines.docker import images
+from orchestrator.host.machine import Gpu
 from tests.docker.test_cuda import docker_build
+from tests.support import engine_cases
+from tests.support.daemons import Daemon
 
 pytestmark = pytest.mark.docker
 
@@ -56,8 +56,8 @@ def ask(machine, root, tmp_path, monkeypatch):
     """Run the echo workload with GPUs at a daemon that hands them out in a certain way."""
     folder = machine / "shared" / tmp_path.name
     folder.mkdir()
-    project = cases.gpu_project(folder)
-    tag = images.build(cases.behaving(["good"], project).images[0], "cuda", log=print)
+    project = engine_cases.gpu_project(folder)
+    tag = images.build(engine_cases.behaving(["good"], project).images[0], "cuda", log=print)
 
     def run(way, *gpus):
         hook = "/fake/hook:" if way == "hook" else ""
@@ -69,7 +69,7 @@ def ask(machine, root, tmp_path, monkeypatch):
         try:
             with daemon.engine(tag, monkeypatch) as engine:
                 problem = engine.gpu_problem()
-                _, (result,) = cases.run_echo(engine, folder, "good", root=project, gpus=gpus)
+                _, (result,) = engine_cases.run_echo(engine, folder, "good", root=project, gpus=gpus)
         finally:
             daemon.stop()
         return problem, result
@@ -106,7 +106,8 @@ def test_a_daemon_without_the_toolkit(ask):
 @pytest.mark.parametrize(("way", "word"), [("runtime", "nvidia"), ("cdi", "cdi")])
 def test_a_way_that_is_gone_when_the_job_starts(ask, monkeypatch, way, word):
     """The daemon had it when it was asked, and refuses now: `unknown runtime`, or knows no driver `cdi`."""
-    from orchestrator.engines import docker, gpu_access
+    from orchestrator.engines.docker import engine as docker
+    from orchestrator.engines.docker import gpu_access
 
     access = gpu_access.Access(runtime=way == "runtime", cdi=way == "cdi", hook=False)
     monkeypatch.setattr(docker, "_gpu_access", lambda info: access)
@@ -135,7 +136,7 @@ def test_a_gpu_that_cdi_does_not_know(ask):
 def test_what_daemons_say_when_they_have_no_gpu_to_give(words):
     from docker.errors import APIError
 
-    from orchestrator.engines.docker import _refusal
+    from orchestrator.engines.docker.engine import _refusal
 
     told = _refusal("the container could not be started", APIError("400", explanation=words))
     assert (told.kind, words in told.message) == ("no_gpu", True)

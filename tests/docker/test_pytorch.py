@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator import catalog, weights
+from orchestrator.inputs import weights
+from orchestrator.plan import catalog
 from tests.docker import pytorch_inside
-from tests.docker.borrowed import borrowed
+from tests.support.borrowed import borrowed
 
 pytestmark = pytest.mark.docker
 

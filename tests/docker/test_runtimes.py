@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import catalog
-from tests.docker.borrowed import borrowed
+from orchestrator.plan import catalog
+from tests.support.borrowed import borrowed
 
 pytestmark = pytest.mark.docker
 

@@ -12,11 +12,16 @@ import sys
 
 import pytest
 
-from orchestrator import bench, certificates, culprits, files, parity, spec, verify
-from orchestrator.culprits import CULPRITS
+from orchestrator import files
+from orchestrator.judge import mistakes, parity
+from orchestrator.judge.mistakes import CULPRITS
+from orchestrator.plan import spec
+from orchestrator.record import certificates
+from orchestrator.run import preparation
+from orchestrator.verify import verifier
 from tests.docker import stamps
 from tests.docker.test_cells import CELLS, KNOWN, REFERENCE, has_base
-from tests.engine_cases import Silent
+from tests.support.engine_cases import Silent
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]  # all cells run before the first test
 
@@ -26,9 +31,8 @@ DECLARED = {("cntk", "rnn"): ["adam-epsilon-inside"]}
 # The allowance is no guess: two frameworks of different makers and images stay far below it.
 INDEPENDENT = ("pytorch", "tensorflow")
 JUDGEMENT = [__file__, stamps.ROOT / "configs" / "verify.yaml"] + [
-    stamps.ROOT / "orchestrator" / f"{name}.py"
-    for name in ("certificates", "culprits", "dropout", "oracle", "parity", "planted_gru", "planted_oracle", "traces", "verify")
-]  # fmt: skip
+    path for package in ("judge", "verify") for path in sorted((stamps.ROOT / "orchestrator" / package).glob("*.py"))
+]
 
 
 def stamp_of(framework, workload):
@@ -129,15 +133,15 @@ def test_a_mistake_in_another_framework_is_named(root, docker_engine, tmp_path, 
         assert old in text, f"{path.name} has no {old!r} any more"
         text = text.replace(old, new)
     path.write_text(text)
-    near = tuple(name for name in culprits.of(workload) if family.lower() in CULPRITS[name].sentence.lower())
+    near = tuple(name for name in mistakes.of(workload) if family.lower() in CULPRITS[name].sentence.lower())
     assert len(near) >= 4
-    monkeypatch.setattr(culprits, "of", lambda _: near)
+    monkeypatch.setattr(mistakes, "of", lambda _: near)
     told = {"frameworks": ["pytorch"], "workloads": [workload], "device": "cpu", "engine": "docker"}
     overrides = [spec.Override(path=(key,), value=value, origin=key) for key, value in told.items()]
     overrides += [spec.parse_setting(f"{workload}.batch={2 if workload == 'resnet50' else 16}")]
-    base = bench.Request(root=tmp_path, results=tmp_path / "results", cache=files.default_cache())
-    request = verify.request(base, STEPS, overrides)
-    prepared = verify.prepare(request, print)
-    folder = bench.start(request, prepared)
-    (cell,) = verify.Verifier(request, folder, prepared, Silent(), pytest.fail).run()
+    base = preparation.Request(root=tmp_path, results=tmp_path / "results", cache=files.default_cache())
+    request = verifier.request(base, STEPS, overrides)
+    prepared = verifier.prepare(request, print)
+    folder = preparation.start(request, prepared)
+    (cell,) = verifier.Verifier(request, folder, prepared, Silent(), pytest.fail).run()
     assert (cell.parity.word, cell.parity.culprits) == ("diverges", (mistake,)), cell.parity

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 from orchestrator.engines.base import Exit, Output
-from orchestrator.outcome import Conversation
-from orchestrator.plan import Job
-from orchestrator.results import Provenance, Result
-from orchestrator.store import RunFolder
+from orchestrator.plan.jobs import Job
+from orchestrator.record.results import Provenance, Result
+from orchestrator.record.run_folder import RunFolder
+from orchestrator.run.conversation import Conversation
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 VALUES = (

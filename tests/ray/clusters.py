@@ -6,8 +6,8 @@ import psutil
 import ray
 from ray.cluster_utils import Cluster
 
-from orchestrator.engines import ray as ray_engine
-from tests import engine_cases as cases
+from orchestrator.engines.ray import cluster as ray_engine
+from tests.support import engine_cases
 
 HERE = {"node_ip_address": "127.0.0.1"}
 NODES = ("alpha", "beta", "gamma")
@@ -38,7 +38,7 @@ def connect(made, root, choice="auto", pythons=(), notify=print):
     return ray_engine.connect(made.address, root=root, choice=choice, pythons=dict(pythons), notify=notify)
 
 
-class OnReady(cases.Silent):
+class OnReady(engine_cases.Silent):
     """Does something to the node on which the first job says that it is ready."""
 
     def __init__(self, then):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import engine_cases as cases
+from tests.support import engine_cases
 
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
@@ -58,7 +58,7 @@ def cluster(nodes):
     """The engine on the three nodes, whose jobs are plain child processes."""
     from tests.ray import clusters
 
-    joined = clusters.connect(nodes, cases.ECHO, choice="process", pythons={"echo": Path(sys.executable)})
+    joined = clusters.connect(nodes, engine_cases.ECHO, choice="process", pythons={"echo": Path(sys.executable)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ADDRESS", nodes.address)  # for orchestrators in processes of their own
         yield joined

@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("ray")
 
-from orchestrator.engines.process import ProcessEngine
-from tests import engine_cases as cases
+from orchestrator.engines.process.engine import ProcessEngine
 from tests.benchmarks import clusters as costs
 from tests.ray import clusters
+from tests.support import engine_cases
 
 OVERHEAD_SECONDS = 0.15  # three times the goal; a look every quarter of a second, say, would be over it
 DELAY_SECONDS = 1.0
@@ -24,7 +24,7 @@ def cluster(alone, cache):
     """Eight nodes, as far as Ray knows."""
     names = [f"node-{number}" for number in range(8)]
     with clusters.cluster(names) as made:
-        engine = clusters.connect(made, cases.ECHO, choice="process", pythons=costs.PYTHONS)
+        engine = clusters.connect(made, engine_cases.ECHO, choice="process", pythons=costs.PYTHONS)
         yield engine
         engine.close()
 
@@ -49,7 +49,7 @@ def test_a_line_is_here_within_a_second(cluster, tmp_path):
 
 
 def test_a_thousand_jobs_over_eight_nodes_have_their_results_in_order(cluster, tmp_path):
-    folder, results = cases.run_echo(cluster, tmp_path, "good", repeats=MANY)
+    folder, results = engine_cases.run_echo(cluster, tmp_path, "good", repeats=MANY)
     assert [result.status for result in results] == ["ok"] * MANY
     assert [result.job.repeat for result in results] == list(range(1, MANY + 1))
     assert {result.provenance.node.name for result in results} == {f"node-{number}" for number in range(8)}

@@ -15,13 +15,16 @@ ray = pytest.importorskip("ray")
 
 from ray._private import utils as ray_utils
 
-from orchestrator import crew, engines, hosts, spec
-from orchestrator.engines import ray as ray_engine
+from orchestrator import engines
+from orchestrator.engines import nodes
+from orchestrator.engines.ray import cluster
 from orchestrator.errors import HostError
-from orchestrator.store import RunFolder
-from tests import engine_cases as cases
+from orchestrator.plan import spec
+from orchestrator.record.run_folder import RunFolder
+from orchestrator.run import crew
 from tests.ray import clusters
 from tests.ray.clusters import OnReady
+from tests.support import engine_cases
 
 PYTHONS = {"echo": Path(sys.executable)}
 
@@ -36,7 +39,7 @@ def few(alone, cache):
 @pytest.fixture
 def joined(few):
     """The engine on these."""
-    engine = clusters.connect(few, cases.ECHO, choice="process", pythons=PYTHONS)
+    engine = clusters.connect(few, engine_cases.ECHO, choice="process", pythons=PYTHONS)
     yield engine
     engine.close()
 
@@ -49,18 +52,18 @@ def test_the_job_of_a_lost_node_is_tried_elsewhere_from_its_start(few, joined, t
         lost.append(node)
         few.remove_node(few.named[node], allow_graceful=False)
 
-    folder, (result,) = cases.run_echo(joined, tmp_path, "slow", retries=1, listener=(heard := OnReady(lose)))
+    folder, (result,) = engine_cases.run_echo(joined, tmp_path, "slow", retries=1, listener=(heard := OnReady(lose)))
     assert (result.status, result.attempt) == ("ok", 2), result.failure
     assert {result.provenance.node.name, *lost} == {"alpha", "beta"}
     assert any("was lost" in line and "trying elsewhere (1 left)" in line for line in heard.lines), heard.lines
     first = (folder.path / f"{result.job.id}.attempt-1.jsonl").read_bytes()
     second = (folder.path / f"{result.job.id}.jsonl").read_bytes()
     assert (first.count(b"\n"), second.count(b"\n")) == (2, 5)
-    with cases.at_most(10):
-        while cases.echoes(since):
+    with engine_cases.at_most(10):
+        while engine_cases.echoes(since):
             time.sleep(0.05)
 
-    _, (failed, never) = cases.run_echo(joined, tmp_path, "slow", "good", listener=OnReady(lose))
+    _, (failed, never) = engine_cases.run_echo(joined, tmp_path, "slow", "good", listener=OnReady(lose))
     assert (failed.status, failed.failure.kind) == ("failed", "node")
     assert "was lost" in failed.failure.message
     assert "--retries" in failed.failure.hint
@@ -73,7 +76,9 @@ def test_a_node_that_joins_gets_its_share(few, joined, tmp_path, monkeypatch):
     heard = OnReady(lambda _: begun.set())
 
     def run():
-        found.extend(cases.run_echo(joined, tmp_path, "slow", repeats=8, names=("alpha", "gamma"), listener=heard)[1])
+        found.extend(
+            engine_cases.run_echo(joined, tmp_path, "slow", repeats=8, names=("alpha", "gamma"), listener=heard)[1]
+        )
 
     running = threading.Thread(target=run)
     running.start()
@@ -89,11 +94,11 @@ def test_a_head_that_is_gone_ends_the_run_with_what_to_do_and_one_that_is_back_i
     """In a process of its own: Ray ends those that have lost their head."""
     source = (
         "import sys, pathlib\n"
-        "from orchestrator.engines import ray_joining\n"
+        "from orchestrator.engines.ray import connection\n"
         "from orchestrator.errors import OrchestratorError\n"
-        "from tests import engine_cases as cases\n"
-        "from orchestrator import crew\n"
-        "ray_joining.HEAD_SECONDS, crew.LOOK_SECONDS = 2.0, 0.5\n"
+        "from tests.support import engine_cases as cases\n"
+        "from orchestrator.run import crew\n"
+        "connection.HEAD_SECONDS, crew.LOOK_SECONDS = 2.0, 0.5\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "engine = cases.engine_called('ray', folder, sys.argv[2], 'process')\n"
         "try:\n"
@@ -104,7 +109,7 @@ def test_a_head_that_is_gone_ends_the_run_with_what_to_do_and_one_that_is_back_i
     with clusters.cluster(("alpha",)) as made:
         argv = [sys.executable, "-c", source, str(tmp_path), made.address]
         with subprocess.Popen(
-            argv, cwd=cases.ECHO.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            argv, cwd=engine_cases.ECHO.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as orchestrator:
             assert [orchestrator.stdout.readline() for _ in range(2)] == ["start\n", "ready\n"]
             made.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
@@ -114,8 +119,8 @@ def test_a_head_that_is_gone_ends_the_run_with_what_to_do_and_one_that_is_back_i
     assert "--resume" in told
     folder = RunFolder(next((tmp_path / "results").iterdir()))
     with clusters.cluster(("alpha",)) as made:
-        engine = clusters.connect(made, cases.ECHO, choice="process", pythons=PYTHONS)
-        _, missing = cases.run_echo(engine, tmp_path, "slow", repeats=4, resume=folder)
+        engine = clusters.connect(made, engine_cases.ECHO, choice="process", pythons=PYTHONS)
+        _, missing = engine_cases.run_echo(engine, tmp_path, "slow", repeats=4, resume=folder)
         engine.close()
     assert missing
     found = [folder.read_result(f"slow-resnet50-cpu-{number}") for number in (1, 2, 3, 4)]
@@ -124,15 +129,15 @@ def test_a_head_that_is_gone_ends_the_run_with_what_to_do_and_one_that_is_back_i
 
 def test_a_node_without_docker_runs_jobs_as_processes_or_is_left_out(alone, cache, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    heard = cases.Silent()
+    heard = engine_cases.Silent()
     with clusters.cluster(("alpha",)) as made:
-        engine = clusters.connect(made, cases.ECHO, choice="auto", notify=heard.notice)
-        (node,) = hosts.select(engine.nodes(), spec.Hosts())
+        engine = clusters.connect(made, engine_cases.ECHO, choice="auto", notify=heard.notice)
+        (node,) = nodes.select(engine.nodes(), spec.Hosts())
         assert node.engine == "process"
         engine.close()
-        engine = clusters.connect(made, cases.ECHO, choice="docker", notify=heard.notice)
+        engine = clusters.connect(made, engine_cases.ECHO, choice="docker", notify=heard.notice)
         with pytest.raises(HostError, match="no node of the cluster can run jobs"):
-            hosts.select(engine.nodes(), spec.Hosts())
+            nodes.select(engine.nodes(), spec.Hosts())
         engine.close()
     told, left_out = heard.lines
     assert told.startswith("node alpha: no Docker daemon answers")
@@ -142,13 +147,13 @@ def test_a_node_without_docker_runs_jobs_as_processes_or_is_left_out(alone, cach
 
 
 def test_a_node_that_does_not_answer_holds_nobody_up(few, joined, tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_engine, "SURVEY_SECONDS", 4.0)
-    heard = cases.Silent()
+    monkeypatch.setattr(cluster, "SURVEY_SECONDS", 4.0)
+    heard = engine_cases.Silent()
     monkeypatch.setattr(joined, "_notify", heard.notice)
     (raylet,) = few.named["beta"].all_processes["raylet"]
     raylet.process.send_signal(signal.SIGSTOP)
     try:
-        _, results = cases.run_echo(joined, tmp_path, "good", repeats=3)
+        _, results = engine_cases.run_echo(joined, tmp_path, "good", repeats=3)
     finally:
         raylet.process.send_signal(signal.SIGCONT)
     assert heard.lines == ["node beta has not answered for 4 s: the run starts without"]
@@ -159,7 +164,7 @@ def test_a_node_that_does_not_answer_holds_nobody_up(few, joined, tmp_path, monk
 def test_a_node_that_is_not_exclusive_runs_jobs_side_by_side_on_cpus_of_their_own(alone, cache, tmp_path):
     at_once, most = set(), []
 
-    class Counting(cases.Silent):
+    class Counting(engine_cases.Silent):
         def job_started(self, job, number, total, epoch_samples):
             at_once.add(number)
             most.append(len(at_once))
@@ -168,8 +173,10 @@ def test_a_node_that_is_not_exclusive_runs_jobs_side_by_side_on_cpus_of_their_ow
             at_once.clear()
 
     with clusters.cluster(("alpha",), cpus=2) as made:
-        engine = clusters.connect(made, cases.ECHO, choice="process", pythons=PYTHONS)
-        _, results = cases.run_echo(engine, tmp_path, "slow", repeats=2, exclusive=False, cpus=1, listener=Counting())
+        engine = clusters.connect(made, engine_cases.ECHO, choice="process", pythons=PYTHONS)
+        _, results = engine_cases.run_echo(
+            engine, tmp_path, "slow", repeats=2, exclusive=False, cpus=1, listener=Counting()
+        )
         engine.close()
     assert [result.status for result in results] == ["ok"] * 2
     assert max(most) == 2
@@ -200,7 +207,7 @@ def test_another_version_of_ray_or_python_is_named(alone, cache, monkeypatch):
             with monkeypatch.context() as patch:
                 patch.setattr(ray_utils, "compute_version_info", lambda versions=versions: versions)
                 with pytest.raises(HostError, match="another version of Ray or Python") as caught:
-                    clusters.connect(made, cases.ECHO)
+                    clusters.connect(made, engine_cases.ECHO)
             assert other in caught.value.message
             assert "same Ray and the same Python" in caught.value.hint
             start = ["start", f"--address={made.address}", "--num-cpus=1", "--node-ip-address=127.0.0.1"]
@@ -213,10 +220,10 @@ def test_another_version_of_ray_or_python_is_named(alone, cache, monkeypatch):
 
 def test_an_address_where_nothing_is(alone):
     with pytest.raises(HostError, match=r"no Ray cluster answers at 127\.0\.0\.1:9"):
-        engines.join("127.0.0.1:9", root=cases.ECHO, choice="auto", pythons={}, notify=print)
+        engines.join("127.0.0.1:9", root=engine_cases.ECHO, choice="auto", pythons={}, notify=print)
 
 
 def test_a_client_address_is_refused_with_what_to_do_instead(alone):
     with pytest.raises(HostError, match="streams") as caught:
-        engines.join("ray://127.0.0.1:10001", root=cases.ECHO, choice="auto", pythons={}, notify=print)
+        engines.join("ray://127.0.0.1:10001", root=engine_cases.ECHO, choice="auto", pythons={}, notify=print)
     assert "on a machine of the cluster" in caught.value.hint

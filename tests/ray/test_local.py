@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("ray")
 
-from tests import engine_cases as cases
+from tests.support import engine_cases
 
 SOURCE = """
 import json, pathlib, sys
@@ -38,7 +38,9 @@ print(json.dumps({"status": result.status, "log": log.read_text(), "heard": sort
 
 def test_it_listens_here_only_and_is_gone_after_the_run(alone, cache, tmp_path):
     argv = [sys.executable, "-c", SOURCE, str(tmp_path)]
-    done = subprocess.run(argv, cwd=cases.ECHO.parent.parent, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        argv, cwd=engine_cases.ECHO.parent.parent, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["status"] == "ok"

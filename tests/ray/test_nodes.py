@@ -9,9 +9,9 @@ import pytest
 
 ray = pytest.importorskip("ray")
 
-from tests import engine_cases as cases
 from tests.conftest import ROOT
 from tests.ray import clusters
+from tests.support import engine_cases
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +28,13 @@ def joined(alone, cache, caches):
             variables = {"ROSETTA_CACHE": str(caches[name])}
             clusters.add(made, name, num_gpus=gpus, labels={"rack": rack}, env_vars=variables)
         made.wait_for_nodes()
-        engine = clusters.connect(made, cases.ECHO, choice="process", pythons={"echo": Path(sys.executable)})
+        engine = clusters.connect(made, engine_cases.ECHO, choice="process", pythons={"echo": Path(sys.executable)})
         yield engine
         engine.close()
 
 
 def test_each_node_makes_its_inputs_in_its_own_cache_and_runs_what_was_shipped(joined, caches, tmp_path):
-    folder, results = cases.run_echo(joined, tmp_path, "where", each_host=True)
+    folder, results = engine_cases.run_echo(joined, tmp_path, "where", each_host=True)
     assert [result.status for result in results] == ["ok"] * 2, results
     for result in results:
         lines = (folder.path / f"{result.job.id}.log").read_text().splitlines()
@@ -47,7 +47,7 @@ def test_each_node_makes_its_inputs_in_its_own_cache_and_runs_what_was_shipped(j
 
 
 def test_labels_choose_nodes(joined, tmp_path):
-    _, results = cases.run_echo(joined, tmp_path, "good", repeats=2, labels={"rack": "b2"})
+    _, results = engine_cases.run_echo(joined, tmp_path, "good", repeats=2, labels={"rack": "b2"})
     assert [result.provenance.node.name for result in results] == ["beta"] * 2
 
 

@@ -8,21 +8,21 @@ import pytest
 
 ray = pytest.importorskip("ray")
 
-from orchestrator import inputs
-from orchestrator.engines import ray as ray_engine
+from orchestrator.engines.ray import cluster as ray_engine
 from orchestrator.errors import HostError
-from orchestrator.report import reference, tables
-from tests import engine_cases as cases
+from orchestrator.inputs import job_inputs
+from orchestrator.report import published, tables
 from tests.conftest import ROOT
 from tests.ray import clusters
+from tests.support import engine_cases
 
 
-@pytest.mark.parametrize("check", [value for name, value in vars(cases).items() if name.startswith("check_")])
+@pytest.mark.parametrize("check", [value for name, value in vars(engine_cases).items() if name.startswith("check_")])
 def test_the_contract_of_engines(check, cluster, tmp_path):
     check(cluster, tmp_path)
 
 
-class Witness(cases.Silent):
+class Witness(engine_cases.Silent):
     """Remembers when each node began and ended a job, and when events came."""
 
     def __init__(self, log=None, node=""):
@@ -45,7 +45,7 @@ class Witness(cases.Silent):
 
 def test_nodes_work_side_by_side_and_each_on_one_job_at_a_time(cluster, tmp_path):
     witness = Witness()
-    _, results = cases.run_echo(cluster, tmp_path, "slow", "good", repeats=4, listener=witness)
+    _, results = engine_cases.run_echo(cluster, tmp_path, "slow", "good", repeats=4, listener=witness)
     assert [result.status for result in results] == ["ok"] * 8, results
     assert {result.provenance.node.name for result in results} == set(clusters.NODES)
     for node in clusters.NODES:
@@ -61,16 +61,16 @@ def test_nodes_work_side_by_side_and_each_on_one_job_at_a_time(cluster, tmp_path
 def test_events_come_while_the_job_goes_on(cluster, tmp_path):
     """This one sleeps three seconds after "ready"."""
     witness = Witness()
-    cases.run_echo(cluster, tmp_path, "slow", listener=witness)
+    engine_cases.run_echo(cluster, tmp_path, "slow", listener=witness)
     at = {what: when for when, _, what in witness.log}
     assert at["cold"] - at["ready"] > 1.5
 
 
 def test_each_host_is_measured_and_tables_have_a_column_for_it(cluster, tmp_path):
-    _, results = cases.run_echo(cluster, tmp_path, "good", each_host=True)
+    _, results = engine_cases.run_echo(cluster, tmp_path, "good", each_host=True)
     assert [(result.job.host, result.provenance.node.name) for result in results] == [(n, n) for n in clusters.NODES]
     assert len({result.job.id for result in results}) == len(clusters.NODES)
-    (table,) = tables.tables(results, reference.load(ROOT / "results" / "reference" / "2017.json"))
+    (table,) = tables.tables(results, published.load(ROOT / "results" / "reference" / "2017.json"))
     assert {cell for row in table.rows for cell in row} >= {f"on {node}" for node in clusters.NODES}, table
     (beside,) = tables.host_by_host(results)
     assert [column.title for column in beside.columns] == ["DL Library", *(f"Images/s on {n}" for n in clusters.NODES)]
@@ -78,7 +78,7 @@ def test_each_host_is_measured_and_tables_have_a_column_for_it(cluster, tmp_path
 
 
 def test_results_say_where_they_come_from(cluster, tmp_path):
-    _, (result,) = cases.run_echo(cluster, tmp_path, "good", names=("be*",))
+    _, (result,) = engine_cases.run_echo(cluster, tmp_path, "good", names=("be*",))
     found = result.provenance
     assert (found.node.name, found.node.engine) == ("beta", "process")
     assert found.host["cpu"]
@@ -89,26 +89,26 @@ def test_results_say_where_they_come_from(cluster, tmp_path):
 
 def test_jobs_run_at_full_priority(cluster, tmp_path):
     """Ray starts its workers at a niceness of 15, and these nodes were not told otherwise."""
-    folder, (result,) = cases.run_echo(cluster, tmp_path, "nice")
+    folder, (result,) = engine_cases.run_echo(cluster, tmp_path, "nice")
     assert (folder.path / f"{result.job.id}.log").read_text() == "niceness: 0\n"
 
 
 def test_no_node_that_is_wanted_is_told_with_those_there_are(cluster, tmp_path):
     with pytest.raises(HostError, match=r"hosts.*alpha.*beta.*gamma"):
-        cases.run_echo(cluster, tmp_path, "good", names=("delta",))
+        engine_cases.run_echo(cluster, tmp_path, "good", names=("delta",))
 
 
 def test_inputs_must_be_those_of_the_orchestrator(cluster, tmp_path, monkeypatch):
     """The node makes its own, from the same seed; here the orchestrator's are of another."""
-    good = inputs.Store.for_job
+    good = job_inputs.Store.for_job
 
     def other(self, job):
         made = good(self, job)
         facts = made.facts.model_copy(update={"inputs": {**made.facts.inputs, "weights.npz": "0" * 64}})
         return dataclasses.replace(made, facts=facts)
 
-    monkeypatch.setattr(inputs.Store, "for_job", other)
-    _, (result,) = cases.run_echo(cluster, tmp_path, "good")
+    monkeypatch.setattr(job_inputs.Store, "for_job", other)
+    _, (result,) = engine_cases.run_echo(cluster, tmp_path, "good")
     assert result.failure.kind == "data"
     assert "by sha256: weights.npz" in result.failure.message
 
@@ -138,17 +138,17 @@ def test_a_job_whose_end_is_not_confirmed_costs_the_next_one_nothing(cluster, tm
         return taken
 
     monkeypatch.setattr(cluster, "take", take)
-    _, results = cases.run_echo(cluster, tmp_path, "good", repeats=3, names=("alpha",))
+    _, results = engine_cases.run_echo(cluster, tmp_path, "good", repeats=3, names=("alpha",))
     assert [result.status for result in results] == ["ok"] * 3, results
     assert len(workers) == 3
 
 
 def test_an_interrupted_run_is_resumed(cluster, tmp_path):
-    folder, (first,) = cases.run_echo(cluster, tmp_path, "good")
+    folder, (first,) = engine_cases.run_echo(cluster, tmp_path, "good")
     (folder.path / f"{first.job.id}.json").unlink()
-    _, (second,) = cases.run_echo(cluster, tmp_path, "good", resume=folder)
+    _, (second,) = engine_cases.run_echo(cluster, tmp_path, "good", resume=folder)
     assert second.status == "ok"
-    _, none = cases.run_echo(cluster, tmp_path, "good", resume=folder)
+    _, none = engine_cases.run_echo(cluster, tmp_path, "good", resume=folder)
     assert none == []
 
 
@@ -160,9 +160,9 @@ def test_a_node_has_one_orchestrator_and_is_free_when_that_is_killed(
         request.getfixturevalue("docker_engine")
     monkeypatch.setattr(ray_engine, "PATIENCE_SECONDS", 1.0)
     heard = Waiting()
-    with cases.hanging(cluster, tmp_path, nodes.address, choice) as orchestrator:
+    with engine_cases.hanging(cluster, tmp_path, nodes.address, choice) as orchestrator:
         heard.then = orchestrator.kill
-        _, results = cases.run_echo(cluster, tmp_path / "second", "good", each_host=True, listener=heard)
+        _, results = engine_cases.run_echo(cluster, tmp_path / "second", "good", each_host=True, listener=heard)
     assert heard.waited
     assert [result.status for result in results] == ["ok"] * 3
     if choice == "docker":
@@ -171,7 +171,7 @@ def test_a_node_has_one_orchestrator_and_is_free_when_that_is_killed(
         assert run.name not in left
 
 
-class Waiting(cases.Silent):
+class Waiting(engine_cases.Silent):
     """Does something once it hears that a node is not free."""
 
     waited = False

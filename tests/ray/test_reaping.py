@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("ray")
 
-from tests import engine_cases as cases
 from tests.ray import clusters
+from tests.support import engine_cases
 
 SECONDS = 15  # the watchdog removes twice, three seconds apart
 
@@ -23,7 +23,7 @@ def nodes(alone, cache):
 @pytest.fixture(scope="module")
 def joined(nodes):
     """The engine on it, with docker underneath."""
-    engine = clusters.connect(nodes, cases.ECHO, choice="docker")
+    engine = clusters.connect(nodes, engine_cases.ECHO, choice="docker")
     yield engine
     engine.close()
 
@@ -38,7 +38,7 @@ def containers(folder):
 def gone(folder, since):
     """Wait until neither a container nor a process of the job is left."""
     deadline = time.monotonic() + SECONDS
-    while left := containers(folder) or cases.echoes(since):
+    while left := containers(folder) or engine_cases.echoes(since):
         assert time.monotonic() < deadline, left
         time.sleep(0.2)
 
@@ -46,7 +46,7 @@ def gone(folder, since):
 @pytest.mark.docker
 def test_no_container_is_left_by_an_orchestrator_that_was_killed(docker_engine, nodes, joined, tmp_path):
     since = time.time()
-    with cases.hanging(joined, tmp_path, nodes.address, "docker") as orchestrator:
+    with engine_cases.hanging(joined, tmp_path, nodes.address, "docker") as orchestrator:
         assert containers(tmp_path)
         orchestrator.kill()
     gone(tmp_path, since)
@@ -72,6 +72,6 @@ def test_no_container_is_left_on_a_node(death, docker_engine, nodes, joined, tmp
             nodes.remove_node(nodes.named[name], allow_graceful=False)
 
     monkeypatch.setattr(joined, "take", take)
-    _, (result,) = cases.run_echo(joined, tmp_path, "hang", listener=clusters.OnReady(die))
+    _, (result,) = engine_cases.run_echo(joined, tmp_path, "hang", listener=clusters.OnReady(die))
     assert (result.status, result.failure.kind) == ("failed", "node")
     gone(tmp_path, since)

@@ -8,8 +8,9 @@ import pytest
 
 pytest.importorskip("ray")
 
-from orchestrator.report import reference, tables, text
-from orchestrator.store import RunFolder
+from orchestrator.record.run_folder import RunFolder
+from orchestrator.report import published as reference
+from orchestrator.report import tables, text
 from tests.conftest import ROOT
 
 FRAMEWORKS = ("numpy", "pytorch")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from orchestrator.judge.conditions import SAMPLES
 from orchestrator.report.charts import accuracy, bars, lines
 from orchestrator.report.charts.model import Chart, Grid, Line, Style, style
-from orchestrator.report.rows import SAMPLES
 
 __all__ = ["Chart", "Grid", "Line", "Style", "of_inference", "of_training", "style"]
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.record.results import Result
 from orchestrator.report import curves
 from orchestrator.report.charts import plotting
 from orchestrator.report.charts.model import Chart, Grid, Line, extremes
 from orchestrator.report.notes import expected
 from orchestrator.report.table import Column
-from orchestrator.results import Result
 
 MAX_EPOCHS = 50  # points of a curve
 MAX_REPEATS = 40  # of a row
@@ -20,7 +20,7 @@ EPOCH_MARK, END_MARK = 5, 9  # pixels
 SCORED = "Test samples predicted correctly after each epoch; the clock stands still while they are scored."
 SCORED_ONCE = "Test samples predicted correctly after the training, at the time it took."
 
-Score = tuple[float, float]  # seconds of training so far, accuracy in %
+ScoredMoment = tuple[float, float]  # seconds of training so far, accuracy in %
 Band = tuple[float, float]  # the lowest and the highest accuracy in % that real data should give
 
 
@@ -29,8 +29,8 @@ class Scored:
     """A row: how its first job learned, and where its repeats ended."""
 
     line: Line
-    curve: Sequence[Score]
-    ends: Sequence[Score]
+    curve: Sequence[ScoredMoment]
+    ends: Sequence[ScoredMoment]
 
 
 def chart(name: str, lines: Sequence[Line]) -> Chart:
@@ -65,7 +65,7 @@ def _scored(line: Line) -> Scored:
     return Scored(line=line, curve=_scores(first), ends=[_scores(each)[-1] for each in others])
 
 
-def _scores(result: Result) -> list[Score]:
+def _scores(result: Result) -> list[ScoredMoment]:
     """At least one, the last being that of the end; a long curve is thinned."""
     scores = curves.thin(curves.accuracies(result.figures), MAX_EPOCHS)
     return [(seconds, 100 * share) for seconds, share in scores]

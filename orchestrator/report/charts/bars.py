@@ -7,12 +7,12 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator import stats
+from orchestrator.judge import stats
+from orchestrator.record.results import Result
 from orchestrator.report.charts import plotting
 from orchestrator.report.charts.model import Chart, Grid, Line
 from orchestrator.report.charts.plotting import text_of
 from orchestrator.report.table import Column
-from orchestrator.results import Result
 
 Figure = Callable[[Result], float | None]
 PHASES: Mapping[str, Figure] = {
@@ -31,7 +31,7 @@ COLOURS = dict(zip(PHASES, (0, 1, 2, 6, 3, 4, 4, 3), strict=True)) | {REST: 5}  
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quantity:
+class BarQuantity:
     """What the bars of a chart stand for."""
 
     figure: Figure
@@ -40,13 +40,13 @@ class Quantity:
     less_is_better: bool
 
 
-TIME = Quantity(figure=lambda result: result.figures.train_s, unit="s", axis="seconds", less_is_better=True)
-RATE = Quantity(
+TIME = BarQuantity(figure=lambda result: result.figures.train_s, unit="s", axis="seconds", less_is_better=True)
+RATE = BarQuantity(
     figure=lambda result: result.figures.images_per_s, unit="images/s", axis="images/s", less_is_better=False
 )
 
 
-def measured(name: str, title: str, lines: Sequence[Line], quantity: Quantity) -> Chart:
+def measured(name: str, title: str, lines: Sequence[Line], quantity: BarQuantity) -> Chart:
     """A bar per row: the median of its repeats, with its interval as a whisker."""
     found = [[value for result in line.results if (value := quantity.figure(result)) is not None] for line in lines]
     rows = [(line, *_interval(values), len(values)) for line, values in zip(lines, found, strict=True)]
@@ -82,7 +82,7 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: Quantity) -
     )
 
 
-def published(name: str, source: str, lines: Sequence[Line], key: str, quantity: Quantity) -> list[Chart]:
+def published(name: str, source: str, lines: Sequence[Line], key: str, quantity: BarQuantity) -> list[Chart]:
     """What the reference published under `key` for the same rows, in the same order; none where it has nothing."""
     rows = [(line.label, line.published.get(key)) for line in lines]
     known = [(label, value) for label, value in rows if value is not None]
@@ -156,7 +156,7 @@ def _times(line: Line, used: Sequence[str]) -> list[float]:
     return [*told, max(0.0, whole - sum(told))]
 
 
-def _finding(values: Sequence[float], labels: Sequence[str], quantity: Quantity) -> str:
+def _finding(values: Sequence[float], labels: Sequence[str], quantity: BarQuantity) -> str:
     """The fastest and the slowest, in a sentence."""
     (low, of_low), (high, of_high) = min(zip(values, labels, strict=True)), max(zip(values, labels, strict=True))
     unit, times = quantity.unit, high / low

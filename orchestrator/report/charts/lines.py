@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from orchestrator.figures import EpochFigure
+from orchestrator.record.figures import EpochFigure
 from orchestrator.report import curves
 from orchestrator.report.charts import plotting
 from orchestrator.report.charts.model import Chart, Grid, Line, extremes, spread

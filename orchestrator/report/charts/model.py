@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from orchestrator.record.results import Result
 from orchestrator.report.curves import Curve
-from orchestrator.report.table import Cell, Column
-from orchestrator.results import Result
+from orchestrator.report.table import CellValue, Column
 
 HUES = 7  # colours that differ for everybody; the next frameworks get them again, with another mark and line
 FORMS = 3
@@ -28,7 +28,7 @@ class Grid:
     """A plain table of numbers."""
 
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[CellValue, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)

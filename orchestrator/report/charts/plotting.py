@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.report.charts.model import Line
-from orchestrator.untrusted import clip, plain
+from orchestrator.text import clip, plain
 
 ROW = 26  # pixels of height for a bar
 MAX_LABEL = 24  # characters beside a bar, so that a phone has room for the bar

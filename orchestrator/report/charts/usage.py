@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.record.usage import Points, UsageCurves
 from orchestrator.report.charts import plotting
 from orchestrator.report.charts.model import HUES, Chart, Grid
 from orchestrator.report.table import Column
-from orchestrator.usage import Points, Usage
 
 GIB = 2.0**30  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quantity:
+class UsageQuantity:
     """One chart."""
 
     id: str
@@ -27,15 +27,19 @@ class Quantity:
 
 
 OF_GPUS = (
-    Quantity(id="utilisation", title="GPU utilisation", unit="%", caption="Share of the time in which a kernel ran"),
-    Quantity(id="power", title="GPU power", unit="W", caption="What the card drew"),
-    Quantity(id="memory", title="GPU memory", unit="GiB", caption="In use on the card, by whatever program", scale=GIB),
+    UsageQuantity(
+        id="utilisation", title="GPU utilisation", unit="%", caption="Share of the time in which a kernel ran"
+    ),
+    UsageQuantity(id="power", title="GPU power", unit="W", caption="What the card drew"),
+    UsageQuantity(
+        id="memory", title="GPU memory", unit="GiB", caption="In use on the card, by whatever program", scale=GIB
+    ),
 )
-CPUS = Quantity(id="cpus", title="CPUs in use", unit="CPUs", caption="CPU seconds of the job per second")
-MEMORY = Quantity(id="host", title="Main memory", unit="GiB", caption="Of the job", scale=GIB)
+CPUS = UsageQuantity(id="cpus", title="CPUs in use", unit="CPUs", caption="CPU seconds of the job per second")
+MEMORY = UsageQuantity(id="host", title="Main memory", unit="GiB", caption="Of the job", scale=GIB)
 
 
-def of(name: str, used: Usage) -> list[Chart]:
+def of(name: str, used: UsageCurves) -> list[Chart]:
     """The charts of one job; `name` begins their ids. Those of GPUs where there are such samples, else of the host."""
     cards = [
         (
@@ -50,7 +54,7 @@ def of(name: str, used: Usage) -> list[Chart]:
 
 
 def _chart(
-    name: str, quantity: Quantity, lines: Sequence[tuple[str, Points]], timed: Sequence[tuple[float, float]]
+    name: str, quantity: UsageQuantity, lines: Sequence[tuple[str, Points]], timed: Sequence[tuple[float, float]]
 ) -> Chart:
     alone = len(lines) == 1
     scaled = [(label, [(t, value / quantity.scale) for t, value in points]) for label, points in lines]
@@ -82,7 +86,7 @@ def _chart(
     )
 
 
-def _line(place: int, label: str, points: Sequence[tuple[float, float]], quantity: Quantity) -> dict[str, Any]:
+def _line(place: int, label: str, points: Sequence[tuple[float, float]], quantity: UsageQuantity) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
@@ -98,7 +102,7 @@ def _spread(values: Sequence[float]) -> tuple[float, float, float]:
     return min(values), math.fsum(values) / len(values), max(values)
 
 
-def _sentence(label: str, quantity: Quantity, numbers: Sequence[float], *, alone: bool) -> str:
+def _sentence(label: str, quantity: UsageQuantity, numbers: Sequence[float], *, alone: bool) -> str:
     least, mean, most = numbers
     who = "" if alone else f"{label}: "
     return f"{who}{least:,.1f} to {most:,.1f} {quantity.unit}, {mean:,.1f} on average."

@@ -1,0 +1,82 @@
+"""What there is, as rows of plain values: for `list`, `images ls` and `data ls`, on the screen and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import HostError
+from orchestrator.plan.catalog import Catalog, Image
+
+ListedRow = dict[str, Any]
+
+
+def frameworks(catalog: Catalog) -> list[ListedRow]:
+    """One row per framework."""
+    built = _built(catalog)
+    return [
+        {
+            "framework": framework.id,
+            "title": framework.title,
+            "version": framework.version,
+            "workloads": list(framework.workloads),
+            "image": image.name,
+            "python": image.python or "none",
+            "variants": list(image.locks),
+            "built": built.get(image.name),
+        }
+        for framework, image in catalog.frameworks.values()
+    ]
+
+
+def images(chosen: Sequence[Image]) -> list[ListedRow]:
+    """One row per image and variant; `built` is None where no Docker daemon can tell."""
+    from orchestrator.engines.docker import images as building
+
+    try:
+        listed = building.listing(chosen)
+    except HostError:
+        listed = [(image, variant, building.tag(image, variant), None) for image in chosen for variant in image.locks]
+        known = False
+    else:
+        known = True
+    return [
+        {
+            "image": image.name,
+            "variant": variant,
+            "frameworks": [framework.id for framework in image.frameworks],
+            "tag": tag,
+            "size": built.size if built else None,
+            "built": built is not None if known else None,
+        }
+        for image, variant, tag, built in listed
+    ]
+
+
+def datasets(cache: Path) -> list[ListedRow]:
+    """One row per prepared dataset."""
+    from orchestrator.inputs import datasets as data
+
+    return [
+        {
+            "dataset": prepared.label,
+            "source": prepared.source,
+            "fingerprint": prepared.fingerprint,
+            "folder": str(prepared.folder),
+        }
+        for prepared in data.ls(cache)
+    ]
+
+
+def _built(catalog: Catalog) -> dict[str, list[str] | None]:
+    """The built variants by image; None where no daemon can tell."""
+    found: dict[str, list[str] | None] = {}
+    for row in images(catalog.images):
+        if row["built"] is None:
+            found[row["image"]] = None
+        else:
+            variants = found.setdefault(row["image"], [])
+            if row["built"] and variants is not None:
+                variants.append(row["variant"])
+    return found

@@ -1,0 +1,185 @@
+"""What a person sees while a run goes on: a bar for each job that runs, and a line when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from orchestrator.plan.jobs import Job
+from orchestrator.record import events
+from orchestrator.record.results import Result
+from orchestrator.report import terminal
+
+REFRESHES_PER_SECOND = 2  # drawing takes CPU time that the job should have
+
+
+class _Field(ProgressColumn):
+    """A value the task carries, right-aligned in a fixed width."""
+
+    def __init__(self, name: str, width: int) -> None:
+        super().__init__()
+        self._name = name
+        self._width = width
+
+    def render(self, task: Task) -> Text:
+        return Text(str(task.fields.get(self._name, "")).rjust(self._width))
+
+
+class LiveListener:
+    """Draws a run's progress; the runner's Listener. On a terminal a live bar, elsewhere a line per job."""
+
+    def __init__(self, console: Console, notice: Callable[[str], None], *, verbose: bool = False) -> None:
+        self._console = console
+        self.notice = notice
+        self._verbose = verbose
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            _Field("epoch", 6),
+            _Field("loss", 11),
+            _Field("rate", 14),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=True,
+        )
+        self._lane = _Lane(console, self._progress, notice, verbose=verbose)
+        self.preparing, self.log = self._lane.preparing, self._lane.log
+        self.job_started, self.job_event = self._lane.job_started, self._lane.job_event
+        self.job_finished = self._lane.job_finished
+
+    def __enter__(self) -> LiveListener:  # noqa: PYI034  (Self is newer than Python 3.10)
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def lane(self, node: str) -> _Lane:
+        """A bar of its own for each node of a cluster."""
+        return _Lane(self._console, self._progress, self.notice, verbose=self._verbose, node=node)
+
+
+class _Lane:
+    """One bar: of what is prepared, or of the job that runs; meets runner.Listener."""
+
+    def __init__(
+        self, console: Console, progress: Progress, notice: Callable[[str], None], *, verbose: bool, node: str = ""
+    ) -> None:
+        self._console = console
+        self._progress = progress
+        self.notice = notice
+        self._verbose = verbose
+        self._where = f"[dim]{escape(node)}[/dim] " if node else ""
+        self._task: TaskID | None = None
+        self._label = ""
+        self._epoch_samples = 1
+
+    def close(self) -> None:
+        self._end()
+
+    def preparing(self, what: str) -> None:
+        self._begin(f"{self._where}preparing {escape(what)}", total=None)
+
+    def log(self, line: str) -> None:
+        if self._verbose:
+            self._console.print(Text(line, style="dim", overflow="fold"))
+        elif self._task is not None:
+            words = line.strip()[:70]
+            told = f"{self._where}[dim]{escape(words)}[/dim]" if words else None
+            self._progress.update(self._task, description=told)
+
+    def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
+        self._epoch_samples = epoch_samples or 1
+        what = f"{escape(job.title)} {job.workload} on {job.device}"
+        self._label = f"{self._where}[bold]\\[{number}/{total}][/bold] {what}"
+        self._begin(self._label + " [dim]starting[/dim]", total=_work(job))
+
+    def job_event(self, job: Job, event: events.Event) -> None:
+        if self._task is None:
+            return
+        done = _done(event, self._epoch_samples)
+        fields: dict[str, object] = {}
+        match event:
+            case events.Ready():
+                self._begin(self._label, total=_work(job))
+            case events.Step() | events.Epoch():
+                fields = {"epoch": f"{event.epoch}/{job.settings['epochs']}", "loss": f"loss {event.loss:.4f}"}
+                fields["rate"] = _rate(event.samples, event.seconds)
+                if isinstance(event, events.Epoch) and event.epoch == job.settings["epochs"]:
+                    fields["description"] = self._label + " [dim]scoring[/dim]"
+            case events.Cold():
+                fields = {"rate": _rate(event.samples, event.seconds)}
+        self._progress.update(self._task, completed=done, **fields)  # type: ignore[arg-type]
+
+    def job_finished(self, result: Result) -> None:
+        self._end()
+        if result.failure is not None:
+            self._console.print(terminal.failure(result))
+        else:
+            self._console.print(_summary(result))
+
+    def _begin(self, description: str, *, total: float | None) -> None:
+        self._end()
+        self._task = self._progress.add_task(description, total=total, epoch="", loss="", rate="")
+
+    def _end(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+
+
+def _work(job: Job) -> float | None:
+    """The whole of a job's bar: epochs, or the two passes over the images."""
+    return 2.0 if job.workload == "resnet50" else float(job.settings["epochs"])
+
+
+def _done(event: events.Event, epoch_samples: int) -> float | None:
+    """How far `event` is along the bar; None leaves it where it is."""
+    match event:
+        case events.Epoch():
+            return float(event.epoch)
+        case events.Step():
+            return event.epoch - 1 + min(1.0, event.samples / epoch_samples)
+        case events.Cold():
+            return 1.0
+        case events.Inference():
+            return 2.0
+    return None
+
+
+def _rate(samples: int, seconds: float) -> str:
+    return f"{samples / seconds:,.0f}/s" if seconds else ""
+
+
+def _summary(result: Result) -> Text:
+    """One line for a job that went well."""
+    figures, job = result.figures, result.job
+    told: Sequence[str]
+    if figures.images_per_s is not None:
+        told = [f"{figures.images_per_s:,.1f} images/s"]
+    else:
+        told = [
+            f"accuracy {100 * (figures.accuracy or 0):.1f} %",
+            f"{figures.train_s or 0:,.1f} s",
+            f"{figures.train_samples_per_s or 0:,.0f}/s",
+        ]
+    return Text.assemble(
+        ("✓ ", "bold green"), (f"{job.id:28}", "bold"), "  ", "  ".join(told), (f"  ({result.seconds:.0f} s)", "dim")
+    )

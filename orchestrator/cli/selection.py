@@ -1,0 +1,97 @@
+"""What a person calls by one word on the command line: a run, a result file, a framework → its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.judge.conditions import sound
+from orchestrator.plan.spec import did_you_mean
+from orchestrator.record import capsule, certificates, run_folder
+from orchestrator.record.results import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Results and how to call them."""
+
+    label: str
+    results: Sequence[Result]
+
+
+def sources(results: Path, word: str | None) -> Sequence[run_folder.RunSource]:
+    """The runs that `word` stands for: those in a capsule, or a run; without it the latest. Raises StoreError."""
+    if word is not None and run_folder.is_file(Path(word)):
+        return capsule.runs_in(Path(word))
+    return (run_folder.find(results, word),)
+
+
+def certificates_of(
+    sources: Sequence[run_folder.RunSource], complain: Callable[[StoreError], None]
+) -> Sequence[certificates.Certificate]:
+    """Those in capsules and beside run folders, each once; one that is damaged is told to `complain`."""
+    folders = dict.fromkeys(source.path.parent for source in sources if isinstance(source, run_folder.RunFolder))
+    there = [each for folder in folders for each in certificates.held(folder, complain)]
+    there += (each for source in sources if isinstance(source, capsule.Kept) for each in source.certificates)
+    found: list[certificates.Certificate] = []
+    for each in there:  # no set: they have no hash
+        if each not in found:
+            found.append(each)
+    return found
+
+
+def select(results: Path, word: str) -> Selection:
+    """The results that `word` stands for.
+
+    That is a result file, a capsule, a run, RUN:FRAMEWORK, or a framework of the latest run. Raises StoreError
+    when they cannot be read whole, UsageError when there are none.
+    """
+    if run_folder.is_file(Path(word)):
+        return Selection(label=word, results=_sound(capsule.results_in(Path(word)), word))
+    run, colon, framework = word.rpartition(":")
+    try:
+        folder = run_folder.find(results, run if colon else word)
+    except StoreError:
+        if colon:
+            raise
+        folder = _latest(results, word)
+    else:
+        if not colon:
+            return _whole(folder)
+    measured = _sound(folder.results(), folder.id)
+    chosen = [result for result in measured if result.job.framework == framework]
+    if not chosen:
+        there = {result.job.framework for result in measured}
+        raise UsageError(
+            f"{word!r} is no result file and no run, and run {folder.id} has no framework {framework!r}"
+            + did_you_mean(framework, there),
+            hint="name a run (`ls results/`), RUN:FRAMEWORK, a result file, or a framework of the latest run",
+        )
+    return Selection(label=f"{folder.id}:{framework}", results=chosen)
+
+
+def _latest(results: Path, word: str) -> run_folder.RunFolder:
+    try:
+        return run_folder.find(results, None)
+    except StoreError as error:
+        raise StoreError(f"no run or result file {word!r}, and {error.message}", hint=error.hint) from error
+
+
+def _whole(folder: run_folder.RunFolder) -> Selection:
+    measured = _sound(folder.results(), folder.id)
+    if not measured:
+        raise UsageError(
+            f"run {folder.id} has no results yet", hint=f"go on with it: orchestrator bench --resume {folder.id}"
+        )
+    return Selection(label=folder.id, results=measured)
+
+
+def _sound(results: Iterable[Result], where: str) -> Sequence[Result]:
+    """The same, all of them. Raises StoreError."""
+
+    def refuse(error: StoreError) -> None:
+        raise error
+
+    return tuple(sound(results, where, refuse))

@@ -1,0 +1,97 @@
+"""What the kernel counts for a container: its control group, version 1 or 2. Linux; read only.
+
+https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/admin-guide/cgroup-v1/memory.html. Memory
+there includes the page cache of files that the group was the first to read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.host.samples import ResourceUsage
+
+PROC = Path("/proc")
+MOUNTED = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The files to read."""
+
+    memory: Path
+    memory_peak: Path | None  # kernels before 5.19 lack it in version 2: then the highest value seen has to do
+    cpu: Path
+    cpu_seconds: Callable[[str], float]
+    source: str
+
+    def usage(self) -> ResourceUsage | None:
+        """What the group has used so far; None when it is gone, which is when its last process has ended."""
+        try:
+            memory = int(self.memory.read_text())
+            peak = int(self.memory_peak.read_text()) if self.memory_peak else memory
+            cpu_seconds = self.cpu_seconds(self.cpu.read_text())
+        except OSError:
+            return None
+        return ResourceUsage(cpu_seconds=cpu_seconds, memory=memory, memory_peak=peak, source=self.source)
+
+
+def of(pid: int, container: str) -> Group | None:
+    """The group of a container whose first process is `pid`; None where it cannot be read here.
+
+    The process id is one of the daemon's machine, which need not be this one: so the group has to carry the id of the
+    container.
+    """
+    paths = {}
+    with contextlib.suppress(OSError):
+        for line in (PROC / str(pid) / "cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if container in path:
+                paths[controllers] = _up_to(path, container)
+    found = next((group for group in (_version_1(paths), _version_2(paths)) if group), None)
+    return found if found and found.usage() else None
+
+
+def _version_1(paths: dict[str, str]) -> Group | None:
+    """Each controller is mounted on its own; some systems mount two of them together."""
+    folders = {
+        name: MOUNTED / controllers / path for controllers, path in paths.items() for name in controllers.split(",")
+    }
+    if not {"memory", "cpuacct"} <= set(folders):
+        return None
+    return Group(
+        memory=folders["memory"] / "memory.usage_in_bytes",
+        memory_peak=folders["memory"] / "memory.max_usage_in_bytes",
+        cpu=folders["cpuacct"] / "cpuacct.usage",
+        cpu_seconds=lambda text: int(text) / 1e9,
+        source="cgroup v1",
+    )
+
+
+def _version_2(paths: dict[str, str]) -> Group | None:
+    if "" not in paths:
+        return None
+    folder = MOUNTED / paths[""]
+    peak = folder / "memory.peak"
+    return Group(
+        memory=folder / "memory.current",
+        memory_peak=peak if peak.exists() else None,
+        cpu=folder / "cpu.stat",
+        cpu_seconds=_usage_usec,
+        source="cgroup v2",
+    )
+
+
+def _usage_usec(text: str) -> float:
+    """From lines of a name and a number."""
+    told = dict(line.split(" ", 1) for line in text.splitlines())
+    return int(told["usage_usec"]) / 1e6
+
+
+def _up_to(path: str, container: str) -> str:
+    """The container's own group, without those that it made below; relative to where groups are mounted."""
+    parts = path.strip("/").split("/")
+    own = next(place for place, part in enumerate(parts) if container in part)
+    return "/".join(parts[: own + 1])

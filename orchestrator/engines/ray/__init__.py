@@ -1,0 +1,1 @@
+"""The ray engine: the nodes of a Ray cluster."""

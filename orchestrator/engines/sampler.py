@@ -1,0 +1,141 @@
+"""Takes samples beside a running job, in a thread of its own.
+
+    sampler = Sampler(gpus)
+    with engine.run(...) as execution, sampler.beside(execution.usage):
+        ...                         # sampler.hear(event) for every event of the job, when it arrives
+    figures, series = sampler.found()
+
+Nothing that goes wrong here fails a job: it becomes a note. What is sampled, and what it costs: docs/telemetry.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from orchestrator.host import nvml
+from orchestrator.host.samples import EnergyMeter, ResourceUsage, Sample, Series, Timed, lines_of
+from orchestrator.record.events import Epoch, Event, Inference, Step
+from orchestrator.record.telemetry import Around, Telemetry, summarise
+
+GPU_PERIOD = 0.08  # seconds between two looks at a GPU: 10 a second, with looks that come late allowed for
+USAGE_PERIOD = 0.2  # seconds between two looks at the job's CPU time and memory, which cost more
+END_SECONDS = 2.0  # a look that takes longer, at a driver that hangs, say, is not waited for
+MAX_NOTES = 10
+
+
+class Sampler:
+    """Samples one job. `gpus` are the UUIDs of those it uses."""
+
+    def __init__(self, gpus: Sequence[str] = ()) -> None:
+        self._gpus = gpus
+        self._series = Series()
+        self._cards: tuple[tuple[str, EnergyMeter], ...] = ()
+        self._timed: list[Timed] = []
+        self._notes: list[str] = []
+        self._source: str | None = None
+        self._over = threading.Event()
+        self._began = self._ended = time.monotonic()
+        self._phase = 0.0  # when what the job does now began, at the earliest
+        self._cpu_began = self._cpu_ended = time.process_time()
+        self._cpu_sampling = 0.0
+
+    @contextlib.contextmanager
+    def beside(self, usage: Callable[[], ResourceUsage | None]) -> Iterator[None]:
+        """Sample while the block runs. `usage` is asked in the sampler's thread."""
+        self._began = time.monotonic()
+        self._cpu_began = time.process_time()
+        # A daemon: a driver that never answers must not keep the orchestrator from ending.
+        thread = threading.Thread(target=self._run, args=(usage,), name="telemetry", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended = time.monotonic()
+            self._over.set()
+            thread.join(END_SECONDS)
+            self._cpu_ended = time.process_time()  # the last sample's included, as in its thread's own time
+            if thread.is_alive():
+                self._note(f"the last sample took longer than {END_SECONDS:g} s and is left out")
+
+    def hear(self, event: Event) -> None:
+        """An event of the job arrived just now."""
+        now = self._elapsed()
+        if isinstance(event, Epoch | Inference):
+            # The workload's own clock says how long it took; it cannot have begun before what came before it ended.
+            self._timed.append(Timed(max(self._phase, now - event.seconds), now, event.samples))
+        if not isinstance(event, Step):
+            self._phase = now
+
+    def found(self) -> tuple[Telemetry, list[dict[str, Any]]]:
+        """The figures and the series behind them, for <job>.telemetry.jsonl, once the block of `beside` was left."""
+        samples, cards = self._series.samples(), self._cards
+        try:
+            figures = summarise(samples, self._series.seen, self._timed, cards, self._around())
+            return figures, list(lines_of(samples, self._timed, [uuid for uuid, _ in cards], self._source))
+        except Exception as error:  # noqa: BLE001  (a figure that is missing is no reason to lose a job)
+            self._note(f"there are no figures: {type(error).__name__}: {error}")
+            return summarise([], 0, [], [], self._around()), []
+
+    def _run(self, usage: Callable[[], ResourceUsage | None]) -> None:
+        try:
+            with nvml.opened(self._gpus, self._note) as cards:
+                self._cards = tuple((card.uuid, EnergyMeter()) for card in cards)
+                self._sample(cards, usage)
+        except nvml.GpuLostError as error:
+            self._note(f"sampling stopped: {error}")
+        except Exception as error:  # noqa: BLE001  (the same)
+            self._note(f"sampling stopped: {type(error).__name__}: {error}")
+
+    def _sample(self, cards: Sequence[nvml.GpuSensors], usage: Callable[[], ResourceUsage | None]) -> None:
+        """Look until the job is over, and once more then: what is timed ends just before the job does."""
+        period = GPU_PERIOD if cards else USAGE_PERIOD
+        due = usage_due = 0.0
+        while True:
+            now = self._elapsed()
+            ask = now >= usage_due or self._over.is_set()
+            if ask:
+                usage_due = now + USAGE_PERIOD - period / 2  # the look nearest to it, be that a little early or late
+            self._series.add(self._look(cards, usage() if ask else None))
+            self._cpu_sampling = time.thread_time()
+            if self._over.is_set():
+                return
+            due = max(due + period, self._elapsed())  # looks that were missed are not made up for
+            self._over.wait(due - self._elapsed())
+
+    def _look(self, cards: Sequence[nvml.GpuSensors], used: ResourceUsage | None) -> Sample:
+        readings = tuple(card.read() for card in cards)
+        t = self._elapsed()
+        joules = tuple(meter.joules(t, reading) for (_, meter), reading in zip(self._cards, readings, strict=True))
+        if used is None:
+            return Sample(t=t, gpus=readings, joules=joules)
+        self._source = used.source
+        return Sample(
+            t=t,
+            gpus=readings,
+            joules=joules,
+            cpu_seconds=used.cpu_seconds,
+            memory=used.memory,
+            memory_peak=used.memory_peak,
+        )
+
+    def _around(self) -> Around:
+        seconds = self._ended - self._began
+        return Around(
+            usage_source=self._source,
+            orchestrator_cpus=(self._cpu_ended - self._cpu_began) / seconds,
+            sampling_cpus=self._cpu_sampling / seconds,
+            notes=tuple(self._notes),
+        )
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    def _note(self, text: str) -> None:
+        """Remember what went wrong, once; it may come from another program, and be long."""
+        line = "".join(character if character.isprintable() else " " for character in text)[:300]
+        if line not in self._notes and len(self._notes) < MAX_NOTES:
+            self._notes.append(line)

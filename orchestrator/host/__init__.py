@@ -1,0 +1,1 @@
+"""Facts about this machine: CPU, memory, GPUs, who else uses them. No decisions."""

@@ -1,0 +1,1 @@
+"""The bytes that a job reads: datasets, weights, batch order."""

@@ -1,0 +1,1 @@
+"""Judgements on results: statistics, comparisons, parity. Pure."""

@@ -1,0 +1,238 @@
+"""What a cell computed and what the oracle computed → do they compute the same, and if not, which mistake is it? Pure.
+
+The oracle is the same workload in float64. How far rounding alone may lead away from it is measured: the oracle also
+runs in float32, several times, and ALLOWANCE times the largest distance then seen is the envelope. docs/parity.md says
+why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.record.certificates import Envelope, Parity
+
+# Frameworks sum in other orders than the oracle does, and some use faster algorithms with larger errors.
+# docs/parity.md has the distances measured in this project's containers.
+ALLOWANCE = 32.0
+FP32_EPSILON = 2.0**-23  # no float32 result is asked to be nearer than its own precision
+NEARER = 100.0  # a planted mistake explains a cell that is so many times nearer to it than to the oracle,
+CLOSE = 0.01  # and no further from it than this, relative
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What is compared: the loss of each training step, what the first step did to each weight, and the probe.
+
+    The probe is float64 (n, k): log-probabilities of all test samples after the training, or the features of the first
+    batch; None where the job broke off before. An update is the weight after the first step minus the initial one, by
+    the weight's name; the names go from the input of the model to its output. `scored` is how many test samples the
+    workload says it scored, None where it never did.
+    """
+
+    losses: tuple[float, ...]
+    probe: NDArray[np.float64] | None
+    updates: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    scored: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceRun:
+    """What the oracle says about one workload."""
+
+    oracle: Trace
+    envelope: Envelope
+    initial: Trace | None  # of the job in dropout.py, which moves no weight; None where there is no dropout
+    versions: Mapping[str, str]
+
+
+def log_probabilities(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """What scores (n, classes) say about the classes, in one form.
+
+    The protocol lets a workload score by logits or by probabilities. Rows of numbers from 0 to 1 whose sum is 1 are
+    taken for probabilities. A constant added to all logits of a row changes nothing, here as there.
+    """
+    found = np.asarray(scores, np.float64)
+    if found.min() >= 0 and np.abs(found.sum(axis=1) - 1).max() < 1e-5:
+        logits = np.log(np.maximum(found, np.finfo(np.float64).tiny))
+    else:
+        logits = found - found.max(axis=1, keepdims=True)
+    normalised: NDArray[np.float64] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return normalised
+
+
+def envelope(oracle: Trace, rounded: Sequence[Trace]) -> Envelope:
+    """How far from the oracle a correct float32 computation may be; `rounded` are the oracle's own runs in float32.
+
+    Errors of training grow with the steps, and a single one may be small by luck: what a step is allowed, later steps
+    are too. Raises ValueError when they are not runs of the same job.
+    """
+    steps, probe = np.full(len(oracle.losses), FP32_EPSILON), FP32_EPSILON
+    updates = dict.fromkeys(oracle.updates, FP32_EPSILON)
+    for run in rounded:
+        error = probe_error(oracle.probe, run.probe)
+        moved = update_errors(oracle.updates, run.updates)
+        if len(oracle.losses) != len(run.losses) or error is None or set(moved) != set(updates):
+            raise ValueError("the oracle's runs in float64 and float32 are not of the same job")
+        steps, probe = np.maximum(steps, loss_errors(oracle.losses, run.losses)), max(probe, error)
+        updates = {name: max(worst, moved[name]) for name, worst in updates.items()}
+    return Envelope(
+        losses=tuple(ALLOWANCE * float(each) for each in np.maximum.accumulate(steps)),
+        probe=ALLOWANCE * probe,
+        updates={name: ALLOWANCE * worst for name, worst in updates.items()},
+    )
+
+
+def loss_errors(expected: Sequence[float], found: Sequence[float]) -> tuple[float, ...]:
+    """Relative errors of the steps that both have."""
+    return tuple(abs(there - here) / max(abs(here), FP32_EPSILON) for here, there in zip(expected, found, strict=False))
+
+
+def update_errors(
+    expected: Mapping[str, NDArray[np.float64]], found: Mapping[str, NDArray[np.float64]]
+) -> dict[str, float]:
+    """Relative errors of the updates that both have: the Euclidean norm of the difference over that of the expected."""
+    return {
+        name: float(np.linalg.norm(found[name] - update) / max(float(np.linalg.norm(update)), np.finfo(float).tiny))
+        for name, update in expected.items()
+        if name in found and found[name].shape == update.shape
+    }
+
+
+def probe_error(expected: NDArray[np.float64] | None, found: NDArray[np.float64] | None) -> float | None:
+    """The largest difference, relative to the largest number expected; None where there is nothing to compare."""
+    if expected is None or found is None or expected.shape != found.shape:
+        return None
+    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), FP32_EPSILON))
+
+
+def judge(cell: Trace, oracle: Trace, allowed: Envelope, *, broke_off: str = "") -> Parity:
+    """Compare a cell with the oracle. `broke_off` says why a training ended early, where it did."""
+    errors = loss_errors(oracle.losses, cell.losses)
+    counted = cell.scored if cell.scored != oracle.scored else None  # where it is not as many samples as it should be
+    expected = oracle.probe if counted is None or oracle.probe is None else oracle.probe[:counted]
+    error = probe_error(expected, cell.probe)
+    moved = update_errors(oracle.updates, cell.updates)
+    first = next((step for step, each in enumerate(errors, start=1) if each > allowed.losses[step - 1]), None)
+    astray = tuple(name for name, each in moved.items() if each > allowed.updates[name])
+    figures: dict[str, Any] = {
+        "loss_errors": errors,
+        "update_errors": moved,
+        "weights": astray,
+        "probe_error": error,
+        "cosine": None if error is None else _cosine(cell.probe, expected),
+        "times_rounding": _times_rounding(errors, moved, error, allowed),
+        "first_step": first,
+    }
+    if first is not None:
+        off, limit = errors[first - 1], allowed.losses[first - 1]
+        why = f"the loss of step {first} is off by {off:.1e}, rounding explains {limit:.1e}"
+        return Parity(word="diverges", why=why, **figures)
+    if astray:
+        name = astray[-1]
+        why = f"the first update of {name} is off by {moved[name]:.1e}, rounding explains {allowed.updates[name]:.1e}"
+        return Parity(word="diverges", why=why, **figures)
+    if counted is not None and oracle.scored is not None:
+        cut = counted < oracle.scored and error is not None and error <= allowed.probe
+        why = f"it scored {counted} test samples of {oracle.scored}"
+        return Parity(word="diverges", why=why, culprits=("test-truncated",) if cut else (), **figures)
+    if broke_off:
+        return Parity(word="not run", why=broke_off, **figures)
+    if len(cell.losses) != len(oracle.losses):
+        return Parity(word="not run", why=f"it told {len(cell.losses)} of {len(oracle.losses)} losses", **figures)
+    if set(moved) != set(oracle.updates):
+        missing = next(name for name in oracle.updates if name not in moved)
+        return Parity(word="not run", why=f"it did not show {missing} after the first step", **figures)
+    if error is None:
+        return Parity(word="not run", why="it left no scores or features to compare", **figures)
+    if error > allowed.probe:
+        what = "scores after the training" if oracle.losses else "features"
+        why = f"the {what} are off by {error:.1e}, rounding explains {allowed.probe:.1e}"
+        return Parity(word="diverges", why=why, **figures)
+    return Parity(word="certified", why="", **figures)
+
+
+def at(verdict: Parity) -> str:
+    """The layer, or what else was first outside the envelope, and the step; empty for a cell without."""
+    if verdict.word not in ("declared", "diverges"):
+        return ""
+    if verdict.first_step == 1:
+        return "loss, step 1"
+    if verdict.weights:  # what the first step did to them; see `where` for why the last
+        return f"{verdict.weights[-1].rpartition('.')[0] or verdict.weights[-1]}, step 1"
+    if verdict.first_step is not None:
+        return f"loss, step {verdict.first_step}"
+    if any(name.startswith("dropout-") for name in verdict.culprits):
+        return "dropout, step 1"
+    return f"scores, after step {len(verdict.loss_errors)}" if verdict.loss_errors else "features"
+
+
+def where(verdict: Parity) -> str:
+    """What the first step outside the envelope tells about the place of a mistake; empty for a cell without."""
+    if verdict.word not in ("declared", "diverges"):
+        return ""
+    if verdict.first_step == 1:
+        return "the first loss is wrong already: look at the data, the model or the loss"
+    if verdict.weights:
+        # Gradients flow from the loss back to the input: the last weight astray is the first that they reach.
+        right = len(verdict.update_errors) - len(verdict.weights)
+        return (
+            f"the first loss is right, and so is the first update of {right} of {len(verdict.update_errors)} weights; "
+            f"of the others {verdict.weights[-1]} is nearest to the loss: look at its gradient, or the optimiser"
+        )
+    if verdict.first_step is not None:
+        return "the first loss and the first update are right: look at what the optimiser keeps between steps"
+    return "all losses are right: look at the evaluation" if verdict.loss_errors else "look at the model or its input"
+
+
+def explain(cell: Trace, oracle: Trace, planted: Mapping[str, Trace], allowed: Envelope) -> tuple[str, ...]:
+    """Those of the planted mistakes that lead where the cell went, the nearest first.
+
+    A mistake explains a cell that is within the envelope around it; or a hundred times nearer to it than to the oracle
+    and within 1 %: some mistakes let rounding errors grow faster than the oracle does.
+    """
+    limit = distance(cell, oracle, allowed).envelopes / NEARER
+    found = sorted((distance(cell, trace, allowed), name) for name, trace in planted.items())
+    return tuple(
+        name for apart, name in found if apart.envelopes <= 1 or (apart.envelopes <= limit and apart.relative <= CLOSE)
+    )
+
+
+class Apart(NamedTuple):
+    """How far a cell is from something else."""
+
+    envelopes: float  # at most 1 is nothing but rounding
+    relative: float  # the largest relative error
+
+
+def distance(cell: Trace, other: Trace, allowed: Envelope) -> Apart:
+    """How far apart the two are. Trainings that blow up do so within two steps of each other, or are not the same."""
+    if abs(len(cell.losses) - len(other.losses)) > 2:
+        return Apart(float("inf"), float("inf"))
+    errors = list(zip(loss_errors(other.losses, cell.losses), allowed.losses, strict=False))
+    error = probe_error(other.probe, cell.probe)
+    if error is not None:
+        errors.append((error, allowed.probe))
+    worst = max((error / limit for error, limit in errors), default=float("inf"))
+    return Apart(worst, max((error for error, _ in errors), default=float("inf")))
+
+
+def _times_rounding(
+    losses: Sequence[float], updates: Mapping[str, float], probe: float | None, allowed: Envelope
+) -> float | None:
+    """The largest error in units of what float32 costs the oracle; None where there was nothing to compare."""
+    shares = [error / limit for error, limit in zip(losses, allowed.losses, strict=False)]
+    shares += [error / allowed.updates[name] for name, error in updates.items()]
+    shares += [] if probe is None else [probe / allowed.probe]
+    return min(ALLOWANCE * max(shares), float(np.finfo(float).max)) if shares else None
+
+
+def _cosine(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> float | None:
+    if a is None or b is None:
+        return None
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.vdot(a, b)) / norms if norms else None

@@ -1,0 +1,48 @@
+"""What a traced job left in its output folder → a Trace. The files are a container's: nothing in them is believed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.inputs import weights
+from orchestrator.inputs.datasets import npy
+from orchestrator.judge import parity
+from orchestrator.judge.parity import Trace
+from orchestrator.record.results import Result
+from orchestrator.record.run_folder import RunFolder
+
+MAX_BYTES = 32 << 20  # of one array; the embedding in float64 has 30 MB
+
+
+def read(folder: RunFolder, result: Result) -> Trace:
+    """The trace of a job. A probe that is missing, or is none, is None; such an update is left out."""
+    inference = result.job.workload == "resnet50"
+    probe = _array(folder, result, "features-0.npy" if inference else "scores-0.npy")
+    if probe is not None and probe.ndim != 2:
+        probe = None
+    if inference:
+        return Trace(losses=(), probe=probe)
+    updates = {}
+    for name, initial in weights.initial_weights(result.job.workload, result.job.seed).items():
+        found = _array(folder, result, f"weights-1.{name}.npy")
+        if found is not None and found.shape == initial.shape:
+            updates[name] = found - initial
+    probe = None if probe is None else parity.log_probabilities(probe)
+    return Trace(losses=result.figures.losses, probe=probe, updates=updates, scored=result.figures.test_samples)
+
+
+def _array(folder: RunFolder, result: Result, name: str) -> NDArray[np.float64] | None:
+    """An artifact of finite floating point numbers; None where it is missing or anything else."""
+    if name not in result.figures.artifacts:
+        return None
+    try:
+        array: NDArray[Any] = npy.open_array(folder.path / f"{result.job.id}.output" / name)
+    except (OSError, ValueError):
+        return None
+    if array.dtype.kind != "f" or not 0 < array.nbytes <= MAX_BYTES:
+        return None
+    numbers = np.array(array, np.float64)
+    return numbers if np.isfinite(numbers).all() else None

@@ -1,0 +1,179 @@
+"""Spec × catalog × device → the jobs of a run, fully resolved and frozen. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from orchestrator.errors import UsageError
+from orchestrator.host.machine import Gpu, find_gpu
+from orchestrator.plan.catalog import COMMAND, Catalog, Framework, Image
+from orchestrator.plan.spec import Spec, WorkloadName
+from orchestrator.strict import Strict
+
+PROTOCOL_VERSION = 1  # of workloads/common/PROTOCOL.md
+Device = Literal["cpu", "gpu"]
+DatasetName = Literal["cifar10", "imdb", "images"]
+
+DATASETS: Mapping[WorkloadName, DatasetName] = {"cnn": "cifar10", "rnn": "imdb", "resnet50": "images"}
+INFERENCE_BATCHES: Mapping[Device, int] = {"gpu": 40, "cpu": 8}  # the 2017 study's
+
+
+class Place(NamedTuple):
+    """Where every job of a run computes."""
+
+    device: Device
+    gpus: tuple[str, ...]  # UUIDs; none on a CPU
+    host: str | None = None  # a node of a cluster
+
+
+class Job(Strict):
+    """One framework × workload × device × repeat. Everything that decides its outcome, but for the environment."""
+
+    id: str
+    framework: str
+    title: str
+    image: str
+    module: str
+    command: str = COMMAND  # as the image's label has it
+    env: dict[str, str]
+    workload: WorkloadName
+    dataset: DatasetName
+    device: Device
+    gpus: tuple[str, ...] = ()  # UUIDs of those it gets; on a cluster known when it has its node
+    host: str | None = None  # the one node of a cluster that may run it
+    repeat: int
+    precision: str
+    seed: int
+    trace: int
+    learning_curve: bool = False
+    settings: dict[str, Any]
+    timeout: float  # seconds
+    accuracy: tuple[float, float] | None = None  # what real data should give
+    silence: float = 1800.0  # seconds without an event
+    retries: int = 0
+    memory: int | None  # bytes
+    cpus: int | None
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The command, the same in every engine; its first word is looked up in the environment."""
+        words = shlex.split(self.command)
+        return tuple(word.replace("{module}", self.module).replace("{workload}", self.workload) for word in words)
+
+    def for_workload(self) -> dict[str, Any]:
+        """The JSON document a workload reads: see workloads/common/PROTOCOL.md."""
+        keys = ("framework", "workload", "device", "precision", "seed", "trace", "learning_curve", "settings")
+        return {"protocol": PROTOCOL_VERSION, **{key: getattr(self, key) for key in keys}}
+
+
+def plan(
+    spec: Spec, catalog: Catalog, device: Device, gpus: Sequence[Gpu] | None = (), hosts: Sequence[str] = ()
+) -> list[Job]:
+    """The jobs of `spec` in the order they run: round by round, so that drift hits every framework alike.
+
+    With `repeats: auto` that is the first round only; rounds.py says which follow. `gpus` are this machine's, of which
+    the spec chooses. Raises UsageError when that one is not there, or when nothing is left to run.
+
+    With `hosts`, names of nodes, every job is there once for each of them. On a cluster `gpus` is None: which GPU a job
+    gets is known when it has its node (hosts.py).
+    """
+    rows = catalog.frameworks
+    chosen = choose(gpus, spec.gpu) if device == "gpu" and gpus is not None else ()
+    places = [Place(device, chosen, host) for host in hosts or (None,)]
+    names = spec.frameworks or tuple(rows)
+    first = [
+        _job(spec, *rows[name], workload, place)
+        for workload in spec.workloads
+        for name in names
+        if workload in rows[name][0].workloads
+        for place in places
+    ]
+    if not first:
+        raise UsageError(
+            f"nothing to run: {', '.join(names)} has no {', '.join(spec.workloads)}",
+            hint="`orchestrator list` shows who has what",
+        )
+    rounds = 1 if spec.repeats == "auto" else spec.repeats
+    return [job for repeat in range(1, rounds + 1) for job in round_of(first, repeat)]
+
+
+def round_of(first: Sequence[Job], repeat: int) -> list[Job]:
+    """Round `repeat` of the jobs of the first round, or of some of them.
+
+    Each round measures every framework once, so that a machine that grows slower does so for all of them. In a fixed
+    order the same framework would always follow the same neighbour, and find the processor as hot and the caches as
+    full as that one leaves them; so the order within a workload is drawn anew for each round, from the spec's seed.
+    Workloads stay together: the rows of a table should be measured close in time. The first round keeps the order of
+    the catalog, which is the one a person expects of a run without repeats.
+    """
+    if repeat == 1:
+        return list(first)
+    jobs: list[Job] = []
+    for workload, same in itertools.groupby(first, key=lambda job: job.workload):
+        rows = list(same)
+        random.Random(f"{rows[0].seed} {workload} {repeat}").shuffle(rows)  # noqa: S311  (an order, no secret)
+        jobs += (
+            job.model_copy(update={"id": _id(job.framework, workload, job.device, job.host, repeat), "repeat": repeat})
+            for job in rows
+        )
+    return jobs
+
+
+def choose(gpus: Sequence[Gpu], choice: str) -> tuple[str, ...]:
+    """UUIDs of the GPUs that a job gets, of those there are. Raises UsageError when the wanted one is not there."""
+    if choice == "all":
+        return tuple(gpu.uuid for gpu in gpus)
+    found = find_gpu(gpus, choice)
+    if found is None:
+        there = "; ".join(f"{index}: {gpu.name}, {gpu.uuid}" for index, gpu in enumerate(gpus))
+        raise UsageError(f"there is no GPU {choice!r} here", hint=f"--gpu all, or one of {there}")
+    return (found.uuid,)
+
+
+def _id(framework: str, workload: str, device: str, host: str | None, repeat: int) -> str:
+    """The job's id, which is also a file's name and part of a container's."""
+    where = f"{device}-{file_word(host)}" if host else device
+    return f"{framework}-{workload}-{where}-{repeat}"
+
+
+def file_word(host: str) -> str:
+    """What stands for a host in the id of its jobs."""
+    return re.sub("[^a-z0-9]+", "-", host.lower()).strip("-")
+
+
+def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName, place: Place) -> Job:
+    settings = getattr(spec, workload).model_dump()
+    accuracy = settings.pop("accuracy", None)
+    if workload == "resnet50" and settings["batches"] is None:
+        settings["batches"] = INFERENCE_BATCHES[place.device]
+    return Job(
+        id=_id(framework.id, workload, place.device, place.host, 1),
+        framework=framework.id,
+        title=framework.title,
+        image=image.name,
+        module=framework.module,
+        command=image.command,
+        env=dict(framework.env),
+        workload=workload,
+        dataset=DATASETS[workload],
+        device=place.device,
+        gpus=place.gpus,
+        host=place.host,
+        repeat=1,
+        precision=spec.precision,
+        seed=spec.seed,
+        trace=spec.trace,
+        learning_curve=spec.learning_curve,
+        settings=settings,
+        accuracy=accuracy,
+        timeout=spec.limits.timeout,
+        silence=spec.limits.silence,
+        retries=spec.retries,
+        memory=spec.limits.memory,
+        cpus=spec.limits.cpus,
+    )

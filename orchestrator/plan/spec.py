@@ -1,0 +1,327 @@
+"""A run spec: what a person writes to say what should be measured.
+
+    YAML text → yamltree.Document (plain tree with line numbers) → Spec (frozen pydantic models)
+
+Unknown keys are refused, nothing is converted silently, and every complaint names file, line and key, with the
+nearest valid name where one exists.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import ByteSize, Field
+
+from orchestrator.errors import SpecError
+from orchestrator.plan import yaml_tree
+from orchestrator.strict import Strict
+
+MAX_REPEATS = 10_000
+WorkloadName = Literal["cnn", "rnn", "resnet50"]
+WORKLOADS: tuple[WorkloadName, ...] = ("cnn", "rnn", "resnet50")
+
+DeviceChoice = Literal["auto", "cpu", "gpu"]
+LocalEngine = Literal["docker", "process"]
+LocalChoice = Literal["auto", "docker", "process"]
+EngineName = Literal["docker", "process", "ray"]
+EngineChoice = Literal["auto", "docker", "process", "ray"]
+DatasetChoice = Literal["auto", "real", "official", "imported", "synthetic"]
+Precision = Literal["fp32", "tf32", "amp", "fp64"]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+MemorySize = Annotated[  # bytes, written "8 GiB"
+    int,
+    pydantic.BeforeValidator(lambda value: pydantic.TypeAdapter(ByteSize).validate_python(value)),
+    Field(ge=1 << 26),
+]
+
+
+def _repeats(value: Any) -> Any:
+    """A count, or "auto": one message for whatever else a person writes."""
+    if value != "auto" and (type(value) is not int or not 1 <= value <= MAX_REPEATS):
+        raise ValueError(f"must be 'auto' or a whole number from 1 to {MAX_REPEATS:,} (not {str(value)[:40]!r})")
+    return value
+
+
+def _seconds(value: Any) -> Any:
+    """Seconds from "90s", "30m" or "2h"; anything but text is left to the next validator."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smh]?)", value.strip(), re.ASCII)
+    if not match:
+        raise ValueError(f"must be a time such as 90s, 30m or 2h (not {value[:40]!r})")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+Repeats = Annotated[int | Literal["auto"], pydantic.BeforeValidator(_repeats)]
+Duration = Annotated[float, pydantic.BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]  # written "30m"
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Training(Strict):
+    """What the two training workloads have in common. Defaults are the 2017 study's."""
+
+    epochs: Count = Field(default=1, description="passes over the training set")
+    batch: Count = Field(default=64, description="samples per step; full batches only")
+    train_samples: Count | None = Field(default=None, description="use only the first N training samples")
+    test_samples: Count | None = Field(default=None, description="score only the first N test samples")
+    accuracy: Annotated[tuple[Fraction, Fraction], Field(strict=False)] | None = Field(
+        default=None, description="lowest and highest accuracy that real data should give; a result outside is marked"
+    )
+
+    @pydantic.field_validator("accuracy")
+    @classmethod
+    def _in_order(cls, band: tuple[float, float] | None) -> tuple[float, float] | None:
+        if band is not None and band[0] > band[1]:
+            raise ValueError("must be [lowest, highest]")
+        return band
+
+
+class Cnn(Training):
+    """The CNN on CIFAR-10: SGD with momentum."""
+
+    epochs: Count = 10
+    lr: Positive = Field(default=0.01, description="learning rate")
+    momentum: Fraction = 0.9
+    dropout_conv: Fraction = Field(default=0.25, description="after each pair of convolutions")
+    dropout_dense: Fraction = Field(default=0.5, description="before the last layer")
+
+
+class Rnn(Training):
+    """The GRU on IMDB: Adam, bias-corrected."""
+
+    epochs: Count = 3
+    lr: Positive = Field(default=0.001, description="learning rate")
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    epsilon: Positive = 1e-8
+
+
+class ResNet50(Strict):
+    """ResNet-50 feature extraction."""
+
+    batch: Annotated[int, Field(ge=1, le=4096)] = Field(default=32, description="images per batch")
+    batches: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="batches in the timed pass; by default 40 on a GPU and 8 on a CPU"
+    )
+    variant: Literal["v1", "v1.5"] = Field(default="v1", description="v1.5 moves the stride to the 3x3 convolution")
+
+
+class Limits(Strict):
+    """What one job may use. What is not given is the machine's own limit."""
+
+    timeout: Positive = Field(default=4 * 3600.0, description="seconds until a job is stopped")
+    silence: Positive = Field(default=1800.0, description="seconds without an event until a job is stopped")
+    memory: MemorySize | None = Field(default=None, description="e.g. 8 GiB; at least 64 MiB")
+    cpus: Count | None = Field(default=None, description="the first N of the CPUs this process may use")
+
+
+class Hosts(Strict):
+    """Which nodes of a cluster may run jobs: those for which everything given here holds."""
+
+    names: Annotated[tuple[str, ...], Field(strict=False, max_length=1000)] = Field(
+        default=(), description="names of nodes; * and ? stand for what they stand for in file names"
+    )
+    gpu: Annotated[str, Field(max_length=100)] = Field(default="", description="part of the GPU's model name")
+    labels: dict[str, str] = Field(default={}, description="labels that the node was started with")
+    engine: LocalChoice = Field(default="auto", description="the engine that runs jobs on the node")
+    exclusive: bool = Field(default=True, description="one job at a time on a node; else as many as its CPUs allow")
+
+
+class Spec(Strict):
+    """One run: which frameworks, which workloads, how, where, how often."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    description: Annotated[str, Field(max_length=500)] = ""
+    frameworks: Annotated[tuple[str, ...], Field(strict=False, max_length=1000)] = Field(
+        default=(), description="rows of the tables; all when empty"
+    )
+    workloads: Annotated[tuple[WorkloadName, ...], Field(strict=False, min_length=1, max_length=3)] = WORKLOADS
+    device: DeviceChoice = "auto"
+    gpu: Annotated[str, Field(pattern=r"^(all|[0-9]{1,3}|(GPU|MIG)-[0-9a-fA-F-]{1,60})$")] = Field(
+        default="0", description="which GPU jobs get: its index, its UUID, or all"
+    )
+    engine: EngineChoice = "auto"
+    hosts: Hosts = Hosts()
+    each_host: bool = Field(default=False, description="run every job on each of the hosts")
+    dataset: DatasetChoice = "auto"
+    precision: Precision = "fp32"
+    repeats: Repeats = Field(default=1, description="`auto`: until rankings are decided; see rounds.py")
+    budget: Duration = Field(default=3600.0, description="seconds that the jobs of `repeats: auto` may take together")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        default=0, description="run a job that failed up to N more times, where that can help"
+    )
+    trace: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=0,
+        description="record the loss of each of the first N steps and the features of the first N batches, all weights "
+        "after the first step, and all test scores; that takes time, so such a job is compared with none but its like",
+    )
+    learning_curve: bool = Field(
+        default=False, description="score after every epoch, not only after the last; not part of the training time"
+    )
+    cnn: Cnn = Cnn()
+    rnn: Rnn = Rnn()
+    resnet50: ResNet50 = ResNet50()
+    limits: Limits = Limits()
+
+    @pydantic.field_validator("gpu", mode="before")
+    @classmethod
+    def _index_as_text(cls, choice: object) -> object:
+        return str(choice) if type(choice) is int else choice
+
+    @pydantic.field_validator("frameworks")
+    @classmethod
+    def _known_frameworks(cls, names: tuple[str, ...], info: pydantic.ValidationInfo) -> tuple[str, ...]:
+        known = (info.context or {}).get("frameworks")
+        for name in names:
+            if known is not None and name not in known:
+                raise ValueError(f"no framework is called {name!r}{did_you_mean(name, known)}")
+        return names
+
+    @pydantic.field_validator("frameworks", "workloads")
+    @classmethod
+    def _once_each(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:  # their jobs would have the same ids
+            raise ValueError(f"{twice[0]!r} is listed more than once; to measure again use `repeats`")
+        return names
+
+    @pydantic.model_validator(mode="after")
+    def _enough_samples(self) -> Spec:
+        for name, settings in (("cnn", self.cnn), ("rnn", self.rnn)):
+            if settings.train_samples is not None and settings.train_samples < settings.batch:
+                raise ValueError(f"{name}.train_samples is smaller than one batch of {settings.batch}")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """A value that replaces one of the spec's, and the option it came from, for error messages."""
+
+    path: tuple[str, ...]
+    value: Any
+    origin: str
+
+
+def load(path: Path, *, frameworks: Iterable[str] | None = None, overrides: Sequence[Override] = ()) -> Spec:
+    """Read the spec at `path`. Raises SpecError; `frameworks`, when given, are the valid names."""
+    try:
+        if not path.is_file():
+            raise SpecError(f"there is no spec file {path}", hint="specs that come with the project are in configs/")
+        with path.open("rb") as file:
+            text = file.read(yaml_tree.MAX_BYTES + 1)
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}", hint="check the file's permissions") from error
+    return parse(text, name=str(path), frameworks=frameworks, overrides=overrides)
+
+
+def parse(
+    text: bytes | str, *, name: str, frameworks: Iterable[str] | None = None, overrides: Sequence[Override] = ()
+) -> Spec:
+    """Parse spec text; `name` stands for the file in messages. Pure. Raises SpecError."""
+    document = yaml_tree.read(text, name=name)
+    if not isinstance(document.tree, dict):
+        raise SpecError(f"{name}: not a spec: keys and values expected", hint="start from one of configs/*.yaml")
+    for override in overrides:
+        _apply(document.tree, override)
+    _forget_expectations(document.tree, overrides)
+    context = {"frameworks": None if frameworks is None else sorted(frameworks)}
+    try:
+        return Spec.model_validate(document.tree, context=context)
+    except pydantic.ValidationError as error:
+        errors = _independent(error.errors(include_url=False))
+        complaints = [_complaint(details, document, name, overrides) for details in errors]
+        raise SpecError("\n".join(complaints[:10]), hint="every key and its default: configs/README.md") from None
+
+
+def parse_setting(text: str) -> Override:
+    """`cnn.epochs=1` (the argument of --set) as an Override. Raises SpecError."""
+    key, equals, value = text.partition("=")
+    path = tuple(key.strip().split("."))
+    if not equals or not all(path):
+        raise SpecError(f"--set {text}: not of the form KEY=VALUE", hint="for example --set cnn.epochs=1")
+    origin = f"--set {text}"
+    return Override(path=path, value=yaml_tree.read(value, name=origin).tree, origin=origin)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """'; did you mean 'x'?' when something close is known, else what is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(known)}" if known else ""
+
+
+def _apply(tree: dict[str, Any], override: Override) -> None:
+    """Set one value in the tree. Copies what it changes: an anchor may be shared by several keys."""
+    *parents, last = override.path
+    for part in parents:
+        child = tree.get(part)
+        tree[part] = dict(child) if isinstance(child, Mapping) else {}
+        tree = tree[part]
+    tree[last] = override.value
+
+
+def _forget_expectations(tree: dict[str, Any], overrides: Sequence[Override]) -> None:
+    """With other settings than the file's, a workload need not give the accuracy the file expects."""
+    changed = {override.path[0] for override in overrides if len(override.path) > 1}
+    told = {override.path[0] for override in overrides if override.path[1:] == ("accuracy",)}
+    for section in changed - told:
+        settings = tree.get(section)
+        if isinstance(settings, Mapping) and "accuracy" in settings:
+            tree[section] = {key: value for key, value in settings.items() if key != "accuracy"}
+
+
+def _independent(errors: Sequence[Any]) -> list[Any]:
+    """Without those that only follow from another: a list that came out too short because an item of it is wrong."""
+    places = [tuple(details["loc"]) for details in errors]
+    return [
+        details
+        for details, place in zip(errors, places, strict=True)
+        if not any(other[: len(place)] == place and other != place for other in places)
+    ]
+
+
+def _complaint(
+    details: Mapping[str, Any], document: yaml_tree.Document, name: str, overrides: Sequence[Override]
+) -> str:
+    """One line for one validation error: file:line: key: what is wrong."""
+    location = tuple(details["loc"])
+    unknown = details["type"] == "extra_forbidden"
+    origins = [o.origin for o in overrides if o.path[: len(location)] == location or location[: len(o.path)] == o.path]
+    where = origins[0] if origins else f"{name}:{document.line(location, key=unknown)}"
+    key = ".".join(map(str, location))
+    if unknown:
+        valid = _fields_at(location[:-1])
+        return f"{where}: unknown key {key!r}{did_you_mean(str(location[-1]), valid)}"
+    message = (
+        details["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should be", "must be")
+        .replace("a valid tuple", "a list")
+    )
+    message = re.sub(r"^Tuple should have (at .+ items?) after validation, not \d+$", r"must have \1", message)
+    given = details.get("input")
+    shown = (
+        f" (not {given!r})" if isinstance(given, str | int | float | bool) and details["type"] != "value_error" else ""
+    )
+    if details["type"] == "literal_error" and isinstance(given, str):
+        expected = str(details["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        shown += did_you_mean(given, expected) if difflib.get_close_matches(given, expected, cutoff=0.5) else ""
+    return f"{where}: {key + ': ' if key else ''}{message}{shown}"
+
+
+def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    """The valid keys of the model at `location`."""
+    model: Any = Spec
+    for part in location:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)

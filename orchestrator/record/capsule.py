@@ -1,0 +1,109 @@
+"""Runs and all their results in one file, to be read on another machine and in another checkout.
+
+`orchestrator report --capsule FILE` writes one. It is sealed as a result file is: a capsule edited by hand is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from orchestrator import sealed
+from orchestrator.errors import StoreError
+from orchestrator.files import atomic_write
+from orchestrator.record import run_folder
+from orchestrator.record.certificates import Certificate
+from orchestrator.record.events import Event
+from orchestrator.record.results import Result, firsts
+from orchestrator.record.usage import UsageCurves
+from orchestrator.strict import Strict
+
+
+class Kept(Strict):
+    """A run: its spec and jobs, each result with its provenance, the certificates of its cells. A store.Source.
+
+    Of samples it keeps what a report draws, a few kilobytes for a cell; a job's file of them may be megabytes.
+    """
+
+    run: run_folder.Run
+    results: tuple[Result, ...]
+    certificates: tuple[Certificate, ...] = ()
+    used: dict[str, UsageCurves] = Field(default_factory=dict)  # by job: of one for each cell
+
+    @property
+    def id(self) -> str:
+        return self.run.id
+
+    def read_run(self) -> run_folder.Run:
+        return self.run
+
+    def each_result(
+        self,
+        complain: Callable[[StoreError], None],  # noqa: ARG002  (it is whole)
+        run: run_folder.Run | None = None,  # noqa: ARG002
+    ) -> Iterator[Result]:
+        return iter(self.results)
+
+    def events(self, job: str) -> Iterator[Event]:  # noqa: ARG002  (a capsule keeps none)
+        return iter(())
+
+    def usage(self, job: str) -> UsageCurves | None:
+        return self.used.get(job)
+
+
+class Capsule(Strict):
+    """What the file holds."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["capsule"] = "capsule"
+    runs: tuple[Kept, ...]
+
+
+def write(path: Path, runs: Sequence[Kept]) -> None:
+    """Write a capsule. Raises StoreError."""
+    content = sealed.sealed(Capsule(runs=tuple(runs)))
+    if len(content) > sealed.MAX_BYTES:
+        raise StoreError(
+            f"{path}: {len(content) >> 20} MiB are more than the {sealed.MAX_BYTES >> 20} MiB that a capsule may have",
+            hint="write several, each of some of the runs",
+        )
+    try:
+        atomic_write(path, content)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file") from error
+
+
+def kept(
+    source: run_folder.RunSource, certificates: Iterable[Certificate], complain: Callable[[StoreError], None]
+) -> Kept:
+    """What a capsule keeps of a run: of `certificates`, those of its cells. Damaged results are told to `complain`."""
+    run = source.read_run()
+    results = tuple(source.each_result(complain, run))
+    cells = {(result.job.framework, result.job.workload, result.job.device) for result in results}
+    own = (each for each in certificates if (each.framework, each.workload, each.device) in cells)
+    used = {job: found for job in firsts(results) if (found := source.usage(job)) is not None}
+    return Kept(run=run, results=results, certificates=tuple(own), used=used)
+
+
+def runs_in(path: Path) -> tuple[Kept, ...]:
+    """The runs in a capsule. Raises StoreError."""
+    return sealed.read(path, Capsule).runs
+
+
+def results_in(path: Path) -> tuple[Result, ...]:
+    """The results in a capsule or in a result file. Raises StoreError."""
+    if not run_folder.is_file(path):
+        raise StoreError(
+            f"there is no file {str(path)[:300]}", hint="name a result file, results/RUN/JOB.json, or a capsule"
+        )
+    try:
+        with path.open("rb") as file:
+            head = file.read(100)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a result file?") from error
+    if b'"kind": "capsule"' in head:
+        return tuple(result for kept in runs_in(path) for result in kept.results)
+    return (sealed.read(path, Result),)

@@ -1,0 +1,115 @@
+"""Source files below workloads/ → which parts of it the code of a framework is made of. Pure.
+
+A part is a folder below workloads/, or a file beside the folders. Which parts a folder uses is read from its source:
+Python's import statements and calls of `import_module` and `__import__`, Julia's `include`. What cannot be told from
+the source (a name put together at run time, a language not known here, a file that does not parse) may be any part, so
+all count: a fingerprint that changes too often costs a measurement, one that changes too seldom costs the truth.
+"""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+
+from orchestrator.plan.spec import WORKLOADS
+
+ROOT = "workloads"
+FIRST = "__init__.py"  # beside the folders: Python runs it before any of them
+_INCLUDE = re.compile(r'\binclude\s*\(\s*(?:"([^"$\\]*)"\s*\))?')
+
+
+class _AnyPart(Exception):
+    """The source does not tell what it uses."""
+
+
+def parts_of(module: str, files: Mapping[str, str]) -> frozenset[str]:
+    """The parts that workloads/`module` is made of, itself included; `files` is path below workloads/ → source."""
+    everything = frozenset(_part(path) for path in files)
+    by_part: dict[str, list[str]] = {}
+    for path in files:
+        by_part.setdefault(_part(path), []).append(path)
+    if not _languages(by_part.get(module, ())) <= set(_READERS):
+        return everything
+    found: set[str] = set()
+    waiting = {module}
+    while waiting:
+        part = waiting.pop()
+        found.add(part)
+        for path in by_part.get(part, ()):
+            reader = _READERS.get(PurePosixPath(path).suffix)
+            if reader is None:
+                continue
+            try:
+                waiting |= set(reader(path, files[path])) & everything
+            except _AnyPart:
+                return everything
+        waiting -= found
+    return frozenset(found)
+
+
+def _part(path: str) -> str:
+    return PurePosixPath(path).parts[0]
+
+
+def _languages(paths: Iterable[str]) -> set[str]:
+    """The suffixes of a framework's workloads."""
+    return {PurePosixPath(path).suffix for path in paths if PurePosixPath(path).stem in WORKLOADS}
+
+
+def _python(path: str, source: str) -> Iterator[str]:
+    """The parts that a Python file imports."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise _AnyPart from error
+    yield FIRST
+    package = (ROOT, *PurePosixPath(path).parent.parts)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _named(tuple(alias.name.split(".")))
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            start = (*above, *(node.module.split(".") if node.module else ()))
+            for alias in node.names:
+                yield from _named((*start, alias.name))
+        elif isinstance(node, ast.Call) and _called(node.func) in {"import_module", "__import__"}:
+            yield from _named(tuple(_literal(node).split(".")))
+
+
+def _called(function: ast.expr) -> str:
+    """The last word of what is called."""
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def _literal(call: ast.Call) -> str:
+    """The name that a call imports, where it stands there."""
+    name = call.args[0] if call.args else None
+    if isinstance(name, ast.Constant) and isinstance(name.value, str) and not name.value.startswith("."):
+        return name.value
+    raise _AnyPart
+
+
+def _named(module: tuple[str, ...]) -> Iterator[str]:
+    """The part that a dotted name leads to, if any does."""
+    if module[0] == ROOT and len(module) > 1:
+        if module[1] == "*":
+            raise _AnyPart
+        yield module[1]
+
+
+def _julia(path: str, source: str) -> Iterator[str]:
+    """The parts that a Julia file includes, by paths from where it lies."""
+    for match in _INCLUDE.finditer(source):
+        if match[1] is None:
+            raise _AnyPart
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), match[1]))
+        yield _part(target)
+
+
+_READERS: Mapping[str, Callable[[str, str], Iterator[str]]] = {".py": _python, ".jl": _julia}

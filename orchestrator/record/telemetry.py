@@ -1,0 +1,215 @@
+"""What a job used while it ran: samples → the figures stored with its result. Pure; sampler.py takes the samples.
+
+The *timed part* of a job is what its speed is
+computed from: its epochs, or the timed inference pass. Workloads have clocks of their own, so it is found by when
+their events arrived: an epoch that took s seconds and whose event arrived at t is the span from t - s to t.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, NamedTuple
+
+from orchestrator.host.samples import CHOSEN, EnergyMeter, EnergySource, GpuReading, Sample, Timed, reasons_of
+from orchestrator.strict import Strict
+
+MIN_TIMED = 2.0  # seconds of timed part below which samples at 5 to 10 Hz are too coarse to cut it out
+
+
+class Quantity(Strict):
+    """Mean and peak of what was read."""
+
+    mean: float
+    peak: float
+
+
+class GpuTelemetry(Strict):
+    """A GPU's figures over the span that `Telemetry.over` names, but where a field says another."""
+
+    uuid: str
+    utilisation: Quantity | None = None  # % of the time in which a kernel ran
+    memory: Quantity | None = None  # bytes in use on the card, by whatever program
+    power: Quantity | None = None  # W
+    temperature: Quantity | None = None  # °C
+    sm_clock: Quantity | None = None  # MHz
+    memory_clock: Quantity | None = None  # MHz
+    throttled: dict[str, float]  # what slowed it down → share of the samples, 0 to 1; empty where nothing did
+    memory_peak: int | None = None  # bytes, over the whole job
+    joules: float | None = None  # over the whole job, loading and compiling included
+    timed_joules: float | None = None  # over the timed part; None where that was shorter than MIN_TIMED
+    energy_source: EnergySource | None = None  # the card's energy counter, or its power integrated over time
+
+
+class Telemetry(Strict):
+    """What a job used. Means and peaks are over its timed part, or the whole job where that was too short to cut out.
+
+    `samples_per_joule` is the timed part's samples divided by the energy of all GPUs during that same part; the energy
+    of CPUs, memory and power supply is in none of these figures.
+    """
+
+    over: Literal["timed", "job"]
+    seconds: float  # between the first and the last sample
+    samples: int  # looks taken; the series may keep fewer
+    hz: float | None  # looks per second; None where there was one
+    timed_s: float
+    timed_samples: int  # images or reviews
+    gpus: tuple[GpuTelemetry, ...] = ()
+    samples_per_joule: float | None = None
+    memory_peak: int | None = None  # bytes, of the job in main memory, over the whole job
+    cpus: float | None = None  # CPU seconds of the job per second
+    usage_source: str | None = None  # who told the two
+    orchestrator_cpus: float  # CPU seconds of the orchestrator itself per second, over the whole job
+    sampling_cpus: float  # the part of it that went into sampling
+    notes: tuple[str, ...] = ()  # what went wrong while sampling
+
+    @property
+    def joules(self) -> float | None:
+        """Energy of all GPUs over the whole job."""
+        return _total(gpu.joules for gpu in self.gpus)
+
+    @property
+    def gpu_utilisation(self) -> float | None:
+        """Mean over all GPUs, in %."""
+        means = [gpu.utilisation.mean for gpu in self.gpus if gpu.utilisation is not None]
+        return sum(means) / len(means) if means else None
+
+    @property
+    def gpu_memory_peak(self) -> int | None:
+        """Bytes in use on the fullest GPU, at most."""
+        return max((gpu.memory_peak for gpu in self.gpus if gpu.memory_peak is not None), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What is known beside the samples; see the fields of Telemetry."""
+
+    usage_source: str | None
+    orchestrator_cpus: float
+    sampling_cpus: float
+    notes: tuple[str, ...]
+
+
+def summarise(
+    samples: Sequence[Sample],
+    looks: int,
+    timed: Sequence[Timed],
+    gpus: Sequence[tuple[str, EnergyMeter]],
+    around: Around,
+) -> Telemetry:
+    """The figures. `looks` is how many samples were taken, of which `samples` were kept; `gpus` are (UUID, meter)."""
+    whole = (samples[0].t, samples[-1].t) if samples else (0.0, 0.0)
+    seconds = whole[1] - whole[0]
+    timed_s = sum(each.ended - each.began for each in timed)
+    work = sum(each.samples for each in timed)
+    cut = timed_s >= MIN_TIMED
+    spans = [(each.began, each.ended) for each in timed] if cut else [whole]
+    inside = [sample for sample in samples if _within(sample.t, spans)]
+    cards = tuple(
+        _gpu(uuid, meter.source, _GpuSamples(samples, inside, number), spans if cut else None)
+        for number, (uuid, meter) in enumerate(gpus)
+    )
+    energy = _total(card.timed_joules for card in cards)
+    return Telemetry(
+        over="timed" if cut else "job",
+        seconds=seconds,
+        samples=looks,
+        hz=(looks - 1) / seconds if seconds else None,
+        timed_s=timed_s,
+        timed_samples=work,
+        gpus=cards,
+        samples_per_joule=work / energy if energy else None,
+        memory_peak=max((sample.memory_peak for sample in samples if sample.memory_peak is not None), default=None),
+        cpus=_rate([(sample.t, sample.cpu_seconds) for sample in samples], spans),
+        **asdict(around),
+    )
+
+
+def rise(points: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """How much a quantity that only grows grew during `spans`, and how many seconds of them `points` cover.
+
+    `points` are (time, value) in order of time, at least one; between two of them growth is taken to be even.
+    """
+    import numpy
+
+    times, values = numpy.array(points, dtype=float).T
+    edges = numpy.clip(numpy.array(spans, dtype=float), times[0], times[-1])
+    grown = numpy.diff(numpy.interp(edges, times, values)).sum()
+    return float(grown), float(numpy.diff(edges).sum())
+
+
+class _GpuSamples(NamedTuple):
+    """The samples of one GPU, which is number `number` in each of them."""
+
+    whole: Sequence[Sample]
+    inside: Sequence[Sample]  # the spans that figures are over
+    number: int
+
+    def values(self, read: Callable[[GpuReading], float | None], *, whole: bool = False) -> list[float]:
+        """What is known of one quantity."""
+        readings = (sample.gpus[self.number] for sample in (self.whole if whole else self.inside) if sample.gpus)
+        return [value for reading in readings if (value := read(reading)) is not None]
+
+    def quantity(self, read: Callable[[GpuReading], float | None]) -> Quantity | None:
+        values = self.values(read)
+        return Quantity(mean=sum(values) / len(values), peak=max(values)) if values else None
+
+    def energy(self) -> list[tuple[float, float]]:
+        told = ((sample.t, sample.joules[self.number]) for sample in self.whole if sample.joules)
+        return [(t, joules) for t, joules in told if joules is not None]
+
+
+def _gpu(
+    uuid: str, source: EnergySource | None, samples: _GpuSamples, timed: Sequence[tuple[float, float]] | None
+) -> GpuTelemetry:
+    """`timed` is the timed part, or None where it cannot be cut out."""
+    energy = samples.energy()
+    timed_joules = None
+    if timed is not None and energy:
+        grown, covered = rise(energy, timed)
+        if covered > 0.99 * sum(ended - began for began, ended in timed):  # not of a GPU lost on the way
+            timed_joules = grown
+    memory = samples.values(lambda reading: reading.memory, whole=True)
+    return GpuTelemetry(
+        uuid=uuid,
+        utilisation=samples.quantity(lambda reading: reading.utilisation),
+        memory=samples.quantity(lambda reading: reading.memory),
+        power=samples.quantity(lambda reading: reading.power),
+        temperature=samples.quantity(lambda reading: reading.temperature),
+        sm_clock=samples.quantity(lambda reading: reading.sm_clock),
+        memory_clock=samples.quantity(lambda reading: reading.memory_clock),
+        throttled=_throttled(samples.values(lambda reading: reading.reasons)),
+        memory_peak=int(max(memory)) if memory else None,
+        joules=energy[-1][1] - energy[0][1] if len(energy) > 1 else None,
+        timed_joules=timed_joules,
+        energy_source=source,
+    )
+
+
+def _within(t: float, spans: Sequence[tuple[float, float]]) -> bool:
+    """Whether a moment lies in one of `spans`, which are in order and do not overlap."""
+    place = bisect.bisect_right(spans, (t, math.inf)) - 1
+    return place >= 0 and t <= spans[place][1]
+
+
+def _throttled(masks: Sequence[float]) -> dict[str, float]:
+    names = [name for mask in masks for name in reasons_of(int(mask)) if name not in CHOSEN]
+    return {name: names.count(name) / len(masks) for name in dict.fromkeys(names)}
+
+
+def _rate(points: Sequence[tuple[float, float | None]], spans: Sequence[tuple[float, float]]) -> float | None:
+    """Growth per second over the part of `spans` that points cover, or None where that is less than half of it."""
+    known = [(t, value) for t, value in points if value is not None]
+    if not known:
+        return None
+    grown, covered = rise(known, spans)
+    return grown / covered if covered and covered >= sum(ended - began for began, ended in spans) / 2 else None
+
+
+def _total(values: Iterable[float | None]) -> float | None:
+    """The sum, or None where there is nothing to add or an addend is unknown."""
+    found = list(values)
+    known = [value for value in found if value is not None]
+    return sum(known) if found and len(known) == len(found) else None

@@ -1,0 +1,62 @@
+"""Verdicts on repetitions, for a terminal and for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from orchestrator.judge.reproduction import Answer
+from orchestrator.text import printable
+
+STYLES = {"REPRODUCED": "bold green", "CANNOT": "bold yellow"}  # anything else is red
+
+
+def show(console: Console, answer: Answer) -> None:
+    """Print the word, why, the figures it rests on, and what else is to be known."""
+    job, verdict = answer.job, answer.verdict
+    console.print(
+        Text.assemble(
+            (verdict.word, STYLES.get(verdict.word, "bold red")), f" {printable(job)}: {printable(verdict.why, 1000)}"
+        )
+    )
+    for title, times in (("stored", verdict.stored), ("here", verdict.here)):
+        if times:
+            console.print(Text(f"  {title:6}  {_times(times)}"))
+    if verdict.accuracy:
+        console.print(
+            Text("  accuracy {:.2f} % stored, {:.2f} % here".format(*(100 * each for each in verdict.accuracy)))
+        )
+    for note in verdict.notes:
+        console.print(Text(f"  {printable(note, 1000)}", style="dim"))
+
+
+def summary(answers: Sequence[Answer]) -> str:
+    """How many there are of each word."""
+    counts = Counter(answer.verdict.word for answer in answers)
+    return f"{len(answers)} jobs: " + ", ".join(f"{count} {word}" for word, count in counts.most_common())
+
+
+def as_json(answers: Sequence[Answer]) -> dict[str, Any]:
+    """All of them as plain values; `run` is the run that holds the repeats."""
+    return {
+        "schema_version": 1,
+        "jobs": [
+            {
+                "job": answer.job,
+                "run": None if answer.run is None else answer.run.name,
+                **dataclasses.asdict(answer.verdict),
+            }
+            for answer in answers
+        ],
+    }
+
+
+def _times(times: tuple[float, ...]) -> str:
+    shown = f"{statistics.median(times):.4g} s"
+    return shown if len(times) == 1 else f"{shown}, median of {len(times)}, from {min(times):.4g} to {max(times):.4g}"

@@ -1,0 +1,173 @@
+"""How a job went, told from its stream and its exit. Pure; this is where failure classes are decided."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+from orchestrator.engines.base import Exit, Output
+from orchestrator.plan.jobs import Job
+from orchestrator.record.events import Error, Event, Lines, Reader, Start, Violation
+from orchestrator.record.figures import Collector
+from orchestrator.record.results import Failure, FailureKind
+from orchestrator.record.run_folder import MAX_OUTPUT_BYTES, Recorder
+
+LOG_LINES = 12  # shown with a failure; all of it is in <job>.log
+MAX_LOG_LINE = 500
+
+MAIN_MEMORY = ("MemoryError", "_ArrayMemoryError")  # Python's and NumPy's errors, whatever the job runs on
+Stop = Literal["time", "silence", "output"]  # why the host stopped a job that kept to the protocol
+
+HINTS: dict[FailureKind, str] = {
+    "out_of_memory": "give the job more memory (limits.memory), or a smaller batch (--set WORKLOAD.batch=…)",
+    "gpu_memory": "a smaller batch (--set WORKLOAD.batch=…), or see in `nvidia-smi` who else holds this GPU's memory",
+    "killed": "something outside the job ended it: the kernel (see dmesg), a restart of the Docker daemon, or a person",
+    "timeout": "raise limits.timeout or limits.silence in the spec, or find out in the log what it waited for",
+    "disk": "a workload keeps small artifacts only: see workloads/common/PROTOCOL.md",
+    "diverged": "check lr in the spec; if it is the default, this framework computes something else: report it",
+    "protocol": "the workload file breaks workloads/common/PROTOCOL.md: fix it there",
+    "no_gpu": "check the NVIDIA Container Toolkit: `nvidia-smi -L` in a container must list the GPU asked for, alone",
+    "unsupported": "choose what this framework supports, or leave it out of the spec",
+    "exception": "the full log is beside the result",
+    "data": "run `orchestrator data ls`; then prepare the dataset again",
+}
+
+
+class WrongGpu(Violation):
+    """The job sees other GPUs than those it was given: whatever it measured would be told of the wrong one."""
+
+
+class Conversation:
+    """Listens to one job: records everything, keeps what the figures and a failure report need."""
+
+    def __init__(self, job: Job, recorder: Recorder, hear: Callable[[Event], None]) -> None:
+        self._recorder = recorder
+        self._hear = hear
+        self._lines = Lines()
+        self._reader = Reader()
+        self._tail: deque[str] = deque(maxlen=LOG_LINES)
+        self._log_rest = b""
+        self._error: Error | None = None
+        self._job = job
+        self._last: Event | None = None
+        self.collector = Collector(job)
+        self.events = 0
+        self.violation: Violation | None = None
+
+    def take(self, output: Output) -> None:
+        """Take a chunk as it arrived. After a violation what follows only goes to the log."""
+        if output.stream == "stderr" or self.violation is not None:
+            self._log(output.data)
+            return
+        try:
+            for line in self._lines.feed(output.data):
+                self._take_line(line)
+        except Violation as violation:
+            self.violation = violation
+
+    def close(self) -> None:
+        """The stream has ended: account for what follows its last newline."""
+        if self.violation is None:
+            try:
+                if rest := self._lines.close():
+                    self._take_line(rest)
+            except Violation as violation:
+                self.violation = violation
+        self._log(b"\n" if self._log_rest else b"")
+
+    def failure(
+        self, exit_: Exit, *, stopped: Stop | None, train_samples: int | None, test_samples: int | None
+    ) -> Failure | None:
+        """Why the job failed, or None when it did not.
+
+        There were `train_samples` for each epoch, and `test_samples` to be scored; None where nobody knows.
+        """
+        kind, message = self._verdict(exit_, stopped, train_samples, test_samples)
+        return None if kind is None else self.told(kind, message)
+
+    def told(self, kind: FailureKind, message: str, hint: str = "") -> Failure:
+        """A failure with the end of the log."""
+        return Failure(kind=kind, message=message, hint=hint or HINTS.get(kind, ""), log=tuple(self._tail))
+
+    def _verdict(
+        self, exit_: Exit, stopped: Stop | None, train_samples: int | None, test_samples: int | None
+    ) -> tuple[FailureKind | None, str]:
+        if stopped is not None:
+            return self._reason(stopped)
+        if exit_.out_of_memory:
+            limit = self._job.memory
+            most = "the machine has" if limit is None else f"its limit of {limit / 2**30:.3g} GiB"
+            return "out_of_memory", f"the job used more memory than {most}"
+        if self._error is not None:
+            return _class_of(self._error, self._job), f"{self._error.type}: {self._error.message}".splitlines()[0]
+        if self.violation is not None:
+            return "no_gpu" if isinstance(self.violation, WrongGpu) else "protocol", str(self.violation)
+        if exit_.signal is not None:
+            return "killed", f"the job was ended by {_signal_name(exit_.signal)}"
+        if exit_.code:
+            # It had no time for an `error` event: an import that failed, say. The last line tells most.
+            why = f": {self._tail[-1]}" if self._tail else " and no word why"
+            return "exception", f"the job ended with exit code {exit_.code}{why}"
+        if not self._reader.over:
+            return "protocol", "the event stream stopped without 'end'"
+        try:
+            self.collector.check_complete(train_samples, test_samples)
+        except Violation as violation:
+            return "protocol", str(violation)
+        return None, ""
+
+    def _reason(self, stopped: Stop) -> tuple[FailureKind, str]:
+        where = f"after {self._last.event!r}" if self._last else "before its first event"
+        if stopped == "time":
+            return "timeout", f"stopped at its time limit of {self._job.timeout:g} s, {where}"
+        if stopped == "silence":
+            return "timeout", f"stopped because it said nothing for {self._job.silence:g} s, {where}"
+        return "disk", f"stopped because its output folder held more than {MAX_OUTPUT_BYTES >> 20} MiB, {where}"
+
+    def _take_line(self, line: bytes) -> None:
+        if not line.startswith(b"{"):
+            self._log(line + b"\n")  # no event and no attempt at one: a program that writes past bench
+            return
+        self._recorder.event(line)
+        event = self._reader.read(line)
+        self.collector.add(event)
+        self.events += 1
+        self._last = event
+        if isinstance(event, Start):
+            _check_gpus(self._job, event)
+        if isinstance(event, Error):
+            self._error = event
+        self._hear(event)
+
+    def _log(self, data: bytes) -> None:
+        self._recorder.log(data)
+        *lines, rest = (self._log_rest + data).split(b"\n")
+        self._log_rest = rest[:MAX_LOG_LINE]
+        for line in lines[-LOG_LINES:]:
+            if text := line[:MAX_LOG_LINE].decode("utf-8", "replace").strip():
+                self._tail.append("".join(c if c.isprintable() else "�" for c in text))
+
+
+def _class_of(error: Error, job: Job) -> FailureKind:
+    """A workload's own word for what went wrong, and what it means for the job."""
+    if error.kind == "input":
+        return "data"
+    if error.kind == "out_of_memory" and job.device == "gpu" and error.type not in MAIN_MEMORY:
+        return "gpu_memory"
+    return error.kind
+
+
+def _check_gpus(job: Job, start: Start) -> None:
+    """Raise WrongGpu when the job does not see exactly the GPUs it was given."""
+    given, seen = ({uuid.partition("-")[2].lower() for uuid in uuids} for uuids in (job.gpus, start.gpus))
+    if job.device == "gpu" and given != seen:
+        raise WrongGpu(f"the job was given {', '.join(job.gpus)} and sees {', '.join(start.gpus) or 'no GPU'}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,1 @@
+"""The reference and what frameworks are held to."""

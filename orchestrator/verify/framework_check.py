@@ -1,0 +1,111 @@
+"""Runs a framework through everything that conformance.py asks: all of `orchestrator check` but the screen."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from orchestrator.judge import dropout
+from orchestrator.judge.mistakes import CULPRITS
+from orchestrator.plan.catalog import Framework, Image
+from orchestrator.plan.jobs import Job
+from orchestrator.plan.spec import Override
+from orchestrator.record.certificates import Envelope
+from orchestrator.record.results import Result
+from orchestrator.record.run_folder import RunFolder
+from orchestrator.run import preparation
+from orchestrator.run.quiet import Quiet
+from orchestrator.run.runner import Listener
+from orchestrator.verify import conformance
+from orchestrator.verify import verifier as verify
+from orchestrator.verify.conformance import Finding
+
+STEPS = 5  # of training that are compared with the reference
+# So many epochs are timed that a device which is not waited for is caught at work; a GPU takes milliseconds for a step.
+CLOCK_EPOCHS = {"cpu": 2, "gpu": 40}
+EXPLOSION = 1e38  # a learning rate so large that the second loss is no number
+NO_PRECISION = "fp8"  # that no workload here knows
+
+
+def request(base: preparation.Request, framework: str, overrides: list[Override]) -> preparation.Request:
+    """The request for the runs that check `framework`."""
+    named = Override(path=("frameworks",), value=[framework], origin="FRAMEWORK")
+    return verify.request(base, STEPS, [*overrides, named])
+
+
+def before(root: Path, framework: Framework, image: Image) -> Iterator[Finding]:
+    """What can be asked before anything is built."""
+    yield conformance.workloads(framework)
+    for variant, path in image.locks.items():
+        if path.suffix == ".txt":  # one that pip reads
+            yield conformance.lock(image, variant, path.read_text(encoding="utf-8"))
+    for path in sorted((root / "workloads" / framework.module).glob("*.py")):
+        yield conformance.syntax(path, path.read_text(encoding="utf-8"))
+
+
+def by_running(
+    request: preparation.Request,
+    prepared: preparation.PreparedRun,
+    folder: RunFolder,
+    listener: Listener,
+    notify: Callable[[str], None],
+) -> Iterator[Finding]:
+    """What the runs of one framework tell, on this engine. Raises HostError when the reference cannot run."""
+    verifier = verify.Verifier(request, folder, prepared, listener, notify, certify=False)
+    cells = {cell.workload: cell for cell in verifier.run()}
+    runner = preparation.runner(request, folder, prepared, Quiet(listener), notify)
+    for job in prepared.jobs:
+        first = folder.read_result(job.id)
+        if first is None or dropout.is_second(job.id):
+            continue
+        yield conformance.runs(first)
+        cell = cells[job.workload]
+        if first.failure is not None or cell.envelope is None:
+            continue
+        framework, image = prepared.catalog.frameworks[job.framework]
+        yield conformance.versions(first, framework, image)
+        yield conformance.agrees(job.workload, cell.parity, [CULPRITS[name].sentence for name in cell.parity.culprits])
+        further = runner.run(list(_further(job)))
+        if job.workload == "resnet50":
+            yield from _inference(folder, first, *further)
+        else:
+            yield from _training(cell.envelope, folder, first, *further)
+    yield conformance.took(_since_first_job(folder))
+
+
+def _inference(folder: RunFolder, first: Result, refuses: Result) -> Iterator[Finding]:
+    yield conformance.clock(first, folder.events(first.job.id))
+    advice = "raise NotImplementedError for what the framework cannot do, before the first batch"
+    yield conformance.fails(refuses, "unsupported", "refuses what it cannot do", advice)
+
+
+def _training(
+    allowed: Envelope, folder: RunFolder, first: Result, again: Result, diverges: Result
+) -> Iterator[Finding]:
+    yield conformance.repeats(first.job.workload, first.figures, again.figures, allowed)
+    yield conformance.clock(again, folder.events(again.job.id))
+    advice = "give epoch.step the loss of the batch: it stops a training that has become pointless"
+    yield conformance.fails(diverges, "diverged", "notices a loss that is no number", advice)
+
+
+def _further(job: Job) -> Iterator[Job]:
+    """The further jobs of a cell, in the order in which _inference and _training take their results."""
+
+    def another(purpose: str, **changes: object) -> Job:
+        return job.model_copy(update={"id": f"{job.id}-{purpose}", **changes})
+
+    if job.workload == "resnet50":
+        yield another("refuses", precision=NO_PRECISION)
+        return
+    # Starting and compiling take most of a job's time here, so one job answers two questions: without a trace nothing
+    # waits for the device between two steps, and its first epoch is that of the job it repeats.
+    yield another("again", trace=0, settings={**job.settings, "epochs": CLOCK_EPOCHS[job.device]})
+    yield another("diverges", trace=0, settings={**job.settings, "lr": EXPLOSION})
+
+
+def _since_first_job(folder: RunFolder) -> float:
+    """Seconds since the first job began; all images were built before."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    began = min((datetime.datetime.fromisoformat(result.began) for result in folder.results()), default=now)
+    return (now - began).total_seconds()

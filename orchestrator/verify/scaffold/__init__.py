@@ -1,0 +1,98 @@
+"""The files of a new framework: an image, a lock, three workloads and a test, to be filled in. Pure but for `write`.
+
+templates/ shows what a person gets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.files import atomic_write
+from orchestrator.plan.catalog import Catalog
+
+WORKLOAD_FILES = ("__init__.py", "runtime.py", "cnn.py", "rnn.py", "resnet50.py")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9.+!_-]*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewFramework:
+    """What a person says of a new framework. `packages` are pins, the framework's own first."""
+
+    framework: str
+    title: str
+    packages: tuple[str, ...]
+    python: str
+
+
+def files(choice: NewFramework, known: Catalog) -> dict[PurePosixPath, str]:
+    """Path below the checkout → text. Raises UsageError for a choice that cannot be."""
+    if not _NAME.fullmatch(choice.framework):
+        raise UsageError(f"{choice.framework!r} is no name for a framework", hint="use a-z, 0-9 and -, a letter first")
+    if choice.framework in known.frameworks or choice.framework in {image.name for image in known.images}:
+        raise UsageError(f"there is a {choice.framework} already", hint="`orchestrator list` shows what there is")
+    bases = {image.python: image.base for image in known.images if image.python}
+    if choice.python not in bases:
+        raise UsageError(
+            f"no image here has Python {choice.python}",
+            hint=f"choose one of {', '.join(sorted(bases))}, and change BASE_IMAGE in the Dockerfile afterwards",
+        )
+    pins = [_PIN.fullmatch(package) for package in choice.packages]
+    for package, pin in zip(choice.packages, pins, strict=True):
+        if pin is None:
+            raise UsageError(f"--package {package}: not of the form NAME==VERSION", hint="a pin is what rows stand on")
+    own = pins[0] if pins else None
+    if own is None:
+        raise UsageError("no package is named", hint="name the framework's own first, e.g. --package tinygrad==0.14.0")
+    title = choice.title or choice.framework
+    if not title.isprintable() or any(character in title for character in '"\\$'):
+        raise UsageError(f"--title {title!r}: cannot stand in a Dockerfile's label", hint="leave out quotes, \\ and $")
+    values = {
+        "framework": choice.framework,
+        "module": choice.framework.replace("-", "_"),
+        "title": title,
+        "version": own[2],
+        "package": own[1].lower().replace("-", "_"),
+        "packages": choice.packages,
+        "python": choice.python,
+        "base": bases[choice.python],
+    }
+    return _rendered(values)
+
+
+def write(root: Path, texts: Mapping[PurePosixPath, str]) -> None:
+    """Write them below `root`. Raises UsageError when one of them exists: nothing is overwritten."""
+    for path in texts:
+        if (root / path).exists():
+            raise UsageError(f"{path} exists already", hint="remove it, or choose another name")
+    for path, text in texts.items():
+        try:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(root / path, text.encode())
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="see who owns the folder") from error
+
+
+def _rendered(values: Mapping[str, object]) -> dict[PurePosixPath, str]:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("orchestrator.verify.scaffold"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        autoescape=False,  # noqa: S701  (these are no pages; what goes in has been checked)
+    )
+    image, workloads = PurePosixPath(f"images/{values['framework']}"), PurePosixPath(f"workloads/{values['module']}")
+    places = {
+        "Dockerfile": image,
+        "requirements-cpu.in": image,
+        **dict.fromkeys(WORKLOAD_FILES, workloads),
+    }
+    texts = {folder / name: environment.get_template(f"{name}.jinja").render(values) for name, folder in places.items()}
+    test = PurePosixPath(f"tests/docker/test_{values['module']}.py")
+    return {**texts, test: environment.get_template("test.py.jinja").render(values)}

@@ -1,0 +1,164 @@
+"""Runs cells as `bench` runs them, on a small job, and judges them by the oracle: all of `verify` but the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+from orchestrator.judge import dropout, parity, traces
+from orchestrator.judge.mistakes import CULPRITS
+from orchestrator.judge.parity import ReferenceRun
+from orchestrator.plan import catalog, spec
+from orchestrator.plan.spec import Override, WorkloadName
+from orchestrator.record import certificates, fingerprint, run_folder
+from orchestrator.record.certificates import Envelope, Parity
+from orchestrator.record.figures import Figures
+from orchestrator.record.results import Failure, Result
+from orchestrator.run import preparation
+from orchestrator.run.runner import Listener
+from orchestrator.verify.reference import Oracle
+
+SPEC = Path("configs") / "verify.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedCell:
+    """One framework × workload, judged; `notes` are what the framework says it does differently."""
+
+    framework: str
+    title: str
+    workload: WorkloadName
+    parity: Parity
+    envelope: Envelope | None  # None where there was nothing to judge
+    notes: tuple[str, ...]
+
+
+def request(base: preparation.Request, steps: int, overrides: Sequence[Override]) -> preparation.Request:
+    """The request for a run that traces `steps` training steps. Raises SpecError, UsageError."""
+    told = spec.load(base.root / SPEC, frameworks=catalog.load(base.root).frameworks, overrides=overrides)
+    if told.engine == "ray":  # a certificate speaks of what one machine's engine ran
+        raise UsageError("cells are verified on this machine, not on a cluster", hint="use --engine docker or process")
+    sizes = {name: {"train_samples": steps * getattr(told, name).batch} for name in ("cnn", "rnn")}
+    settings = {name: getattr(told, name).model_copy(update=size) for name, size in sizes.items()}
+    # Runs of this kind have a folder of their own: they are no measurements, and no report should take them for one.
+    return replace(base, told=told.model_copy(update={"trace": steps, **settings}), results=base.results / "verify")
+
+
+def prepare(request: preparation.Request, notify: Callable[[str], None]) -> preparation.PreparedRun:
+    """Resolve the run of `request`, as bench.prepare does, with a second job for cells that have dropout."""
+    prepared = preparation.prepare(request, notify)
+    pairs = [(job, dropout.job(job, on=True)) for job in prepared.jobs]
+    skips = {second.id: prepared.skips[job.id] for job, second in pairs if second and job.id in prepared.skips}
+    jobs = [job for pair in pairs for job in pair if job]
+    return replace(prepared, jobs=jobs, skips={**prepared.skips, **skips})
+
+
+class Verifier:
+    """Judges the cells of one run."""
+
+    def __init__(
+        self,
+        request: preparation.Request,
+        folder: run_folder.RunFolder,
+        prepared: preparation.PreparedRun,
+        listener: Listener,
+        notify: Callable[[str], None],
+        *,
+        certify: bool = True,
+    ) -> None:
+        """With `certify`, verdicts are stored in certificates."""
+        self._certify = certify
+        self._request = request
+        self._folder = folder
+        self._prepared = prepared
+        self._listener = listener
+        self._notify = notify
+        self._oracle = Oracle(request, prepared, run_folder.RunFolder(folder.path / "oracle"), listener, notify)
+
+    def run(self) -> list[VerifiedCell]:
+        """Run everything; certificates are stored as verdicts are known. Raises HostError when the oracle fails."""
+        found = preparation.run(self._request, self._folder, self._prepared, self._listener, self._notify)
+        results = {result.job.id: result for result in found}
+        return [
+            self._cell(result, results.get(dropout.second(name)))
+            for name, result in results.items()
+            if not dropout.is_second(name)
+        ]
+
+    def _cell(self, result: Result, with_dropout: Result | None) -> VerifiedCell:
+        job, failure = result.job, result.failure
+        notes = tuple(result.start.notes) if result.start else ()
+        reference = None
+        if failure is not None and not _judged(failure, result.figures):
+            verdict = _not_run(failure.message or failure.kind)
+        else:
+            reference = self._oracle.reference(job.workload)
+            verdict = self._verdict(result, with_dropout, reference)
+        # What the cell says of itself is taken at its word only where nothing else is wrong with it.
+        if verdict.culprits and {CULPRITS[name].sentence for name in verdict.culprits} <= set(notes):
+            verdict = verdict.model_copy(update={"word": "declared"})
+        if self._certify and reference is not None and verdict.word != "not run":
+            certificates.write(self._request.results.parent, self._certificate(result, verdict, reference))
+        return VerifiedCell(
+            framework=job.framework,
+            title=job.title,
+            workload=job.workload,
+            parity=verdict,
+            envelope=reference.envelope if reference else None,
+            notes=notes,
+        )
+
+    def _verdict(self, result: Result, with_dropout: Result | None, reference: ReferenceRun) -> Parity:
+        cell = traces.read(self._folder, result)
+        broke_off = result.failure.message if result.failure else ""
+        verdict = parity.judge(cell, reference.oracle, reference.envelope, broke_off=broke_off)
+        if with_dropout is not None and reference.initial is not None and verdict.word != "not run":
+            if with_dropout.failure is None:
+                second = traces.read(self._folder, with_dropout)
+                verdict = dropout.judge(verdict, cell, second, reference)
+            elif verdict.word == "certified":  # one that diverges may well fail here for the same reason
+                return _not_run(f"with dropout: {with_dropout.failure.message or with_dropout.failure.kind}")
+        if verdict.word == "diverges" and not verdict.culprits:
+            mistakes = self._oracle.mistakes(result.job.workload)
+            found = parity.explain(cell, reference.oracle, mistakes, reference.envelope)
+            verdict = verdict.model_copy(update={"culprits": found})
+        return verdict
+
+    def _certificate(self, result: Result, verdict: Parity, reference: ReferenceRun) -> certificates.Certificate:
+        job, data = result.job, result.provenance.data
+        if result.start is None or data is None:  # a judged job has said what it is, and had inputs
+            raise AssertionError(job.id)
+        return certificates.Certificate(
+            framework=job.framework,
+            workload=job.workload,
+            variant=certificates.variant_of(job),
+            device=job.device,
+            engine=result.provenance.engine,
+            parity=verdict,
+            envelope=reference.envelope,
+            steps=job.trace,
+            environment=certificates.environment_hashes(result.provenance.environment),
+            code=result.provenance.code[fingerprint.PARTS],
+            workloads_sha256=result.provenance.code[fingerprint.WHOLE],
+            weights_sha256=data.inputs[certificates.WEIGHTS],
+            data=data.fingerprint,
+            versions={job.framework: result.start.version, **result.start.versions},
+            oracle=dict(reference.versions),
+            run=self._folder.id,
+            made=run_folder.now(),
+        )
+
+
+def _judged(failure: Failure, figures: Figures) -> bool:
+    """Whether a failed job has computed something to be compared.
+
+    A loss that is no number any more is a divergence; so is a count of other test samples than there are, which
+    breaks the protocol.
+    """
+    return failure.kind == "diverged" or (failure.kind == "protocol" and figures.test_samples is not None)
+
+
+def _not_run(why: str) -> Parity:
+    return Parity(word="not run", why=why.splitlines()[0])

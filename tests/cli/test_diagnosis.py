@@ -1,0 +1,446 @@
+"""`orchestrator doctor` says what this machine can run, whatever of it is missing, broken or hostile."""
+
+import dataclasses
+import io
+import json
+import re
+import shutil
+import stat
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from orchestrator.cli import app, diagnosis, diagnosis_page
+from orchestrator.engines.process import pythons
+from orchestrator.errors import HostError
+from orchestrator.host import machine as host_machine
+from orchestrator.plan import catalog
+from tests.support.machines import gpu, machine
+
+VERSION = {
+    "Client": {"Version": "28.2.2"},
+    "Server": {"Version": "28.3.0", "ApiVersion": "1.51", "Components": [{"Name": "Engine"}]},
+}
+INFO = {"DockerRootDir": "/", "Runtimes": {"runc": {}}, "CDISpecDirs": None}
+ENDPOINT = diagnosis.DEFAULT_ENDPOINT
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """No daemon, no GPU, no hook; only the commands a test makes, and what those need."""
+    (tmp_path / "bin").mkdir()
+    for name in ("cat", "sleep", "git"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
+    monkeypatch.setattr(diagnosis, "PCI", tmp_path / "pci")
+    monkeypatch.setattr(diagnosis, "RUN", tmp_path / "run")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run" / "user"))
+    monkeypatch.setattr(diagnosis, "_pythons", lambda known: {"3.6": None, "3.9": None, "3.11": "/usr/bin/python3.11"})
+    monkeypatch.setenv("ROSETTA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    command(tmp_path, "docker", "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
+    on(monkeypatch, machine())
+
+
+def command(folder, name, script):
+    path = folder / "bin" / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def daemon(folder, version=VERSION, info=INFO, endpoint=ENDPOINT, buildx="echo buildx 0.13"):
+    """A docker command with this daemon behind it."""
+    (folder / "version").write_text(json.dumps(version))
+    (folder / "info").write_text(json.dumps(info))
+    command(
+        folder,
+        "docker",
+        f'case "$1" in version|info) cat {folder}/$1;; context) echo {endpoint};; buildx) {buildx};;'
+        " *) echo Docker version 28.2.2, build x;; esac",
+    )
+
+
+def on(monkeypatch, made):
+    monkeypatch.setattr(host_machine, "inspect", lambda: made)
+
+
+def examine(*arguments, code=0):
+    done = CliRunner().invoke(app.app, ["doctor", "--json", *arguments])
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout)
+
+
+def shown(root, tmp_path, width=100, number="0"):
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(diagnosis_page.page(diagnosis.examine(catalog.load(root), tmp_path, number)))
+    return console.export_text()
+
+
+def rows(told):
+    return {row["framework"]: row for row in told["frameworks"]}
+
+
+def test_without_docker_what_has_a_python_runs_all_the_same():
+    told = examine()
+    assert (told["schema_version"], told["usable"]) == (1, True)
+    assert told["docker"]["server"] is None
+    assert "Cannot connect to the Docker daemon" in told["problems"][0]["reason"]
+    assert rows(told)["numpy"]["engines"] == ["process"]
+    assert rows(told)["knet"]["engines"] == []
+    assert rows(told)["knet"]["problem"] == {
+        "reason": "no Docker, and it runs nowhere else",
+        "remedy": "get Docker going",
+    }
+    assert rows(told)["cntk"]["problem"]["remedy"] == "get Docker going, or `pyenv install 3.6`"
+
+
+def test_a_real_client_without_a_daemon(tmp_path, monkeypatch):
+    """Through whatever docker command this machine has, if any."""
+    (tmp_path / "bin" / "docker").unlink()
+    monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
+    told = examine()
+    assert told["docker"]["server"] is None
+    assert re.search(r"no Docker daemon answers|no docker command", told["problems"][0]["reason"])
+    assert told["problems"][0]["remedy"]
+
+
+def test_with_neither_docker_nor_a_python_nothing_can_run(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(diagnosis, "_pythons", lambda known: dict.fromkeys(("3.6", "3.9", "3.11")))
+    assert examine(code=4)["usable"] is False
+    page = shown(root, tmp_path)
+    assert "No engine can run any of them here." in page
+    assert "`pyenv install 3.6 3.9 3.11`" in page
+
+
+def test_a_daemon_that_answers(tmp_path):
+    daemon(tmp_path)
+    told = examine()
+    docker = told["docker"]
+    assert (docker["server"]["product"], docker["server"]["version"], docker["engine_problem"]) == (
+        "Docker",
+        "28.3.0",
+        None,
+    )
+    assert "buildx" in docker["builder"]
+    assert docker["free"] > 0
+    assert rows(told)["knet"]["engines"] == ["docker"]
+    assert rows(told)["numpy"]["gpu"]["kind"] == "cpu_only"
+
+
+def test_podman_is_recognised(tmp_path):
+    daemon(tmp_path, version={"Server": {"Version": "5.2", "Components": [{"Name": "Podman Engine"}]}})
+    assert examine()["docker"]["server"]["product"] == "Podman"
+
+
+@pytest.mark.parametrize("place_of_socket", ["run/user", "run"])
+@pytest.mark.parametrize("client", [True, False])
+def test_podman_that_only_has_a_socket_is_told_with_the_way_to_it(tmp_path, monkeypatch, place_of_socket, client):
+    socket = tmp_path / place_of_socket / "podman" / "podman.sock"
+    socket.parent.mkdir(parents=True)
+    socket.touch()
+    if not client:
+        (tmp_path / "bin" / "docker").unlink()
+    problem = examine()["docker"]["engine_problem"]
+    assert problem["reason"].endswith(f"; Podman listens at {socket}")
+    assert problem["remedy"].startswith(f"export DOCKER_HOST=unix://{socket}")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{socket}")
+    assert "Podman" not in examine()["docker"]["engine_problem"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("version", "info", "reason"),
+    [
+        ({"Client": {"Version": "5.2"}}, INFO, "has no daemon behind it"),
+        ({"Server": None}, INFO, "has no daemon behind it"),
+        ({"Server": "28"}, INFO, "does not answer as Docker does"),
+        (VERSION, {**INFO, "Runtimes": 3}, "does not answer as Docker does"),
+        (VERSION, {**INFO, "DiscoveredDevices": ["gpu"]}, "does not answer as Docker does"),
+    ],
+)
+def test_a_daemon_that_is_none_of_dockers_is_told(tmp_path, version, info, reason):
+    daemon(tmp_path, version=version, info=info)
+    told = examine()
+    assert told["docker"]["server"] is None
+    assert reason in told["docker"]["engine_problem"]["reason"]
+
+
+def test_a_daemon_that_hangs_does_not_hang_the_doctor(tmp_path, monkeypatch):
+    monkeypatch.setattr(diagnosis, "ASK_SECONDS", 0.3)
+    command(tmp_path, "docker", "exec sleep 600")
+    told = examine()
+    assert told["problems"][0]["reason"] == "the Docker daemon does not answer `docker version` within 0.3 s"
+    assert "restart" in told["problems"][0]["remedy"]
+
+
+def test_a_client_that_hangs_in_its_plugin_cannot_build(tmp_path, monkeypatch):
+    monkeypatch.setattr(diagnosis, "ASK_SECONDS", 0.5)
+    daemon(tmp_path, buildx="exec sleep 600")
+    told = examine()
+    assert "buildx plugin is missing" in told["docker"]["build_problem"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("script", "reason", "remedy"),
+    [
+        ("echo 'permission denied while trying to connect' >&2; exit 1", "permission denied", "usermod -aG docker"),
+        ("echo '{'", "answers no JSON", "start the Docker daemon"),
+        ("echo '[1]'", "answers no JSON", "start the Docker daemon"),
+        ("exit 7", "exit code 7", "start the Docker daemon"),
+    ],
+)
+def test_a_daemon_that_is_out_of_reach_is_told_with_the_remedy(tmp_path, script, reason, remedy):
+    command(tmp_path, "docker", script)
+    (problem,) = [problem for problem in examine()["problems"] if "Python" not in problem["reason"]]
+    assert (reason in problem["reason"], remedy in problem["remedy"]) == (True, True), problem
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host_variable", "reason", "remedy"),
+    [
+        ("unix:///home/u/docker.sock", None, "but jobs would be run at unix:///var/run/docker.sock", "export DOCKER_HOST=unix:///home/u/docker.sock"),
+        ("tcp://far:2376", "tcp://far:2376", "is on another machine", "unset DOCKER_HOST"),
+    ],
+)  # fmt: skip
+def test_a_daemon_that_only_the_command_line_finds_is_no_help(
+    tmp_path, monkeypatch, endpoint, host_variable, reason, remedy
+):
+    if host_variable:
+        monkeypatch.setenv("DOCKER_HOST", host_variable)
+    daemon(tmp_path, endpoint=endpoint)
+    told = examine()
+    problem = told["docker"]["engine_problem"]
+    assert (reason in problem["reason"], remedy in problem["remedy"]) == (True, True), problem
+    assert rows(told)["knet"]["engines"] == []
+
+
+NATIVE, JIT, CPU, NO = "native", "jit", "cpu_only", "impossible"
+FRAMEWORKS = [
+    "caffe2",
+    "cntk",
+    "keras-cntk",
+    "chainer",
+    "mxnet",
+    "gluon",
+    "knet",
+    "tensorflow",
+    "keras-tf",
+    "pytorch",
+    "jax",
+    "lasagne",
+    "numpy",
+]
+PROFILES = {  # machine: its cards, their driver; the verdict on each of FRAMEWORKS
+    "K80": (["K80"], "470.256.02", [NATIVE, NATIVE, NATIVE, NO, NO, NO, NATIVE, NO, NO, NO, NO, CPU, CPU]),
+    "P100": (["P100"], "535.104.05", [NATIVE, NATIVE, NATIVE, *[NATIVE] * 4, NATIVE, NATIVE, NO, NO, CPU, CPU]),
+    "V100": (["V100"], "580.95.05", [NATIVE, NATIVE, NATIVE, *[NATIVE] * 4, NATIVE, NATIVE, NO, NO, CPU, CPU]),
+    "T4": (["T4"], "580.95.05", [NATIVE, NATIVE, NATIVE, *[NATIVE] * 4, NATIVE, NATIVE, NATIVE, NATIVE, CPU, CPU]),
+    "A100": (["A100"], "580.95.05", [NO, NO, NO, *[NATIVE] * 4, NATIVE, NATIVE, NATIVE, NATIVE, CPU, CPU]),
+    "H100": (["H100"], "580.95.05", [NO, NO, NO, JIT, NO, NO, NO, NATIVE, NATIVE, NATIVE, NATIVE, CPU, CPU]),
+    "H100, old driver": (["H100"], "550.54.15", [NO, NO, NO, JIT, NO, NO, NO, NATIVE, NATIVE, NO, NO, CPU, CPU]),
+    "B200": (["B200"], "580.95.05", [NO, NO, NO, JIT, NO, NO, NO, JIT, JIT, NATIVE, NATIVE, CPU, CPU]),
+    "no GPU": ([], None, [CPU] * len(FRAMEWORKS)),
+}
+
+
+@pytest.mark.parametrize(("cards", "driver", "kinds"), PROFILES.values(), ids=PROFILES)
+def test_the_verdict_on_every_framework(tmp_path, monkeypatch, root, cards, driver, kinds):
+    """Of the real catalog, with all that an engine needs."""
+    daemon(tmp_path, info={**INFO, "Runtimes": {"runc": {}, "nvidia": {}}})
+    on(monkeypatch, machine(*cards, driver=driver))
+    found = {row.framework: row for row in diagnosis.examine(catalog.load(root), tmp_path).frameworks}
+    assert {name: found[name].gpu.kind for name in FRAMEWORKS} == dict(zip(FRAMEWORKS, kinds, strict=True))
+    for row in found.values():
+        assert row.gpu.reason
+        assert bool(row.gpu.remedy) == (row.gpu.kind != NATIVE)
+        assert row.gpu_engines == (row.engines if row.gpu.runs else ())
+
+
+def test_without_docker_a_gpu_is_of_use_only_where_there_is_a_python(monkeypatch, root, tmp_path):
+    on(monkeypatch, machine("A100"))
+    found = {row.framework: row for row in diagnosis.examine(catalog.load(root), tmp_path).frameworks}
+    for name, kind, engines in (("pytorch", NATIVE, ("process",)), ("mxnet", NO, ()), ("knet", NO, ())):
+        assert (found[name].gpu.kind, found[name].gpu_engines) == (kind, engines)
+    assert found["mxnet"].gpu.remedy == "get Docker going, or `pyenv install 3.9`"
+    assert found["knet"].gpu.remedy == "get Docker going"
+
+
+def test_the_screen_tells_all_of_a_gpu_and_what_must_be_compiled_for_it(root, tmp_path, monkeypatch):
+    whole = dataclasses.replace(
+        gpu("NVIDIA H100 80GB HBM3", "9.0"), memory=80 << 30, power_limit=700.0, ecc=True, persistence=False, mig=False
+    )
+    on(monkeypatch, dataclasses.replace(machine("H100"), gpus=(whole,), cuda="13.0"))
+    daemon(tmp_path, info={**INFO, "Runtimes": {"runc": {}, "nvidia": {}}})
+    page = re.sub(r"\s+", " ", shown(root, tmp_path, width=200))
+    for fact in (
+        "driver 580.95.05, up to CUDA 13.0",
+        "GPU 0 NVIDIA H100 80GB HBM3, 80 GiB, compute capability 9.0, 700 W, ECC on, persistence off, MIG off",
+        "GPUs through nvidia runtime",
+        "Chainer docker JIT CUDA 11.8 build: only PTX for 9.0 GPUs → be patient: the driver compiles it for minutes",
+        "Caffe2 docker no CUDA 10.2 build: no code for 9.0 GPUs → use --device cpu",
+    ):
+        assert fact in page
+
+
+CDI = {**INFO, "CDISpecDirs": ["/etc/cdi"]}
+
+
+@pytest.mark.parametrize(
+    ("info", "way"),
+    [
+        ({**INFO, "Runtimes": {"runc": {}, "nvidia": {}}}, "runtime"),
+        ({**CDI, "DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]}, "cdi"),
+        ({**CDI, "DiscoveredDevices": [{"Source": "cdi", "ID": "vendor.com/net=0"}]}, None),
+        (CDI, None),
+        (INFO, None),
+    ],
+)  # fmt: skip
+def test_how_containers_get_the_gpu(tmp_path, monkeypatch, info, way):
+    on(monkeypatch, machine("A100"))
+    daemon(tmp_path, info=info)
+    told = examine()
+    assert [name for name, known in told["docker"]["gpu_access"].items() if known] == ([way] if way else [])
+    problem = told["docker"]["gpu_problem"]
+    assert (problem is None) == (way is not None)
+    row = rows(told)["mxnet"]
+    assert row["gpu"]["kind"] == ("native" if way else "impossible")  # no Python 3.9 here
+    if not way:
+        assert "NVIDIA Container Toolkit" in row["gpu"]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("nvidia.yaml", "cdiVersion: 0.5.0\nkind: nvidia.com/gpu\n", True),
+        ("nvidia.json", '{"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu"}', True),
+        ("nic.yaml", "kind: vendor.com/nic\n", False),
+        ("nvidia.txt", "kind: nvidia.com/gpu\n", False),
+        ("broken.yaml", "\x00\xff", False),
+    ],
+)
+def test_an_older_daemon_has_the_cdi_devices_of_its_folders(tmp_path, monkeypatch, name, text, found):
+    (tmp_path / "cdi").mkdir()
+    (tmp_path / "cdi" / name).write_text(text)
+    daemon(tmp_path, info={**INFO, "CDISpecDirs": [str(tmp_path / "cdi"), "/nonexistent"]})
+    assert examine()["docker"]["gpu_access"]["cdi"] is found
+
+
+def test_the_legacy_hook_is_seen(tmp_path, monkeypatch):
+    on(monkeypatch, machine("A100"))
+    daemon(tmp_path)
+    command(tmp_path, "nvidia-container-runtime-hook", "exit 0")
+    told = examine()
+    assert (told["docker"]["gpu_access"]["hook"], told["docker"]["gpu_problem"]) == (True, None)
+
+
+def test_an_engine_that_alone_gets_the_gpu_is_named(root, tmp_path, monkeypatch):
+    on(monkeypatch, machine("H100"))
+    daemon(tmp_path)
+    row = rows(examine())["pytorch"]
+    assert (row["gpu"]["kind"], row["engines"], row["gpu_engines"]) == ("native", ["docker", "process"], ["process"])
+    assert "with --engine process only" in re.sub(r"\s+", " ", shown(root, tmp_path))
+
+
+def test_the_chosen_gpu_decides(monkeypatch):
+    on(monkeypatch, machine("K80", "A100", driver="470.256.02"))
+    assert rows(examine())["pytorch"]["gpu"]["kind"] == "impossible"
+    assert examine("--gpu", "1")["gpu"]["name"] == "NVIDIA A100-SXM4-80GB"
+    done = CliRunner().invoke(app.app, ["doctor", "--gpu", "2"])
+    assert "this machine has 2" in str(done.exception)
+
+
+def test_a_gpu_without_a_driver_is_told_from_no_gpu(tmp_path, root):
+    assert examine()["gpu_problem"] is None
+    device = tmp_path / "pci" / "0000:01:00.0"
+    device.mkdir(parents=True)
+    (device / "vendor").write_text("0x10de\n")
+    (device / "class").write_text("0x030200\n")
+    assert "but no driver" in examine()["gpu_problem"]["reason"]
+    (device / "class").write_text("0x040300\n")  # the sound of a graphics card
+    assert examine()["gpu_problem"] is None
+
+
+def test_a_broken_driver_is_told_in_its_own_words(root, tmp_path, monkeypatch):
+    on(monkeypatch, dataclasses.replace(machine(), driver_problem="Driver/library version mismatch"))
+    page = re.sub(r"\s+", " ", shown(root, tmp_path))
+    assert "does not work: Driver/library version mismatch → restart this machine" in page
+
+
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("cards", [(), ("K80",), ("H100", "A100")])
+def test_the_screen_fits(root, tmp_path, monkeypatch, width, cards):
+    on(monkeypatch, machine(*cards))
+    daemon(tmp_path)
+    lines = shown(root, tmp_path, width).splitlines()
+    assert max(map(len, lines)) <= width
+    page = "\n".join(lines)
+    for word in ("Machine", "Docker", "GPUs", "Frameworks", "why / what to do", *(row for row in cards)):
+        assert word in page
+    for framework, _ in catalog.load(root).frameworks.values():
+        assert framework.title in page
+
+
+def test_a_hostile_name_is_only_text(root, tmp_path, monkeypatch):
+    hostile = gpu("[red]evil[/red]\x1b[2J\x07\n" + "x" * 5000, "8.0")
+    on(monkeypatch, dataclasses.replace(machine("A100"), gpus=(hostile,)))
+    page = shown(root, tmp_path)
+    assert "[red]evil[/red]�[2J��" in page
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", page)
+    assert page.count("x") < 1000
+
+
+def test_pythons_are_looked_for_once_a_version(root, monkeypatch):
+    monkeypatch.undo()
+    asked = []
+
+    def find(version, image):
+        asked.append(version)
+        if version == "3.6":
+            raise HostError("none")
+        return f"/opt/{version}"
+
+    monkeypatch.setattr(pythons, "find", find)
+    assert diagnosis._pythons(catalog.load(root)) == {"3.6": None, "3.9": "/opt/3.9", "3.11": "/opt/3.11"}
+    assert asked == ["3.6", "3.9", "3.11"]
+
+
+def test_bench_skips_what_the_gpu_cannot_run_and_says_so(tmp_path, monkeypatch):
+    """Nothing is built, and a run that is resumed finds nothing missing."""
+    monkeypatch.setenv("COLUMNS", "200")
+    on(monkeypatch, machine("H100"))
+    common = ["--results", str(tmp_path / "results")]
+    asked = ["bench", "--framework", "numpy", "--workload", "rnn", "--device", "gpu", "--engine", "process"]
+    done = CliRunner().invoke(app.app, [*asked, "--dry-run"])
+    assert "skipped: numpy-rnn-gpu-1: no build for GPUs" in done.stdout
+    done = CliRunner().invoke(app.app, [*asked, *common])
+    assert done.exit_code == 0, done.output
+    assert "NumPy (skipped: incompatible)" in re.sub(r"\s+", " ", done.stdout)
+    assert "/; 1 skipped" in done.stdout.replace("\n", "")
+    assert not (tmp_path / "cache" / "venvs").exists()
+    (folder,) = (tmp_path / "results").iterdir()
+    assert json.loads((folder / "numpy-rnn-gpu-1.json").read_text())["status"] == "skipped"
+    again = CliRunner().invoke(app.app, ["bench", "--resume", folder.name, *common])
+    assert again.exit_code == 0, again.output
+    assert "0 jobs" in again.output
+
+
+def test_bench_skips_an_impossible_cell_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    on(monkeypatch, machine("H100"))
+    asked = ["bench", "--framework", "caffe2", "--workload", "cnn", "--device", "gpu", "--engine", "process"]
+    done = CliRunner().invoke(app.app, [*asked, "--results", str(tmp_path / "results")])
+    assert done.exit_code == 0, done.output
+    (folder,) = (tmp_path / "results").iterdir()
+    told = json.loads((folder / "caffe2-cnn-gpu-1.json").read_text())
+    assert (told["status"], told["failure"]["kind"]) == ("skipped", "incompatible")
+    assert told["failure"]["message"] == "CUDA 10.2 build: no code for 9.0 GPUs"
+
+
+def test_bench_on_a_gpu_that_is_not_there_ends_with_exit_code_4(tmp_path):
+    """As the command line ends it: main() turns errors into exit codes."""
+    asked = ["bench", "--framework", "numpy", "--device", "gpu", "--engine", "process"]
+    error = CliRunner().invoke(app.app, [*asked, "--results", str(tmp_path / "results")]).exception
+    assert (type(error), error.exit_code) == (HostError, 4)
+    assert "this machine has no NVIDIA GPU" in error.message
+    assert not (tmp_path / "results").exists()

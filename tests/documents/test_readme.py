@@ -1,0 +1,136 @@
+"""README is true: every command in it works, every file it points to exists.
+
+Commands run as they stand where that takes seconds; a long one runs with the arguments that make it short.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from orchestrator.plan import catalog
+from tests import published
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.split("#")[0].strip() for line in re.findall(r"^    ((?:make|orchestrator) .*)$", README, re.MULTILINE)
+]
+
+# A figure need not come out again on a machine that tests share: the verdict is shown, whichever it is.
+VERDICT = re.compile(r"^(REPRODUCED|SLOWER|FASTER|CANNOT numpy-resnet50-cpu-1: too noisy)")
+
+# How a command of README is run here, and why not as it stands.
+SHORT = {
+    "make bench FRAMEWORK=pytorch": "make bench FRAMEWORK=pytorch ARGS=--dry-run",  # tests/docker runs its jobs
+    "make test": "make --dry-run test",  # this is make test
+    "make bench": "make bench ARGS=--dry-run",
+    "make bench FRAMEWORK=numpy WORKLOAD=resnet50": (
+        "make bench FRAMEWORK=numpy WORKLOAD=resnet50 ARGS='--set resnet50.batches=1 --set resnet50.batch=2 --results {tmp}/results'"
+    ),
+    "make bench FRAMEWORK=pytorch CONFIG=configs/seed.yaml DATASET=synthetic": (
+        "make bench FRAMEWORK=pytorch CONFIG=configs/seed.yaml DATASET=synthetic ARGS=--dry-run"
+    ),
+    "orchestrator data prepare": "orchestrator data prepare cifar10 --synthetic",  # the official hosts may be out of reach
+    "orchestrator data import cifar10 FOLDER": "orchestrator data import cifar10 {tmp}/arrays",
+    "orchestrator report --open": "orchestrator report --format html -o {tmp}/report.html --results {tmp}/results",  # no window in a test
+    "orchestrator report --format markdown": "orchestrator report --format markdown --results {tmp}/results",
+    "orchestrator bench --workload resnet50 --repeats auto --budget 30m": (
+        "orchestrator bench --workload resnet50 --repeats auto --budget 1s --framework numpy --set resnet50.batches=1"
+        " --set resnet50.batch=2 --results {tmp}/results"
+    ),
+    "orchestrator bench configs/seed.yaml --engine ray --set each_host=true": (
+        "orchestrator bench configs/seed.yaml --engine ray --set each_host=true --address local --dry-run"
+    ),
+    "orchestrator compare numpy pytorch": "orchestrator compare numpy numpy --results {tmp}/results",
+    "orchestrator compare OLD NEW --fail-on-slower 5%": (
+        "orchestrator compare {run} {run} --fail-on-slower 5% --results {tmp}/results"
+    ),
+    "orchestrator report --capsule capsule.json": (
+        "orchestrator report --capsule {tmp}/capsule.json --results {tmp}/results"
+    ),
+    "orchestrator reproduce results/RUN/numpy-cnn-cpu-1.json": (
+        "orchestrator reproduce {tmp}/results/{run}/numpy-resnet50-cpu-1.json --results {tmp}/results"
+    ),
+    "orchestrator verify": (
+        "orchestrator verify numpy --workload resnet50 --set resnet50.batch=1 --results {tmp}/results --python numpy={python}"
+    ),
+    "orchestrator check numpy": "orchestrator check numpy --results {tmp}/results --python numpy={python}",
+    "orchestrator bench --resume RUN": "orchestrator bench --resume {run} --results {tmp}/results",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A cache of its own, arrays to import, and a run to report on and to resume."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "arrays").mkdir()
+    for split in ("train", "test"):
+        np.save(folder / "arrays" / f"x_{split}.npy", np.zeros((100, 3, 32, 32), np.uint8))
+        np.save(folder / "arrays" / f"y_{split}.npy", np.arange(100) % 10)
+    command = SHORT["make bench FRAMEWORK=numpy WORKLOAD=resnet50"]
+    done = call(command, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Inference with ResNet-50" in done.stdout
+    return folder
+
+
+def call(command, folder):
+    run = min((path.name for path in (folder / "results").glob("*")), default="")  # the first one, made by the fixture
+    return subprocess.run(
+        shlex.split(command.format(tmp=folder, run=run, python=sys.executable)), cwd=ROOT, capture_output=True, text=True, timeout=590, check=False,
+        env={**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "ROSETTA_CACHE": str(folder / "cache")},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_works(command, place):
+    if command.startswith("orchestrator images") and not _docker_answers():
+        if os.environ.get("ROSETTA_REQUIRE_DOCKER"):
+            pytest.fail("docker is required here")
+        pytest.skip("no Docker daemon")
+    done = call(SHORT.get(command, command), place)
+    judged = command.startswith("orchestrator reproduce") and VERDICT.match(done.stdout)
+    assert done.returncode == 0 or judged, done.stdout + done.stderr
+
+
+def test_the_readme_has_commands():
+    assert len(COMMANDS) >= 10
+    assert set(SHORT) <= set(COMMANDS)
+
+
+def test_the_table_of_frameworks_is_the_catalog():
+    rows = [line for line in README.splitlines() if line.startswith("| `")]
+    assert rows == [
+        f"| `{framework.id}` | {framework.title} | {framework.version} | {' '.join(framework.workloads)} | {image.name} | {image.python or '–'} |"
+        for framework, image in catalog.load(ROOT).frameworks.values()
+    ]
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "configs/README.md", "docs/statistics.md", "docs/parity.md"]
+)
+def test_links_lead_somewhere(document):
+    path = ROOT / document
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), f"{document} points to {target}"
+
+
+def _docker_answers():
+    return (
+        shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+    )
+
+
+def test_the_tables_are_those_of_the_published_results():
+    """Every number in README's tables was produced by this code: `python -m tests.published` writes them."""
+    shown = [found[1] for found in published.SHOWN.finditer(README)]
+    assert {ROOT / name for name in shown} <= set(published.FOLDER.glob("*.json"))
+    assert shown
+    assert published.readme(README) == README

@@ -1,0 +1,106 @@
+"""Faults of the machine itself, injected for real: a full disk, and kill -9 at any moment."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+
+from orchestrator.record.run_folder import RunFolder
+from orchestrator.report import published, tables
+from tests.fuzz import stream
+from tests.support import engine_cases
+
+KILLS = int(os.environ.get("ROSETTA_KILLS", "10"))
+JOBS = ("good", "good2", "good3")
+NAMES = [f"{name}-resnet50-cpu-1" for name in JOBS]
+RUN = (
+    "import sys, pathlib\n"
+    "from orchestrator.errors import OrchestratorError\n"
+    "from tests.support import engine_cases as cases\n"
+    "folder = pathlib.Path(sys.argv[1])\n"
+    "try:\n"
+    "    cases.run_echo(cases.engine_called(sys.argv[2], folder), folder, *sys.argv[3:])\n"
+    "except OrchestratorError as error:\n"
+    "    sys.exit(f'{type(error).__name__}: {error.message} ({error.hint})')\n"
+)
+
+
+def run(folder, engine, *behaviours):
+    return [sys.executable, "-c", RUN, str(folder), engine, *behaviours]
+
+
+def test_a_full_disk_ends_the_run_with_the_remedy(root, tmp_path):
+    """A file system of 256 KiB, in a mount namespace of the test's own."""
+    own_namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    mounted = [*own_namespace, "sh", "-c", f'mount -t tmpfs -o size=256k none "{tmp_path}" && exec "$@"', "sh"]
+    if subprocess.run([*mounted, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a tmpfs")
+    since = time.time()
+    done = subprocess.run(
+        [*mounted, *run(tmp_path, "process", "chatty", "good")],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "StoreError" in done.stderr
+    assert "No space left on device (make room; then go on with `orchestrator bench --resume`)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not engine_cases.echoes(since)
+
+
+def test_whatever_a_job_prints_there_is_a_result():
+    """A bounded run of tests/fuzz: always the same streams in CI, other ones every day elsewhere."""
+    counts = stream.fuzz(5.0, seed=1 if os.environ.get("CI") else time.time_ns() // 86_400_000_000_000)
+    assert counts["ok"] > 10
+    assert counts["failed"] > 100
+
+
+@pytest.mark.parametrize("engine", ["process", pytest.param("docker", marks=pytest.mark.docker)])
+def test_kill_9_at_any_moment_loses_the_running_job_at_most(root, tmp_path, request, engine):
+    """ROSETTA_KILLS=200 makes it a long test. Resumed, every run ends in the tables of one that nobody killed."""
+    if engine == "docker":
+        request.getfixturevalue("docker_engine")
+    began = time.monotonic()
+    subprocess.run(run(tmp_path / "whole", engine, *JOBS), cwd=root, check=True)
+    whole = time.monotonic() - began
+    expected = tables_of(tmp_path / "whole", root)
+    moments = random.Random(1)  # noqa: S311  (moments, not secrets)
+    for number in range(KILLS):
+        folder = tmp_path / str(number)
+        since = time.time()
+        with subprocess.Popen(run(folder, engine, *JOBS), cwd=root) as orchestrator:
+            time.sleep(whole * moments.uniform(0.3, 1.0))
+            orchestrator.kill()
+        with engine_cases.at_most(10):
+            while engine_cases.echoes(since):
+                time.sleep(0.02)
+        if list(folder.glob("results/*")):
+            check(run_folder(folder))
+            engine_cases.run_echo(engine_cases.engine_called(engine, folder), folder, *JOBS, resume=run_folder(folder))
+            assert tables_of(folder, root) == expected
+
+
+def check(killed):
+    """Every result there is is whole, and all jobs but the last that began have one."""
+    begun = [name for name in NAMES if (killed.path / f"{name}.jsonl").exists()]
+    results = [result for name in NAMES if (result := killed.read_result(name)) is not None]
+    assert [result.job.id for result in results] == NAMES[: len(results)]
+    assert len(begun) - len(results) <= 1
+    assert all(result.status == "ok" for result in results)
+
+
+def run_folder(folder):
+    (path,) = folder.glob("results/*")
+    return RunFolder(path)
+
+
+def tables_of(folder, root):
+    results = [run_folder(folder).read_result(name) for name in NAMES]
+    known = published.load(root / "results" / "reference" / "2017.json")
+    return [(table.columns, table.rows) for table in tables.tables(results, known)]

@@ -1,0 +1,110 @@
+"""`orchestrator clean`: removes what nobody needs any more, and nothing of a run that is going on."""
+
+import tempfile
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.cli import app
+from orchestrator.engines import leftovers
+
+
+def dead():
+    """The name of an orchestrator of ours that has ended: its process id is somebody else's now."""
+    realm, pid, began = leftovers.owner().split("-")
+    return f"{realm}-{pid}-{float(began) - 1000:.2f}"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A machine with leftovers: a cache, and the folders of a dead and of a living orchestrator's jobs."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("ROSETTA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(leftovers.docker_cli, "labelled", lambda kind, label: [])
+    for owner in (dead(), leftovers.owner()):
+        folder = tmp_path / f"{leftovers.JOB_FOLDER}{owner}-abcd"
+        folder.mkdir()
+        (folder / "spec.json").write_text("{}")
+    (tmp_path / "cache" / "datasets" / "cifar10-imported").mkdir(parents=True)
+    (tmp_path / "cache" / "datasets" / "cifar10-imported" / "x.npy").write_bytes(b"x" * 1000)
+    (tmp_path / "cache" / "datasets" / "cifar10-imported.lock").touch()
+    return tmp_path
+
+
+def call(*arguments, answer=None):
+    return CliRunner().invoke(app.app, ["clean", *arguments], input=answer)
+
+
+def test_only_what_the_dead_left_behind(place):
+    done = call("--yes")
+    assert done.exit_code == 0
+    assert [path.name for path in place.glob("rosetta-job-*")] == [f"rosetta-job-{leftovers.owner()}-abcd"]
+    assert (place / "cache" / "datasets" / "cifar10-imported" / "x.npy").exists()
+    assert "nothing to remove" in call("--yes").output
+
+
+def test_it_asks_first(place):
+    done = call("--all", answer="n\n")
+    assert "nothing was removed" in done.output
+    assert "1.0 kB" in done.output
+    assert (place / "cache" / "datasets" / "cifar10-imported").exists()
+    assert len(list(place.glob("rosetta-job-*"))) == 2
+
+
+def test_setting_the_clock_kills_nobody(place, monkeypatch):
+    """What began when is then told otherwise, by all that tells it in terms of that clock."""
+    told = leftovers.psutil.Process.create_time
+    monkeypatch.setattr(leftovers.psutil.Process, "create_time", lambda process: told(process) + 3600)
+    assert call("--yes").exit_code == 0
+    assert [path.name for path in place.glob("rosetta-job-*")] == [f"rosetta-job-{leftovers.owner()}-abcd"]
+
+
+def test_all_means_the_caches_too(place):
+    call("--all", answer="y\n")
+    assert not (place / "cache" / "datasets" / "cifar10-imported").exists()
+
+
+def test_what_cannot_be_removed_is_said(place, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(leftovers, "remove_tree", refuse)
+    done = call("--yes")
+    assert "stays" in done.output
+    assert "Permission denied" in done.output
+
+
+def test_what_was_left_before_the_machine_was_started_anew_goes(place, monkeypatch):
+    user, _, _, ids = leftovers.owner().split("-")[0].split(".")
+    monkeypatch.setattr(leftovers, "_realm", lambda: f"{user}.{'a' * 12}.{'1' * 12}.{ids}")
+    folder = place / f"{leftovers.JOB_FOLDER}{user}.{'a' * 12}.{'0' * 12}.{ids}-1-1.00-abcd"
+    folder.mkdir()
+    assert call("--yes").exit_code == 0
+    assert not folder.exists()
+
+
+def others():
+    """Names of orchestrators that may live though no process here is theirs."""
+    realm, pid, began = leftovers.owner().split("-")
+    user, machine, boot, ids = realm.split(".")
+    return {
+        "another user's": f"{int(user) + 1}.{machine}.{boot}.{ids}-999999999-1.00",
+        "one of another machine": f"{user}.{'0' * 12}.{'0' * 12}.{ids}-999999999-1.00",
+        "one in another container": f"{user}.{machine}.{boot}.1-999999999-1.00",
+        "one whose clock was set": f"{realm}-{pid}-{float(began) + 1.5:.2f}",
+        "of no known form": "999999999-1.00",
+    }
+
+
+@pytest.mark.parametrize("whose", others())
+def test_what_may_belong_to_a_living_orchestrator_stays(whose, place, monkeypatch):
+    owner = others()[whose]
+    removed = []
+    container = leftovers.docker_cli.Labelled(kind="container", name="theirs", label=owner)
+    monkeypatch.setattr(leftovers.docker_cli, "labelled", lambda kind, label: [container])
+    monkeypatch.setattr(leftovers.docker_cli, "remove", lambda kind, name: removed.append(name))
+    folder = place / f"{leftovers.JOB_FOLDER}{owner}-abcd"
+    folder.mkdir()
+    assert call("--yes").exit_code == 0
+    assert folder.exists()
+    assert not removed

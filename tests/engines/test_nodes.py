@@ -1,0 +1,236 @@
+"""Which node of a cluster may run what."""
+
+import dataclasses
+import io
+import os
+import re
+import sys
+import types
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from orchestrator import engines
+from orchestrator.cli import app
+from orchestrator.cli.progress import LiveListener
+from orchestrator.cli.screen import Screen
+from orchestrator.engines import nodes as hosts
+from orchestrator.engines.ray.node import Worker
+from orchestrator.errors import HostError, UsageError
+from orchestrator.plan import jobs, spec
+from orchestrator.plan.jobs import Job
+from orchestrator.record.results import NodeFacts, Provenance
+from orchestrator.record.run_folder import RunFolder
+from orchestrator.run import preparation
+from tests.support import engine_cases, machines
+
+
+def node(name, *cards, problem=None, cpus=2, **labels):
+    there = dataclasses.replace(machines.machine(*cards), cpus=tuple(range(cpus)))
+    return hosts.Node(
+        id=f"id-{name}", name=name, host=there, engine="docker", engine_facts={}, gpu_problem=problem, labels=labels
+    )
+
+
+def told(**values):
+    return spec.Spec.model_validate({"name": "t", **values})
+
+
+def job(device, nodes=(), **values):
+    (first, *_) = jobs.plan(
+        told(workloads=["resnet50"], **values), engine_cases.behaving(("good",)), device, None, nodes
+    )
+    return first
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, ["a1", "a2", "b1"]),
+        ({"names": ["a*"]}, ["a1", "a2"]),
+        ({"names": ["a?", "b1"]}, ["a1", "a2", "b1"]),
+        ({"gpu": "h100"}, ["a2"]),
+        ({"labels": {"rack": "b"}}, ["b1"]),
+        ({"names": ["a*"], "gpu": "T4"}, ["a1"]),
+    ],
+)
+def test_a_selector_takes_the_nodes_for_which_all_of_it_holds(wanted, found):
+    nodes = [node("b1", rack="b"), node("a2", "H100", rack="a"), node("a1", "T4")]
+    assert [each.name for each in hosts.select(nodes, spec.Hosts(**wanted))] == found
+
+
+def test_a_selector_that_takes_none_is_told_what_there_is():
+    with pytest.raises(HostError, match="a1: CPU X, 2 CPUs, 8 GiB, 1 x Tesla T4"):
+        hosts.select([node("a1", "T4")], spec.Hosts(gpu="H100"))
+
+
+def test_two_nodes_of_one_name_cannot_be_told_apart():
+    with pytest.raises(HostError, match="'a1' is the name of several nodes"):
+        hosts.names([node("a1"), node("a1")])
+
+
+@pytest.mark.parametrize(("one", "other"), [("gpu.1", "gpu-1"), ("gpu1", "GPU1")])
+def test_two_nodes_whose_jobs_would_have_one_id_cannot_be_told_apart(one, other):
+    with pytest.raises(HostError, match=f"'{one}' and '{other}' are too alike"):
+        hosts.names([node(one), node(other)])
+    assert hosts.names([node("gpu-1"), node("gpu-2")]) == ["gpu-1", "gpu-2"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "nodes", "device"),
+    [
+        ("auto", [node("a")], "cpu"),
+        ("auto", [node("a"), node("b", "T4")], "gpu"),
+        ("auto", [node("b", "T4", problem="no toolkit")], "cpu"),
+        ("cpu", [node("b", "T4")], "cpu"),
+        ("gpu", [node("a"), node("b", "T4")], "gpu"),
+    ],
+)
+def test_the_device_is_the_gpu_where_a_node_has_one_to_give(choice, nodes, device):
+    assert hosts.device(choice, nodes) == device
+
+
+def test_a_gpu_that_no_node_can_give_is_told_with_each_reason():
+    with pytest.raises(HostError, match="a: no NVIDIA GPU, or no driver for it; b: no toolkit"):
+        hosts.device("gpu", [node("a"), node("b", "T4", problem="no toolkit")])
+
+
+def test_a_job_gets_the_gpu_of_the_node_it_runs_on():
+    built = machines.image("12.0", "7.5 9.0")
+    for card in ("T4", "H100"):
+        placed = hosts.placed(job("gpu"), node("a", card), told(), built)
+        assert isinstance(placed, Job)
+        assert placed.gpus == ("GPU-0",)
+
+
+@pytest.mark.parametrize(
+    ("there", "choice", "kind", "message"),
+    [
+        (node("a"), {}, "incompatible", "a: no NVIDIA GPU"),
+        (node("a", "T4", problem="no toolkit"), {}, "incompatible", "a: no toolkit"),
+        (node("a", "T4"), {"gpu": "1"}, "no_gpu", "a: "),
+        (node("a", "K80"), {}, "incompatible", "a: "),
+        (node("a", "T4"), {"hosts": {"names": ["b"]}}, "node", "a is not the host"),
+    ],
+)
+def test_why_a_node_cannot_run_a_job(there, choice, kind, message):
+    why = hosts.placed(job("gpu"), there, told(**choice), machines.image("12.0", "7.5 9.0"))
+    assert (why.kind, why.message[: len(message)]) == (kind, message)
+
+
+def test_a_job_of_one_host_runs_there_only():
+    mine = job("cpu", ["a", "b"])
+    assert mine.host == "a"
+    assert isinstance(hosts.placed(mine, node("a"), told(), machines.image()), Job)
+    assert hosts.placed(mine, node("b"), told(), machines.image()).kind == "node"
+
+
+def test_jobs_that_no_node_can_run_are_known_before():
+    built = {"good": machines.image("12.0", "9.0")}
+    assert not hosts.skips([job("gpu")], [node("a", "K80"), node("b", "H100")], told(), built)
+    assert set(hosts.skips([job("gpu")], [node("a", "K80")], told(), built)) == {"good-resnet50-gpu-1"}
+
+
+def test_a_node_that_is_not_exclusive_has_parts_that_share_nothing():
+    big = node("a", "H100", "H100", cpus=8)
+    shared = {"hosts": {"exclusive": False}, "limits": {"cpus": 2}}
+    on_cpu = hosts.places([big], told(device="cpu", **shared))
+    assert [part.host.cpus for part in on_cpu] == [(0, 1), (2, 3), (4, 5), (6, 7)]
+    on_gpu = hosts.places([big], told(**shared))
+    assert [(part.host.cpus, [gpu.uuid for gpu in part.host.gpus]) for part in on_gpu] == [
+        ((0, 1), ["GPU-0"]),
+        ((2, 3), ["GPU-1"]),
+    ]
+    assert len({part.place for part in on_cpu}) == 4
+    built = machines.image("12.0", "9.0")
+    assert hosts.placed(job("gpu"), on_gpu[1], told(**shared), built).gpus == ("GPU-1",)
+    assert hosts.places([big], told()) == [big]
+    with pytest.raises(UsageError, match="how many CPUs"):
+        hosts.places([big], told(hosts={"exclusive": False}))
+
+
+def test_memory_limits_the_parts_of_a_node():
+    big = dataclasses.replace(node("a", cpus=8), host=dataclasses.replace(node("a", cpus=8).host, memory=8 << 30))
+    limits = {"cpus": 2, "memory": "3 GiB"}
+    parts = hosts.places([big], told(device="cpu", hosts={"exclusive": False}, limits=limits))
+    assert [part.memory for part in parts] == [3 << 30] * 2
+
+
+def test_every_node_has_a_bar_of_its_own_until_it_is_given_back():
+    screen = Console(file=io.StringIO(), force_terminal=True)
+    with LiveListener(screen, print) as listener:
+        crew_of_two = [listener.lane("a"), listener.lane("b")]
+        for lane in crew_of_two:
+            lane.job_started(job("cpu"), 1, 2, None)
+        assert ["good" in task.description for task in listener._progress.tasks] == [True, True]
+        crew_of_two[0].preparing("environment")
+        assert len(listener._progress.tasks) == 2
+        for lane in crew_of_two:
+            lane.close()
+        assert not listener._progress.tasks
+
+
+def test_hosts_without_a_cluster_are_a_mistake(root, tmp_path):
+    request = preparation.Request(root=root, results=tmp_path, cache=tmp_path, told=told(each_host=True))
+    with pytest.raises(UsageError, match="nodes of a cluster") as caught:
+        preparation.prepare(request, print)
+    assert "--engine ray" in caught.value.hint
+
+
+def test_without_ray_it_is_told_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "orchestrator.engines.ray.cluster", raising=False)
+    with pytest.raises(HostError, match="needs Ray, which is not installed") as caught:
+        engines.join("auto", root=tmp_path, choice="auto", pythons={}, notify=print)
+    assert "pip install -e '.[ray]'" in caught.value.hint
+
+
+@pytest.mark.parametrize(("address", "told"), [("auto", ""), ("head:6379", " --address head:6379")])
+def test_how_to_resume_is_told_with_the_cluster(address, told, tmp_path, monkeypatch):
+    said = []
+
+    def interruptible(how):
+        said.append(how)
+        raise KeyboardInterrupt
+
+    prepared = preparation.PreparedRun(catalog=None, spec=None, host=None, engine=None, jobs=[], skips={})
+    monkeypatch.setattr(preparation, "prepare", lambda *_: prepared)
+    monkeypatch.setattr(preparation, "start", lambda *_: RunFolder(tmp_path / "some-run"))
+    monkeypatch.setattr(Screen, "show_start", lambda *_: None)
+    monkeypatch.setattr(app, "interruptible", interruptible)
+    CliRunner().invoke(app.app, ["bench", f"--address={address}"])
+    assert said == [f"orchestrator bench --resume some-run{told}"]
+
+
+@pytest.mark.parametrize(("engine", "told"), [("process", "niceness 15"), ("docker", "")])
+def test_a_node_says_when_its_jobs_go_last(engine, told, monkeypatch):
+    """Only root may undo what Ray does to its workers."""
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    monkeypatch.setattr(os, "getpriority", lambda *_: 15)
+    worker = Worker.__new__(Worker)
+    worker._engine = types.SimpleNamespace(name=engine)
+    note = worker.ready()
+    assert (told in note, bool(note)) == (True, bool(told))
+
+
+def test_ray_is_imported_in_its_engine_only(root):
+    """So that everybody else runs without it, and nothing of what runs on a node depends on it but Ray's own part."""
+    said = re.compile(r"^\s*(?:import|from)\s+ray\b", re.MULTILINE)
+    files = (root / "orchestrator").rglob("*.py")
+    assert {path.name for path in files if said.search(path.read_text())} == {
+        "cluster.py",
+        "connection.py",
+        "losses.py",
+    }
+
+
+def test_a_result_of_a_node_names_the_engine_that_ran_it():
+    plain = Provenance(engine="docker", environment={}, code={}, host={})
+    assert plain.local_engine == "docker"
+    on_node = Provenance(engine="ray", environment={}, code={}, host={}, node=NodeFacts(name="a", engine="process"))
+    assert on_node.local_engine == "process"

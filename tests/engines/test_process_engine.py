@@ -1,0 +1,107 @@
+"""The process engine, with real children."""
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestrator.engines.base import Launch, job_variables
+from orchestrator.engines.process.engine import ProcessEngine
+from orchestrator.errors import HostError
+from orchestrator.plan import catalog, jobs, spec
+from tests.support import engine_cases
+from tests.support.machines import machine
+
+
+@pytest.fixture
+def engine(tmp_path):
+    return ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
+
+
+@pytest.mark.parametrize("check", [value for name, value in vars(engine_cases).items() if name.startswith("check_")])
+def test_the_contract_of_engines(check, engine, tmp_path):
+    check(engine, tmp_path)
+
+
+def test_a_job_sees_its_own_environment_only(engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROSETTA_TEST_SECRET", "hush")
+    folder, (result,) = engine_cases.run_echo(engine, tmp_path, "nosy", cpus=1)
+    facts = json.loads((folder.path / f"{result.job.id}.output" / "facts.json").read_text())
+    assert facts["secret"] is None
+    assert facts["variable"] == "very"
+    assert facts["listing"] == ["weights.npz"]
+    assert facts["cpus"] == [min(os.sched_getaffinity(0))]
+    assert not Path(facts["home"]).exists()  # a job's home goes with the job
+
+
+def test_a_job_sees_the_gpu_it_was_given_only(engine, tmp_path, monkeypatch):
+    """Told by the variable that CUDA goes by: there is no driver here, and so the job says that it sees none."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    chosen = machine("H100").gpus
+    project = engine_cases.gpu_project(tmp_path)
+    _, (result,) = engine_cases.run_echo(engine, tmp_path, "good", root=project, gpus=chosen)
+    assert (result.failure.kind, result.failure.message) == ("no_gpu", "the job was given GPU-0 and sees no GPU")
+    assert result.failure.log[0] == "visible: GPU-0"
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "told"),
+    [("gpu", "fp32", "0"), ("gpu", "tf32", None), ("gpu", "amp", None), ("cpu", "fp32", None)],
+)
+def test_nvidia_s_libraries_are_kept_from_tf32_where_fp32_is_asked_for(tmp_path, root, device, precision, told):
+    """By a variable of every engine, there before any library is loaded."""
+    wanted = spec.Spec(name="t", frameworks=("pytorch",), workloads=("cnn",), precision=precision)
+    (job,) = jobs.plan(wanted, catalog.load(root), device, machine("H100").gpus)
+    launch = Launch(job=job, run="r", workloads=root, inputs={}, spec=root, output=root, cpus=(0,))
+    variables = job_variables(launch, spec="s", inputs="i", output="o", home="h")
+    assert variables.get("NVIDIA_TF32_OVERRIDE") == told
+
+
+def test_children_of_a_job_go_with_it(engine, tmp_path):
+    before = set(psutil.pids())
+    with engine_cases.at_most(60):
+        _, (result,) = engine_cases.run_echo(engine, tmp_path, "fork", timeout=3.0)
+    assert result.failure.kind == "timeout"  # its child held the pipes open
+    time.sleep(0.2)
+    left = [
+        process
+        for pid in set(psutil.pids()) - before
+        if (process := _command(pid)) and process == f"{sys.executable} -c import time; time.sleep(600)"
+    ]
+    assert left == []
+
+
+def test_a_missing_python_is_told_with_the_remedy(tmp_path, monkeypatch, root):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    from orchestrator.engines.process import pythons
+
+    with pytest.raises(HostError, match=r"image 'old' needs Python 2\.0") as caught:
+        pythons.find("2.0", "old")
+    assert "--python old=" in caught.value.hint
+
+
+def test_an_image_without_python_is_left_to_docker(engine, root):
+    image = dataclasses.replace(catalog.load(root).images[0], name="julia", python=None)
+    with pytest.raises(HostError, match="'julia' holds no Python") as caught:
+        engine.prepare(image, "cpu", print)
+    assert "--engine docker" in caught.value.hint
+
+
+def test_a_python_that_does_not_run_is_refused(tmp_path):
+    from orchestrator.engines.process import pythons
+
+    with pytest.raises(HostError, match="no Python interpreter that runs"):
+        pythons.check(tmp_path / "python")
+
+
+def _command(pid):
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return None

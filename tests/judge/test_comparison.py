@@ -1,0 +1,292 @@
+"""A comparison compares like with like, says what differs, and does not decide what the repeats cannot tell."""
+
+import io
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from orchestrator.cli import selection
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.judge import comparison, stats
+from orchestrator.plan.spec import Spec
+from orchestrator.record import run_folder
+from orchestrator.record.figures import EpochFigure
+from orchestrator.record.results import Failure
+from orchestrator.report import comparison_text
+from orchestrator.text import MAX_NOTE
+from tests.report.test_report import result, trained
+
+FIVE = (100.0, 101.0, 99.0, 100.5, 99.5)
+
+
+def repeats(framework="numpy", times=FIVE, factor=1.0, **kwargs):
+    return [trained(framework, factor * seconds, repeat=n, **kwargs) for n, seconds in enumerate(times, start=1)]
+
+
+def only_cell(a, b):
+    (cell,) = comparison.compare(a, b, stats.MARGIN).cells
+    return cell
+
+
+def changed(results, **parts):
+    """The results with facts of their provenance replaced."""
+    return [each.model_copy(update={"provenance": each.provenance.model_copy(update=parts)}) for each in results]
+
+
+@pytest.mark.parametrize(("factor", "word"), [(1.1, "slower"), (0.9, "faster"), (1.0, "same"), (1.01, "same")])
+def test_a_cell_is_slower_faster_or_the_same(factor, word):
+    cell = only_cell(repeats(), repeats(factor=factor))
+    assert (cell.word, cell.why) == (word, "")
+    assert cell.ratio.estimate == pytest.approx(factor, rel=0.01)
+
+
+def test_single_measurements_decide_nothing():
+    cell = only_cell([trained(seconds=100.0)], [trained(seconds=300.0)])
+    assert cell.word == "undecided"
+    assert cell.why == "1 and 1 measurements are too few to tell: measure both with --repeats 5 or more"
+    assert cell.ratio.estimate == pytest.approx(3.0)
+
+
+def test_inference_is_slower_when_it_does_fewer_images():
+    many, few = (
+        [result(workload="resnet50", images_per_s=r + n, repeat=n) for n in range(1, 6)] for r in (100.0, 50.0)
+    )
+    assert only_cell(many, few).word == "slower"
+
+
+@pytest.mark.parametrize(
+    ("b", "why"),
+    [
+        (repeats(source="synthetic"), "other dataset (cifar10 / cifar10 (synthetic))"),
+        (repeats(device="gpu"), "other device (CPU / GPU)"),
+        (repeats(engine="process"), "other engine (docker engine / process engine)"),
+        ([*repeats()[:4], repeats(cpu="CPU Y")[4]], "host varies within B"),
+        ([result("numpy", failure=Failure(kind="timeout", message="stopped\x1b[31m"))], "B has no time for it: timeout: stopped�[31m"),
+    ],
+)  # fmt: skip
+def test_unlike_is_not_compared(b, why):
+    cell = only_cell(repeats(), b)
+    assert (cell.word, cell.why, cell.ratio) == ("not comparable", why, None)
+
+
+def test_another_machine_is_compared_and_told():
+    found = comparison.compare(repeats(), repeats(cpu="CPU Y", factor=0.5), stats.MARGIN)
+    assert found.cells[0].word == "faster"
+    assert found.warnings[0].startswith("measured on different machines: a ratio tells of machine and")
+    assert ("CPU", "CPU X", "CPU Y") in [(each.what, each.a, each.b) for each in found.differences]
+    both = comparison.compare([*repeats(), *repeats("gluon")], [*repeats(cpu="CPU Y"), *repeats("gluon")], stats.MARGIN)
+    assert both.warnings[0].startswith("measured on different machines (numpy cnn):")
+
+
+@pytest.mark.parametrize(
+    ("job", "why"),
+    [
+        ({"precision": "tf32"}, "other precision (fp32 / tf32)"),
+        ({"seed": 2}, "other seed (seed 1 / seed 2)"),
+        ({"settings": {**trained().job.settings, "batch": 32}}, "other amount of work"),
+        ({"settings": {**trained().job.settings, "lr": 0.1}}, "other settings (lr 0.01, momentum 0.9 / lr 0.1, momentum 0.9)"),
+    ],
+)  # fmt: skip
+def test_another_job_is_not_compared(job, why):
+    b = [each.model_copy(update={"job": each.job.model_copy(update=job)}) for each in repeats()]
+    assert only_cell(repeats(), b).why.startswith(why)
+
+
+def test_the_same_name_with_other_content_is_not_compared():
+    data = repeats()[0].provenance.data
+    for part in ({"fingerprint": "g"}, {"inputs": {"weights.npz": "other"}}):
+        cell = only_cell(repeats(), changed(repeats(), data=data.model_copy(update=part)))
+        assert cell.why == "data, weights or batch order have the same name and other content"
+
+
+def test_two_frameworks_are_paired_by_workload_and_two_runs_by_both():
+    cell = only_cell(repeats("numpy"), repeats("pytorch", factor=0.5))
+    assert (cell.name, cell.word, cell.a.framework, cell.b.framework) == ("cnn", "faster", "numpy", "pytorch")
+    found = comparison.compare([*repeats("numpy"), *repeats("gluon")], repeats("numpy"), stats.MARGIN)
+    assert [(cell.name, cell.word) for cell in found.cells] == [("numpy cnn", "same"), ("gluon cnn", "not comparable")]
+    assert found.cells[1].why == "B has no such cell"
+
+
+def test_what_differs_is_listed_with_where():
+    a = changed([*repeats("numpy"), *repeats("gluon")], environment={"id": "sha256:1", "lock_sha256": "l"})
+    b = [
+        *changed(repeats("numpy"), environment={"id": "sha256:2", "lock_sha256": "l"}, code={"git_dirty": True}),
+        *changed(repeats("gluon"), environment={"id": "sha256:1", "lock_sha256": "l"}, code={"git_dirty": True}),
+    ]
+    found = comparison.compare(a, b, stats.MARGIN).differences
+    assert [(each.what, each.a, each.b, each.cells) for each in found] == [
+        ("image id", "sha256:1", "sha256:2", ("numpy cnn",)),
+        ("uncommitted changes", "–", "yes", ("numpy cnn", "gluon cnn")),
+    ]
+    assert comparison.compare(a, a, stats.MARGIN).differences == ()
+
+
+def test_what_is_odd_is_told():
+    slowing = tuple(EpochFigure(samples=64, seconds=10.0 + n, loss=1.0) for n in range(10))
+    odd = [trained("numpy", 100.0, epochs=slowing)]
+    found = comparison.compare(repeats(times=(130.0, *FIVE[1:])), odd, stats.MARGIN)
+    assert found.warnings[0].startswith("A cnn: the first repeat was 30 % slower than the rest")
+    assert found.warnings[1].startswith("B cnn: repeat 1 never became steady: its epochs")
+
+
+@pytest.mark.parametrize(
+    ("factor", "limit", "beyond"), [(1.2, 0.05, True), (1.02, 0.05, False), (1.05, 0.05, None), (0.5, 0.05, False)]
+)
+def test_a_limit_is_passed_only_when_the_interval_says_so(factor, limit, beyond):
+    assert only_cell(repeats(), repeats(factor=factor)).slower_than(limit) is beyond
+    assert only_cell(repeats()[:1], repeats(factor=factor)[:1]).slower_than(limit) is None
+
+
+def test_a_cell_that_is_gone_or_failed_is_lost():
+    failed = [result("numpy", failure=Failure(kind="timeout", message="stopped"))]
+    found = comparison.compare([*repeats(), *repeats("gluon")], failed, stats.MARGIN)
+    assert [(cell.name, cell.lost) for cell in found.cells] == [("numpy cnn", True), ("gluon cnn", True)]
+    assert not only_cell(failed, repeats()).lost  # there was nothing to lose
+    file = io.StringIO()
+    comparison_text.show(Console(file=file, width=120), found, "A", "B", 0.05)
+    assert "gluon cnn: lost: B has no such cell" in file.getvalue()
+
+
+def test_json_has_stable_keys_and_the_screen_shows_every_cell():
+    found = comparison.compare([*repeats(), *repeats("gluon")], [*repeats(factor=1.2), *repeats("mxnet")], stats.MARGIN)
+    document = json.loads(json.dumps(comparison_text.as_json(found, "A", "B", stats.MARGIN, 0.05), allow_nan=False))
+    assert set(document) == {"schema_version", "a", "b", "margin", "limit", "differences", "cells", "warnings"}
+    cell = document["cells"][0]
+    assert set(cell) == {"name", "workload", "word", "why", "ratio", "interval", "slower_than_limit", "a", "b"}
+    assert (cell["word"], cell["slower_than_limit"], cell["a"]["n"]) == ("slower", True, 5)
+    assert set(cell["a"]) == {"framework", "n", "median_s", "interval_s", "times_s", "accuracy"}
+    file = io.StringIO()
+    comparison_text.show(Console(file=file, width=120), found, "A", "B", 0.05)
+    for word in ("numpy cnn", "gluon cnn", "mxnet cnn", "slower", "not comparable", "more than 5 % slower"):
+        assert word in file.getvalue()
+
+
+facts = st.dictionaries(st.text(max_size=8), st.none() | st.booleans() | st.integers() | st.text(max_size=300) | st.lists(st.text(max_size=5), max_size=3), max_size=4)  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(["id", "digests", "lock_sha256", "driver", "gpus", "cpu", "kernel", "git_commit", "version"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=300)
+    | st.lists(st.text(max_size=5), max_size=3)
+    | facts,
+)
+def test_no_fact_from_a_file_breaks_the_screen(name, value):
+    b = changed(
+        repeats(),
+        environment={name: value},
+        code={name: value},
+        host={"cpu": "CPU X", "cpus_used": [0, 1], name: value},
+    )
+    found = comparison.compare(repeats(), b, stats.MARGIN)
+    file = io.StringIO()
+    comparison_text.show(Console(file=file, width=120), found, "A", "B", None)
+    assert "\x1b" not in file.getvalue()
+    for each in found.differences:
+        assert each.b.isprintable()
+        assert len(comparison_text._short(each.b)) <= MAX_NOTE
+
+
+def test_long_facts_are_compared_to_their_end():
+    """64 CPUs of one socket, or of two; and two machines that differ in nothing but in being two."""
+    one, two = (
+        changed(repeats(), host={"cpu": "CPU X", "cpus_used": cpus, "id": machine})
+        for cpus, machine in (([*range(64)], "a"), ([*range(32), *range(64, 96)], "b"))
+    )
+    found = {each.what for each in comparison.compare(one, two, stats.MARGIN).differences}
+    assert found == {"CPUs used", "machine id"}
+
+
+def test_runs_on_cpu_and_gpu_are_compared_device_by_device():
+    both = [*repeats(), *repeats(times=[t / 10 for t in FIVE], device="gpu")]
+    found = comparison.compare(both, both, stats.MARGIN)
+    assert [(cell.name, cell.word) for cell in found.cells] == [("cnn cpu", "same"), ("cnn gpu", "same")]
+    assert not found.warnings
+
+
+def test_what_is_no_repeat_is_not_told_to_be_noisy():
+    mixed = [*repeats(), *repeats(times=[t / 10 for t in FIVE], engine="process")]
+    found = comparison.compare(mixed, mixed, stats.MARGIN)
+    assert [cell.why for cell in found.cells] == ["engine varies within A and B"]
+    assert not found.warnings
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two runs: an older one of numpy and gluon, and the latest, of numpy and pytorch."""
+    for name, frameworks in (("old", ("numpy", "gluon")), ("new", ("numpy", "pytorch"))):
+        folder = run_folder.RunFolder(tmp_path / name)
+        folder.path.mkdir()
+        results = [each for framework in frameworks for each in repeats(framework)]
+        jobs = tuple(each.job for each in results)
+        folder.write_run(
+            run_folder.Run(id=name, began=run_folder.now(), command=(), engine="docker", spec=Spec(name="t"), jobs=jobs)
+        )
+        for each in results:
+            folder.write_result(each)
+    (tmp_path / "old").rename(tmp_path / "1")
+    (tmp_path / "new").rename(tmp_path / "2")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("word", "label", "frameworks"),
+    [
+        ("1", "1", {"numpy", "gluon"}),
+        ("1:gluon", "1:gluon", {"gluon"}),
+        ("pytorch", "2:pytorch", {"pytorch"}),
+        ("{folder}/1", "1", {"numpy", "gluon"}),
+        ("{folder}/1:gluon", "1:gluon", {"gluon"}),
+        ("{folder}/1/gluon-cnn-cpu-2.json", "{folder}/1/gluon-cnn-cpu-2.json", {"gluon"}),
+    ],
+)
+def test_a_word_stands_for_results(runs, word, label, frameworks):
+    found = selection.select(runs, word.format(folder=runs))
+    assert found.label == label.format(folder=runs)
+    assert {each.job.framework for each in found.results} == frameworks
+
+
+@pytest.mark.parametrize(
+    "settings_", [{}, {"epochs": "many"}, {"epochs": 2, "batch": 64, "train_samples": [], "test_samples": "x"}]
+)
+def test_a_sealed_file_of_something_else_is_refused(tmp_path, settings_):
+    folder = run_folder.RunFolder(tmp_path)
+    forged = trained().model_copy(update={"job": trained().job.model_copy(update={"settings": settings_})})
+    folder.write_result(forged)
+    with pytest.raises(StoreError, match="not written by this program"):
+        selection.select(tmp_path, str(tmp_path / f"{forged.job.id}.json"))
+
+
+def test_a_report_leaves_out_what_cannot_be_shown_and_says_so():
+    forged = trained().model_copy(update={"job": trained().job.model_copy(update={"settings": {}})})
+    complaints = []
+    assert list(selection.sound([forged, trained("numpy")], "some run", complaints.append)) == [trained("numpy")]
+    assert [each.message.split(":")[0] for each in complaints] == ["some run"]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("pytroch", "run 2 has no framework 'pytroch'; did you mean 'pytorch'?"),
+        ("1:pytorch", "run 1 has no framework 'pytorch'"),
+        ("3:numpy", "no run '3'"),
+        (":", "no run ''"),
+        ("", "has no framework ''"),
+        ("x" * 300, "has no framework"),
+        ("a\0b", "has no framework"),
+        ("{folder}/bad.json", "bad.json: not written by this program, or edited"),
+        ("{folder}/1/run.json", "run.json: not written by this program, or edited"),
+    ],
+)
+def test_a_word_that_stands_for_nothing_is_explained(runs, word, message):
+    (runs / "bad.json").write_bytes(b"[" * 100_000)
+    with pytest.raises((StoreError, UsageError)) as caught:
+        selection.select(runs, word.format(folder=runs))
+    assert message in caught.value.message
+    assert caught.value.hint

@@ -1,0 +1,406 @@
+"""A repetition is judged by its spread and by what good measurements differ by; what is not the same is not judged."""
+
+import dataclasses
+import io
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from orchestrator import engines
+from orchestrator.engines.process.engine import ProcessEngine
+from orchestrator.errors import HostError, StoreError, UsageError
+from orchestrator.host.machine import Gpu
+from orchestrator.inputs import job_inputs
+from orchestrator.judge import reproduction
+from orchestrator.plan.spec import Spec
+from orchestrator.record import capsule, run_folder
+from orchestrator.record.figures import EpochFigure
+from orchestrator.record.results import Failure
+from orchestrator.report import reproduction_text
+from orchestrator.run import preparation, repetition
+from tests.report.test_report import result, trained
+from tests.support import engine_cases
+
+
+def runs(*seconds, accuracy=0.765, test_samples=10_000, **kwargs):
+    return [
+        result("numpy", accuracy=accuracy, test_samples=test_samples, train_s=each, repeat=repeat, **kwargs)
+        for repeat, each in enumerate(seconds, start=1)
+    ]
+
+
+def provenance(results, **parts):
+    return [each.model_copy(update={"provenance": each.provenance.model_copy(update=parts)}) for each in results]
+
+
+def judged(stored, here, **kwargs):
+    return reproduction.verdict(stored, here, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("here", "word"),
+    [
+        ((100.0, 101.0, 99.5), "REPRODUCED"),
+        ((102.5, 103.5, 102.0), "REPRODUCED"),  # within 2 % and the spread
+        ((130.0, 131.0, 129.0), "SLOWER"),
+        ((70.0, 71.0, 69.0), "FASTER"),
+        ((60.0, 100.0, 170.0), "CANNOT"),
+    ],
+)
+def test_the_word_for_a_time(here, word):
+    assert judged(runs(100.0), runs(*here)).word == word
+
+
+def test_the_tolerance_names_its_two_parts():
+    found = judged(runs(100.0), runs(100.0, 101.0, 99.5))
+    assert found.why.startswith("1.000 times the stored time; the tolerance of 4.")
+    assert "is 2.0 % for the same host and" in found.why
+    assert found.why.endswith("for the spread of these runs")
+    assert "the tolerance" not in judged(runs(100.0), runs(60.0, 100.0, 170.0)).why
+    assert judged(runs(100.0), runs(60.0, 100.0, 170.0)).why.startswith("too noisy to tell")
+
+
+def test_another_host_is_allowed_more():
+    elsewhere = runs(108.0, 108.1, 107.9, cpu="CPU Y")
+    assert judged(runs(100.0), elsewhere).word == "REPRODUCED"
+    assert "10.0 % for another host" in judged(runs(100.0), elsewhere).why
+    assert judged(runs(100.0), runs(108.0, 108.1, 107.9)).word == "SLOWER"
+
+
+def test_the_spread_of_stored_epochs_widens_the_tolerance():
+    def epochs(*seconds):
+        return tuple(EpochFigure(samples=64, seconds=each, loss=1.0) for each in seconds)
+
+    calm = runs(100.0, epochs=epochs(25.0, 25.0, 25.0, 25.0))
+    restless = runs(100.0, epochs=epochs(25.0, 24.0, 26.0, 25.0, 24.0, 26.0))
+    here = runs(106.0, 106.1, 105.9)
+    assert judged(calm, here).word == "SLOWER"
+    assert judged(restless, here).word == "REPRODUCED"
+
+
+def test_accuracy_comes_before_time():
+    found = judged(runs(100.0), runs(50.0, 51.0, 50.5, accuracy=0.70))
+    assert found.word == "DIFFERENT ACCURACY"
+    assert found.why.startswith(
+        "accuracy is 70.00 % and was 76.50 %: over 10,000 test samples that is more than chance"
+    )
+    assert judged(runs(100.0), runs(100.0, 101.0, 99.5, accuracy=0.757)).word == "REPRODUCED"
+    few = {"test_samples": 100}
+    assert judged(runs(100.0, **few), runs(100.0, 101.0, 99.5, accuracy=0.70, **few)).word == "REPRODUCED"
+
+
+def test_inference_has_no_accuracy():
+    def images(*rates):
+        return [result("numpy", "resnet50", images_per_s=rate, repeat=n) for n, rate in enumerate(rates, start=1)]
+
+    assert judged(images(50.0), images(50.1, 49.9, 50.0)).word == "REPRODUCED"
+    assert judged(images(50.0), images(40.0, 40.1, 39.9)).word == "SLOWER"
+
+
+FAILED = Failure(kind="out_of_memory", message="killed by the kernel")
+
+
+@pytest.mark.parametrize(
+    ("stored", "here", "why"),
+    [
+        ([result("numpy", failure=FAILED)], runs(1.0, 1.0), "the stored job numpy-cnn-cpu-1 has no figures: killed by the kernel"),
+        (runs(100.0), [*runs(100.0, 100.0), result("numpy", repeat=3, failure=FAILED)], "1 of 3 repeats failed: out of memory: killed by the kernel"),
+        (runs(100.0), runs(100.0), "one repeat has no spread; repeat it at least twice"),
+        (runs(100.0, accuracy=2.0), runs(100.0, 100.0), "the stored accuracy is no share of a number of test samples"),
+        (runs(100.0), runs(100.0, 100.0, source="synthetic")[:2], None),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_judged_says_why(stored, here, why):
+    found = judged(stored, here)
+    if why is None:  # the label is for people; the fingerprint decides
+        assert found.word == "REPRODUCED"
+    else:
+        assert (found.word, found.why) == ("CANNOT", why)
+
+
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        ({"code": {"workloads_sha256": "other"}}, "the workload code is another"),
+        ({"environment": {"lock_sha256": "other"}}, "the environment is another: its lock has another sha256"),
+    ],
+)
+def test_other_code_cannot_be_judged_unless_allowed(parts, why):
+    here = provenance(runs(100.0, 100.0, 100.0), **parts)
+    assert judged(runs(100.0), here).word == "CANNOT"
+    assert why in judged(runs(100.0), here).why
+    assert judged(runs(100.0), here, allow_different_code=True).word == "REPRODUCED"
+
+
+def test_another_dockerfile_is_another_image_and_another_base_is_told():
+    def inside(**facts):
+        return {"lock_sha256": "l", "recipe_sha256": "r", "base": "python:3.11", "id": "sha256:1", **facts}
+
+    stored = provenance(runs(100.0), environment=inside())
+    here = runs(100.0, 100.1)
+    found = judged(stored, provenance(here, environment=inside(recipe_sha256="other")))
+    assert (found.word, found.why) == (
+        "CANNOT", "the image is another: its Dockerfile, or a file beside it, has another sha256"
+    )  # fmt: skip
+    assert judged(stored, provenance(here, environment=inside(id="sha256:2"))).notes == (
+        "the image was built anew from the same Dockerfile and lock: its id differs, as times of files in it do",
+    )
+    found = judged(stored, provenance(here, environment=inside(id="sha256:2", base="mirror/python:3.11")))
+    assert (found.word, found.notes) == (
+        "REPRODUCED", ("the image has another base: python:3.11 there, mirror/python:3.11 here",)
+    )  # fmt: skip
+    older = {key: value for key, value in inside().items() if key != "recipe_sha256"}
+    assert judged(provenance(runs(100.0), environment=older), provenance(here, environment=inside())).word != "CANNOT"
+
+
+def test_the_same_gpu_is_taken_or_one_like_it_and_as_many():
+    def gpu(index, uuid, name="H100"):
+        return Gpu(index=index, name=name, uuid=uuid, memory=None, capability="9.0")
+
+    def on(*uuids):
+        (original,) = provenance(runs(100.0), host={"gpus": [vars(gpu(0, "GPU-a")), vars(gpu(1, "GPU-b", "A100"))]})
+        return original.model_copy(update={"job": original.job.model_copy(update={"gpus": uuids})})
+
+    here = (gpu(0, "GPU-1", "A100"), gpu(1, "GPU-2"), gpu(2, "GPU-b", "A100"))
+    assert reproduction.spec_of(on("GPU-b"), 3, here).gpu == "GPU-b"  # the very one
+    assert reproduction.spec_of(on("GPU-a"), 3, here).gpu == "GPU-2"  # of the same model
+    assert reproduction.spec_of(on("GPU-a"), 3, here[:1]).gpu == "0"  # there is only another one: that is told
+    assert reproduction.spec_of(on("GPU-a", "GPU-b"), 3, here).gpu == "all"
+    alone = on("GPU-a").job
+    assert reproduction.job_differences(on("GPU-a", "GPU-b").job, alone) == ["it had 2 GPUs, and has 1 here"]
+    other = provenance([on("GPU-1")] * 2, host={"gpus": [vars(here[0])]})
+    assert "another GPU: H100 there, A100 here" in judged([on("GPU-a")], other).notes
+
+
+def test_one_host_is_known_by_its_id():
+    machine = {"cpu": "CPU X", "cpus_used": [0, 1], "memory": 100, "id": "a"}
+    assert reproduction.same_host(machine, {**machine, "memory": 99})  # after an update of its kernel
+    assert not reproduction.same_host(machine, {**machine, "id": "b"})  # a machine of the same make
+    assert not reproduction.same_host(machine, {**machine, "cpus_used": [0]})
+    older = {key: value for key, value in machine.items() if key != "id"}
+    assert reproduction.same_host(machine, older)
+    assert not reproduction.same_host(machine, {**older, "memory": 99})
+
+
+def test_other_data_cannot_be_judged_at_all():
+    data = runs(100.0)[0].provenance.data
+    for part, why in (
+        ({"fingerprint": "g"}, "the data are others: cifar10 there and cifar10 here, by fingerprint"),
+        ({"inputs": {"weights.npz": "1"}}, "weights.npz has another sha256"),
+    ):
+        here = provenance(runs(100.0, 100.0), data=data.model_copy(update=part))
+        found = judged(runs(100.0), here, allow_different_code=True)
+        assert (found.word, found.why) == ("CANNOT", why)
+
+
+def test_what_need_not_be_the_same_is_told():
+    stored = provenance(runs(100.0), environment={"id": "sha256:1", "lock_sha256": "l"})
+    here = provenance(runs(100.0, 100.1), environment={"id": "sha256:2", "lock_sha256": "l"})
+    assert judged(stored, here).notes == (
+        "the image was built anew from the same lock: its id differs, as times of files in it do",
+    )
+
+
+NOISE = 0.02
+
+
+def test_an_honest_repetition_is_reproduced_and_a_planted_slowdown_is_not():
+    generator = np.random.default_rng(20261123)
+
+    def draw(seconds, n):
+        return runs(*generator.lognormal(math.log(seconds), NOISE, n).tolist())
+
+    honest = [judged(draw(100.0, 1), draw(100.0, 3)).word for _ in range(100)]
+    slower = [judged(draw(100.0, 1), draw(120.0, 3)).word for _ in range(100)]
+    assert honest.count("REPRODUCED") >= 95
+    assert slower.count("SLOWER") >= 95
+
+
+times = st.floats(1e-9, 1e15)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(times, min_size=1, max_size=4),
+    st.lists(times, min_size=2, max_size=4),
+    st.floats(0, 1),
+    st.integers(1, 10**12),
+)
+def test_every_pair_of_results_gets_a_word(stored, here, accuracy, samples):
+    found = judged(runs(*stored, accuracy=accuracy, test_samples=samples), runs(*here))
+    assert found.word in {"REPRODUCED", "SLOWER", "FASTER", "DIFFERENT ACCURACY", "CANNOT"}
+    answer = reproduction.Answer(job="job", verdict=found)
+    json.dumps(reproduction_text.as_json([answer]), allow_nan=False)
+    file = io.StringIO()
+    reproduction_text.show(Console(file=file, width=100), answer)
+    assert found.word in file.getvalue()
+
+
+def test_which_jobs_of_a_capsule_are_meant():
+    many = [*runs(1.0, 2.0), trained("pytorch"), result("pytorch", "resnet50"), result("gluon", failure=FAILED)]
+    numpy, pytorch, resnet = runs(1.0, 2.0), [many[2]], [many[3]]
+    assert reproduction.cells_of(many, "f") == [numpy, pytorch, resnet]  # gluon has no figures
+    assert reproduction.cells_of(many, "f", jobs=["numpy-cnn-cpu"]) == [numpy]
+    assert reproduction.cells_of(many, "f", frameworks=["pytorch"]) == [pytorch, resnet]
+    assert reproduction.cells_of(many, "f", frameworks=["pytorch"], workloads=["cnn"]) == [pytorch]
+    assert reproduction.cells_of(many, "f", frameworks=["numpy", "pytorch"], workloads=["cnn"]) == [numpy, pytorch]
+    assert reproduction.cells_of(many, "f", frameworks=["gluon"]) == [[many[4]]]  # which says why it cannot
+    assert reproduction.cells_of([*runs(1.0), result("numpy", repeat=2, failure=FAILED)], "f") == [runs(1.0)]
+    assert reproduction.cells_of([*numpy, *runs(3.0, cpu="CPU Y")], "f") == [numpy, runs(3.0, cpu="CPU Y")]
+    for options, message in (
+        ({"jobs": ["numpi-cnn-cpu"]}, "f holds no job 'numpi-cnn-cpu'; did you mean 'numpy-cnn-cpu'"),
+        ({"frameworks": ["numpy", "tourch"]}, "f holds no framework 'tourch'; did you mean 'pytorch'"),
+        ({"workloads": ["rnn"]}, "f holds no workload 'rnn'; did you mean 'cnn'"),
+        ({"frameworks": ["numpy"], "workloads": ["resnet50"]}, "f holds no job that is all that the options say"),
+    ):
+        with pytest.raises(UsageError, match=message) as caught:
+            reproduction.cells_of(many, "f", **options)
+        assert "`orchestrator report f --format csv`" in caught.value.hint
+    with pytest.raises(UsageError, match="f holds no result"):
+        reproduction.cells_of([], "f")
+
+
+def test_of_several_jobs_a_summary_counts_the_words():
+    answers = [
+        reproduction.Answer(job=str(n), verdict=reproduction.ReproductionVerdict(word=word, why="so"))
+        for n, word in enumerate(("REPRODUCED", "SLOWER", "REPRODUCED"))
+    ]
+    assert reproduction_text.summary(answers) == "3 jobs: 2 REPRODUCED, 1 SLOWER"
+    assert [each["job"] for each in reproduction_text.as_json(answers)["jobs"]] == ["0", "1", "2"]
+
+
+def test_a_spec_plans_the_stored_job_again():
+    told = reproduction.spec_of(trained("numpy"), 3)
+    assert (told.frameworks, told.workloads, told.repeats, told.cnn.epochs, told.dataset) == (
+        ("numpy",),
+        ("cnn",),
+        3,
+        2,
+        "official",
+    )
+
+
+@pytest.mark.parametrize(
+    "update", [{"settings": {"epochs": -1}}, {"settings": {"rm": "-rf"}}, {"precision": "fp3"}, {"timeout": -1.0}]
+)
+def test_a_job_that_no_spec_gives_is_refused(update):
+    forged = trained().model_copy(update={"job": trained().job.model_copy(update=update)})
+    with pytest.raises(StoreError, match="its settings are none that a spec can have"):
+        reproduction.spec_of(forged, 3)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"schema_version": 1, "kind": "capsule"}', b'{"kind": "capsule", "results": 3}']
+)
+def test_a_file_that_is_no_capsule_is_named(tmp_path, content):
+    path = tmp_path / "capsule.json"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"capsule\.json: not written by this program"):
+        capsule.results_in(path)
+    for missing in (tmp_path, tmp_path / "nope", tmp_path / ("x" * 300)):
+        with pytest.raises(StoreError, match="there is no file"):
+            capsule.results_in(missing)
+
+
+def test_a_capsule_edited_by_hand_is_refused(tmp_path):
+    path = tmp_path / "capsule.json"
+    run = run_folder.Run(
+        id="r", began=run_folder.now(), command=(), engine="docker", spec=Spec(name="t"), jobs=(trained().job,)
+    )
+    capsule.write(path, [capsule.Kept(run=run, results=(trained(),))])
+    assert capsule.results_in(path) == (trained(),)
+    path.write_text(path.read_text().replace('"accuracy": 0.765', '"accuracy": 0.965'))
+    with pytest.raises(StoreError, match="does not match its sha256"):
+        capsule.results_in(path)
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    """A checkout that knows the echo workload, with an engine for it, and a stored result of it."""
+    known = engine_cases.behaving(("good", "crash"))
+    engine = ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
+    monkeypatch.setattr(preparation.catalog, "load", lambda root: known)
+    monkeypatch.setattr(engines, "choose", lambda name, **_: engine)
+    monkeypatch.setattr(job_inputs, "Store", lambda **_: engine_cases.FewInputs(tmp_path / "inputs"))
+    request = preparation.Request(
+        root=engine_cases.ECHO,
+        results=tmp_path / "results",
+        cache=tmp_path / "cache",
+        pythons={"echo": Path(sys.executable)},
+    )
+    told = Spec(
+        name="echo", frameworks=("good",), workloads=("resnet50",), engine="process", device="cpu", dataset="synthetic"
+    )
+    first = dataclasses.replace(request, told=told)
+    prepared = preparation.prepare(first, pytest.fail)
+    folder = preparation.start(first, prepared)
+    return request, preparation.run(first, folder, prepared, engine_cases.Silent(), pytest.fail), folder
+
+
+def repeated(request, originals, **kwargs):
+    told = repetition.prepare(request, originals, 3, pytest.fail, allow_different_code=False)
+    if isinstance(told, reproduction.ReproductionVerdict):
+        return told
+    folder = preparation.start(told.request, told.prepared)
+    return repetition.run(told, folder, engine_cases.Silent(), pytest.fail, allow_different_code=False)
+
+
+def test_a_stored_job_runs_again_and_is_judged(stage, tmp_path):
+    request, originals, _ = stage
+    found = repeated(request, originals)
+    assert (found.word, found.ratio, len(found.here)) == ("REPRODUCED", 1.0, 3)
+    assert any("there is no lock to compare" in note for note in found.notes)
+    assert len(list((tmp_path / "results").iterdir())) == 2
+
+
+def test_a_slower_repetition_is_called_so(stage):
+    request, (original,), _ = stage
+    faster = original.model_copy(update={"figures": original.figures.model_copy(update={"images_per_s": 1e6})})
+    assert repeated(request, [faster]).word == "SLOWER"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"framework": "nope"}, "this checkout has no framework 'nope'"),
+        ({"workload": "cnn"}, "good has no cnn in this checkout"),
+        (
+            {"command": "rm -rf /", "env": {"LD_PRELOAD": "evil.so"}},
+            "this checkout has another command for it; this checkout has another env for it",
+        ),
+    ],
+)
+def test_what_this_checkout_does_not_run_is_not_run(stage, tmp_path, change, why):
+    request, (original,), _ = stage
+    forged = original.model_copy(update={"job": original.job.model_copy(update=change)})
+    assert repeated(request, [forged]) == reproduction.ReproductionVerdict(word="CANNOT", why=why)
+    assert len(list((tmp_path / "results").iterdir())) == 1
+
+
+def test_other_code_data_or_no_engine_stop_it_before_anything_runs(stage, tmp_path, monkeypatch):
+    request, originals, _ = stage
+    data = originals[0].provenance.data
+    assert (
+        "the workload code is another" in repeated(request, provenance(originals, code={"workloads_sha256": "x"})).why
+    )
+    assert (
+        "data are others"
+        in repeated(request, provenance(originals, data=data.model_copy(update={"fingerprint": "x"}))).why
+    )
+    assert (
+        "the environment is another" in repeated(request, provenance(originals, environment={"lock_sha256": "x"})).why
+    )
+
+    def refuse(name, **_):
+        raise HostError("no Docker daemon answers", hint="start it")
+
+    monkeypatch.setattr(engines, "choose", refuse)
+    assert repeated(request, originals).why == "no Docker daemon answers (start it)"
+    assert len(list((tmp_path / "results").iterdir())) == 1

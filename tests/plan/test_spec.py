@@ -1,0 +1,197 @@
+"""A spec says what is wrong with it, where, and what would be right."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.errors import SpecError
+from orchestrator.plan import spec
+
+KNOWN = ("keras-tf", "mxnet", "numpy", "pytorch")
+
+
+def parse(text, **kwargs):
+    return spec.parse(text, name="my.yaml", frameworks=KNOWN, **kwargs)
+
+
+def complaint(text, **kwargs):
+    with pytest.raises(SpecError) as caught:
+        parse(text, **kwargs)
+    return caught.value.message
+
+
+def test_defaults_are_the_2017_study():
+    told = parse("name: x")
+    assert (told.cnn.epochs, told.cnn.batch, told.cnn.lr, told.cnn.momentum) == (10, 64, 0.01, 0.9)
+    assert (told.cnn.dropout_conv, told.cnn.dropout_dense) == (0.25, 0.5)
+    assert (told.rnn.epochs, told.rnn.lr, told.rnn.beta1, told.rnn.beta2, told.rnn.epsilon) == (
+        3,
+        0.001,
+        0.9,
+        0.999,
+        1e-8,
+    )
+    assert (told.resnet50.batch, told.resnet50.variant) == (32, "v1")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name: x\ncnn:\n  epohcs: 1\n", "my.yaml:3: unknown key 'cnn.epohcs'; did you mean 'epochs'?"),
+        ("name: x\nenigne: docker\n", "my.yaml:2: unknown key 'enigne'; did you mean 'engine'?"),
+        ("name: x\nframeworks: [numpy,\n  pytroch]\n", "my.yaml:2: frameworks: no framework is called 'pytroch'; did you mean 'pytorch'?"),
+        ("name: x\nengine: dokcer\n", "my.yaml:2: engine: must be 'auto', 'docker', 'process' or 'ray' (not 'dokcer'); did you mean 'docker'?"),
+        ("name: x\ncnn: {epochs: '3'}\n", "my.yaml:2: cnn.epochs: must be a valid integer (not '3')"),
+        ("name: x\ncnn:\n\n  epochs: 0\n", "my.yaml:4: cnn.epochs: must be greater than or equal to 1 (not 0)"),
+        ("name: x\nlimits: {timeout: .inf}\n", "my.yaml:2: limits.timeout: must be a finite number (not inf)"),
+        ("name: x\nrepeats: 10001\n", "my.yaml:2: repeats: must be 'auto' or a whole number from 1 to 10,000 (not '10001')"),
+        ("name: x\nrepeats: always\n", "my.yaml:2: repeats: must be 'auto' or a whole number from 1 to 10,000 (not 'always')"),
+        ("name: x\nrepeats: true\n", "my.yaml:2: repeats: must be 'auto' or a whole number from 1 to 10,000 (not 'True')"),
+        ("name: x\nbudget: soon\n", "my.yaml:2: budget: must be a time such as 90s, 30m or 2h (not 'soon')"),
+        ("name: x\nbudget: 0m\n", "my.yaml:2: budget: must be greater than 0"),
+        ("name: x\nworkloads: [cnn, rrn]\n", "my.yaml:2: workloads.1: must be 'cnn', 'rnn' or 'resnet50' (not 'rrn'); did you mean 'rnn'?"),
+        ("name: x\nworkloads: []\n", "my.yaml:2: workloads: must have at least 1 item"),
+        ("name: x\nworkloads: cnn\n", "my.yaml:2: workloads: must be a list (not 'cnn')"),
+        ("name: x\nworkloads: [cnn, cnn]\n", "my.yaml:2: workloads: 'cnn' is listed more than once; to measure again use `repeats`"),
+        ("name: x\ncnn:\n  accuracy: [0.8, 0.75]\n", "my.yaml:3: cnn.accuracy: must be [lowest, highest]"),
+        ("cnn: {}\n", "my.yaml:1: name: Field required"),
+        ("name: x\nname: y\n", "my.yaml:2: 'name' is given twice"),
+        ("- name\n", "my.yaml: not a spec: keys and values expected"),
+        ("", "my.yaml: empty"),
+        ("name: x\ncnn: {epochs: 1\n", "my.yaml:3: not valid YAML: expected ',' or '}', but got '<stream end>'"),
+        ("name: !!python/object/apply:os.system [id]\n", "my.yaml:1: not valid YAML: could not determine a constructor"),
+        ("name: x\na: &a [*a]\n", "my.yaml:2: an anchor contains itself"),
+        ("[" * 5000, "my.yaml: nested too deeply"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_line(text, expected):
+    assert complaint(text).startswith(expected)
+
+
+def test_all_mistakes_are_told_at_once():
+    told = complaint("name: x\ncnn: {epochs: 0}\nrnn: {lr: -1}\n")
+    assert re.findall(r"my.yaml:(\d)", told) == ["2", "3"]
+
+
+def test_too_few_samples_for_one_batch():
+    assert "cnn.train_samples is smaller than one batch of 64" in complaint("name: x\ncnn: {train_samples: 63}")
+
+
+def test_anchors_and_merges_keep_their_lines():
+    text = "name: x\ncnn: &base\n  epochs: 2\nrnn:\n  <<: *base\n  epochs: 5\n"
+    told = parse(text)
+    assert (told.cnn.epochs, told.rnn.epochs) == (2, 5)
+    assert complaint(text.replace("5", "-5")).startswith("my.yaml:6: rnn.epochs")
+
+
+def test_numbers_as_people_write_them():
+    told = parse("name: x\ncnn: {lr: 1e-3}\nlimits: {memory: 8 GiB}")
+    assert told.cnn.lr == 0.001
+    assert told.limits.memory == 8 << 30
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5 h", 5400), ("12.5", 12.5)])
+def test_a_budget_is_a_time(text, seconds):
+    assert parse(f"name: x\nrepeats: auto\nbudget: {text}").budget == seconds
+
+
+def test_ten_thousand_repeats_are_fine():
+    assert parse("name: x\nrepeats: 10000").repeats == 10_000
+
+
+def test_an_alias_bomb_is_refused_quickly():
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    began = time.monotonic()
+    assert "once aliases are written out" in complaint("\n".join(lines))
+    assert time.monotonic() - began < 5
+
+
+def test_a_huge_file_is_refused(tmp_path):
+    path = tmp_path / "huge.yaml"
+    path.write_bytes(b"#" * (2 << 20))
+    with pytest.raises(SpecError, match="larger than 1 MiB"):
+        spec.load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SpecError, match=r"no spec file .*nope\.yaml"):
+        spec.load(tmp_path / "nope.yaml")
+
+
+def test_set_changes_one_value_and_leaves_anchored_twins_alone():
+    told = parse("name: x\ncnn: &a {epochs: 2}\nrnn: *a", overrides=[spec.parse_setting("cnn.epochs=7")])
+    assert (told.cnn.epochs, told.rnn.epochs) == (7, 2)
+
+
+def test_other_settings_void_the_expected_accuracy():
+    text = "name: x\ncnn: {accuracy: [0.75, 0.8]}\nrnn: {accuracy: [0.8, 0.9]}"
+    changed = spec.parse(text, name="t", overrides=[spec.parse_setting("cnn.epochs=1")])
+    assert (changed.cnn.accuracy, changed.rnn.accuracy) == (None, (0.8, 0.9))
+    told = [spec.parse_setting("cnn.epochs=1"), spec.parse_setting("cnn.accuracy=[0.3, 0.5]")]
+    assert spec.parse(text, name="t", overrides=told).cnn.accuracy == (0.3, 0.5)
+
+
+def test_a_wrong_set_is_blamed_not_the_file():
+    told = complaint("name: x", overrides=[spec.parse_setting("cnn.epochs=-1")])
+    assert told == "--set cnn.epochs=-1: cnn.epochs: must be greater than or equal to 1 (not -1)"
+    told = complaint("name: x", overrides=[spec.parse_setting("cnn.epoch=1")])
+    assert told == "--set cnn.epoch=1: unknown key 'cnn.epoch'; did you mean 'epochs'?"
+
+
+@pytest.mark.parametrize("text", ["cnn.epochs", "=1", ".epochs=1", ""])
+def test_a_malformed_set_is_refused(text):
+    with pytest.raises(SpecError, match="not of the form KEY=VALUE"):
+        spec.parse_setting(text)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda p: p.name)
+def test_the_specs_that_come_with_the_project_are_valid(path):
+    assert spec.load(path).name == path.stem
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(max_size=200), st.binary(max_size=200)))
+def test_no_text_crashes_the_parser(text):
+    try:
+        parse(text)
+    except SpecError as error:
+        assert error.message  # noqa: PT017  (SpecError is the only exception allowed)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10) | st.sampled_from(list(spec.Spec.model_fields)), inner, max_size=4),
+        max_leaves=20,
+    )
+)  # fmt: skip
+def test_no_tree_crashes_the_parser(tree):
+    try:
+        parse(yaml.safe_dump(tree))
+    except SpecError as error:
+        assert error.message  # noqa: PT017
+
+
+def test_the_documentation_lists_every_key_with_its_default(root):
+    """configs/README.md is the reference: a new key, or a new default, must be in it."""
+    documented = dict(
+        re.findall(r"^\| `([\w.]+)` \| (.+?) \|", (root / "configs" / "README.md").read_text(), re.MULTILINE)
+    )
+    fields = {}
+    for key, field in spec.Spec.model_fields.items():
+        if isinstance(field.default, spec.Strict):
+            fields |= {f"{key}.{name}": part.default for name, part in type(field.default).model_fields.items()}
+        else:
+            fields[key] = field.default
+    assert set(documented) == set(fields)
+    for key, default in fields.items():
+        if isinstance(default, int | float | str) and default and key != "name":
+            assert documented[key] == f"`{json.dumps(default).strip(chr(34))}`", key

@@ -1,0 +1,164 @@
+"""The fingerprint of a framework's code covers all that it is made of, and nothing of what it is not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.record import fingerprint, imports
+
+FILES = {
+    "__init__.py": "from workloads.common import startup",
+    "common/startup.py": "import os",
+    "common/bench.jl": 'include("json.jl")',
+    "common/json.jl": "",
+    "a/cnn.py": "from workloads.common import bench",
+    "b/cnn.py": "",
+    "b/helper.py": "",
+    "c/cnn.py": "",
+}
+OWN = {"__init__.py", "common", "a"}
+
+
+def parts(source, path="a/cnn.py", module="a"):
+    return imports.parts_of(module, {**FILES, path: source})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import workloads.b",
+        "import workloads.b.helper as h",
+        "from workloads import b",
+        "from workloads.b import helper",
+        "from workloads.b.helper import *",
+        "from .. import b",
+        "from ..b import helper",
+        "def start():\n    import workloads.b.helper",
+        "import importlib\nimportlib.import_module('workloads.b.helper')",
+        "from importlib import import_module\nimport_module('workloads.b')",
+        "__import__('workloads.b')",
+    ],
+)
+def test_every_way_to_import_a_sibling_is_seen(source):
+    assert parts(source) == {*OWN, "b"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import b, os",
+        "from . import b",
+        "import os.workloads.b",
+        "'import workloads.b'  # import workloads.c",
+        "import importlib\nimportlib.import_module('torch')",
+    ],
+)
+def test_what_is_no_sibling_does_not_count(source):
+    assert parts(source) == OWN
+
+
+def test_imports_of_imports_count():
+    files = {**FILES, "a/cnn.py": "import workloads.b", "b/helper.py": "import workloads.c.cnn"}
+    assert imports.parts_of("a", files) == {*OWN, "b", "c"}
+    assert imports.parts_of("c", files) == {"__init__.py", "common", "c"}
+
+
+def test_julia_includes_by_path():
+    assert parts('include("../common/bench.jl")', "k/cnn.jl", "k") == {"k", "common", "__init__.py"}
+    assert parts('include("../b/x.jl"); include( "here.jl" )', "k/cnn.jl", "k") == {"k", "b", "__init__.py", "common"}
+    assert parts("# nothing", "k/cnn.jl", "k") == {"k"}
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("a/cnn.py", "import importlib\nimportlib.import_module('workloads.{}.runtime'.format(name))"),
+        ("a/cnn.py", "__import__(name)"),
+        ("a/cnn.py", "from importlib import import_module\nimport_module('.b', 'workloads')"),
+        ("a/cnn.py", "from workloads import *"),
+        ("a/cnn.py", "this does not parse"),
+        ("a/cnn.jl", "include(joinpath(folder, name))"),
+        ("a/cnn.jl", 'include("$name.jl")'),
+        ("a/rnn.sh", "python something.py"),
+    ],
+)
+def test_what_the_source_does_not_tell_may_be_anything(path, source):
+    assert parts(source, path) == {name.partition("/")[0] for name in FILES}
+
+
+@given(st.text(max_size=60), st.sampled_from(["a/cnn.py", "a/cnn.jl"]))
+def test_any_source_gives_parts_that_are_there(source, path):
+    assert {"a"} <= parts(source, path) <= {name.partition("/")[0] for name in FILES}
+
+
+def test_the_projects_own_workloads(root):
+    modules = fingerprint.facts(root)[fingerprint.OF_MODULES]
+    assert set(modules["gluon"]) == {"__init__.py", "common", "gluon", "mxnet"}
+    assert set(modules["lasagne"]) == {"__init__.py", "common", "lasagne", "theano"}
+    assert set(modules["pytorch"]) == {"__init__.py", "common", "pytorch"}
+    assert {"knet", "common"} <= set(modules["knet"])
+    assert {"keras2", "theano", "cntk"} <= set(modules["keras2"])  # its backend has a name put together when it runs
+
+
+def tree(folder, files):
+    for name, source in files.items():
+        path = folder / "workloads" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    return fingerprint.facts(folder)
+
+
+def test_another_frameworks_change_is_none_of_this_one(tmp_path):
+    before = tree(tmp_path, FILES)
+    after = tree(tmp_path, {"b/helper.py": "x = 1"})
+    assert before[fingerprint.WHOLE] != after[fingerprint.WHOLE]
+    assert fingerprint.differences(fingerprint.of_module(before, "a"), fingerprint.of_module(after, "a")) == []
+    assert fingerprint.differences(fingerprint.of_module(before, "b"), fingerprint.of_module(after, "b")) == [
+        "workloads/b"
+    ]
+    assert fingerprint.OF_MODULES not in fingerprint.of_module(before, "a")
+
+
+def test_a_change_of_what_all_share_is_everybodys(tmp_path):
+    before = tree(tmp_path, FILES)
+    after = tree(tmp_path, {"common/startup.py": "import sys"})
+    assert fingerprint.differences(fingerprint.of_module(before, "a"), fingerprint.of_module(after, "a")) == [
+        "workloads/common"
+    ]
+
+
+WHOLE = ["workloads/, compared as a whole"]
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "told"),
+    [
+        ({fingerprint.WHOLE: "1"}, {fingerprint.WHOLE: "1", fingerprint.PARTS: {"a": "2"}}, []),
+        ({fingerprint.WHOLE: "1"}, {fingerprint.WHOLE: "2", fingerprint.PARTS: {"a": "2"}}, WHOLE),
+        (
+            {fingerprint.WHOLE: "1", fingerprint.PARTS: {"a": "2", "c": "3"}},
+            {fingerprint.WHOLE: "2", fingerprint.PARTS: {"a": "2"}},
+            WHOLE,
+        ),
+        (
+            {fingerprint.WHOLE: "1", fingerprint.PARTS: {"a": "2"}},
+            {fingerprint.WHOLE: "2", fingerprint.PARTS: {"a": "2"}},
+            [],
+        ),
+        ({fingerprint.WHOLE: "1", fingerprint.PARTS: "text"}, {fingerprint.WHOLE: "2", fingerprint.PARTS: {}}, WHOLE),
+        ({}, {fingerprint.WHOLE: "2"}, WHOLE),
+    ],
+)
+def test_results_of_before_parts_were_recorded_are_compared_as_a_whole(there, here, told):
+    assert fingerprint.differences(there, here) == fingerprint.differences(here, there) == told
+
+
+def test_a_report_of_several_frameworks_is_of_one_code_where_each_part_is():
+    one, other = (
+        {fingerprint.WHOLE: "1", fingerprint.PARTS: {"a": "2"}},
+        {fingerprint.WHOLE: "2", fingerprint.PARTS: {"b": "3"}},
+    )
+    assert fingerprint.mixed([one, other]) == []
+    assert fingerprint.mixed([one, {fingerprint.WHOLE: "3", fingerprint.PARTS: {"a": "4"}}]) == ["workloads/a"]
+    assert fingerprint.mixed([one, {fingerprint.WHOLE: "2"}]) == ["workloads/"]
+    assert fingerprint.mixed([]) == []

@@ -1,0 +1,186 @@
+"""A run directory is readable at every moment, and says so when somebody edited it."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.errors import StoreError
+from orchestrator.plan.spec import Spec
+from orchestrator.record import run_folder
+from orchestrator.record.run_folder import Run, RunFolder
+from tests.record.test_events import START
+from tests.report.test_report import result, trained
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = RunFolder.create(tmp_path, "quick")
+    jobs = (trained().job, trained("numpy").job)
+    made.write_run(
+        Run(id=made.id, began=run_folder.now(), command=("bench",), engine="docker", spec=Spec(name="quick"), jobs=jobs)
+    )
+    return made
+
+
+def test_results_come_back_as_they_were(folder):
+    folder.write_result(trained())
+    assert folder.read_result(trained().job.id) == trained()
+    assert folder.results(pytest.fail) == [trained()]
+
+
+def test_a_job_without_result_is_missing_not_wrong(folder):
+    assert folder.read_result("numpy-cnn-cpu-1") is None
+
+
+def test_events_are_read_up_to_the_first_that_is_none(folder):
+    ready = {"event": "ready", "seq": 1, "t": 1.0, "load_s": 0.1, "build_s": 0.1, "compile_s": 0.0}
+    step = {"event": "step", "seq": 2, "t": 2.0, "epoch": 1, "step": 1, "samples": 64, "seconds": 0.5, "loss": 2.0}
+    lines = [json.dumps(event).encode() + b"\n" for event in (START, ready, step, {**step, "seq": 3})]
+    path = folder.path / "numpy-cnn-cpu-1.jsonl"
+    path.write_bytes(b"".join([*lines[:3], b"\xff{\n", *lines[3:]]))
+    assert [event.seq for event in folder.events("numpy-cnn-cpu-1")] == [0, 1, 2]
+    path.write_bytes(b"x" * (2 << 20))
+    assert list(folder.events("numpy-cnn-cpu-1")) == []
+    assert list(folder.events("never-ran")) == []
+
+
+def test_two_runs_of_one_second_do_not_collide(tmp_path):
+    assert RunFolder.create(tmp_path, "a").path != RunFolder.create(tmp_path, "a").path
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"schema_version": 2}', b"null"])
+def test_an_edited_file_is_named(folder, content):
+    folder.write_result(trained())
+    path = folder.path / f"{trained().job.id}.json"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"not written by this program, or edited") as caught:
+        folder.read_result(trained().job.id)
+    assert str(path) in caught.value.message
+
+
+def test_a_number_corrected_by_hand_is_noticed(folder):
+    folder.write_result(trained())
+    path = folder.path / f"{trained().job.id}.json"
+    assert path.read_text().count('"accuracy": 0.765') == 1
+    path.write_text(path.read_text().replace('"accuracy": 0.765', '"accuracy": 0.965'))
+    with pytest.raises(StoreError, match="does not match its sha256"):
+        folder.read_result(trained().job.id)
+
+
+def test_a_damaged_result_is_left_out_and_told(folder):
+    folder.write_result(trained())
+    folder.write_result(trained("numpy"))
+    (folder.path / f"{trained().job.id}.json").write_bytes(b"[" * 100_000)
+    complaints = []
+    assert folder.results(complaints.append) == [trained("numpy")]
+    assert len(complaints) == 1
+    assert len(complaints[0].message) < 1000
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_result_is_noticed_wherever_the_damage_is(folder, data):
+    folder.write_result(trained())
+    path = folder.path / f"{trained().job.id}.json"
+    whole = path.read_bytes()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    spoilt = whole[:at] + data.draw(st.binary(max_size=3)) + whole[at + data.draw(st.integers(0, 3)) :]
+    path.write_bytes(spoilt)
+    try:
+        same = folder.read_result(trained().job.id) == trained()
+    except StoreError:
+        same = False
+    # What stands between two values may change; a value may not.
+    assert same == (json.loads(whole) == loaded(spoilt))
+
+
+def loaded(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def test_attempts_are_kept_apart(folder):
+    job = trained().job.id
+    assert folder.set_aside(job) == 1
+    for attempt in (1, 2):
+        with folder.record(job) as recorder:
+            recorder.event(b"attempt %d" % attempt)
+        folder.write_telemetry(job, [{"t": attempt}, {"t": attempt + 0.1}])
+        folder.write_result(trained())
+        assert folder.set_aside(job) == attempt + 1
+    assert folder.read_result(job) is None
+    kept = [(folder.path / f"{job}.attempt-{attempt}.jsonl").read_bytes() for attempt in (1, 2)]
+    assert kept == [b"attempt 1\n", b"attempt 2\n"]
+    sampled = [(folder.path / f"{job}.attempt-{attempt}.telemetry.jsonl").read_text() for attempt in (1, 2)]
+    assert sampled == ['{"t": 1}\n{"t": 1.1}\n', '{"t": 2}\n{"t": 2.1}\n']
+
+
+def test_an_output_folder_that_is_too_full_or_too_deep(folder, monkeypatch):
+    monkeypatch.setattr(run_folder, "MAX_OUTPUT_BYTES", 1 << 16)
+    monkeypatch.setattr(run_folder, "MAX_OUTPUT_FILES", 50)
+    output = folder.output("job")
+    assert not folder.output_is_full("job")
+    (output / "big").write_bytes(b"x" * (1 << 17))
+    assert folder.output_is_full("job")
+    output = folder.output("job")
+    for number in range(51):
+        (output / str(number)).touch()
+    assert folder.output_is_full("job")
+    output = folder.output("job")
+    assert not list(output.iterdir())
+
+
+def test_only_plain_files_of_known_names_are_kept(folder, tmp_path):
+    output = folder.output("job")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("p")
+    (output / "features.npy").write_text("f")
+    (output / "link.npy").symlink_to(outside / "precious")
+    (output / "folder").symlink_to(outside)
+    (output / "deep" / "er").mkdir(parents=True)
+    (output / "deep").chmod(0)
+    assert folder.keep_artifacts("job", ["features.npy", "link.npy"]) == ["link.npy"]
+    assert [path.name for path in output.iterdir()] == ["features.npy"]
+    assert (outside / "precious").read_text() == "p"
+
+
+def test_a_result_from_the_future_is_refused(folder):
+    folder.write_result(trained())
+    path = folder.path / f"{trained().job.id}.json"
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99', 1))
+    with pytest.raises(StoreError, match="schema_version"):
+        folder.read_result(trained().job.id)
+
+
+def test_the_latest_run_is_found_without_a_name(folder, tmp_path):
+    assert run_folder.find(tmp_path, None).id == folder.id
+    assert run_folder.find(tmp_path, folder.id).id == folder.id
+    assert run_folder.find(tmp_path, str(folder.path)).id == folder.id
+    with pytest.raises(StoreError, match="no run 'nope'"):
+        run_folder.find(tmp_path, "nope")
+    with pytest.raises(StoreError, match="no runs under"):
+        run_folder.find(tmp_path / "empty", None)
+
+
+def test_events_and_log_are_bounded(folder, monkeypatch):
+    monkeypatch.setattr(run_folder, "MAX_LOG_BYTES", 10)
+    monkeypatch.setattr(run_folder, "MAX_EVENT_BYTES", 10)
+    with folder.record("job") as recorder:
+        for _ in range(5):
+            recorder.log(b"123456")
+            recorder.event(b"1234")
+    assert (folder.path / "job.log").read_bytes() == b"1234561234"
+    assert (folder.path / "job.jsonl").read_bytes() == b"1234\n1234\n"
+
+
+def test_a_failed_result_is_a_result(folder):
+    from orchestrator.record.results import Failure
+
+    failed = result("numpy", failure=Failure(kind="timeout", message="m"))
+    folder.write_result(failed)
+    assert folder.read_result(failed.job.id).status == "failed"

@@ -1,0 +1,199 @@
+"""Every table marks what is certified, what is not the same, and whose certificate speaks of something else."""
+
+import csv
+import json
+
+import jsonschema
+import pytest
+
+from orchestrator.cli import selection
+from orchestrator.cli.screen import Screen
+from orchestrator.record import capsule, certificates, fingerprint, run_folder
+from orchestrator.record.certificates import Envelope, Parity
+from orchestrator.report import certified, html, page, tables, text
+from tests import published
+from tests.report.test_html import HOSTILE, cnn, measured
+from tests.report.test_report import known, result, trained
+
+__all__ = ["known"]
+PARTS = {"__init__.py": "1", "common": "2", "pytorch": "3"}
+
+
+def certificate(framework="pytorch", word="certified", *, made="2026-11-23T10:00:00+00:00", **changes):
+    told = {
+        "framework": framework, "workload": "cnn", "device": "cpu", "engine": "docker",
+        "parity": Parity(word=word, why="" if word == "certified" else "the loss of step 3 is off"),
+        "envelope": Envelope(losses=(1e-5,), probe=1e-5), "steps": 1, "environment": {"id": "sha256:1"},
+        "code": PARTS, "workloads_sha256": "6", "weights_sha256": "4", "data": "5", "versions": {}, "oracle": {},
+        "run": "r", "made": made,
+    }  # fmt: skip
+    return certificates.Certificate.model_validate({**told, **changes})
+
+
+def ran(each, *, environment="sha256:1", parts=PARTS, weights="4"):
+    """A result measured with these."""
+    data = each.provenance.data and each.provenance.data.model_copy(update={"inputs": {"weights.npz": weights}})
+    told = {
+        "environment": {"id": environment},
+        "code": {fingerprint.WHOLE: "6", fingerprint.PARTS: parts},
+        "data": data,
+    }
+    return each.model_copy(update={"provenance": each.provenance.model_copy(update=told)})
+
+
+def word(one, *found):
+    mark = certified.of(one, certified.known(found))
+    return mark and mark.word
+
+
+def test_the_mark_of_a_result():
+    one = ran(trained())
+    assert word(one) is None
+    assert word(one, certificate("numpy")) is None
+    assert word(one, certificate()) == "certified"
+    assert word(one, certificate(word="declared")) == "declared"
+    assert word(one, certificate(word="diverges")) == "diverges"
+    assert word(ran(trained(), environment="sha256:2"), certificate()) == "stale"
+    assert word(ran(trained(), parts={**PARTS, "common": "9"}), certificate()) == "stale"
+    assert word(ran(trained(), weights="5"), certificate()) == "stale"
+    amp = one.model_copy(update={"job": one.job.model_copy(update={"precision": "amp"})})
+    assert word(amp, certificate()) is None
+    assert word(one.model_copy(update={"status": "failed"}), certificate()) is None
+
+
+def test_other_weights_are_told_as_what_was_not_verified():
+    mark = certified.of(ran(trained(), weights="5"), certified.known([certificate()]))
+    assert (mark.word, mark.why) == ("stale", "weights")
+    assert mark.sentence.startswith("verified in another environment, or with other code or weights")
+
+
+def test_a_variant_is_certified_by_its_own_certificate_only(tmp_path):
+    """v1.5 moves a stride: another network, of which a certificate of v1 says nothing."""
+
+    def measured_as(variant):
+        one = ran(result(workload="resnet50", images_per_s=10.0, inference_s=1.0, cold_s=1.0))
+        settings = {**one.job.settings, "variant": variant}
+        return one.model_copy(update={"job": one.job.model_copy(update={"settings": settings})})
+
+    v1, v15 = (certificate(workload="resnet50", variant=name) for name in ("v1", "v1.5"))
+    assert word(measured_as("v1"), v1) == "certified"
+    assert word(measured_as("v1.5"), v1) is None
+    assert word(measured_as("v1"), certificate(workload="resnet50")) is None  # nobody knows of which
+    paths = [certificates.write(tmp_path, each) for each in (v1, v15)]
+    assert [path.name for path in paths] == ["pytorch-resnet50-v1-cpu.json", "pytorch-resnet50-v1.5-cpu.json"]
+    assert [certificates.read(path) for path in paths] == [v1, v15]
+
+
+def test_of_several_certificates_those_that_fit_count_and_the_worst_of_them():
+    one = ran(trained())
+    other = certificate(environment={"id": "sha256:2"}, made="2026-12-01T00:00:00+00:00", word="diverges")
+    assert word(one, other, certificate()) == "certified"
+    assert word(one, certificate(), certificate(word="diverges", made="2025-01-01T00:00:00+00:00")) == "diverges"
+    assert word(one, certificate(word="declared"), certificate()) == "declared"
+    assert word(one, certificate(word="declared"), certificate(word="diverges")) == "diverges"
+
+
+def test_a_row_is_certified_when_all_its_figures_are():
+    every = certified.known([certificate()])
+    one, other = ran(trained()), ran(trained(repeat=2), environment="sha256:2")
+    assert certified.of_row([one, one], every).word == "certified"
+    assert certified.of_row([one, other], every).word == "stale"
+    assert certified.of_row([one, ran(result(device="gpu"))], every) is None
+    declared = certified.known([certificate(), certificate("numpy", "declared")])
+    assert certified.of_row([one, ran(trained("numpy"))], declared).word == "declared"
+    assert certified.of_row([other, ran(trained("numpy"))], declared).word == "stale"  # of which nothing is known
+    assert certified.of_row([], every) is None
+    assert certified.of_row([one], certified.NONE) is None
+
+
+def test_every_form_of_the_table_marks_rows(known, root):
+    rows = [
+        ran(trained()),
+        ran(trained("numpy", 50.0)),
+        ran(trained("jax", 70.0), environment="sha256:2"),
+        ran(trained("chainer", 80.0)),
+        ran(trained("cntk", 90.0)),
+    ]
+    found = [
+        certificate(),
+        certificate("numpy", "diverges"),
+        certificate("jax", made="2026-11-20T00:00:00+00:00"),
+        certificate("cntk", "declared"),
+    ]
+    marks = certified.known(found)
+    (table,) = tables.tables(rows, known, marks)
+    assert [row[0] for row in table.texts()] == ["Numpy ≠", "Jax ○", "Chainer", "Cntk ≈", "Pytorch ✓"]
+    shown = text.markdown([table])
+    assert "| Pytorch ✓ |" in shown
+    assert "- ✓ computes the same as the reference (certificate of 2026-11-23)\n" in shown
+    assert (
+        "- ≠ computes something else than the reference (certificate of 2026-11-23): Numpy (the loss of step 3" in shown
+    )
+    assert (
+        "○ verified in another environment, or with other code or weights, so not certified as measured here (certificate of 2026-11-20): Jax (id)"
+        in shown
+    )
+    assert (
+        "- ≈ computes something else than the reference, which its notes declare and explain wholly (certificate of "
+        "2026-11-23): Cntk (the loss of step 3 is off)\n" in shown
+    )
+    printed = "".join(Screen().render_report(rows, root, "table", found))
+    assert "Pytorch ✓" in printed
+    assert "Cntk ≈" in printed
+    assert "≠ computes something else" in printed
+    assert "≈ computes something else" in printed
+    assert [row["certificate"] for row in csv.DictReader(text.csv_lines(rows, marks))] == [
+        "certified",
+        "diverges",
+        "stale",
+        "",
+        "declared",
+    ]
+    document = json.loads("".join(text.json_pieces([table], rows, marks)))
+    assert document["tables"][0]["certificates"] == ["diverges", "stale", None, "declared", "certified"]
+    assert document["certificates"] == ["certified", "diverges", "stale", None, "declared"]
+    checker = jsonschema.Draft202012Validator(json.loads((root / "docs" / "report.schema.json").read_text()))
+    checker.validate(document)
+    written = html.render(page.build([measured(*rows)], known, {}, marks))
+    assert (
+        'class="verified declared" role="img" aria-label="computes something else than the reference, which' in written
+    )
+    assert 'aria-label="computes the same as the reference (certificate of 2026-11-23)"' in written
+    assert "✓ computes the same as the reference" in written
+
+
+def test_nothing_verified_means_no_marks(known):
+    (table,) = tables.tables([trained()], known)
+    assert [row[0] for row in table.texts()] == ["Pytorch"]
+    assert not any(symbol in text.markdown([table]) for symbol in certified.SYMBOLS.values())
+
+
+def test_certificates_lie_beside_runs_and_a_damaged_one_is_told(tmp_path):
+    folder = run_folder.RunFolder(published.unpack(tmp_path))
+    certificates.write(tmp_path, certificate())
+    certificates.write(tmp_path, certificate("numpy")).write_text("{}")
+    damaged = []
+    assert selection.certificates_of([folder, folder], damaged.append) == [certificate()]
+    assert len(damaged) == 1
+    assert "numpy-cnn-cpu.json" in damaged[0].message
+
+
+def test_a_capsule_keeps_the_certificates_of_its_cells(tmp_path):
+    (run, *_) = published.runs()
+    kept = capsule.kept(run, [certificate(), certificate("nobody")], pytest.fail)
+    assert [each.framework for each in kept.certificates] == ["pytorch"]
+    capsule.write(tmp_path / "capsule.json", [kept, kept])
+    sources = selection.sources(tmp_path, str(tmp_path / "capsule.json"))
+    assert selection.certificates_of(sources, pytest.fail) == [certificate()]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_what_a_certificate_says_is_only_shown(known, hostile):
+    one = ran(cnn())
+    parity = Parity(word="diverges", why=hostile)
+    found = certified.known([certificate(parity=parity, made=hostile)])
+    written = html.render(page.build([measured(one)], known, {}, found))
+    assert html.render(page.build([measured(one)], known, {})).count("<script") == written.count("<script")
+    assert "<" not in hostile or hostile not in written
+    (table,) = tables.tables([one], known, found)
+    assert "\x1b" not in "".join(table.notes)

@@ -1,0 +1,448 @@
+"""The HTML report: what it shows is a pure function of results, and nothing in a result can get out of its place."""
+
+import html.parser
+import json
+import re
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.host.neighbours import Neighbour
+from orchestrator.plan import catalog, jobs, spec
+from orchestrator.plan.jobs import Job
+from orchestrator.record.events import Epoch, Step
+from orchestrator.record.results import Failure
+from orchestrator.record.run_folder import Run
+from orchestrator.report import again, curves, notices, page, sources
+from orchestrator.report import html as writer
+from orchestrator.report import published as reference
+from orchestrator.report.charts import plotting
+from orchestrator.text import clip, plain
+from tests import published as real
+from tests.report.test_report import result, trained
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "<!--<script>",
+    "\"'><img src=x onerror=alert(1)>",
+    "{{ 7 * 7 }}{% raw %}",
+    "\N{RIGHT-TO-LEFT OVERRIDE}gpj.exe\x00\x1b[31m",
+    "\ud800",
+    "<b>bold</b>&amp;<a href='javascript:alert(1)'>x</a>",
+    "x" * 10_000,
+]
+PLOTTER = 5_500_000  # bytes; plotly.min.js is 4.8 MB
+
+
+@pytest.fixture(scope="session")
+def known(root):
+    return reference.load(root / "results" / "reference" / "2017.json")
+
+
+@pytest.fixture(scope="session")
+def published(root):
+    """The page of the real results that README shows."""
+    from orchestrator.cli.screen import Screen
+
+    return Screen.render_page(real.shown(), root)
+
+
+def with_epochs(it, losses=(2.0, 1.5), accuracies=(None, None)):
+    seconds = it.figures.train_s / len(losses)
+    epochs = tuple(
+        {"samples": 12800, "seconds": seconds, "loss": loss, "accuracy": accuracy}
+        for loss, accuracy in zip(losses, accuracies, strict=True)
+    )
+    return it.model_copy(update={"figures": it.figures.model_validate({**it.figures.model_dump(), "epochs": epochs})})
+
+
+def cnn(framework="pytorch", seconds=100.0, *, title=None, **kwargs):
+    """A result of the CNN as it is stored."""
+    found = with_epochs(trained(framework, seconds, **kwargs))
+    return found.model_copy(update={"job": found.job.model_copy(update={"title": title})}) if title else found
+
+
+def measured(*results, extra=(), curves=(), usage=(), damaged=()):
+    """Results as a run that planned them, and the jobs `extra`."""
+    run = Run(
+        id="20260101-000000-test",
+        began="2026-01-01T00:00:00+00:00",
+        command=("orchestrator", "bench"),
+        engine="docker",
+        spec=spec.Spec(name="test"),
+        jobs=(*(each.job for each in results), *extra),
+    )
+    return notices.Measured(run=run, results=results, curves=dict(curves), usage=dict(usage), damaged=damaged)
+
+
+def failed(framework="numpy", status="failed", **kwargs):
+    reason = {"kind": "exception", "message": "it broke", "hint": "mend it", "log": ("line 1", "line 2"), **kwargs}
+    return result(framework, failure=Failure(**reason)).model_copy(update={"status": status})
+
+
+class Reading(html.parser.HTMLParser):
+    """What a browser would make of the file: elements, attributes, text outside of scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.attributes, self.scripts, self.text = [], [], [], []
+        self._in = None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(tag)
+        self.attributes += [(tag, *attr) for attr in attrs]
+        self._in = tag
+        if tag == "script":
+            self.scripts.append((dict(attrs), []))
+
+    def handle_endtag(self, tag):
+        self._in = None
+
+    def handle_data(self, data):
+        (self.scripts[-1][1] if self._in == "script" else self.text).append(data)
+
+
+def test_the_page_says_what_the_tables_say(known):
+    only = page.build([measured(cnn(), cnn("numpy", 50.0), failed("caffe2"))], known, {})
+    (section,) = only.sections
+    assert [row.cells[0].text for row in section.rows] == ["Numpy", "Pytorch", "Caffe2 (failed: exception)"]
+    assert [row.status for row in section.rows] == ["ok", "ok", "failed"]
+    assert section.rows[1].cells[4].text == "78"  # 2017
+    assert only.statuses == ("ok", "failed")
+    assert [cell.id for cell in only.cells] == [row.cell for row in section.rows]
+
+
+def test_cells_sort_as_numbers_and_what_was_not_measured_has_no_key(known):
+    band = {"accuracy": (0.9, 0.95)}
+    doubtful = cnn("caffe2", 1234.5)
+    doubtful = doubtful.model_copy(update={"job": doubtful.job.model_copy(update=band)})
+    (section,) = page.build([measured(doubtful, failed())], known, {}).sections
+    accuracy, seconds, rate = (float(cell.key) for cell in section.rows[0].cells[1:4])
+    assert (accuracy, seconds) == (76.5, 1234.5)
+    assert rate == pytest.approx(25600 / 1234.5)  # not as it is shown, 21: rows shown alike have an order too
+    assert section.rows[0].cells[1].text == "76.5 !"
+    assert section.rows[0].status == "doubtful"
+    assert [cell.key for cell in section.rows[1].cells[1:]] == [""] * 5
+
+
+def test_every_reason_for_doubt_stands_above_the_numbers(known):
+    absent = result("gluon").job
+    disturbed = cnn("caffe2").model_copy(update={"neighbours": (Neighbour(name="stress", cpus=1.0),)})
+    dirty = cnn("chainer")
+    code = {"git_dirty": True, "workloads_sha256": "other"}
+    dirty = dirty.model_copy(update={"provenance": dirty.provenance.model_copy(update={"code": code})})
+    low = cnn("keras-tf")
+    low = low.model_copy(update={"job": low.job.model_copy(update={"accuracy": (0.9, 0.95)})})
+    run = measured(
+        cnn(source="synthetic"), failed(), disturbed, dirty, low, extra=(absent,), damaged=("a.json: edited",)
+    )
+    told = {notice.title: notice.text for notice in page.build([run], known, {}).warnings}
+    assert "Pytorch cnn" in told["Synthetic data"]
+    assert told["1 job: failed"] == "numpy-cnn-cpu-1"
+    assert told["1 planned, without a result"] == "gluon-cnn-cpu-1"
+    assert told["A result was left out"] == "a.json: edited"
+    assert told["Disturbed"].endswith("caffe2-cnn-cpu-1")
+    assert told["Doubtful"].startswith("keras-tf-cnn-cpu-1: accuracy of 76.5 % is not within the 90 to 95 %")
+    assert told["Several versions of the workloads"].endswith("Not the same in all: workloads/")
+    assert told["Uncommitted changes"].endswith("chainer-cnn-cpu-1")
+    assert list(page.build([measured(cnn())], known, {}).warnings) == []
+
+
+def test_a_chart_says_its_finding_and_has_its_numbers(known):
+    repeats = [cnn(seconds=s, repeat=n) for n, s in enumerate((90.0, 100.0, 170.0), start=1)]
+    (section,) = page.build([measured(*repeats, cnn("numpy", 50.0))], known, {}).sections
+    charts = {chart.id: chart for chart in section.charts}
+    time = charts["cnn-time"]
+    assert time.finding == "Numpy is the fastest with 50.0 s; Pytorch takes 2.0 times as long, 100.0 s."
+    assert time.numbers.rows == (("Numpy", 50.0, 50.0, 50.0, 1), ("Pytorch", 90.0, 100.0, 170.0, 3))
+    (trace,) = time.figure["data"]
+    assert (trace["error_x"]["array"], trace["error_x"]["arrayminus"]) == ([0.0, 70.0], [0.0, 10.0])
+    assert charts["cnn-then"].numbers.rows == (("Numpy", None), ("Pytorch", 169.0))
+    assert charts["cnn-loss"].numbers.rows[1] == ("Pytorch", 2.0, 1.5)
+    assert all(chart.finding.endswith(".") for chart in section.charts)
+
+
+def test_accuracy_is_drawn_after_every_epoch_where_it_was_scored_then(known):
+    learned = with_epochs(cnn("numpy", 50.0), accuracies=(0.5, 0.765))
+    again = learned.model_copy(update={"job": learned.job.model_copy(update={"id": "numpy-cnn-cpu-2", "repeat": 2})})
+    (section,) = page.build([measured(learned, again, cnn())], known, {}).sections
+    (chart,) = (each for each in section.charts if each.id == "cnn-accuracy")
+    curve, ends, once = chart.figure["data"]
+    assert (curve["x"], curve["y"], curve["marker"]["size"]) == ([25.0, 50.0], [50.0, 76.5], [5, 9])
+    assert (ends["x"], ends["y"], ends["mode"]) == ([50.0], [76.5], "markers")
+    assert (once["x"], once["y"], once["marker"]["size"]) == ([100.0], [76.5], [9])
+    assert [row[0] for row in chart.numbers.rows] == ["Numpy", "Numpy", "Numpy", "Pytorch"]
+    assert "after each epoch" in chart.caption
+    assert "Of several repeats" in chart.caption
+    assert chart.figure["layout"]["shapes"] == []
+    assert chart.finding == "All have the same final test accuracy, 76.5 %."
+
+
+def test_the_accepted_band_is_drawn_where_rows_agree_about_it(known):
+    def chart(*bands, source="official"):
+        results = [cnn(str(n), source=source) for n in range(len(bands))]
+        told = [
+            each.model_copy(update={"job": each.job.model_copy(update={"accuracy": band})})
+            for each, band in zip(results, bands, strict=True)
+        ]
+        (section,) = page.build([measured(*told)], known, {}).sections
+        (found,) = (each for each in section.charts if each.id == "cnn-accuracy")
+        return found
+
+    agreed = chart((0.74, 0.8), (0.74, 0.8), None)
+    ((shape,), caption) = agreed.figure["layout"]["shapes"], agreed.caption
+    assert (shape["xref"], shape["yref"], shape["y0"], shape["y1"]) == ("paper", "y", 74.0, 80.0)
+    assert "to be expected, 74 to 80 %" in caption
+    assert chart((0.74, 0.8), (0.5, 0.6)).figure["layout"]["shapes"] == []
+    assert chart((0.74, 0.8), source="synthetic").figure["layout"]["shapes"] == []
+
+
+def test_a_framework_looks_the_same_in_every_chart(known):
+    results = [cnn(name) for name in "abcdefghij"]
+    (section,) = page.build([measured(*results)], known, {}).sections
+    bars, lines = (next(c for c in section.charts if c.id == f"cnn-{name}") for name in ("time", "loss"))
+    styles = [(trace["meta"]["hue"], trace["meta"]["form"]) for trace in lines.figure["data"]]
+    assert styles == [(each["hue"], each["form"]) for each in bars.figure["data"][0]["meta"]["styles"]]
+    assert styles == [(swatch.style.hue, swatch.style.form) for swatch in section.key]
+    assert len(set(styles)) == 10
+
+
+def test_speeds_host_by_host_are_a_section_with_provenance(known):
+    results = [cnn("numpy"), cnn("numpy", 50.0, cpu="CPU <Y>")]
+    only = page.build([measured(*results)], known, {})
+    training, hosts = only.sections
+    assert (training.id, hosts.id, hosts.charts) == ("cnn", "cnn-hosts", ())
+    assert [cell.text for cell in hosts.rows[0].cells] == ["Numpy", "512.0", "256.0"]
+    assert {row.cell for section in only.sections for row in section.rows} == {cell.id for cell in only.cells}
+    assert "Images/s on CPU &lt;Y&gt;, 2 CPUs" in writer.render(only)
+
+
+def test_phases_are_the_whole_of_a_job(known):
+    def phases(it):
+        (section,) = page.build([measured(it)], known, {}).sections
+        (chart,) = (chart for chart in section.charts if chart.kind == "phases")
+        return [name for name, _ in chart.key], chart.numbers.rows
+
+    # Of the job's 10 s.
+    assert phases(cnn(seconds=8.0)) == (
+        ["first epoch", "later epochs", "start and stop"],
+        (("Pytorch", 4.0, 4.0, 2.0),),
+    )
+    single = with_epochs(trained(seconds=8.0), losses=(1.0,), accuracies=(None,))
+    assert phases(single) == (["first epoch", "start and stop"], (("Pytorch", 8.0, 2.0),))
+
+
+def test_curves_come_from_events_and_else_from_epochs(known):
+    def step(epoch, seconds, samples):
+        common = {"seq": 0, "t": 0.0, "epoch": epoch, "samples": samples, "seconds": seconds, "loss": seconds}
+        return Step(event="step", step=1, **common)
+
+    end = Epoch(event="epoch", seq=0, t=0.0, epoch=1, samples=128, seconds=4.0, loss=0.5)
+    curve = curves.of_events([step(1, 1.0, 64), end, step(2, 2.0, 64)])
+    assert [(point.seconds, point.samples) for point in curve] == [(1.0, 64), (4.0, 128), (6.0, 192)]
+    assert curves.rates(curve) == [(1.0, 64.0), (4.0, pytest.approx(21.33, abs=0.01)), (6.0, 32.0)]
+    fine = page.build([measured(cnn(), curves={"pytorch-cnn-cpu-1": curve})], known, {})
+    (loss,) = (chart for chart in fine.sections[0].charts if chart.id == "cnn-loss")
+    assert loss.figure["data"][0]["y"] == [1.0, 0.5, 2.0]
+    assert "from the job's events" in loss.caption
+
+
+def test_a_gigabyte_of_steps_is_a_short_curve():
+    steps = (
+        Step(event="step", seq=0, t=0.0, epoch=1, step=n, samples=n, seconds=float(n), loss=1.0)
+        for n in range(1, 50_001)
+    )
+    curve = curves.of_events(steps)
+    assert len(curve) <= curves.MAX_KEPT
+    assert len(curves.thin(curve)) <= curves.MAX_POINTS
+    assert curves.thin(curve)[-1].samples == 50_000
+
+
+def test_two_runs_stand_on_one_page(known):
+    other = cnn(seconds=80.0, cpu="CPU Y").model_copy(update={"began": "2026-02-02T00:00:00+00:00"})
+    only = page.build([measured(cnn()), measured(other)], known, {})
+    assert [line.label for line in only.sections[0].key] == ["Pytorch · CPU Y, 2 CPUs", "Pytorch · CPU X, 2 CPUs"]
+    assert len(only.runs) == 2
+
+
+@pytest.mark.parametrize("results", [[], [failed()], [cnn()], [result(workload="resnet50", images_per_s=3.0)]])
+def test_the_smallest_pages_can_be_written(known, results):
+    reading = Reading(writer.render(page.build([measured(*results)], known, {})))
+    assert "20260101-000000-test" in "".join(reading.text)
+
+
+def test_a_row_of_two_devices_says_the_conditions_of_both(known):
+    both = [result(workload="resnet50", device=device, images_per_s=3.0) for device in ("gpu", "cpu")]
+    (only,) = page.build([measured(*both)], known, {}).cells
+    assert "GPU / CPU" in only.conditions
+    assert "fp32" in only.conditions
+
+
+def test_every_batch_counts_however_many_there_are(known):
+    """The slow ones come last, where a chart of the first few hundred would not show them."""
+    many = result(workload="resnet50", images_per_s=30.0, batch_seconds=(1.0,) * 990 + (4.0,) * 10)
+    (section,) = page.build([measured(many)], known, {}).sections
+    (chart,) = [chart for chart in section.charts if "batch by batch" in chart.title]
+    assert "4.00" in chart.finding
+    assert chart.numbers.rows[0][1:] == (8.0, 32.0, 32.0)
+    (line,) = chart.figure["data"]
+    assert len(line["x"]) <= 200
+    assert line["x"][-1] == 1000
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_gets_out_of_its_place(known, text):
+    """Wherever untrusted text can stand, it changes no element and no script; and nothing else is lost."""
+
+    def write(text):
+        one = cnn(title=text)
+        start = one.start.model_copy(update={"notes": [text], "versions": {text: text}, "version": text})
+        env = {"environment": {text: {text: [text]}}, "host": {"cpu": text}}
+        one = one.model_copy(
+            update={
+                "start": start,
+                "provenance": one.provenance.model_copy(update=env),
+                "neighbours": (Neighbour(name=text, cpus=1.0),),
+            }
+        )
+        lost = failed(message=text, hint=text, log=(text,))
+        return writer.render(page.build([measured(one, lost, damaged=(text,))], known, {}))
+
+    def shape(text):
+        return [tag for tag in Reading(text).elements if tag != "wbr"]
+
+    written = write(text)
+    assert shape(written) == shape(write("plain"))
+    written.encode()  # no half characters
+    outside = re.sub(r"<script.*?</script>", "", written, flags=re.DOTALL)
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\x00\x1b]", outside)
+    assert "x" * 2_500 not in outside
+    (figures,) = (content for attributes, content in Reading(written).scripts if attributes.get("id") == "figures")
+    assert json.loads("".join(figures))["cnn-time"]
+
+
+@given(st.text())
+def test_plain_text_is_printable_and_as_long_as_before(text):
+    shown = plain(text)
+    assert len(shown) == len(text)
+    shown.encode()
+    assert plain(shown) == shown
+    assert len(clip(text, 10)) <= 10
+
+
+def test_plotly_is_given_no_markup():
+    assert plotting.text_of("<b>a</b> & <a href='x'>") == "&lt;b&gt;a&lt;/b&gt; &amp; &lt;a href='x'&gt;"
+
+
+def test_the_page_loads_nothing_and_runs_only_its_own_scripts(published):
+    reading = Reading(published)
+    for tag, name, value in reading.attributes:
+        if name in {"src", "href", "action", "data", "poster", "srcset", "xlink:href"}:
+            assert value.startswith("#"), (tag, name, value)
+        assert not name.startswith("on"), (tag, name)
+        assert name != "style", tag
+    assert not {"link", "img", "iframe", "object", "embed", "base", "form"} & set(reading.elements)
+    (policy,) = (value for _, name, value in reading.attributes if name == "content" and "default-src" in value)
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe-inline" not in policy.replace("style-src-attr 'unsafe-inline'", "")
+    assert "unsafe-eval" not in policy
+    kinds = [attributes.get("type") for attributes, _ in reading.scripts]
+    assert kinds == ["application/json", None, None]
+    assert not re.search(r"url\(|@import", published[: published.index("</style>")])
+
+
+def test_the_published_page_is_of_bounded_size(published):
+    assert len(published.encode()) < PLOTTER + 1_600_000
+
+
+def test_the_code_beside_a_number_is_the_code_that_was_measured(root, published):
+    """The published results name two versions of workloads/: both come from the history, and are shown."""
+    assert "sha256 " in published
+    assert "this checkout&#39;s workloads differ" not in published
+    assert sources.trees(root, []) == {}
+    unknown = cnn()
+    code = {"workloads_sha256": "0" * 64, "git_commit": "--output=/tmp/x"}
+    unknown = unknown.model_copy(update={"provenance": unknown.provenance.model_copy(update={"code": code})})
+    assert sources.trees(root, [unknown]) == {}
+
+
+def test_code_that_is_not_at_hand_is_not_shown(known):
+    text = writer.render(page.build([measured(cnn())], known, {}))
+    assert "The code that was measured is not at hand" in text
+    assert "<summary><code>" not in text
+
+
+def test_a_jobs_code_is_its_own_files_and_those_it_names():
+    tree = {
+        "workloads/pytorch/cnn.py": b"from workloads.common import bench\nfrom workloads.theano import runtime",
+        "workloads/pytorch/rnn.py": b"x",
+        "workloads/pytorch/runtime.py": b"y",
+        "workloads/pytorch/__init__.py": b"\n",
+        "workloads/common/bench.py": b"z",
+        "workloads/common/bench.jl": b"z",
+        "workloads/theano/runtime.py": b"w",
+        "workloads/theano/cnn.py": b"w",
+        "workloads/numpy/cnn.py": b"v",
+    }
+    assert [source.path for source in sources.of_job(cnn().job, tree)] == [
+        "workloads/pytorch/cnn.py",
+        "workloads/pytorch/runtime.py",
+        "workloads/common/bench.py",
+        "workloads/theano/runtime.py",
+    ]
+
+
+def test_the_command_measures_the_same_job_again(root, known):
+    """Every published result: its command, read by the spec's own parser, plans the job it came from."""
+    rows = catalog.load(root)
+    results = [result for run in real.runs() for result in run.results]
+    assert results
+    for each in results:
+        checkout, bench = again.commands(each)
+        assert checkout == f"git checkout {each.provenance.code['git_commit']}"
+        words = shlex.split(bench.replace("\\\n", " "))
+        options = dict(zip(words[3::2], words[4::2], strict=True))
+        settings = [words[n + 1] for n, word in enumerate(words) if word == "--set"]
+        overrides = [
+            spec.Override(path=("frameworks",), value=[options["--framework"]], origin=""),
+            spec.Override(path=("workloads",), value=[options["--workload"]], origin=""),
+            *map(spec.parse_setting, settings),
+        ]
+        (job,) = jobs.plan(spec.load(root / words[2], overrides=overrides), rows, options["--device"])
+        assert comparable(job) == comparable(each.job)
+
+
+def comparable(job: Job):
+    return job.model_dump(exclude={"id", "repeat", "retries", "env", "command", "accuracy", "title"})
+
+
+def test_a_hostile_setting_stays_one_word():
+    it = cnn()
+    it = it.model_copy(update={"job": it.job.model_copy(update={"framework": "a; rm -rf ~", "precision": "$(x)"})})
+    (command,) = again.commands(it)
+    assert "'a; rm -rf ~'" in command
+    assert "'precision=$(x)'" in command
+
+
+def test_the_jobs_behind_a_row_have_no_empty_column(known):
+    (cell,) = page.build([measured(cnn())], known, {}).cells
+    assert [column.title for column in cell.jobs.columns] == [
+        "job",
+        "status",
+        "began (UTC)",
+        "accuracy (%)",
+        "training (s)",
+        "whole job (s)",
+    ]
+    assert cell.jobs.rows == (("pytorch-cnn-cpu-1", "ok", "2026-01-01 00:00:00", 76.5, 100.0, 10.0),)
+
+
+def test_of_very_many_jobs_the_first_are_listed(known):
+    many = [cnn(repeat=n) for n in range(1, 131)]
+    (cell,) = page.build([measured(*many)], known, {}).cells
+    assert (len(cell.jobs.rows), cell.more_jobs) == (50, 80)
+    assert "and 80 more" in writer.render(page.build([measured(*many)], known, {}))

@@ -1,0 +1,177 @@
+"""Streams and exits become figures or a failure that says what happened."""
+
+import io
+import json
+
+import pytest
+
+from orchestrator.engines.base import Exit, Output
+from orchestrator.plan import catalog, jobs, spec
+from orchestrator.record.run_folder import Recorder
+from orchestrator.run.conversation import Conversation
+from tests.record.test_events import START
+
+EPOCH = {"event": "epoch", "epoch": 1, "samples": 128, "seconds": 2.0, "loss": 2.0}
+READY = {"event": "ready", "load_s": 1.0, "build_s": 2.0, "compile_s": 3.0}
+SCORE = {"event": "score", "samples": 100, "correct": 77, "seconds": 0.5}
+END = {"event": "end"}
+GOOD = Exit(code=0)
+
+
+@pytest.fixture
+def job(root):
+    told = spec.parse("name: t\nframeworks: [numpy]\nworkloads: [cnn]\ncnn: {epochs: 2}\ntrace: 2", name="t")
+    (only,) = jobs.plan(told, catalog.load(root), "cpu")
+    return only
+
+
+def converse(job, *events, exit_=GOOD, stopped=None, tail=b"", stderr=b"", train_samples=150, test_samples=100):
+    lines = [json.dumps({"seq": number, "t": 1.0, **event}) for number, event in enumerate(events)]
+    log = io.BytesIO()
+    conversation = Conversation(job, Recorder(io.BytesIO(), log), lambda event: None)
+    conversation.take(Output("stderr", stderr))
+    conversation.take(Output("stdout", "".join(line + "\n" for line in lines).encode() + tail))
+    conversation.close()
+    amounts = {"train_samples": train_samples, "test_samples": test_samples}
+    return conversation, conversation.failure(exit_, stopped=stopped, **amounts)
+
+
+def whole(*, steps=()):
+    return (START, READY, *steps, EPOCH, {**EPOCH, "epoch": 2, "seconds": 1.0, "loss": 1.5}, SCORE, END)
+
+
+def test_figures_of_a_training(job):
+    steps = [
+        {"event": "step", "epoch": 1, "step": n, "samples": 64, "seconds": 1.0, "loss": 3.0 - n} for n in (1, 2, 3)
+    ]
+    conversation, failure = converse(job, *whole(steps=steps))
+    assert failure is None
+    told = conversation.collector.figures()
+    assert (told.load_s, told.build_s, told.compile_s) == (1.0, 2.0, 3.0)
+    assert (told.train_s, told.train_samples_per_s, told.steady_samples_per_s) == (3.0, 256 / 3, 128.0)
+    assert (told.accuracy, told.test_samples) == (0.77, 100)
+    assert told.losses == (2.0, 1.0)  # of the first two steps, as trace says
+    assert [epoch.loss for epoch in told.epochs] == [2.0, 1.5]
+    assert [epoch.accuracy for epoch in told.epochs] == [None, 0.77]
+
+
+def test_figures_of_a_learning_curve(job):
+    stream = (START, READY, EPOCH, {**SCORE, "correct": 30}, {**EPOCH, "epoch": 2}, SCORE, END)
+    conversation, failure = converse(job.model_copy(update={"learning_curve": True}), *stream)
+    assert failure is None
+    told = conversation.collector.figures()
+    assert ([epoch.accuracy for epoch in told.epochs], told.accuracy) == ([0.3, 0.77], 0.77)
+    assert told.score_s == 1.0  # of both
+
+
+def test_a_learning_curve_with_a_gap(job):
+    _, failure = converse(job.model_copy(update={"learning_curve": True}), *whole())
+    assert "no 'score' event after epoch 1 of 2" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"stopped": "time"}, "timeout", "stopped at its time limit of 14400 s, after 'end'"),
+        ({"stopped": "silence"}, "timeout", "stopped because it said nothing for 1800 s, after 'end'"),
+        ({"stopped": "output"}, "disk", "its output folder held more than 64 MiB"),
+        ({"exit_": Exit(code=None, signal=9, out_of_memory=True)}, "out_of_memory", "more memory than the machine has"),
+        ({"exit_": Exit(code=None, signal=11)}, "killed", "ended by SIGSEGV"),
+        ({"exit_": Exit(code=None, signal=200)}, "killed", "ended by signal 200"),
+        ({"exit_": Exit(code=1)}, "exception", "exit code 1 and no word why"),
+        ({"test_samples": 10_000}, "protocol", "100 of 10000 test samples scored"),
+        ({"train_samples": 200}, "protocol", "epoch 1 trained on 128 samples; full batches of 200 are 192"),
+        ({"tail": b"{"}, "protocol", "is no event"),
+    ],
+)
+def test_an_exit_that_is_no_success(job, change, kind, message):
+    _, failure = converse(job, *whole(), **change)
+    assert (failure.kind, message in failure.message) == (kind, True), failure
+    assert failure.hint
+
+
+@pytest.mark.parametrize(
+    ("cold", "timed", "why"), [(64, 640, "640 of 64 images in the inference"), (32, 64, "32 of 64")]
+)
+def test_a_pass_over_more_or_fewer_images_is_none(root, cold, timed, why):
+    told = spec.parse("name: t\nframeworks: [numpy]\nworkloads: [resnet50]\nresnet50: {batches: 2}", name="t")
+    (job,) = jobs.plan(told, catalog.load(root), "cpu")
+    passes = [
+        {"event": name, "samples": samples, "seconds": 1.0, "batch_seconds": [0.5, 0.5]}
+        for name, samples in (("cold", cold), ("inference", timed))
+    ]
+    _, failure = converse(job, {**START, "workload": "resnet50"}, READY, *passes, END)
+    assert (failure.kind, why in failure.message) == ("protocol", True), failure
+
+
+def test_a_step_told_again_is_traced_once(job):
+    step = {"event": "step", "epoch": 1, "step": 1, "samples": 64, "seconds": 1.0, "loss": 2.0}
+    conversation, _ = converse(job, START, READY, *[step] * 100)
+    assert conversation.collector.figures().losses == (2.0,)
+
+
+def test_a_job_that_dies_before_its_first_word_is_told_by_its_last_line(job):
+    stderr = b"Traceback (most recent call last):\nImportError: libmpi.so.12: cannot open shared object file\n"
+    _, failure = converse(job, exit_=Exit(code=1), stderr=stderr)
+    assert failure.message == (
+        "the job ended with exit code 1: ImportError: libmpi.so.12: cannot open shared object file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        ((START, READY), "stopped without 'end'"),
+        ((START, END), "no 'ready' event"),
+        ((START, EPOCH), "'epoch' after 'start'"),
+        ((START, READY, READY), "'ready' after 'ready'"),
+        ((START, READY, SCORE), "'score' after 'ready'"),
+        ((START, READY, EPOCH, SCORE, SCORE), "'score' after 'score'"),
+        ((START, READY, EPOCH, {**SCORE, "samples": 99}, {**EPOCH, "epoch": 2}, SCORE, END), "99 of 100 test samples"),
+        ((START, READY, EPOCH, SCORE, {**EPOCH, "epoch": 2}, END), "no 'score' event after epoch 2 of 2"),
+        ((START, READY, {**EPOCH, "seconds": 0.0}), "seconds"),
+        ((START, READY, EPOCH, SCORE, END), "1 of 2 epochs reported"),
+        ((START, READY, EPOCH, {**EPOCH, "epoch": 2}, END), "no 'score' event"),
+        ((START, READY, EPOCH, {**EPOCH, "epoch": 2}, {**EPOCH, "epoch": 3}), "epoch 3 of 2"),
+        ((START, READY, {**EPOCH, "samples": 100}), "no whole number of batches"),
+        (({**START, "framework": "other"},), "framework is 'other', the job asked for 'numpy'"),
+        (({**START, "precision": "fp16"},), "precision is 'fp16'"),
+        (({**START, "protocol": 2},), "speaks protocol 2"),
+    ],
+)
+def test_a_stream_that_leaves_something_out_or_adds_something(job, events, message):
+    _, failure = converse(job, *events)
+    assert (failure.kind, message in failure.message) == ("protocol", True), failure
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("out_of_memory", "out_of_memory"), ("input", "data"), ("diverged", "diverged")]
+)
+def test_what_the_workload_says_itself_goes_first(job, kind, told):
+    error = {"event": "error", "kind": kind, "type": "SomeError", "message": "it broke\nTraceback ..."}
+    _, failure = converse(job, START, error, exit_=Exit(code=1))
+    assert (failure.kind, failure.message) == (told, "SomeError: it broke")
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "told"),
+    [
+        ("gpu", "OutOfMemoryError", "gpu_memory"),  # PyTorch's
+        ("gpu", "_ArrayMemoryError", "out_of_memory"),
+        ("cpu", "RuntimeError", "out_of_memory"),
+    ],
+)
+def test_memory_of_a_gpu_is_told_from_main_memory(job, device, error, told):
+    event = {"event": "error", "kind": "out_of_memory", "type": error, "message": "out of memory"}
+    start = {**START, "device": device}
+    _, failure = converse(job.model_copy(update={"device": device}), start, event, exit_=Exit(code=1))
+    assert failure.kind == told
+    assert failure.hint
+
+
+def test_a_failure_shows_the_end_of_the_log_made_printable(job):
+    stderr = b"".join(b"line %d\n" % n for n in range(100)) + b"\x1b]0;evil\x07 \xff\n"
+    _, failure = converse(job, START, stderr=stderr)
+    assert len(failure.log) == 12
+    assert failure.log[0] == "line 89"
+    assert all(character.isprintable() for line in failure.log for character in line)

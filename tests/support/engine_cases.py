@@ -1,0 +1,418 @@
+"""What every engine must do, whatever it is: used by the tests of the process, the docker and the ray engine."""
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from orchestrator import engines, files
+from orchestrator.engines import nodes as hosts
+from orchestrator.engines.base import STOP_GRACE, Cluster
+from orchestrator.engines.process.engine import ProcessEngine
+from orchestrator.host import machine
+from orchestrator.host.neighbours import Turns
+from orchestrator.inputs.job_inputs import Inputs, Store
+from orchestrator.plan import catalog, spec
+from orchestrator.plan import jobs as plan
+from orchestrator.record.results import DataFacts
+from orchestrator.record.run_folder import RunFolder
+from orchestrator.report import published, tables
+from orchestrator.run.crew import gather
+from orchestrator.run.runner import Runner
+
+ECHO = Path(__file__).resolve().parents[1] / "echo"
+
+
+class Silent:
+    """A listener that remembers what it was told."""
+
+    def __init__(self):
+        self.lines = []
+        self.events = []
+
+    def preparing(self, what):
+        pass
+
+    def log(self, line):
+        self.lines.append(line)
+
+    def notice(self, text):
+        self.lines.append(text)
+
+    def job_started(self, job, number, total, epoch_samples):
+        pass
+
+    def job_event(self, job, event):
+        self.events.append(event)
+
+    def job_finished(self, result):
+        pass
+
+    def lane(self, node):
+        return self
+
+    def close(self):
+        pass
+
+
+class FewInputs:
+    """Stands in for inputs.Store: one small file, made in `folder`."""
+
+    def __init__(self, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = folder / "weights.npz"
+        self.file.write_bytes(b"weights")
+
+    def for_job(self, job):
+        facts = DataFacts(label="none", source="synthetic", fingerprint="", inputs={})
+        return Inputs(files={"weights.npz": self.file}, facts=facts, train_samples=None, test_samples=None)
+
+
+def behaving(names, root=ECHO):
+    """The echo project with a framework for each behaviour; its workload does what its framework is called."""
+    (image,) = catalog.load(root).images
+    (good,) = image.frameworks
+    frameworks = tuple(dataclasses.replace(good, id=name, title=name, env={"NOSY": "very"}) for name in names)
+    return catalog.Catalog(root=root, images=(dataclasses.replace(image, frameworks=frameworks),))
+
+
+def run_echo(
+    engine, folder, *behaviours, root=ECHO, listener=None, retries=0, gpus=(), resume=None, skip=None, **limits
+):
+    """Run the echo workload once per behaviour; returns the run folder and the results."""
+    if isinstance(engine, Cluster):
+        return run_on_nodes(engine, folder, *behaviours, listener=listener, retries=retries, resume=resume, **limits)
+    known = behaving(behaviours, root)
+    told = spec.Spec(
+        name="echo",
+        frameworks=behaviours,
+        workloads=("resnet50",),
+        gpu="all",
+        retries=retries,
+        resnet50=spec.ResNet50(batch=2, batches=3),
+        limits=spec.Limits(**limits),
+    )
+    jobs = plan.plan(told, known, "gpu" if gpus else "cpu", gpus)
+    run_folder = resume or RunFolder.create(folder / "results", "echo")
+    runner = Runner(
+        catalog=known,
+        engine=engine,
+        folder=run_folder,
+        inputs=FewInputs(folder),
+        code={},
+        host=dataclasses.replace(machine.inspect(), gpus=gpus),
+        listener=listener or Silent(),
+        turns=Turns(folder / "cache", print),
+    )
+    return run_folder, runner.run(run_folder.missing(jobs), skip or {})
+
+
+def run_on_nodes(
+    cluster,
+    folder,
+    *behaviours,
+    listener=None,
+    retries=0,
+    resume=None,
+    each_host=False,
+    repeats=1,
+    names=(),
+    labels=None,
+    exclusive=True,
+    **limits,
+):
+    """The same on the nodes of a cluster, which make real inputs: the orchestrator's must be the same."""
+    known = behaving(behaviours)
+    told = spec.Spec(
+        name="echo",
+        frameworks=behaviours,
+        workloads=("resnet50",),
+        retries=retries,
+        repeats=repeats,
+        hosts=spec.Hosts(names=names, labels=labels or {}, exclusive=exclusive),
+        each_host=each_host,
+        resnet50=spec.ResNet50(batch=2, batches=3),
+        limits=spec.Limits(**limits),
+    )
+    nodes = hosts.select(cluster.nodes(), told.hosts)
+    jobs = plan.plan(told, known, "cpu", None, hosts.names(nodes) if each_host else ())
+    run_folder = resume or RunFolder.create(folder / "results", "echo")
+    crew = gather(
+        cluster,
+        catalog=known,
+        spec=told,
+        folder=run_folder,
+        store=Store(cache=files.default_cache(), choice="synthetic", notify=print),
+        code={},
+        listener=listener or Silent(),
+    )
+    return run_folder, crew.run(run_folder.missing(jobs))
+
+
+def gpu_project(folder):
+    """A copy of the echo project whose image has a variant for GPUs, and whose workload says which of them it sees."""
+    root = folder / "project"
+    shutil.copytree(ECHO, root)
+    shutil.copytree(ECHO.parents[1] / "workloads" / "common", root / "workloads" / "common")
+    dockerfile = root / "images" / "echo" / "Dockerfile"
+    dockerfile.write_text(
+        dockerfile.read_text().replace("disk.cpu", "lock.cuda=requirements-cpu.txt rosetta.disk.cuda")
+    )
+    return root
+
+
+@contextlib.contextmanager
+def at_most(seconds):
+    """The block must not take longer than this: for claims about stopping, not about speed."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+def check_good(engine, folder):
+    run_folder, (result,) = run_echo(engine, folder, "good")
+    assert result.status == "ok", result.failure
+    assert result.figures.images_per_s == 12.0
+    assert result.exit_code == 0
+    assert result.provenance.engine == engine.name
+    assert (run_folder.path / f"{result.job.id}.jsonl").read_bytes().count(b"\n") == 5
+    assert run_folder.read_result(result.job.id) == result
+
+
+def check_failures_are_told_apart(engine, folder):
+    names = ("error", "crash", "killed", "silent", "torn")
+    _, results = run_echo(engine, folder, *names)
+    found = {result.job.framework: (result.status, result.failure.kind, result.failure.message) for result in results}
+    assert found == {
+        "error": ("failed", "out_of_memory", "CudaError: out of memory"),
+        "crash": ("failed", "exception", "the job ended with exit code 3: something went wrong in �[31mlayer 3�[0m"),
+        "killed": ("failed", "killed", "the job was ended by SIGKILL"),
+        "silent": ("failed", "protocol", "the event stream stopped without 'end'"),
+        "torn": ("failed", "protocol", found["torn"][2]),
+    }
+    assert "is no event" in found["torn"][2]
+    crash = next(result for result in results if result.job.framework == "crash")
+    assert crash.failure.log == ("something went wrong in �[31mlayer 3�[0m",)
+    assert crash.failure.hint
+
+
+def check_broken_streams_are_protocol_violations(engine, folder):
+    told = {
+        "bomb": "is no event",
+        "nan": "is no event",
+        "infinite": "seconds",
+        "negative": "seconds",
+        "huge": "is no event",
+        "garbled": "is no event",
+        "unordered": "'inference' after 'ready'",
+        "gap": "event 'cold' has number 3, expected 2",
+        "twice": "'end' after the end",
+        "late": "'ready' after the end",
+        "links": "there is no file for its artifact 'features.npy'",
+    }
+    run_folder, results = run_echo(engine, folder, *told)
+    for result in results:
+        name = result.job.framework
+        assert (result.status, result.failure.kind) == ("failed", "protocol"), name
+        assert told[name] in result.failure.message, name
+        assert len(result.failure.message) < 1000, name
+    assert not list((run_folder.path / "links-resnet50-cpu-1.output").iterdir())
+    assert Path("/etc/passwd").exists()
+
+
+def check_silence_is_told_from_slowness(engine, folder):
+    with at_most(60):
+        _, (closed, slow) = run_echo(engine, folder, "closed", "slow", silence=6.0)
+    assert (closed.status, closed.failure.kind) == ("timeout", "timeout")
+    assert "said nothing for 6 s, after 'ready'" in closed.failure.message
+    assert slow.status == "ok", slow.failure
+
+
+def check_the_output_folder_is_bounded(engine, folder):
+    with at_most(120):
+        run_folder, results = run_echo(engine, folder, "output", "files", "deep", timeout=60.0)
+    for result in results:
+        assert (result.status, result.failure.kind) == ("failed", "disk"), result.failure
+        assert not list((run_folder.path / f"{result.job.id}.output").iterdir())
+
+
+def check_another_attempt_is_made_only_where_it_can_help(engine, folder):
+    run_folder, (killed, torn) = run_echo(engine, folder, "killed", "torn", retries=2)
+    assert (killed.attempt, torn.attempt) == (3, 1)
+    first = run_folder.path / "killed-resnet50-cpu-1.attempt-1.jsonl"
+    assert first.read_bytes().count(b"\n") == 2
+    assert run_folder.read_result(killed.job.id) == killed
+
+
+def check_one_failure_does_not_stop_the_others(engine, folder):
+    _, results = run_echo(engine, folder, "crash", "good")
+    assert [result.status for result in results] == ["failed", "ok"]
+
+
+def check_a_hanging_job_is_killed(engine, folder):
+    with at_most(60):
+        _, (result,) = run_echo(engine, folder, "hang", timeout=2.0)
+    assert (result.status, result.failure.kind) == ("timeout", "timeout")
+    assert result.start is not None
+
+
+def check_a_flood_is_stopped(engine, folder):
+    with at_most(60):
+        run_folder, (result,) = run_echo(engine, folder, "flood")
+    assert (result.failure.kind, result.failure.message) == ("protocol", "a line is longer than 1 MiB")
+    assert (run_folder.path / f"{result.job.id}.log").stat().st_size <= 64 << 20
+
+
+def check_an_endless_stream_is_stopped(engine, folder):
+    with at_most(60):
+        _, (result,) = run_echo(engine, folder, "endless")
+    assert (result.failure.kind, result.failure.message) == ("protocol", "more than 1,000 artifacts")
+
+
+def check_chatter_goes_to_the_log(engine, folder):
+    run_folder, (result,) = run_echo(engine, folder, "chatty")
+    assert result.status == "ok", result.failure
+    log = (run_folder.path / f"{result.job.id}.log").read_bytes()
+    assert b"loading \xff\xfe libraries ...\n" in log
+    # The two streams are not ordered against each other, so stdout may come between the halves of a line of stderr.
+    assert b"warning: \xf0\x9f" in log
+    assert b"\x98\x80 is split\n" in log
+    assert b"x" * 300000 in log
+
+
+def check_a_memory_limit_holds(engine, folder):
+    with at_most(120):
+        _, (result,) = run_echo(engine, folder, "greedy", memory=512 << 20)
+    assert (result.status, result.failure.kind) == ("failed", "out_of_memory")
+
+
+def check_a_busy_neighbour_is_told_under_the_table(engine, folder):
+    source = "while True: pass"
+    with subprocess.Popen([sys.executable, "-c", source]) as neighbour:
+        name = psutil.Process(neighbour.pid).name()
+        try:
+            _, (result,) = run_echo(engine, folder, "slow")
+        finally:
+            neighbour.kill()
+    assert result.status == "ok", result.failure
+    (table,) = tables.tables([result], published.load(ECHO.parent.parent / "results" / "reference" / "2017.json"))
+    assert [note for note in table.notes if note.startswith(f"slow: disturbed: {name} used ")], table.notes
+
+
+def check_use_of_memory_and_cpus_is_told(engine, folder):
+    """200 MB and one CPU for a second and a half, or longer on a busy machine: each at least as long as asked for."""
+    run_folder, (result,) = run_echo(engine, folder, "busy")
+    used = result.telemetry
+    assert result.status == "ok", result.failure
+    assert not used.notes
+    assert 200 << 20 <= used.memory_peak < 400 << 20, used
+    assert 1.2 <= used.cpus * used.seconds < 2.2, used  # CPU seconds
+    assert used.cpus < 1.5, used
+    assert used.usage_source
+    lines = (run_folder.path / f"{result.job.id}.telemetry.jsonl").read_text().splitlines()
+    assert len(lines) == 1 + used.samples
+    assert max(json.loads(line)["memory"] for line in lines[1:] if "memory" in line) >= 200 << 20
+
+
+def check_failed_jobs_have_telemetry_too(engine, folder):
+    _, results = run_echo(engine, folder, "crash", "hang", timeout=2.0)
+    assert [result.status for result in results] == ["failed", "timeout"]
+    assert all(result.telemetry.samples >= 1 for result in results)
+    assert results[1].telemetry.cpus < 0.5
+
+
+class Talkative(Silent):
+    """Repeats on standard output what the job says."""
+
+    def job_event(self, job, event):
+        print(event.event, flush=True)  # noqa: T201
+
+    def notice(self, text):
+        print(text, flush=True)  # noqa: T201
+
+
+@contextlib.contextmanager
+def hanging(engine, folder, *cluster):
+    """An orchestrator in a process of its own, running a job that ignores SIGTERM; nothing of it may survive.
+
+    `cluster` is the address, and the engine of the nodes, where it is not to be one of its own.
+    """
+    source = (
+        "import sys, pathlib\n"
+        "from tests.support import engine_cases as cases\n"
+        "folder = pathlib.Path(sys.argv[2])\n"
+        "engine = cases.engine_called(sys.argv[1], folder, *sys.argv[3:])\n"
+        "cases.run_echo(engine, folder, 'hang', listener=cases.Talkative())\n"
+    )
+    argv = [sys.executable, "-c", source, engine.name, str(folder), *cluster]
+    since = time.time()
+    with subprocess.Popen(
+        argv, cwd=ECHO.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as orchestrator:
+        assert [orchestrator.stdout.readline() for _ in range(2)] == ["start\n", "ready\n"]
+        assert echoes(since)
+        yield orchestrator
+        orchestrator.wait(30)
+    deadline = time.monotonic() + 10
+    while left := echoes(since):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def check_nothing_survives_a_killed_orchestrator(engine, folder):
+    """SIGKILL leaves no time to clean up: the watchdog does it."""
+    with hanging(engine, folder) as orchestrator:
+        orchestrator.kill()
+
+
+def check_an_interruption_keeps_what_is_known(engine, folder):
+    with hanging(engine, folder) as orchestrator:
+        orchestrator.send_signal(signal.SIGINT)
+        assert "press Ctrl-C again" in orchestrator.stdout.readline()
+        orchestrator.wait(STOP_GRACE + 10)
+    (path,) = (folder / "results").iterdir()
+    result = RunFolder(path).read_result("hang-resnet50-cpu-1")
+    assert (result.status, result.failure.kind) == ("interrupted", "interrupted")
+    assert result.start is not None
+    assert result.telemetry is not None
+
+
+def check_a_second_interruption_does_not_wait(engine, folder):
+    with hanging(engine, folder) as orchestrator:
+        orchestrator.send_signal(signal.SIGINT)
+        assert "press Ctrl-C again" in orchestrator.stdout.readline()
+        with at_most(STOP_GRACE):
+            time.sleep(0.2)
+            orchestrator.send_signal(signal.SIGINT)
+            orchestrator.wait()
+    (path,) = (folder / "results").iterdir()
+    assert RunFolder(path).read_result("hang-resnet50-cpu-1").status == "interrupted"
+
+
+def engine_called(name, folder, address="auto", choice="auto"):
+    """A new engine, as a process of its own needs one."""
+    if name == "process":
+        return ProcessEngine(cache=folder / "cache", pythons={"echo": Path(sys.executable)})
+    if name == "ray":
+        pythons = {} if choice == "docker" else {"echo": Path(sys.executable)}
+        return engines.join(address, root=ECHO, choice=choice, pythons=pythons, notify=Silent().notice)
+    from orchestrator.engines.docker import engine as docker
+
+    return docker.connect()
+
+
+def echoes(since):
+    """The echo workloads that run on this machine, in containers or not, and were started after `since`."""
+    found = psutil.process_iter(["cmdline", "create_time"])
+    return [
+        process.pid
+        for process in found
+        if process.info["create_time"] >= since - 1 and "workloads.echo.resnet50" in (process.info["cmdline"] or ())
+    ]

@@ -1,0 +1,81 @@
+"""A stand-in for NVIDIA's management library, with one card that plays a script."""
+
+import itertools
+import sys
+import time
+from types import ModuleType, SimpleNamespace
+
+from orchestrator.host import nvml
+
+UUID = "GPU-fake"
+NORMAL = {
+    "utilisation": 90,
+    "memory": 8 << 30,
+    "power": 250_000,
+    "temperature": 60,
+    "sm": 1400,
+    "mem": 1200,
+    "reasons": 1,
+}
+
+
+class Card:
+    """`script` gives each quantity as a value, an error to raise, or a function of how often it was asked before."""
+
+    def __init__(self, delay=0.0, **script):
+        self.script = {**NORMAL, "counter": lambda asked: 1_000_000 + 25_000 * asked, **script}
+        self.delay = delay
+        self.asked = dict.fromkeys(self.script, 0)
+        self.open = 0
+
+    def tell(self, name):
+        if self.delay:
+            time.sleep(self.delay)
+        told = self.script[name]
+        if callable(told) and not isinstance(told, type):
+            told = told(self.asked[name])
+        self.asked[name] += 1
+        if isinstance(told, type):  # an error of the library
+            raise told
+        return told
+
+
+def install(monkeypatch, card):
+    """Make `import pynvml` find the stand-in; its errors and constants are the real library's."""
+    import pynvml as real
+
+    fake = ModuleType("pynvml")
+    for name in dir(real):
+        if name.startswith(("NVMLError", "NVML_")):
+            setattr(fake, name, getattr(real, name))
+
+    def count(change):
+        card.open += change
+
+    def handle(uuid):
+        if uuid != UUID:
+            raise real.NVMLError_NotFound
+        return card
+
+    fake.nvmlInit = lambda: count(+1)
+    fake.nvmlShutdown = lambda: count(-1)
+    fake.nvmlSystemGetDriverVersion = lambda: "1"
+    fake.nvmlSystemGetCudaDriverVersion_v2 = lambda: 12040
+    fake.nvmlDeviceGetCount = lambda: 0  # what host.py asks
+    fake.nvmlDeviceGetHandleByUUID = handle
+    fake.nvmlDeviceGetUtilizationRates = lambda card: SimpleNamespace(gpu=card.tell("utilisation"))
+    fake.nvmlDeviceGetMemoryInfo = lambda card: SimpleNamespace(used=card.tell("memory"))
+    fake.nvmlDeviceGetPowerUsage = lambda card: card.tell("power")
+    fake.nvmlDeviceGetTemperature = lambda card, sensor: card.tell("temperature")
+    fake.nvmlDeviceGetClockInfo = lambda card, kind: card.tell("sm" if kind == real.NVML_CLOCK_SM else "mem")
+    fake.nvmlDeviceGetCurrentClocksThrottleReasons = lambda card: card.tell("reasons")
+    fake.nvmlDeviceGetTotalEnergyConsumption = lambda card: card.tell("counter")
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    return real
+
+
+def readings(number):
+    """`number` looks at the stand-in, and what was noted meanwhile."""
+    notes = []
+    with nvml.opened([UUID], notes.append) as (card,):
+        return [card.read() for _ in itertools.repeat(None, number)], notes

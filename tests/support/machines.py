@@ -1,0 +1,45 @@
+"""Made-up machines and images: for tests of what runs where."""
+
+from pathlib import Path
+
+from orchestrator.host import cuda
+from orchestrator.host.machine import Gpu, Host
+from orchestrator.plan.catalog import COMMAND, Cuda, Framework, Image
+
+CARDS = {
+    "K80": ("Tesla K80", "3.7"),
+    "P100": ("Tesla P100-PCIE-16GB", "6.0"),
+    "V100": ("Tesla V100-SXM2-16GB", "7.0"),
+    "T4": ("Tesla T4", "7.5"),
+    "A100": ("NVIDIA A100-SXM4-80GB", "8.0"),
+    "A10": ("NVIDIA A10", "8.6"),
+    "H100": ("NVIDIA H100 80GB HBM3", "9.0"),
+    "B200": ("NVIDIA B200", "10.0"),
+    "RTX 5090": ("NVIDIA GeForce RTX 5090", "12.0"),
+}
+
+
+def gpu(name, capability, number=0):
+    return Gpu(index=number, name=name, uuid=f"GPU-{number}", memory=16 << 30, capability=capability)
+
+
+def machine(*cards, driver="580.95.05"):
+    """A machine with these of CARDS; without any, one without a driver."""
+    return Host(
+        cpu="CPU X", cpus=(0, 1), memory=8 << 30, system="Linux", kernel="6.1", machine="x86_64",
+        driver=driver if cards else None, gpus=tuple(gpu(*CARDS[card], number) for number, card in enumerate(cards)),
+    )  # fmt: skip
+
+
+def image(version=None, capabilities="", ptx=None, python="3.11"):
+    """An image with this build for GPUs; without a version, with none."""
+    build = version and Cuda(
+        version=cuda.version(version),
+        capabilities=tuple(map(cuda.version, capabilities.split())),
+        ptx=ptx and cuda.version(ptx),
+    )
+    row = Framework(id="demo", title="Demo", version="1", module="demo", workloads=("cnn",), env={})
+    return Image(
+        name="demo", folder=Path(), base="b", python=python, command=COMMAND, labels={}, locks={}, frameworks=(row,),
+        cuda=build or None,
+    )  # fmt: skip

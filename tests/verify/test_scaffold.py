@@ -1,0 +1,158 @@
+"""`orchestrator new` and `orchestrator check`: a framework that is not in the tree comes in, step by step.
+
+It is NumPy under another name: so all that a person would write is at hand, and everything runs on this Python.
+"""
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import UsageError
+from orchestrator.plan import catalog
+from orchestrator.verify import scaffold
+
+CHOICE = scaffold.NewFramework(framework="other-np", title="Other", packages=("numpy==2.4.6",), python="3.11")
+PROMISED = {
+    "images/other-np/Dockerfile",
+    "images/other-np/requirements-cpu.in",
+    *(f"workloads/other_np/{name}" for name in scaffold.WORKLOAD_FILES),
+    "tests/docker/test_other_np.py",
+}
+
+
+@pytest.fixture(scope="module")
+def known(root):
+    return catalog.load(root)
+
+
+def test_what_is_written_is_read_back_as_a_framework(tmp_path, known):
+    texts = scaffold.files(CHOICE, known)
+    assert {str(path) for path in texts} == PROMISED
+    scaffold.write(tmp_path, texts)
+    framework, image = catalog.load(tmp_path).frameworks["other-np"]
+    assert (framework.title, framework.version, framework.module) == ("Other", "2.4.6", "other_np")
+    assert framework.workloads == ("cnn", "rnn", "resnet50")
+    assert (image.python, image.base) == ("3.11", known.frameworks["numpy"][1].base)
+    assert (tmp_path / "images/other-np/requirements-cpu.in").read_text() == "numpy==2.4.6\n"
+    for path in tmp_path.rglob("*.py"):
+        ast.parse(path.read_text(), feature_version=(3, 6))
+
+
+def test_nothing_is_overwritten(tmp_path, known):
+    texts = scaffold.files(CHOICE, known)
+    existing = tmp_path / "workloads/other_np/rnn.py"
+    existing.parent.mkdir(parents=True)
+    existing.write_text("mine")
+    with pytest.raises(UsageError, match=r"rnn\.py exists already"):
+        scaffold.write(tmp_path, texts)
+    assert existing.read_text() == "mine"
+    assert not (tmp_path / "images").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"framework": "Other"}, "no name for a framework"),
+        ({"framework": "../x"}, "no name for a framework"),
+        ({"framework": "pytorch"}, "there is a pytorch already"),
+        ({"framework": "theano"}, "there is a theano already"),  # an image has that name
+        ({"python": "2.7"}, "no image here has Python 2.7"),
+        ({"packages": ()}, "no package is named"),
+        ({"packages": ("numpy",)}, "not of the form NAME==VERSION"),
+        ({"packages": ("numpy==1\nRUN x",)}, "not of the form NAME==VERSION"),
+        ({"title": 'a" b="c'}, "cannot stand in a Dockerfile's label"),
+        ({"title": "a\nb"}, "cannot stand in a Dockerfile's label"),
+    ],
+)
+def test_a_choice_that_cannot_be(known, change, message):
+    with pytest.raises(UsageError, match=message):
+        scaffold.files(scaffold.NewFramework(**{**vars(CHOICE), **change}), known)
+
+
+@pytest.fixture(scope="module")
+def checkout(root, tmp_path_factory):
+    """A copy of this checkout, in which a framework was begun, with NumPy's lock."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in ("orchestrator", "workloads", "images", "configs", "ci"):
+        shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    edit(copy / "configs" / "verify.yaml", "batch: 32", "batch: 8")  # enough to be asked, and to be wrong
+    edit(copy / "configs" / "verify.yaml", "test_samples: 48", "test_samples: 12")
+    (copy / "ci" / "lock.sh").write_text("#!/bin/sh\ncp images/numpy/requirements-cpu.txt images/$1/\n")
+    done = orchestrator(copy, "new", "other-np", "--package", "numpy==2.4.6")
+    assert done.returncode == 0, done.stderr
+    assert set(map(str.strip, done.stdout.splitlines())) >= PROMISED
+    assert "orchestrator check other-np" in done.stdout
+    return copy
+
+
+def orchestrator(copy, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator", *arguments], cwd=copy, capture_output=True, text=True, timeout=500,
+        check=False,
+    )  # fmt: skip
+
+
+def check(copy):
+    """The findings that are not ok: what was asked → the answer; and the exit code."""
+    options = ("--engine", "process", "--python", f"other-np={sys.executable}", "--json")
+    done = orchestrator(copy, "check", "other-np", *options)
+    assert done.stdout, done.stderr
+    findings = json.loads(done.stdout)["findings"]
+    assert len(findings) >= 9
+    return {each["question"]: each for each in findings if not each["ok"]}, done.returncode
+
+
+def fill_in(copy):
+    for name in ("cnn", "rnn", "resnet50", "layers", "runtime"):
+        text = (copy / "workloads" / "numpy" / f"{name}.py").read_text()
+        (copy / "workloads" / "other_np" / f"{name}.py").write_text(
+            text.replace("workloads.numpy", "workloads.other_np")
+        )
+
+
+def test_a_framework_that_was_only_begun_is_told_what_to_write(checkout):
+    wrong, code = check(checkout)
+    assert code == 1
+    assert set(wrong) == {"cnn runs", "rnn runs", "resnet50 runs"}
+    assert "workloads/other_np/rnn.py: build the network" in wrong["rnn runs"]["answer"]
+
+
+def test_a_framework_that_was_written_conforms(checkout):
+    fill_in(checkout)
+    assert check(checkout) == ({}, 0)
+
+
+def test_what_is_wrong_is_named(checkout):
+    """A device that is not waited for, a label that lies, a loose lock, a reset gate in the wrong place."""
+    fill_in(checkout)
+    workloads, image = checkout / "workloads" / "other_np", checkout / "images" / "other-np"
+    edit(
+        workloads / "cnn.py", "from workloads", "from concurrent.futures import ThreadPoolExecutor\n\nfrom workloads", 1
+    )
+    edit(workloads / "cnn.py", "epoch.step(train_step(x, y))", "epoch.step(device.submit(train_step, x, y).result)")
+    edit(workloads / "cnn.py", "return forward(without_dropout,", "return device.submit(forward, without_dropout,")
+    edit(workloads / "cnn.py", "copy=False))\n\n    job.ready()", "copy=False)).result()\n\n    job.ready()")
+    edit(workloads / "cnn.py", "    dtype = runtime", "    device = ThreadPoolExecutor(1)\n    dtype = runtime")
+    edit(workloads / "rnn.py", "v / (1 - self.beta2**self.t)", "v")
+    edit(workloads / "runtime.py", "if job.precision not in DTYPES", "if False")
+    edit(workloads / "runtime.py", "DTYPES[job.precision]", 'DTYPES.get(job.precision, "float32")')
+    edit(image / "Dockerfile", 'version="2.4.6"', 'version="2.4.5"')
+    (image / "requirements-cpu.txt").write_text("numpy==2.4.6\n")
+    wrong, code = check(checkout)
+    assert code == 1
+    assert set(wrong) == {
+        "cpu lock", "cnn versions", "rnn versions", "resnet50 versions", "cnn clock", "rnn parity",
+        "resnet50 refuses what it cannot do",
+    }  # fmt: skip
+    assert "`sync` has to wait" in wrong["cnn clock"]["advice"]
+
+
+def edit(path: Path, old, new, count=-1):
+    text = path.read_text()
+    assert old in text, f"{path.name} has no {old!r} any more"
+    path.write_text(text.replace(old, new, count))

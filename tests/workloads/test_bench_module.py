@@ -1,0 +1,290 @@
+"""workloads/common/bench.py against golden event streams, and what it promises to every framework."""
+
+import json
+import os
+import subprocess
+import sys
+import types
+import uuid
+
+import numpy as np
+import pytest
+
+from orchestrator.engines.process import pythons
+from orchestrator.errors import HostError
+from orchestrator.record.events import Reader
+from tests import golden
+from workloads.common import cuda
+
+NUMPY = {  # a release for each Python a workload may meet
+    "3.6": "1.19.5", "3.7": "1.21.6", "3.8": "1.23.5", "3.9": "1.23.5",
+    "3.10": "2.2.6", "3.11": "2.4.0", "3.12": "2.4.0", "3.13": "2.4.0",
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(root, tmp_path):
+    """Run one of the tiny workloads of tests/golden/tiny.py as an engine would."""
+    inputs, output = tmp_path / "inputs", tmp_path / "output"
+    inputs.mkdir()
+    output.mkdir()
+    golden.write_inputs(inputs)
+
+    def call(what, *, python=sys.executable, packages=None, spec=tmp_path / "spec.json", **changes):
+        (tmp_path / "spec.json").write_text(json.dumps({**golden.JOB, **changes}))
+        variables = {
+            "BENCH_SPEC": spec,
+            "BENCH_INPUTS": inputs,
+            "BENCH_OUTPUT": output,
+            "PYTHONPATH": os.pathsep.join(map(str, filter(None, [root, packages]))),
+        }
+        done = subprocess.run(
+            [python, str(root / "tests" / "golden" / "tiny.py"), what],
+            capture_output=True, timeout=120, check=False, env={**os.environ, **{key: str(value) for key, value in variables.items()}},
+        )  # fmt: skip
+        return done, output
+
+    return call
+
+
+@pytest.mark.parametrize(("what", "code"), golden.STORIES.items())
+def test_golden_streams(run, what, code):
+    done, _ = run(what)
+    assert done.returncode == code, done.stderr.decode()
+    told = golden.masked(done.stdout)
+    if "ROSETTA_WRITE_GOLDEN" in os.environ:
+        (golden.FOLDER / f"{what}.jsonl").write_text("".join(json.dumps(event) + "\n" for event in told))
+    assert told == golden.expected(what)
+
+
+def python_of(version):
+    """A Python of this version. Where there is none the test is skipped, but in CI it fails: there all are expected."""
+    try:
+        return pythons.find(version, "numpy")
+    except HostError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(error.message)
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_a_missing_python_is_skipped_but_in_ci(monkeypatch, ci, outcome):
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match=r"3\.99"):
+        python_of("3.99")
+
+
+@pytest.fixture(scope="module", params=NUMPY)
+def interpreter(request, tmp_path_factory):
+    """A Python of this version, and a folder with the NumPy that frameworks of its time were used with."""
+    python = python_of(request.param)
+    packages = tmp_path_factory.mktemp(f"numpy-for-{request.param}")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+         "--only-binary=:all:", "--ignore-requires-python", f"--python-version={request.param}", f"--target={packages}", f"numpy=={NUMPY[request.param]}"],
+        check=True, timeout=300,
+    )  # fmt: skip
+    return python, packages
+
+
+@pytest.mark.parametrize("what", golden.STORIES)
+def test_golden_streams_on_every_python(interpreter, run, what):
+    python, packages = interpreter
+    done, _ = run(what, python=python, packages=packages)
+    assert golden.masked(done.stdout) == golden.expected(what), done.stderr.decode()
+
+
+@pytest.mark.parametrize("what", golden.STORIES)
+def test_the_host_reads_what_bench_writes(run, what):
+    reader = Reader()
+    for line in run(what)[0].stdout.splitlines():
+        reader.read(line)
+    assert reader.over
+
+
+def test_chatter_never_reaches_the_event_stream(run):
+    done, _ = run("train")
+    assert b"chatter" not in done.stdout
+    assert b"a framework's chatter on stdout" in done.stderr
+
+
+def test_denormals_are_flushed_where_the_cpu_is_known(run):
+    start = json.loads(run("train")[0].stdout.splitlines()[0])
+    assert start["denormals"] == ("flushed" if os.uname().machine == "x86_64" else "kept")
+
+
+class Driver:
+    """Plays libcuda.so.1 with these GPUs."""
+
+    def __init__(self, *uuids, version=2, broken=()):
+        self._uuids = uuids
+        self._broken = broken
+        setattr(self, "cuDeviceGetUuid_v2" if version == 2 else "cuDeviceGetUuid", self._uuid)
+
+    def cuInit(self, flags):  # noqa: N802  (CUDA's name)
+        return 0 if self._uuids else 100
+
+    def cuDeviceGetCount(self, count):  # noqa: N802
+        count._obj.value = len(self._uuids)
+        return 0
+
+    def cuDeviceGet(self, device, index):  # noqa: N802
+        device._obj.value = index
+        return 101 if index in self._broken else 0
+
+    def _uuid(self, raw, device):
+        raw[:] = uuid.UUID(self._uuids[device.value]).bytes
+        return 0
+
+
+FIRST, SECOND = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-aaaaaaaaaaaa"
+
+
+@pytest.mark.parametrize(
+    ("driver", "seen"),
+    [
+        (Driver(FIRST, SECOND), [FIRST, SECOND]),
+        (Driver(FIRST, version=1), [FIRST]),
+        (Driver(FIRST, SECOND, broken=[0]), [SECOND]),
+        (Driver(), []),
+    ],
+)
+def test_the_gpus_a_workload_sees_are_told_by_the_driver(monkeypatch, driver, seen):
+    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: driver)
+    assert cuda.visible_gpus() == [f"GPU-{each}" for each in seen]
+
+
+def test_a_gpu_job_says_what_it_sees(run):
+    on_cpu, on_gpu = (json.loads(run("train", device=device)[0].stdout.splitlines()[0]) for device in ("cpu", "gpu"))
+    assert "gpus" not in on_cpu
+    assert isinstance(on_gpu["gpus"], list)  # empty without a driver
+
+
+def test_an_artifact_is_what_its_event_says(run):
+    done, output = run("train")
+    first_step, scores, weights = (event for event in golden.masked(done.stdout) if event["event"] == "artifact")
+    assert first_step["name"] == "weights-1.bias.npy"
+    for bias in (first_step, weights):
+        assert np.load(output / bias["name"]).tolist() == [1, 1, 1]
+    assert (
+        np.load(output / scores["name"]).tolist() == np.eye(10)[[0] * 6].tolist()
+    )  # all test samples, the last half batch too
+
+
+def test_a_job_without_a_learning_curve_scores_only_the_last_epoch(run):
+    done, _ = run("train", learning_curve=False)
+    told = [event["event"] for event in golden.masked(done.stdout) if event["event"] in ("epoch", "score")]
+    assert told == ["epoch", "epoch", "score"]
+
+
+def test_a_job_without_a_trace_keeps_neither_scores_nor_weights(run):
+    done, output = run("train", trace=0)
+    assert done.returncode == 0
+    assert [path.name for path in output.iterdir()] == ["weights.npy"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (RuntimeError("CUDA error: no kernel image is available for execution on the device"), "unsupported"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"), "out_of_memory"),
+        (NotImplementedError("fp64"), "unsupported"),
+        (FileNotFoundError("nvcc"), "exception"),  # whatever a framework looks for, the data is there
+        (ValueError("oops"), "exception"),
+        (RuntimeError("the zoom when it failed"), "exception"),
+    ],
+)
+def test_failures_have_a_class(error, kind):
+    from workloads.common import bench
+
+    assert bench.failure_class(error) == kind
+
+
+@pytest.mark.parametrize("framework", golden.OUT_OF_MEMORY)
+def test_a_gpu_without_memory_is_known_in_every_framework_s_words(framework):
+    from workloads.common import bench
+
+    name, message = golden.OUT_OF_MEMORY[framework]
+    assert bench.failure_class(type(name, (Exception,), {})(message)) == "out_of_memory"
+
+
+@pytest.mark.parametrize(
+    ("name", "keep"),
+    [("x_train.npy", None), ("x_train.npy", 0), ("x_train.npy", 40), ("x_train.npy", -1), ("order.npy", -1),
+     ("weights.npz", None), ("weights.npz", 0), ("weights.npz", -40)],
+)  # fmt: skip
+def test_a_missing_or_truncated_input_is_named(run, tmp_path, name, keep):
+    path = tmp_path / "inputs" / name
+    whole = path.read_bytes()
+    path.unlink()
+    if keep is not None:
+        path.write_bytes(whole[:keep])
+    done, _ = run("train")
+    error = json.loads(done.stdout.splitlines()[-1])
+    assert (error["event"], error["kind"]) == ("error", "input")
+    assert name in error["message"]
+
+
+def test_a_spec_that_is_no_json_is_named(run, tmp_path):
+    (tmp_path / "no-spec.json").write_text("{")
+    done, _ = run("train", spec=tmp_path / "no-spec.json")
+    (error,) = map(json.loads, done.stdout.splitlines())
+    assert (error["event"], error["kind"]) == ("error", "input")
+    assert "no-spec.json" in error["message"]
+
+
+def test_seconds_are_read_on_an_idle_device_and_stand_still_while_weights_are_kept(monkeypatch, tmp_path):
+    """The device finishes a tenth of a second after the loss is known; keeping weights takes a whole one."""
+    from workloads.common import bench
+
+    now, said, events = [0.0], [], []
+    monkeypatch.setattr(bench, "clock", lambda: now[0])
+
+    def passing(seconds):
+        now[0] += seconds
+        said.append(seconds)
+
+    job = types.SimpleNamespace(
+        settings={"batch": 1}, keep_weights=lambda _: passing(1),
+        events=types.SimpleNamespace(emit=lambda event, **fields: events.append((event, fields["seconds"]))),
+    )  # fmt: skip
+    epoch = bench.Epoch(
+        job, 1, [0, 1], sync=lambda: passing(0.1), weights=dict, trace=2, scored=False, keep_scores=False
+    )
+    for _ in epoch.batches(np.zeros(2), np.zeros(2)):
+        epoch.step(0.5)
+    assert [(event, pytest.approx(seconds)) for event, seconds in events] == [
+        ("step", 0.1),
+        ("step", 0.2),
+        ("epoch", 0.3),
+    ]
+    assert said == [0.1, 0.1, 1, 0.1, 0.1]
+
+
+def test_another_protocol_is_refused(run):
+    done, _ = run("train", protocol=2)
+    assert done.returncode == 1
+    assert b"speaks protocol 1, the job 2" in done.stdout
+
+
+def test_tf32_on_a_cpu_is_refused(run):
+    done, _ = run("train", precision="tf32")
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["event"], told["kind"], "only GPUs compute in tf32" in told["message"]) == (
+        "error",
+        "unsupported",
+        True,
+    )
+
+
+def test_a_missing_input_is_told_apart(run):
+    done, _ = run("train", workload="cnn", settings={**golden.TRAINING, "epochs": 3})
+    assert json.loads(done.stdout.splitlines()[-1])["kind"] == "exception"  # order.npy has two epochs only
+
+
+def test_workloads_parse_on_the_oldest_python_there_is(root):
+    """Python 3.6 where this machine has one; vermin, in `make lint`, says so everywhere."""
+    python = python_of("3.6")
+    for path in sorted((root / "workloads").rglob("*.py")):
+        check = "import sys; compile(open(sys.argv[1], encoding='utf-8').read(), sys.argv[1], 'exec')"
+        done = subprocess.run([str(python), "-c", check, str(path)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
