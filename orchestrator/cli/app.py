@@ -25,6 +25,7 @@ from orchestrator.cli.options import (
     interruptible,
     python_option,
 )
+from orchestrator.engines import registry
 from orchestrator.errors import EXIT_JOBS_FAILED, HostError, OrchestratorError
 
 app = typer.Typer(
@@ -51,7 +52,7 @@ def bench(
     ] = None,
     device: Annotated[Optional[str], typer.Option(help="auto, cpu or gpu")] = None,
     gpu: Annotated[Optional[str], typer.Option(help="which GPU: its index, its UUID, or all", metavar="GPU")] = None,
-    engine: Annotated[Optional[str], typer.Option(help="auto, docker, process or ray")] = None,
+    engine: Annotated[Optional[str], typer.Option(help=", ".join(registry.names()))] = None,
     address: Annotated[
         str, typer.Option(help="ray engine: the cluster; auto finds or starts one, local starts one, HOST:PORT")
     ] = "auto",
@@ -121,9 +122,9 @@ def bench(
     )
     screen = Screen()
     if resume is not None:
-        folder, prepared = preparation.resume(request, screen.warn)
+        folder, prepared = preparation.resume(request)
     else:
-        prepared = preparation.prepare(request, screen.warn)
+        prepared = preparation.prepare(request)
         if dry_run:
             screen.show_plan(prepared)
             return
@@ -131,7 +132,7 @@ def bench(
     screen.show_start(folder.path, prepared)
     where = "" if address == "auto" else f" --address {address}"
     with interruptible(f"orchestrator bench --resume {folder.id}{where}"), screen.live(verbose=verbose) as listener:
-        preparation.run(request, folder, prepared, listener, screen.warn)
+        preparation.run(request, folder, prepared, listener)
     measured = folder.results()
     screen.show_report(measured, ROOT, selection.certificates_of([folder], lambda error: screen.warn(error.message)))
     skipped = sum(result.status == "skipped" for result in measured)

@@ -15,12 +15,13 @@ from orchestrator.cli.options import (
     interruptible,
     python_option,
 )
+from orchestrator.engines import registry
 from orchestrator.errors import EXIT_JOBS_FAILED, UsageError
 
 app = typer.Typer()
 
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or gpu")]
-EngineOption = Annotated[Optional[str], typer.Option(help="auto, docker or process")]
+EngineOption = Annotated[Optional[str], typer.Option(help=", ".join(filter(registry.is_local, registry.names())))]
 
 
 @app.command(
@@ -75,11 +76,11 @@ def verify(
     )
     screen = Screen()
     request = verifier.request(base, steps, [*told, *map(parse_setting, set_ or ())])
-    prepared = verifier.prepare(request, screen.warn)
+    prepared = verifier.prepare(request)
     folder = preparation.start(request, prepared)
     screen.show_start(folder.path, prepared)
     with interruptible("orchestrator verify"), screen.live(verbose=False) as listener:
-        cells = verifier.Verifier(request, folder, prepared, listener, screen.warn).run()
+        cells = verifier.Verifier(request, folder, prepared, listener).run()
     screen.show_parity(cells, folder.id, json=json)
     if any(cell.parity.word not in ("certified", "declared") for cell in cells):
         raise typer.Exit(EXIT_JOBS_FAILED)
@@ -125,11 +126,11 @@ def check(
     told = {"device": ("--device", device), "engine": ("--engine", engine)}
     overrides = [Override(path=(key,), value=value, origin=name) for key, (name, value) in told.items() if value]
     request = framework_check.request(base, framework, overrides)
-    prepared = verifier.prepare(request, screen.warn)
+    prepared = verifier.prepare(request)
     folder = preparation.start(request, prepared)
     screen.show_start(folder.path, prepared)
     with interruptible(f"orchestrator check {framework}"), screen.live(verbose=False) as listener:
-        findings += framework_check.by_running(request, prepared, folder, listener, screen.warn)
+        findings += framework_check.by_running(request, prepared, folder, listener)
     screen.show_findings(framework, findings, json=json)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(EXIT_JOBS_FAILED)

@@ -73,6 +73,8 @@ class LiveListener:
 
     def lane(self, node: str) -> _Lane:
         """A bar of its own for each node of a cluster."""
+        if not node:
+            return self._lane
         return _Lane(self._console, self._progress, self.notice, verbose=self._verbose, node=node)
 
 

@@ -176,7 +176,7 @@ def reproduce(
     )
     answers, waiting = [], []
     for originals in cells:  # every one before the first runs: who waits for hours learns at once what cannot be
-        found = repetition.prepare(request, originals, repeats, screen.warn, allow_different_code=allow_different_code)
+        found = repetition.prepare(request, originals, repeats, allow_different_code=allow_different_code)
         if isinstance(found, repetition.ReadyRepetition):
             waiting.append(found)
         else:
@@ -188,7 +188,7 @@ def reproduce(
         left = [f"--job={reproduction.name_of(each.originals[0])}" for each in waiting[place:]]
         command = shlex.join(["orchestrator", "reproduce", str(result), *(left if len(cells) > 1 else ())])
         with interruptible(command), screen.live(verbose=False) as listener:
-            verdict = repetition.run(ready, folder, listener, screen.warn, allow_different_code=allow_different_code)
+            verdict = repetition.run(ready, folder, listener, allow_different_code=allow_different_code)
         answers.append(reproduction.Answer(job=ready.originals[0].job.id, verdict=verdict, run=folder.path))
         screen.show_answer(answers[-1], json=json)
     screen.show_answers(answers, json=json)

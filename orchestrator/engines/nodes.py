@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from orchestrator.host.machine import Host
 from orchestrator.plan import compat
 from orchestrator.plan.catalog import Image
 from orchestrator.plan.jobs import Device, Job, choose, file_word
-from orchestrator.plan.spec import Hosts, LocalEngine, Spec
+from orchestrator.plan.spec import Hosts, Spec
 from orchestrator.record.results import Failure
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,17 +28,23 @@ class Node:
     id: str  # the cluster's word for it
     name: str  # a person's
     host: Host
-    engine: LocalEngine  # the node's own, which runs the jobs
+    engine: str  # the name of the node's own engine, which runs the jobs
     engine_facts: Mapping[str, Any]
     gpu_problem: str | None = None  # why that engine cannot give a job a GPU
     labels: Mapping[str, str]
     share: int | None = None  # which part of the machine this is, where jobs run side by side; `host` has that part
     memory: int | None = None  # bytes that a job on such a part may use, where it may not use all there is
+    local: bool = False  # this machine, on which the orchestrator runs
 
     @property
     def place(self) -> str:
         """What tells it from all other nodes and parts of nodes."""
         return self.id if self.share is None else f"{self.id}/{self.share}"
+
+    @property
+    def lane(self) -> str:
+        """What a display calls it; empty for this machine, beside which there is no other."""
+        return "" if self.local else self.name
 
     @property
     def gpus(self) -> int:
@@ -125,45 +134,67 @@ def device(choice: Literal["auto", "cpu", "gpu"], nodes: Sequence[Node]) -> Devi
         return "cpu"
     if any(node.gpus for node in nodes):
         return "gpu"
+    problems = [_on(node, node.gpu_problem or "") for node in nodes if node.host.gpus]
     if choice == "auto":
+        for problem in problems:
+            _log.warning("%s; using the CPU", problem)
         return "cpu"
-    problems = [f"{node.name}: {node.gpu_problem or 'no NVIDIA GPU, or no driver for it'}" for node in nodes]
-    raise HostError(f"--device gpu, but no node has one to give: {'; '.join(problems)}", hint="use --device cpu")
+    reasons = problems + [f"{node.name} has no NVIDIA GPU (or no driver)" for node in nodes if not node.host.gpus]
+    hint = "install the NVIDIA Container Toolkit, or use --engine process" if problems else "use --device cpu"
+    raise HostError(f"--device gpu, but {'; '.join(reasons)}", hint=hint)
 
 
 def placed(job: Job, node: Node, spec: Spec, image: Image, *, judge: bool = True) -> Job | Failure:
     """The job as it runs on `node`, or why it cannot run there.
 
-    Without `judge`, what the image carries is not held against the node's GPU: a person gave the environment.
+    Without `judge`, the labels of the image are not compared with the node's GPU: the user gave the environment.
     """
     if job.host not in {None, node.name} or not matches(node, spec.hosts):
         return Failure(kind="node", message=f"{node.name} is not the host of {job.id}")
     if job.device == "cpu":
         return job
+    gpus = _gpus_for(job, node, spec)
+    if isinstance(gpus, Failure):
+        return gpus
+    gpu = next(gpu for gpu in node.host.gpus if gpu.uuid == gpus[0])  # workloads compute on the first
+    verdict = compat.judged(job, image, node.host, gpu)
+    if judge and not verdict.runs:
+        return Failure(kind="incompatible", message=_on(node, verdict.reason), hint=verdict.remedy)
+    return job.model_copy(update={"gpus": gpus})
+
+
+def _gpus_for(job: Job, node: Node, spec: Spec) -> tuple[str, ...] | Failure:
+    """The GPUs that `job` gets on `node`. A job that was planned for this machine has them already."""
+    if job.gpus:
+        missing = sorted(set(job.gpus) - {gpu.uuid for gpu in node.host.gpus})
+        if missing:
+            message = f"{node.name} has no GPU {', '.join(missing)}"
+            return Failure(kind="no_gpu", message=message, hint="choose another with --gpu")
+        return job.gpus
     if not node.gpus:
         why = node.gpu_problem or "no NVIDIA GPU, or no driver for it"
-        return Failure(kind="incompatible", message=f"{node.name}: {why}", hint="use --device cpu")
+        return Failure(kind="incompatible", message=_on(node, why), hint="use --device cpu")
     try:
-        chosen = choose(node.host.gpus, spec.gpu if node.share is None else "all")
+        return choose(node.host.gpus, spec.gpu if node.share is None else "all")
     except UsageError as error:
-        return Failure(kind="no_gpu", message=f"{node.name}: {error.message}", hint=error.hint)
-    gpu = next(gpu for gpu in node.host.gpus if gpu.uuid == chosen[0])  # workloads compute on the first
-    verdict = compat.verdict(image, node.host, gpu)
-    if judge and not verdict.runs:
-        return Failure(kind="incompatible", message=f"{node.name}: {verdict.reason}", hint=verdict.remedy)
-    return job.model_copy(update={"gpus": chosen})
+        return Failure(kind="no_gpu", message=_on(node, error.message), hint=error.hint)
+
+
+def _on(node: Node, reason: str) -> str:
+    """A reason with the name of the node, where there may be several."""
+    return f"{node.lane}: {reason}" if node.lane else reason
 
 
 def skips(
     jobs: Iterable[Job], nodes: Sequence[Node], spec: Spec, images: Mapping[str, Image], given: Iterable[str] = ()
 ) -> dict[str, Failure]:
     """Those of `jobs` that no node can run, by id, and why; `images` are those of the jobs' frameworks."""
-    unknown = set(given)
+    unlabelled = set(given)
     found = {}
     for job in jobs:
-        told = [placed(job, node, spec, images[job.framework], judge=job.image not in unknown) for node in nodes]
-        reasons = [why for why in told if isinstance(why, Failure) and why.kind != "node"]
-        if reasons and not any(isinstance(way, Job) for way in told):
+        ways = [placed(job, node, spec, images[job.framework], judge=job.image not in unlabelled) for node in nodes]
+        reasons = [why for why in ways if isinstance(why, Failure) and why.kind != "node"]
+        if reasons and not any(isinstance(way, Job) for way in ways):
             found[job.id] = reasons[0]
     return found
 

@@ -77,7 +77,7 @@ def skips(jobs: Iterable[Job], catalog: Catalog, machine: Host, *, given: Iterab
     rows, unknown = catalog.frameworks, set(given)
     gpus = {gpu.uuid: gpu for gpu in machine.gpus}
     verdicts = {
-        job.id: _judged(job, rows[job.framework][1], machine, gpus[job.gpus[0]])  # workloads compute on the first
+        job.id: judged(job, rows[job.framework][1], machine, gpus[job.gpus[0]])  # workloads compute on the first
         for job in jobs
         if job.device == "gpu" and job.image not in unknown and gpus.keys() >= set(job.gpus)
     }
@@ -100,7 +100,7 @@ def obstacle(image: Image, means: Engines) -> Problem:
     return Problem(reason=f"{docker}, no Python {image.python}", remedy=f"{cure}, or `pyenv install {image.python}`")
 
 
-def _judged(job: Job, image: Image, machine: Host, gpu: Gpu) -> GpuVerdict:
+def judged(job: Job, image: Image, machine: Host, gpu: Gpu) -> GpuVerdict:
     """Whether a job's image can run on its GPU, and that GPU has the precision it asks for."""
     found = verdict(image, machine, gpu)
     if found.runs and job.precision == "tf32" and cuda.version(gpu.capability) < TF32_FROM:

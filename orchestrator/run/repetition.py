@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.engines.docker import images
@@ -18,7 +19,9 @@ from orchestrator.record import fingerprint
 from orchestrator.record.results import Provenance, Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run import preparation
-from orchestrator.run.runner import Listener
+from orchestrator.run.listener import Listener
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,6 @@ def prepare(
     request: preparation.Request,
     originals: Sequence[Result],
     repeats: int,
-    notify: Callable[[str], None],
     *,
     allow_different_code: bool,
 ) -> ReadyRepetition | ReproductionVerdict:
@@ -45,8 +47,8 @@ def prepare(
         return ReproductionVerdict(word="CANNOT", why=reason)
     request = replace(request, told=reproduction.spec_of(original, repeats, machine.inspect().gpus))
     try:
-        prepared = preparation.prepare(request, notify)
-        here = _here(request, prepared, original, notify)
+        prepared = preparation.prepare(request)
+        here = _here(request, prepared, original)
     except (HostError, DataError, BuildError) as error:
         return ReproductionVerdict(word="CANNOT", why=error.message + (f" ({error.hint})" if error.hint else ""))
     reasons = reproduction.data_differences(original.provenance, here)
@@ -62,12 +64,11 @@ def run(
     ready: ReadyRepetition,
     folder: RunFolder,
     listener: Listener,
-    notify: Callable[[str], None],
     *,
     allow_different_code: bool,
 ) -> ReproductionVerdict:
     """Run the repeats into `folder` and judge them."""
-    repeats = preparation.run(ready.request, folder, ready.prepared, listener, notify)
+    repeats = preparation.run(ready.request, folder, ready.prepared, listener)
     return reproduction.verdict(ready.originals, repeats, allow_different_code=allow_different_code)
 
 
@@ -80,13 +81,11 @@ def _unknown(known: catalog.Catalog, job: Job) -> str:
     return ""
 
 
-def _here(
-    request: preparation.Request, prepared: preparation.PreparedRun, original: Result, notify: Callable[[str], None]
-) -> Provenance:
+def _here(request: preparation.Request, prepared: preparation.PreparedRun, original: Result) -> Provenance:
     """What a repetition on this machine would have for provenance, as far as that can be told before it runs."""
     job = prepared.jobs[0]
     _, image = prepared.catalog.frameworks[job.framework]
-    store = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=notify)
+    store = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=_log.warning)
     return Provenance(
         engine=prepared.engine.name,
         environment=_environment(request, image, original),

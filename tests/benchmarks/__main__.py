@@ -28,6 +28,7 @@ from orchestrator.errors import HostError
 from orchestrator.host import machine, nvml
 from orchestrator.plan import catalog, jobs, spec
 from orchestrator.record.run_folder import RunFolder
+from orchestrator.run import measurement
 from orchestrator.run.conversation import Conversation
 from tests.benchmarks import clusters, reports
 from tests.support import engine_cases, fake_nvml
@@ -86,7 +87,7 @@ def overhead(rows, folder):
     except HostError as error:
         rows.append(("docker engine", "not measured", error.message))
         return
-    image = engine.prepare(catalog.load(engine_cases.ECHO).images[0], "cpu", lambda line: None).handle
+    image = engine.prepare(catalog.load(engine_cases.ECHO).images[0], "cpu").handle
     run = ["docker", "run", "--rm", "--network=none", "--workdir=/bench"]
     run += [f"--volume={engine_cases.ECHO / 'workloads'}:/bench/workloads:ro", f"--volume={folder}:{folder}"]
     run += [
@@ -161,7 +162,7 @@ def sampling(rows, rounds=500, seconds=10.0):
         beside = Sampler([fake_nvml.UUID])
         with beside.beside(job.usage):
             time.sleep(seconds)
-    used, _ = beside.found()
+    used, _ = measurement.telemetry_of(beside.observations(), measurement.TimedPart())
     rows.append(("a look at a GPU, without NVML's own time", f"{1e6 * gpu:.0f} µs", ""))
     rows.append(
         ("a look at a job, process engine", f"{1e6 * usage:.0f} µs", f"{len(psutil.pids())} processes on this machine")

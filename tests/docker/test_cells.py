@@ -12,12 +12,12 @@ import pytest
 
 from orchestrator import files
 from orchestrator.engines.docker import images
-from orchestrator.host import machine
-from orchestrator.host.neighbours import Turns
+from orchestrator.engines.one_node import OneNode
 from orchestrator.inputs import job_inputs
 from orchestrator.plan import catalog, jobs, spec
 from orchestrator.record.run_folder import RunFolder
-from orchestrator.run.runner import Runner
+from orchestrator.run.attempt import RunContext
+from orchestrator.run.crew import gather
 from tests.support.engine_cases import Silent
 
 pytestmark = pytest.mark.docker
@@ -31,7 +31,6 @@ NOT_BUILT = {
 }  # neither its base image nor its packages can be had where only Debian and the Python package index are within reach
 TOLERANCE = 1e-3  # relative; rounding alone stays far below, a different formula does not
 CLOSE = {"jax": 1e-4, "pytorch": 1e-4}
-TURNS = Turns(files.default_cache(), print)
 STORE = job_inputs.Store(cache=files.default_cache(), choice="synthetic", notify=lambda text: None)
 WITH_RESNET50 = [framework for framework, workload in CELLS if workload == "resnet50" and framework != REFERENCE]
 V1_5 = ("resnet50.variant=v1.5", "resnet50.batches=1")
@@ -71,11 +70,9 @@ def run_cell(engine, results, framework, workload, *settings):
     told = spec.load(ROOT / "configs" / "smoke.yaml", overrides=[spec.parse_setting(each) for each in settings])
     chosen = told.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
     folder = RunFolder.create(results, "cells")
-    runner = Runner(
-        catalog=KNOWN, engine=engine, folder=folder, inputs=STORE, code={},
-        host=machine.inspect(), listener=Silent(), turns=TURNS,
-    )  # fmt: skip
-    (result,) = runner.run(jobs.plan(chosen, KNOWN, "cpu"))
+    here = OneNode(engine, cache=files.default_cache())
+    context = RunContext(catalog=KNOWN, engine=here.name, folder=folder, inputs=STORE, code={})
+    (result,) = gather(here, context, spec=chosen, listener=Silent()).run(jobs.plan(chosen, KNOWN, "cpu"))
     return result, folder.path / f"{result.job.id}.output"
 
 

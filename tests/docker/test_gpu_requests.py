@@ -136,8 +136,8 @@ def test_a_gpu_that_cdi_does_not_know(ask):
 def test_what_daemons_say_when_they_have_no_gpu_to_give(words):
     from docker.errors import APIError
 
-    from orchestrator.engines.docker.engine import _refusal
+    from orchestrator.engines.docker.refusals import refusal
 
-    told = _refusal("the container could not be started", APIError("400", explanation=words))
+    told = refusal("the container could not be started", APIError("400", explanation=words))
     assert (told.kind, words in told.message) == ("no_gpu", True)
     assert "NVIDIA Container Toolkit" in told.hint

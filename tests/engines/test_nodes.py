@@ -5,18 +5,18 @@ import io
 import os
 import re
 import sys
-import types
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from orchestrator import engines
 from orchestrator.cli import app
 from orchestrator.cli.progress import LiveListener
 from orchestrator.cli.screen import Screen
 from orchestrator.engines import nodes as hosts
-from orchestrator.engines.ray.node import Worker
+from orchestrator.engines import registry
+from orchestrator.engines.ray import node as ray_node
+from orchestrator.engines.registration import Setup
 from orchestrator.errors import HostError, UsageError
 from orchestrator.plan import jobs, spec
 from orchestrator.plan.jobs import Job
@@ -92,7 +92,7 @@ def test_the_device_is_the_gpu_where_a_node_has_one_to_give(choice, nodes, devic
 
 
 def test_a_gpu_that_no_node_can_give_is_told_with_each_reason():
-    with pytest.raises(HostError, match="a: no NVIDIA GPU, or no driver for it; b: no toolkit"):
+    with pytest.raises(HostError, match="--device gpu, but b: no toolkit; a has no NVIDIA GPU"):
         hosts.device("gpu", [node("a"), node("b", "T4", problem="no toolkit")])
 
 
@@ -174,7 +174,7 @@ def test_every_node_has_a_bar_of_its_own_until_it_is_given_back():
 def test_hosts_without_a_cluster_are_a_mistake(root, tmp_path):
     request = preparation.Request(root=root, results=tmp_path, cache=tmp_path, told=told(each_host=True))
     with pytest.raises(UsageError, match="nodes of a cluster") as caught:
-        preparation.prepare(request, print)
+        preparation.prepare(request)
     assert "--engine ray" in caught.value.hint
 
 
@@ -182,7 +182,7 @@ def test_without_ray_it_is_told_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "orchestrator.engines.ray.cluster", raising=False)
     with pytest.raises(HostError, match="needs Ray, which is not installed") as caught:
-        engines.join("auto", root=tmp_path, choice="auto", pythons={}, notify=print)
+        registry.connect("ray", Setup(root=tmp_path, cache=tmp_path))
     assert "pip install -e '.[ray]'" in caught.value.hint
 
 
@@ -212,9 +212,7 @@ def test_a_node_says_when_its_jobs_go_last(engine, told, monkeypatch):
 
     monkeypatch.setattr(os, "setpriority", refuse)
     monkeypatch.setattr(os, "getpriority", lambda *_: 15)
-    worker = Worker.__new__(Worker)
-    worker._engine = types.SimpleNamespace(name=engine)
-    note = worker.ready()
+    note = ray_node.note_on_priority(engine, ray_node.niceness_left())
     assert (told in note, bool(note)) == (True, bool(told))
 
 
@@ -226,6 +224,7 @@ def test_ray_is_imported_in_its_engine_only(root):
         "cluster.py",
         "connection.py",
         "losses.py",
+        "taken.py",
     }
 
 

@@ -89,7 +89,7 @@ def test_a_missing_python_is_told_with_the_remedy(tmp_path, monkeypatch, root):
 def test_an_image_without_python_is_left_to_docker(engine, root):
     image = dataclasses.replace(catalog.load(root).images[0], name="julia", python=None)
     with pytest.raises(HostError, match="'julia' holds no Python") as caught:
-        engine.prepare(image, "cpu", print)
+        engine.prepare(image, "cpu")
     assert "--engine docker" in caught.value.hint
 
 

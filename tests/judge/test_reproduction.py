@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from orchestrator import engines
-from orchestrator.engines.process.engine import ProcessEngine
+from orchestrator.engines import registry
 from orchestrator.errors import HostError, StoreError, UsageError
 from orchestrator.host.machine import Gpu
 from orchestrator.inputs import job_inputs
@@ -325,9 +324,7 @@ def test_a_capsule_edited_by_hand_is_refused(tmp_path):
 def stage(tmp_path, monkeypatch):
     """A checkout that knows the echo workload, with an engine for it, and a stored result of it."""
     known = engine_cases.behaving(("good", "crash"))
-    engine = ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
     monkeypatch.setattr(preparation.catalog, "load", lambda root: known)
-    monkeypatch.setattr(engines, "choose", lambda name, **_: engine)
     monkeypatch.setattr(job_inputs, "Store", lambda **_: engine_cases.FewInputs(tmp_path / "inputs"))
     request = preparation.Request(
         root=engine_cases.ECHO,
@@ -339,17 +336,17 @@ def stage(tmp_path, monkeypatch):
         name="echo", frameworks=("good",), workloads=("resnet50",), engine="process", device="cpu", dataset="synthetic"
     )
     first = dataclasses.replace(request, told=told)
-    prepared = preparation.prepare(first, pytest.fail)
+    prepared = preparation.prepare(first)
     folder = preparation.start(first, prepared)
-    return request, preparation.run(first, folder, prepared, engine_cases.Silent(), pytest.fail), folder
+    return request, preparation.run(first, folder, prepared, engine_cases.Silent()), folder
 
 
 def repeated(request, originals, **kwargs):
-    told = repetition.prepare(request, originals, 3, pytest.fail, allow_different_code=False)
+    told = repetition.prepare(request, originals, 3, allow_different_code=False)
     if isinstance(told, reproduction.ReproductionVerdict):
         return told
     folder = preparation.start(told.request, told.prepared)
-    return repetition.run(told, folder, engine_cases.Silent(), pytest.fail, allow_different_code=False)
+    return repetition.run(told, folder, engine_cases.Silent(), allow_different_code=False)
 
 
 def test_a_stored_job_runs_again_and_is_judged(stage, tmp_path):
@@ -398,9 +395,9 @@ def test_other_code_data_or_no_engine_stop_it_before_anything_runs(stage, tmp_pa
         "the environment is another" in repeated(request, provenance(originals, environment={"lock_sha256": "x"})).why
     )
 
-    def refuse(name, **_):
+    def refuse(name, setup):
         raise HostError("no Docker daemon answers", hint="start it")
 
-    monkeypatch.setattr(engines, "choose", refuse)
+    monkeypatch.setattr(registry, "connect", refuse)
     assert repeated(request, originals).why == "no Docker daemon answers (start it)"
     assert len(list((tmp_path / "results").iterdir())) == 1

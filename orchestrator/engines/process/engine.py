@@ -6,6 +6,7 @@ It measures as well as the docker engine does, but it is no sandbox: a workload 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import shutil
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,7 +29,8 @@ from orchestrator.engines.watchdog import Watchdog
 from orchestrator.errors import HostError
 from orchestrator.host.samples import ResourceUsage
 from orchestrator.plan.catalog import Image
-from orchestrator.plan.spec import EngineName
+
+_log = logging.getLogger(__name__)
 
 CHUNK = 1 << 16
 # What a job inherits: where libraries and GPUs are (HPC modules set these), not how libraries are tuned.
@@ -38,7 +40,7 @@ INHERITED = ("PATH", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "NV
 class ProcessEngine:
     """Runs jobs as children of this process."""
 
-    name: EngineName = "process"
+    name = "process"
 
     def __init__(self, *, cache: Path, pythons: Mapping[str, Path]) -> None:
         self._cache = cache
@@ -51,7 +53,7 @@ class ProcessEngine:
     def facts(self) -> Mapping[str, Any]:
         return {}
 
-    def prepare(self, image: Image, variant: str, log: Callable[[str], None]) -> Environment:
+    def prepare(self, image: Image, variant: str) -> Environment:
         given = self._pythons.get(image.name)
         if given is not None:
             version = pythons.check(given)
@@ -63,7 +65,7 @@ class ProcessEngine:
                 hint="use the docker engine for it: --engine docker",
             )
         interpreter = pythons.find(image.python, image.name)
-        return venvs.ensure(image, variant, interpreter, self._cache / "venvs", log)
+        return venvs.ensure(image, variant, interpreter, self._cache / "venvs", _log.info)
 
     @contextlib.contextmanager
     def run(self, environment: Environment, launch: Launch) -> Iterator[_Child]:
@@ -190,9 +192,6 @@ class _Child:
         return ResourceUsage(
             cpu_seconds=self._cpu_seconds, memory=memory, memory_peak=self._memory_peak, source="processes, sampled"
         )
-
-    def seen(self) -> None:
-        return None
 
     def stop(self) -> None:
         self._pump.relax()
