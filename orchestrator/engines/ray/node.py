@@ -111,7 +111,7 @@ class Worker:
 
     def prepare(self, image: str, variant: str) -> Iterator[NodeMessage]:
         """Build or find an environment on this node: what is logged meanwhile, then the environment or an error."""
-        return self._reported(
+        yield from self._reported(
             lambda: NodeMessage(environment=self._taken.prepare(self._images[image], variant)),
         )
 
@@ -127,7 +127,7 @@ class Worker:
                 raise _other_data(made, expected)
             return NodeMessage(inputs=made)
 
-        return self._reported(make)
+        yield from self._reported(make)
 
     def run(self, number: int, environment: Environment, launch: Launch) -> Iterator[NodeMessage]:
         """Run a job: that it runs, its output in batches, its artifacts, and how it ended, or an error."""
