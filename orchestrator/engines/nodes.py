@@ -1,4 +1,4 @@
-"""The nodes of a cluster: which may run a run's jobs, and what a job becomes on one of them. Pure."""
+"""The nodes of an engine: which of them a run may use, and what a job becomes on one of them."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A machine of a cluster that can run jobs."""
+    """A machine that can run jobs, or a part of one."""
 
-    id: str  # the cluster's word for it
-    name: str  # a person's
+    id: str  # the engine's name for it
+    name: str  # what a person calls it
     host: Host
     engine: str  # the name of the node's own engine, which runs the jobs
     engine_facts: Mapping[str, Any]
     gpu_problem: str | None = None  # why that engine cannot give a job a GPU
     labels: Mapping[str, str]
-    share: int | None = None  # which part of the machine this is, where jobs run side by side; `host` has that part
+    share: int | None = None  # number of this part of the machine, where jobs run side by side; `host` is that part
     memory: int | None = None  # bytes that a job on such a part may use, where it may not use all there is
     local: bool = False  # this machine, on which the orchestrator runs
 
     @property
     def place(self) -> str:
-        """What tells it from all other nodes and parts of nodes."""
+        """An identifier that no other node or part of a node has."""
         return self.id if self.share is None else f"{self.id}/{self.share}"
 
     @property
@@ -61,7 +61,7 @@ def select(nodes: Sequence[Node], wanted: Hosts) -> list[Node]:
     if not found:
         there = "; ".join(f"{node.name}: {node.host.title()}" for node in by_name)
         raise HostError(
-            f"no node of the cluster is what the spec's `hosts` asks for; nodes: {there}",
+            f"no node of the cluster matches the spec's `hosts`; nodes: {there}",
             hint="correct `hosts`, or add nodes to the cluster (docs/cluster.md)",
         )
     return found
@@ -85,8 +85,8 @@ def places(nodes: Iterable[Node], spec: Spec) -> list[Node]:
         return list(nodes)
     if spec.limits.cpus is None:
         raise UsageError(
-            "hosts.exclusive: false, but not how many CPUs each of the jobs on a host gets",
-            hint="say it: --set limits.cpus=4",
+            "hosts.exclusive is false, but the spec does not say how many CPUs each of the jobs on a host gets",
+            hint="add --set limits.cpus=4",
         )
     return [
         part
@@ -96,7 +96,7 @@ def places(nodes: Iterable[Node], spec: Spec) -> list[Node]:
 
 
 def _parts(node: Node, cpus: int, memory: int | None, *, by_gpu: bool) -> Iterator[Node]:
-    """What `cpus` CPUs and `memory` make of a node; with `by_gpu`, a GPU and so many CPUs."""
+    """A node divided into parts of `cpus` CPUs and `memory`; with `by_gpu`, each part also has one GPU."""
     count = len(node.host.cpus) // cpus
     if memory:
         count = min(count, node.host.memory // memory)
@@ -107,14 +107,14 @@ def _parts(node: Node, cpus: int, memory: int | None, *, by_gpu: bool) -> Iterat
 
 
 def names(nodes: Sequence[Node]) -> list[str]:
-    """What the nodes are called. Raises HostError where two have one name: their results would be told of one.
+    """The names of the nodes. Raises HostError where two have the same name, since their results would be mixed up.
 
-    Names that the ids of jobs do not tell apart are one, too.
+    Names that become the same word in the ids of jobs count as the same.
     """
     twice = [name for name, count in Counter(node.name for node in nodes).items() if count > 1]
     if twice:
         raise HostError(
-            f"{twice[0]!r} is the name of several nodes of the cluster, so `each_host` cannot tell them apart",
+            f"{twice[0]!r} is the name of several nodes of the cluster, so `each_host` cannot distinguish them",
             hint="give each a name of its own: ray start --node-name=NAME",
         )
     words: dict[str, str] = {}
@@ -122,7 +122,7 @@ def names(nodes: Sequence[Node]) -> list[str]:
         other = words.setdefault(file_word(node.name), node.name)
         if other != node.name:
             raise HostError(
-                f"{other!r} and {node.name!r} are too alike for names of files, so `each_host` cannot tell them apart",
+                f"{other!r} and {node.name!r} are too alike for file names, so `each_host` cannot distinguish them",
                 hint="give one another name, by letters or digits: ray start --node-name=NAME",
             )
     return [node.name for node in nodes]

@@ -21,9 +21,9 @@ from orchestrator.host.neighbours import Neighbour
 from orchestrator.host.samples import EnergyMeter, ResourceUsage, Sample, Series
 from orchestrator.record.telemetry import Around
 
-GPU_PERIOD = 0.08  # seconds between two looks at a GPU: 10 a second, with looks that come late allowed for
-USAGE_PERIOD = 0.2  # seconds between two looks at the job's CPU time and memory, which cost more
-END_SECONDS = 2.0  # a look that takes longer, at a driver that hangs, say, is not waited for
+GPU_PERIOD = 0.08  # seconds between two readings of a GPU: at least 10 a second, even if some come late
+USAGE_PERIOD = 0.2  # seconds between two readings of the job's CPU time and memory, which cost more
+END_SECONDS = 2.0  # a last sample that takes longer, for example because a driver hangs, is not waited for
 MAX_NOTES = 10
 
 
@@ -80,23 +80,23 @@ class Sampler:
                 self._sample(cards, usage)
         except nvml.GpuLostError as error:
             self._note(f"sampling stopped: {error}")
-        except Exception as error:  # noqa: BLE001  (the same)
+        except Exception as error:  # noqa: BLE001  (a sample that is missing is no reason to lose a job)
             self._note(f"sampling stopped: {type(error).__name__}: {error}")
 
     def _sample(self, cards: Sequence[nvml.GpuSensors], usage: Callable[[], ResourceUsage | None]) -> None:
-        """Look until the job is over, and once more then: what is timed ends just before the job does."""
+        """Take samples until the job is over, and one more then: the timed part ends just before the job does."""
         period = GPU_PERIOD if cards else USAGE_PERIOD
         due = usage_due = 0.0
         while True:
             now = self.elapsed()
             ask = now >= usage_due or self._over.is_set()
             if ask:
-                usage_due = now + USAGE_PERIOD - period / 2  # the look nearest to it, be that a little early or late
+                usage_due = now + USAGE_PERIOD - period / 2  # the sample nearest to it, even if a little early
             self._series.add(self._look(cards, usage() if ask else None))
             self._cpu_sampling = time.thread_time()
             if self._over.is_set():
                 return
-            due = max(due + period, self.elapsed())  # looks that were missed are not made up for
+            due = max(due + period, self.elapsed())  # samples that were missed are not made up for
             self._over.wait(due - self.elapsed())
 
     def _look(self, cards: Sequence[nvml.GpuSensors], used: ResourceUsage | None) -> Sample:

@@ -7,13 +7,13 @@ minor version compatibility does not hold for it. The driver's versions are in c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.host import cuda
 from orchestrator.host.machine import Gpu, Host
-from orchestrator.plan.catalog import Catalog, Cuda, Image
+from orchestrator.plan.catalog import Cuda, Image
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import EngineName
 
@@ -66,22 +66,6 @@ def verdict(image: Image, machine: Host, gpu: Gpu | None = None) -> GpuVerdict:
     if not machine.gpus or machine.driver is None:
         return GpuVerdict(kind="cpu_only", reason="no NVIDIA GPU, or no driver for it", remedy=ON_CPU)
     return _on(build, gpu or machine.gpus[0], machine.driver)
-
-
-def skips(jobs: Iterable[Job], catalog: Catalog, machine: Host, *, given: Iterable[str] = ()) -> dict[str, GpuVerdict]:
-    """Those of `jobs` that cannot run on the GPUs they get, by id.
-
-    Of the images in `given` the user brings the environment, which labels do not describe: they are not judged. Nor is
-    a job whose GPU is not to be seen: one that is lost for the moment must not decide what a run holds for good.
-    """
-    rows, unknown = catalog.frameworks, set(given)
-    gpus = {gpu.uuid: gpu for gpu in machine.gpus}
-    verdicts = {
-        job.id: judged(job, rows[job.framework][1], machine, gpus[job.gpus[0]])  # workloads compute on the first
-        for job in jobs
-        if job.device == "gpu" and job.image not in unknown and gpus.keys() >= set(job.gpus)
-    }
-    return {job: found for job, found in verdicts.items() if not found.runs}
 
 
 def engines(image: Image, means: Engines, *, gpu: bool = False) -> tuple[EngineName, ...]:

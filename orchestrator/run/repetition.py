@@ -1,4 +1,4 @@
-"""Measures a stored job again on this machine, once everything that must be the same is known to be."""
+"""Measures a stored job again on this machine, after checking that everything that must be the same is the same."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ReadyRepetition:
-    """A repetition that nothing stands in the way of."""
+    """A repetition that can run."""
 
     originals: Sequence[Result]
     request: preparation.Request
@@ -40,7 +40,7 @@ def prepare(
     *,
     allow_different_code: bool,
 ) -> ReadyRepetition | ReproductionVerdict:
-    """Look for everything that makes the repetition impossible before anything runs. Raises StoreError."""
+    """Find everything that makes the repetition impossible before anything runs. Raises StoreError."""
     original = originals[0]
     reason = reproduction.unusable(originals) or _unknown(catalog.load(request.root), original.job)
     if reason:
@@ -82,7 +82,7 @@ def _unknown(known: catalog.Catalog, job: Job) -> str:
 
 
 def _here(request: preparation.Request, prepared: preparation.PreparedRun, original: Result) -> Provenance:
-    """What a repetition on this machine would have for provenance, as far as that can be told before it runs."""
+    """The provenance that a repetition on this machine would have, as far as it is known before it runs."""
     job = prepared.jobs[0]
     _, image = prepared.catalog.frameworks[job.framework]
     store = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=_log.warning)

@@ -131,7 +131,7 @@ def test_a_container_that_somebody_removes(docker_engine, tmp_path):
     assert [result.status for result in results] == ["failed", "ok"]
     # Which of the two depends on whether its last state could still be read.
     assert results[0].failure.message in {
-        "the container was removed by somebody else while the job ran",
+        "the container was removed from outside while the job ran",
         "the job was ended by SIGKILL",
     }
 

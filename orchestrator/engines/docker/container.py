@@ -48,7 +48,7 @@ class RunningContainer:
             yield from self._pump.outputs()
         except docker.errors.NotFound as error:
             raise EngineError(
-                "the container was removed by somebody else while the job ran", hint="run it again with --resume"
+                "the container was removed from outside while the job ran", hint="run it again with --resume"
             ) from error
         except _CONNECTION_LOST as error:
             raise EngineError(

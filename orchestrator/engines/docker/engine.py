@@ -59,7 +59,7 @@ def connect() -> DockerEngine:
 
 
 class DockerEngine:
-    """Runs jobs as containers of a local daemon."""
+    """Runs jobs as containers of a local daemon; meets base.LocalEngine."""
 
     name = "docker"
 
@@ -103,7 +103,7 @@ class DockerEngine:
         if os.geteuid() == 0:
             os.chown(launch.output, *user)
         name = f"rosetta-{launch.run}-{launch.job.id}-{secrets.token_hex(3)}"
-        with self._watchdog.will(_removing(name)):  # known by its name even before it exists
+        with self._watchdog.cleaning_up(_removing(name)):  # known by its name even before it exists
             with refusals("the container cannot be created"):
                 container = self._create(environment, launch, user, name)
             try:
@@ -174,12 +174,12 @@ def _mounts(launch: Launch) -> list[docker.types.Mount]:
 
 
 def _user() -> tuple[int, int]:
-    """The caller, so that the files in the output folder are his; never root."""
+    """The user of this process, so that the files in the output folder belong to that user; never root."""
     return (os.getuid(), os.getgid()) if os.geteuid() else (UNPRIVILEGED, UNPRIVILEGED)
 
 
 def _gpu_access(info: Mapping[str, Any]) -> gpu_access.Access:
-    # Only a daemon on this machine is spoken to, so its folders and its PATH are these.
+    # The daemon is always on this machine, so its folders and its PATH are those of this machine.
     return gpu_access.look(info.get("Runtimes") or (), _cdi_devices(info), info.get("CDISpecDirs") or ())
 
 
@@ -189,7 +189,7 @@ def _cdi_devices(info: Mapping[str, Any]) -> list[str] | None:
 
 
 def _gpu_variables(gpus: Sequence[Gpu]) -> dict[str, str]:
-    """What the nvidia runtime goes by: which GPUs, and what of the driver."""
+    """What the nvidia runtime reads: which GPUs, and which parts of the driver."""
     if not gpus:
         return {}
     return {

@@ -31,7 +31,7 @@ def refusal(what: str, error: docker.errors.APIError) -> EngineError:
     if no_gpu:
         hint = "this Docker cannot hand out GPUs: install the NVIDIA Container Toolkit, or use --device cpu"
     elif "No such image" in text:
-        hint = "somebody removed the image meanwhile: run it again, and it is built again"
+        hint = "the image was removed meanwhile: run the job again, and it is built again"
     elif "no space left" in text:
         hint = "see what Docker holds with `docker system df`"
     else:

@@ -31,7 +31,7 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeMessage:
-    """Part of what a node says while it prepares or runs something."""
+    """Part of what a node reports while it prepares or runs something."""
 
     log: tuple[LogLine, ...] = ()
     error: OrchestratorError | EngineError | None = None  # raised by the orchestrator
