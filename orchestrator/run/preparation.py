@@ -17,8 +17,9 @@ from orchestrator.inputs import job_inputs
 from orchestrator.judge import rounds
 from orchestrator.plan import catalog, compat, spec
 from orchestrator.plan import jobs as plan
-from orchestrator.plan.jobs import Device, Job
+from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import Override, Spec
+from orchestrator.plan.workload import Device
 from orchestrator.record import fingerprint, run_folder
 from orchestrator.record.results import Failure, Result
 from orchestrator.run import crew
