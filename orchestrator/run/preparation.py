@@ -153,7 +153,7 @@ def runner(
 
     It runs them one after the other on this machine, or side by side on the nodes of a cluster.
     """
-    made = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=notify)
+    made = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset)
     if isinstance(prepared.engine, Cluster):
         return crew.gather(
             prepared.engine,

@@ -11,6 +11,7 @@ from orchestrator.inputs import job_inputs
 from orchestrator.judge import rounds
 from orchestrator.plan import jobs as plan
 from orchestrator.plan import spec
+from orchestrator.plan.workloads.resnet50 import ResNet50
 from orchestrator.record import run_folder
 from orchestrator.record.results import Failure
 from orchestrator.run import preparation
@@ -116,7 +117,7 @@ def prepared(tmp_path, monkeypatch):
         frameworks=("good", "chatty"),
         workloads=("resnet50",),
         repeats="auto",
-        resnet50=spec.ResNet50(batch=2, batches=3),
+        resnet50=ResNet50(batch=2, batches=3),
     )
     engine = ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
     jobs = plan.plan(told, known, "cpu")

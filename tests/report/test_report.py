@@ -82,7 +82,7 @@ def test_an_accuracy_out_of_its_band_is_marked_not_hidden(known):
     assert [row[1] for row in rows] == [76.5, Doubtful(doubtful=pytest.approx(10.1))]
     assert [line[1] for line in only.texts()] == ["76.5", "10.1 !"]
     assert [note for note in only.notes if "expected" in note] == [
-        "Pytorch: accuracy of 10.1 % is not within the 75 to 80 % to be expected"
+        "Pytorch: accuracy of 10.1 % is not within the expected 75 to 80 %"
     ]
     synthetic = doubtful.model_copy(
         update={

@@ -6,14 +6,7 @@ from pydantic import Field
 
 from orchestrator.plan.initialisers import GlorotUniform, Weight, Zeros
 from orchestrator.plan.mistakes import IMAGE_MISTAKES, TRAINING_MISTAKES, Mistake
-from orchestrator.plan.workload import (
-    Count,
-    ExpectsAccuracy,
-    Fraction,
-    Positive,
-    TrainingSettings,
-    TrainingWorkload,
-)
+from orchestrator.plan.workload import Count, ExpectsAccuracy, Fraction, Positive, TrainingSettings, TrainingWorkload
 
 
 class Cnn(ExpectsAccuracy, TrainingSettings):

@@ -73,10 +73,10 @@ def convolutions() -> Iterator[Convolution]:
                 yield Convolution(f"{shortcut}.conv", f"{shortcut}.bn", (outputs, channels, 1, 1), stream)
                 stream = Moments(0, 1)  # the shortcut's BatchNorm normalises what passes
             # The last BatchNorm of a block adds a standard normal to the stream before it is rectified.
-            channels, stream = outputs, _rectified(stream.mean, stream.variance + 1)
+            channels, stream = outputs, rectified(stream.mean, stream.variance + 1)
 
 
-def _rectified(mean: float, variance: float) -> Moments:
+def rectified(mean: float, variance: float) -> Moments:
     """The moments of max(0, x) for a normal x, rounded so that the last bit of a math library does not show."""
     deviation = math.sqrt(variance)
     density = math.exp(-mean * mean / (2 * variance)) / math.sqrt(2 * math.pi)

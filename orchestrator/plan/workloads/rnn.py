@@ -6,14 +6,7 @@ from pydantic import Field
 
 from orchestrator.plan.initialisers import GlorotUniform, Uniform, Weight, Zeros
 from orchestrator.plan.mistakes import TRAINING_MISTAKES, Mistake
-from orchestrator.plan.workload import (
-    Count,
-    ExpectsAccuracy,
-    Fraction,
-    Positive,
-    TrainingSettings,
-    TrainingWorkload,
-)
+from orchestrator.plan.workload import Count, ExpectsAccuracy, Fraction, Positive, TrainingSettings, TrainingWorkload
 
 
 class Rnn(ExpectsAccuracy, TrainingSettings):
