@@ -180,9 +180,9 @@ def test_the_reference_is_the_published_study_cell_by_cell(root, known):
     ]
     published = [[row for row in rows if not row[0].startswith("---")] for rows in published]
     shown = [
-        [[row.title, f"{row.accuracy:g}", f"{row.seconds:g}"] for row in known.cnn],
-        [[row.title, f"{row.accuracy:g}", f"{row.seconds:g}", row.cudnn] for row in known.rnn],
-        [[row.title, f"{row.gpu:g}", f"{row.cpu:g}"] for row in known.resnet50],
+        [[row.title, f"{row.accuracy:g}", f"{row.seconds:g}"] for row in known["2017"].tables["cnn"]],
+        [[row.title, f"{row.accuracy:g}", f"{row.seconds:g}", row.cudnn] for row in known["2017"].tables["rnn"]],
+        [[row.title, f"{row.gpu:g}", f"{row.cpu:g}"] for row in known["2017"].tables["resnet50"]],
     ]
     assert shown == published
     assert [len(rows) for rows in shown] == [12, 7, 10]
