@@ -25,8 +25,7 @@ from orchestrator.record.events import Epoch, Inference, Ready, Step
 from orchestrator.record.results import Result
 from orchestrator.record.telemetry import Around
 from orchestrator.run import conversation
-from tests import published
-from tests.support import engine_cases, fake_nvml
+from tests.support import engine_cases, fake_nvml, published
 from tests.support.fake_nvml import UUID
 from tests.support.machines import machine
 
