@@ -9,10 +9,7 @@ from orchestrator.plan.workloads import WORKLOADS
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(
-    path
-    for name in WORKLOADS
-    for path in (ROOT / "workloads").glob(f"*/{name}.py")
-    if path.parent.name != "mistakes"
+    path for name in WORKLOADS for path in (ROOT / "workloads").glob(f"*/{name}.py") if path.parent.name != "mistakes"
 )
 BATCH = ["epoch.batches", "epoch.step", "epoch.score"]
 TRAINING = ["runtime.start", "job.data", "build", "job.ready", "job.epochs", *BATCH]
