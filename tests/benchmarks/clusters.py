@@ -15,8 +15,7 @@ from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.host import machine
 from orchestrator.inputs.job_inputs import Store
 from orchestrator.plan import jobs, spec
-from tests.ray import clusters
-from tests.support import engine_cases
+from tests.support import clusters, engine_cases
 
 PYTHONS = {"echo": Path(sys.executable)}
 JOBS = 20  # for the time of one

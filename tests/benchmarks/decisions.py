@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from orchestrator.judge import reproduction, rounds, stats
-from tests.judge.test_reproduction import runs
+from tests.support.results import runs
 
 DRAWS = 500
 SEED = 20261123

@@ -8,7 +8,7 @@ import sys
 import time
 
 from orchestrator.record.run_folder import RunFolder
-from tests import published
+from tests.support import published
 
 RESULTS = 10_000
 RUNS = 1_000

@@ -14,8 +14,8 @@ import pytest
 
 from orchestrator.plan.spec import Spec
 from orchestrator.record import run_folder
-from tests import published
-from tests.report.test_report import trained
+from tests.support import published
+from tests.support.results import trained
 
 VERBS = [
     "bench",

@@ -17,13 +17,12 @@ import pytest
 
 from orchestrator.engines.base import Environment
 from orchestrator.engines.docker import docker_cli, images
-from orchestrator.engines.docker.docker_cli import find_builder
 from orchestrator.errors import DiskError, OrchestratorError
 from orchestrator.plan import catalog
 from tests.docker import cuda_inside, stamps
-from tests.docker import test_cells as cells
-from tests.docker import test_pytorch as small
-from tests.support.borrowed import borrowed
+from tests.support import cells
+from tests.support import small_trainings as small
+from tests.support.borrowed import borrowed, docker_build
 
 pytestmark = pytest.mark.docker
 
@@ -74,14 +73,6 @@ FROM ${IMAGE}
 COPY --from=driver /driver /driver
 ENV LD_LIBRARY_PATH=/driver
 """
-
-
-def docker_build(folder, tag, **arguments):
-    """Build the Dockerfile in `folder`."""
-    given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
-    lines = []
-    options = [*given, f"--tag={tag}", str(folder)]
-    assert docker_cli.build(find_builder(), options, lines.append, os.environ) == 0, "\n".join(lines)
 
 
 def docker_run(tag, *command):

@@ -12,8 +12,8 @@ import pytest
 
 from orchestrator.engines.docker import images
 from orchestrator.host.machine import Gpu
-from tests.docker.test_cuda import docker_build
 from tests.support import engine_cases
+from tests.support.borrowed import docker_build
 from tests.support.daemons import Daemon
 
 pytestmark = pytest.mark.docker

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.engines.docker.docker_cli import find_builder
 from orchestrator.record.events import Reader
 from tests import golden
-from tests.docker.test_cuda import docker_build
+from tests.support.borrowed import docker_build
 
 pytestmark = pytest.mark.docker
 

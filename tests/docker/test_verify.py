@@ -20,7 +20,7 @@ from orchestrator.record import certificates
 from orchestrator.run import preparation
 from orchestrator.verify import verifier
 from tests.docker import stamps
-from tests.docker.test_cells import CELLS, KNOWN, REFERENCE, has_base
+from tests.support.cells import CELLS, KNOWN, REFERENCE, has_base
 from tests.support.engine_cases import Silent
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]  # all cells run before the first test

@@ -96,3 +96,10 @@ def test_a_library_is_imported_in_one_place(library, place):
     importing = [path.relative_to(host).as_posix() for path in host.rglob("*.py") if imports.search(path.read_text())]
     assert importing
     assert all(path.startswith(place) for path in importing)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_python_module_to_run_exists(document):
+    for module in re.findall(r"`[\w./]*python -m ((?:tests|orchestrator)[\w.]*)", text_of(document)):
+        place = ROOT / module.replace(".", "/")
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), f"{document} names {module}"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from orchestrator.plan import catalog
-from tests import published
+from tests.support import published
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -120,7 +120,7 @@ def _docker_answers():
 
 
 def test_the_tables_are_those_of_the_published_results():
-    """Every number in README's tables was produced by this code: `python -m tests.published` writes them."""
+    """Every number in README's tables was produced by this code: `python -m tests.support.published` writes them."""
     shown = [found[1] for found in published.SHOWN.finditer(README)]
     assert {ROOT / name for name in shown} <= set(published.FOLDER.glob("*.json"))
     assert shown

@@ -10,8 +10,7 @@ import pytest
 
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.report import published, tables
-from tests.fuzz import stream
-from tests.support import engine_cases
+from tests.support import engine_cases, fuzz
 
 KILLS = int(os.environ.get("ROSETTA_KILLS", "10"))
 JOBS = ("good", "good2", "good3")
@@ -55,8 +54,8 @@ def test_a_full_disk_ends_the_run_with_the_remedy(root, tmp_path):
 
 
 def test_whatever_a_job_prints_there_is_a_result():
-    """A bounded run of tests/fuzz: always the same streams in CI, other ones every day elsewhere."""
-    counts = stream.fuzz(5.0, seed=1 if os.environ.get("CI") else time.time_ns() // 86_400_000_000_000)
+    """A bounded run of tests/support/fuzz.py: always the same streams in CI, other ones every day elsewhere."""
+    counts = fuzz.fuzz(5.0, seed=1 if os.environ.get("CI") else time.time_ns() // 86_400_000_000_000)
     assert counts["ok"] > 10
     assert counts["failed"] > 100
 

@@ -41,9 +41,9 @@ FIELDS = {
 
 @pytest.fixture
 def nvml(monkeypatch):
-    """Replaces pynvml; the functions named raise an error of this text."""
+    """Replaces pynvml; the functions named in `broken` raise an error of this text, `answers` replace others."""
 
-    def install(*broken, error="NVMLError", says="Not Supported"):
+    def install(*broken, error="NVMLError", says="Not Supported", **answers):
         module = ModuleType("pynvml")
         module.NVMLError = type("NVMLError", (Exception,), {})
         for name in ("NVMLError_LibraryNotFound", "NVMLError_DriverNotLoaded", "NVMLError_NotSupported"):
@@ -52,7 +52,7 @@ def nvml(monkeypatch):
         def refuse(*arguments):
             raise getattr(module, error)(says)
 
-        for name, function in {**REQUIRED, **OPTIONAL}.items():
+        for name, function in {**REQUIRED, **OPTIONAL, **answers}.items():
             setattr(module, name, refuse if name in broken else function)
         monkeypatch.setitem(sys.modules, "pynvml", module)
 
@@ -99,8 +99,9 @@ def test_a_broken_driver_says_so_and_offers_no_gpu(nvml, broken):
 
 
 @pytest.mark.parametrize(("number", "version"), [(12040, "12.4"), (11080, "11.8"), (13000, "13.0"), (10020, "10.2")])
-def test_cudas_number_is_a_version(number, version):
-    assert machine._cuda(number) == version
+def test_cudas_number_is_a_version(nvml, number, version):
+    nvml(nvmlSystemGetCudaDriverVersion_v2=lambda: number)
+    assert machine.inspect().cuda == version
 
 
 TWO = (

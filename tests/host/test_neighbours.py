@@ -7,15 +7,14 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
-import pynvml
 import pytest
+from filelock import FileLock, Timeout
 
 from orchestrator.engines.process.engine import ProcessEngine
-from orchestrator.host import neighbours
 from orchestrator.host.neighbours import Neighbour, Turns, Watch
-from tests.support import engine_cases
+from tests.support import engine_cases, fake_nvml
+from tests.support.fake_nvml import UUID
 from tests.support.machines import machine
 
 
@@ -42,8 +41,7 @@ def test_this_process_does_not_count():
     assert all(neighbour.name != "pytest" for neighbour in watch.neighbours())
 
 
-def test_two_jobs_take_turns_on_a_gpu(tmp_path, monkeypatch):
-    monkeypatch.setattr(neighbours, "_on_gpu", lambda uuid: ())
+def test_two_jobs_take_turns_on_a_gpu(tmp_path):
     heard, order, inside = [], [], threading.Event()
 
     def other():
@@ -62,53 +60,71 @@ def test_two_jobs_take_turns_on_a_gpu(tmp_path, monkeypatch):
         assert len(heard) == 1
 
 
-def test_a_program_on_the_gpu_is_named(tmp_path, monkeypatch):
-    running = [SimpleNamespace(pid=1), SimpleNamespace(pid=2**22 + 1)]
-    for name, value in {
-        "nvmlInit": lambda: None,
-        "nvmlShutdown": lambda: None,
-        "nvmlDeviceGetHandleByUUID": lambda uuid: uuid,
-        "nvmlDeviceGetComputeRunningProcesses": lambda handle: running,
-    }.items():
-        monkeypatch.setattr(pynvml, name, value)
+@contextlib.contextmanager
+def program(folder, name):
+    """A program of this name that does nothing; yields its process id."""
+    path = folder / name
+    path.symlink_to(sys.executable)
+    with subprocess.Popen(
+        [str(path), "-S", "-c", "import time; print('', flush=True); time.sleep(60)"], stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def test_programs_on_the_gpu_are_named(tmp_path, monkeypatch):
     heard = []
-    with Turns(tmp_path, heard.append).on(["GPU-1"]) as others:
-        assert [other.cpus for other in others] == [None, None]
-        assert others[1] == Neighbour(name=f"process {2**22 + 1}", cpus=None)
+    with program(tmp_path, "miner") as pid:
+        fake_nvml.install(monkeypatch, fake_nvml.Card(programs=[pid, 2**22 + 1]))
+        with Turns(tmp_path, heard.append).on([UUID]) as others:
+            assert others == (Neighbour(name="miner", cpus=None), Neighbour(name=f"process {2**22 + 1}", cpus=None))
     assert len(heard) == 2
     assert "recorded as disturbed" in heard[0]
 
 
-def test_a_program_that_comes_to_the_gpu_during_the_job_is_named_once(monkeypatch):
-    """One that was there before is no news, and none is counted twice where a job has several GPUs."""
-    there = {"GPU-0": [Neighbour(name="old", cpus=None)], "GPU-1": []}
-    monkeypatch.setattr(neighbours, "_on_gpu", lambda uuid: tuple(there[uuid]))
-    watch = Watch(["GPU-0", "GPU-1"], others=there["GPU-0"])
-    there["GPU-0"] = [*there["GPU-0"], Neighbour(name="new", cpus=None)]
-    there["GPU-1"] = [Neighbour(name="new", cpus=None)]
-    found = [each for each in watch.neighbours() if each.cpus is None]
+def test_a_program_that_comes_to_the_gpu_during_the_job_is_named_once(tmp_path, monkeypatch):
+    """A program that was there before is not new, and one on several GPUs of the job is counted once."""
+    with program(tmp_path, "old") as old, program(tmp_path, "new") as new:
+        cards = [fake_nvml.Card(programs=[old]), fake_nvml.Card()]
+        fake_nvml.install(monkeypatch, *cards, uuids=["GPU-0", "GPU-1"])
+        watch = Watch(["GPU-0", "GPU-1"], others=[Neighbour(name="old", cpus=None)])
+        for card in cards:
+            card.programs = [*card.programs, new]
+        found = [each for each in watch.neighbours() if each.cpus is None]
     assert [each.name for each in found] == ["old", "new"]
 
 
-def test_the_gpu_is_looked_at_before_the_next_job_has_its_turn(tmp_path, monkeypatch):
-    """Else that job would be called this one's neighbour."""
-    looks, turn = [], []
+def test_the_gpu_is_asked_for_programs_while_the_job_still_has_its_turn(tmp_path, monkeypatch):
+    """Otherwise the next job on the GPU would be taken for a neighbour of this one."""
+    lock = FileLock(tmp_path / "cache" / "locks" / f"{UUID}.lock")
+    taken = []
 
-    @contextlib.contextmanager
-    def held(turns, uuid):
-        turn.append(uuid)
-        yield
-        turn.clear()
+    def programs():
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            taken.append(True)
+        else:
+            lock.release()
+            taken.append(False)
+        return ()
 
-    monkeypatch.setattr(Turns, "_turn", held)
-    monkeypatch.setattr(neighbours, "_on_gpu", lambda uuid: looks.append(list(turn)) or ())
-    chosen = dataclasses.replace(machine("H100").gpus[0], uuid="GPU-1")
+    fake_nvml.install(monkeypatch, fake_nvml.Card(programs=programs))
+    chosen = dataclasses.replace(machine("H100").gpus[0], uuid=UUID)
     engine = ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
     engine_cases.run_echo(engine, tmp_path, "good", root=engine_cases.gpu_project(tmp_path), gpus=[chosen])
-    assert looks == [["GPU-1"], ["GPU-1"]]
+    assert taken == [True, True]
 
 
 @pytest.mark.parametrize("name", ["evil\x1b[31m", "x" * 200])
-def test_a_name_is_made_printable(name):
-    assert neighbours._name(name).isprintable()
-    assert len(neighbours._name(name)) <= 60
+def test_a_name_is_made_printable(tmp_path, monkeypatch, name):
+    with program(tmp_path, name) as pid:
+        fake_nvml.install(monkeypatch, fake_nvml.Card(programs=[pid]))
+        with Turns(tmp_path, print).on([UUID]) as (other,):
+            pass
+    assert other.name.isprintable()
+    assert other.name[:4] == name[:4]
+    assert len(other.name) <= 60

@@ -17,7 +17,7 @@ from orchestrator.record.figures import EpochFigure
 from orchestrator.record.results import Failure
 from orchestrator.report import comparison_text
 from orchestrator.text import MAX_NOTE
-from tests.report.test_report import result, trained
+from tests.support.results import result, trained
 
 FIVE = (100.0, 101.0, 99.0, 100.5, 99.5)
 

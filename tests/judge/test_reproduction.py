@@ -25,15 +25,8 @@ from orchestrator.record.figures import EpochFigure
 from orchestrator.record.results import Failure
 from orchestrator.report import reproduction_text
 from orchestrator.run import preparation, repetition
-from tests.report.test_report import result, trained
 from tests.support import engine_cases
-
-
-def runs(*seconds, accuracy=0.765, test_samples=10_000, **kwargs):
-    return [
-        result("numpy", accuracy=accuracy, test_samples=test_samples, train_s=each, repeat=repeat, **kwargs)
-        for repeat, each in enumerate(seconds, start=1)
-    ]
+from tests.support.results import result, runs, trained
 
 
 def provenance(results, **parts):

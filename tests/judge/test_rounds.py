@@ -14,8 +14,8 @@ from orchestrator.plan import spec
 from orchestrator.record import run_folder
 from orchestrator.record.results import Failure
 from orchestrator.run import preparation
-from tests.report.test_report import result, trained
 from tests.support import engine_cases
+from tests.support.results import result, trained
 
 SPREAD = (0.0, 3.0, -3.0, 1.0, -1.0)  # of five repeats, in seconds
 

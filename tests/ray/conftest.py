@@ -47,7 +47,7 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="module")
 def nodes(alone, cache):
     """Three nodes and their head."""
-    from tests.ray import clusters
+    from tests.support import clusters
 
     with clusters.cluster() as made:
         yield made
@@ -56,7 +56,7 @@ def nodes(alone, cache):
 @pytest.fixture(scope="module")
 def cluster(nodes):
     """The engine on the three nodes, whose jobs are plain child processes."""
-    from tests.ray import clusters
+    from tests.support import clusters
 
     joined = clusters.connect(nodes, engine_cases.ECHO, choice="process", pythons={"echo": Path(sys.executable)})
     with pytest.MonkeyPatch.context() as patch:

@@ -9,9 +9,8 @@ import pytest
 
 ray = pytest.importorskip("ray")
 
-from tests.conftest import ROOT
-from tests.ray import clusters
-from tests.support import engine_cases
+from tests.support import clusters, engine_cases
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -13,33 +13,14 @@ from orchestrator.host.neighbours import Neighbour
 from orchestrator.plan import catalog, jobs, spec
 from orchestrator.plan.jobs import Job
 from orchestrator.record.events import Epoch, Step
-from orchestrator.record.results import Failure
-from orchestrator.record.run_folder import Run
-from orchestrator.report import again, curves, notices, page, sources
+from orchestrator.report import again, curves, page, sources
 from orchestrator.report import html as writer
-from orchestrator.report import published as reference
 from orchestrator.report.charts import plotting
 from orchestrator.text import clip, plain
-from tests import published as real
-from tests.report.test_report import result, trained
+from tests.support import published as real
+from tests.support.results import HOSTILE, cnn, failed, measured, result, trained, with_epochs
 
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</script><script>alert(1)</script>",
-    "<!--<script>",
-    "\"'><img src=x onerror=alert(1)>",
-    "{{ 7 * 7 }}{% raw %}",
-    "\N{RIGHT-TO-LEFT OVERRIDE}gpj.exe\x00\x1b[31m",
-    "\ud800",
-    "<b>bold</b>&amp;<a href='javascript:alert(1)'>x</a>",
-    "x" * 10_000,
-]
 PLOTTER = 5_500_000  # bytes; plotly.min.js is 4.8 MB
-
-
-@pytest.fixture(scope="session")
-def known(root):
-    return reference.load(root / "results" / "reference" / "2017.json")
 
 
 @pytest.fixture(scope="session")
@@ -48,39 +29,6 @@ def published(root):
     from orchestrator.cli.screen import Screen
 
     return Screen.render_page(real.shown(), root)
-
-
-def with_epochs(it, losses=(2.0, 1.5), accuracies=(None, None)):
-    seconds = it.figures.train_s / len(losses)
-    epochs = tuple(
-        {"samples": 12800, "seconds": seconds, "loss": loss, "accuracy": accuracy}
-        for loss, accuracy in zip(losses, accuracies, strict=True)
-    )
-    return it.model_copy(update={"figures": it.figures.model_validate({**it.figures.model_dump(), "epochs": epochs})})
-
-
-def cnn(framework="pytorch", seconds=100.0, *, title=None, **kwargs):
-    """A result of the CNN as it is stored."""
-    found = with_epochs(trained(framework, seconds, **kwargs))
-    return found.model_copy(update={"job": found.job.model_copy(update={"title": title})}) if title else found
-
-
-def measured(*results, extra=(), curves=(), usage=(), damaged=()):
-    """Results as a run that planned them, and the jobs `extra`."""
-    run = Run(
-        id="20260101-000000-test",
-        began="2026-01-01T00:00:00+00:00",
-        command=("orchestrator", "bench"),
-        engine="docker",
-        spec=spec.Spec(name="test"),
-        jobs=(*(each.job for each in results), *extra),
-    )
-    return notices.Measured(run=run, results=results, curves=dict(curves), usage=dict(usage), damaged=damaged)
-
-
-def failed(framework="numpy", status="failed", **kwargs):
-    reason = {"kind": "exception", "message": "it broke", "hint": "mend it", "log": ("line 1", "line 2"), **kwargs}
-    return result(framework, failure=Failure(**reason)).model_copy(update={"status": status})
 
 
 class Reading(html.parser.HTMLParser):

@@ -5,6 +5,7 @@ import os
 import subprocess
 
 from orchestrator.engines.docker import docker_cli, images
+from orchestrator.engines.docker.docker_cli import find_builder
 
 
 @contextlib.contextmanager
@@ -40,3 +41,11 @@ def prune(records):
     if records:
         chosen = f"--filter=id=/^({'|'.join(records)})$/"
         subprocess.run(["docker", "builder", "prune", "--all", "--force", chosen], capture_output=True, check=True)
+
+
+def docker_build(folder, tag, **arguments):
+    """Build the Dockerfile in `folder`."""
+    given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
+    lines = []
+    options = [*given, f"--tag={tag}", str(folder)]
+    assert docker_cli.build(find_builder(), options, lines.append, os.environ) == 0, "\n".join(lines)

@@ -1,4 +1,4 @@
-"""A stand-in for NVIDIA's management library, with one card that plays a script."""
+"""A stand-in for NVIDIA's management library, with cards that play a script."""
 
 import itertools
 import sys
@@ -20,11 +20,16 @@ NORMAL = {
 
 
 class Card:
-    """`script` gives each quantity as a value, an error to raise, or a function of how often it was asked before."""
+    """A GPU whose sensors follow a script.
 
-    def __init__(self, delay=0.0, **script):
+    `script` gives each quantity as a value, an error to raise, or a function of how often it was asked before.
+    `programs` are the ids of the processes that compute on the card, or a function that returns them.
+    """
+
+    def __init__(self, delay=0.0, programs=(), **script):
         self.script = {**NORMAL, "counter": lambda asked: 1_000_000 + 25_000 * asked, **script}
         self.delay = delay
+        self.programs = programs
         self.asked = dict.fromkeys(self.script, 0)
         self.open = 0
 
@@ -35,13 +40,20 @@ class Card:
         if callable(told) and not isinstance(told, type):
             told = told(self.asked[name])
         self.asked[name] += 1
-        if isinstance(told, type):  # an error of the library
+        if isinstance(told, type | Exception):  # an error of the library
             raise told
         return told
 
+    def running(self):
+        found = self.programs() if callable(self.programs) else self.programs
+        return [SimpleNamespace(pid=pid) for pid in found]
 
-def install(monkeypatch, card):
-    """Make `import pynvml` find the stand-in; its errors and constants are the real library's."""
+
+def install(monkeypatch, *cards, uuids=(UUID,), broken=""):
+    """Make `import pynvml` find the stand-in with these cards; its errors and constants are the real library's.
+
+    The function of the library that is called `broken` raises an error.
+    """
     import pynvml as real
 
     fake = ModuleType("pynvml")
@@ -49,19 +61,25 @@ def install(monkeypatch, card):
         if name.startswith(("NVMLError", "NVML_")):
             setattr(fake, name, getattr(real, name))
 
+    there = dict(zip(uuids, cards, strict=True))
+
     def count(change):
-        card.open += change
+        for card in cards:
+            card.open += change
 
     def handle(uuid):
-        if uuid != UUID:
+        if uuid not in there:
             raise real.NVMLError_NotFound
-        return card
+        return there[uuid]
+
+    def refuse(*_):
+        raise real.NVMLError_DriverNotLoaded
 
     fake.nvmlInit = lambda: count(+1)
     fake.nvmlShutdown = lambda: count(-1)
     fake.nvmlSystemGetDriverVersion = lambda: "1"
     fake.nvmlSystemGetCudaDriverVersion_v2 = lambda: 12040
-    fake.nvmlDeviceGetCount = lambda: 0  # what host.py asks
+    fake.nvmlDeviceGetCount = lambda: 0  # asked by host.machine
     fake.nvmlDeviceGetHandleByUUID = handle
     fake.nvmlDeviceGetUtilizationRates = lambda card: SimpleNamespace(gpu=card.tell("utilisation"))
     fake.nvmlDeviceGetMemoryInfo = lambda card: SimpleNamespace(used=card.tell("memory"))
@@ -70,8 +88,10 @@ def install(monkeypatch, card):
     fake.nvmlDeviceGetClockInfo = lambda card, kind: card.tell("sm" if kind == real.NVML_CLOCK_SM else "mem")
     fake.nvmlDeviceGetCurrentClocksThrottleReasons = lambda card: card.tell("reasons")
     fake.nvmlDeviceGetTotalEnergyConsumption = lambda card: card.tell("counter")
+    fake.nvmlDeviceGetComputeRunningProcesses = lambda card: card.running()
+    if broken:
+        setattr(fake, broken, refuse)
     monkeypatch.setitem(sys.modules, "pynvml", fake)
-    return real
 
 
 def readings(number):

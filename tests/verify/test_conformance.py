@@ -12,7 +12,7 @@ from orchestrator.record.events import Cold, Epoch, Inference, Ready
 from orchestrator.record.figures import EpochFigure, Figures
 from orchestrator.record.results import Failure
 from orchestrator.verify import conformance
-from tests.report.test_report import result, trained
+from tests.support.results import result, trained
 
 PINNED = "numpy==2.4.6 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via -r requirements-cpu.in\n"
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from workloads.chainer import libraries
-from workloads.common import cuda
+from workloads.common import cuda, mkl, openblas
 
 
 class Driver:
@@ -48,8 +48,9 @@ def test_without_a_driver_or_a_gpu_there_is_none(play, library):
 )
 def test_cupy_leaves_ptx_for_newer_gpus_only(play, monkeypatch, capability, told):
     """Its PTX needs a driver as new as its compiler, its machine code does not."""
-    monkeypatch.setattr(os, "environ", {})
-    monkeypatch.setattr(cuda, "load", lambda paths: None)
+    for name in ("CUPY_COMPILE_WITH_PTX", openblas.VARIABLE, mkl.VARIABLE):
+        monkeypatch.setenv(name, "")  # so that it is as it was after the test
+        monkeypatch.delenv(name)
     play(lambda name: Driver(*capability))
     libraries.load()
     assert os.environ.get("CUPY_COMPILE_WITH_PTX") == told
