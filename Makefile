@@ -32,11 +32,12 @@ bench: install ## run a benchmark and print its tables
 test: $(VENV)/installed-dev lint ## run every test this machine can run
 	$(RUN)pytest $(ARGS)
 
-lint: $(VENV)/installed-dev ## check style, types, the order of imports
+lint: $(VENV)/installed-dev ## check style, types, spelling, the order of imports
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
 	$(RUN)mypy
 	$(RUN)lint-imports
+	$(RUN)codespell
 	$(RUN)vermin --quiet --no-tips --target=3.6- --violations workloads
 
 benchmark: $(VENV)/installed-dev ## measure the orchestrator itself

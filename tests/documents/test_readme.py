@@ -1,4 +1,4 @@
-"""README is true: every command in it works, every file it points to exists.
+"""README is true: every command in it works, every table comes from the code.
 
 Commands run as they stand where that takes seconds; a long one runs with the arguments that make it short.
 """
@@ -111,15 +111,6 @@ def test_the_table_of_frameworks_is_the_catalog():
         f"| `{framework.id}` | {framework.title} | {framework.version} | {' '.join(framework.workloads)} | {image.name} | {image.python or '–'} |"
         for framework, image in catalog.load(ROOT).frameworks.values()
     ]
-
-
-@pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "configs/README.md", "docs/statistics.md", "docs/parity.md"]
-)
-def test_links_lead_somewhere(document):
-    path = ROOT / document
-    for target in re.findall(r"\]\((?!https?://)([^)#]+)", path.read_text(encoding="utf-8")):
-        assert (path.parent / target).exists(), f"{document} points to {target}"
 
 
 def _docker_answers():
