@@ -29,7 +29,7 @@ def nesterov(self, w, g, v):
     w -= self.lr * (g + self.momentum * v)
 
 
-def no_momentum(self, w, g, v):
+def no_momentum(self, w, g, v):  # noqa: ARG001  (that is the mistake)
     w -= self.lr * g
 
 

@@ -10,7 +10,7 @@ def bn_epsilon(epsilon):
 def stride_in_3x3():
     resnet50 = module("numpy.resnet50")
     network = resnet50.ResNet50
-    return [(resnet50, "ResNet50", lambda weights, variant: network(weights, "v1.5"))]
+    return [(resnet50, "ResNet50", lambda weights, variant: network(weights, "v1.5"))]  # noqa: ARG005
 
 
 def padding_after():

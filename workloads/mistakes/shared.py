@@ -50,14 +50,16 @@ def label_shift():
 def test_truncated():
     """Test samples that fill no batch are not scored."""
     epoch = module("common.bench").Epoch
-    original = epoch.score
 
-    def score(self, predict, x, y, *others, **options):
-        batch = self._job.settings["batch"]
-        whole = len(x) // batch * batch
-        original(self, predict, x[:whole], y[:whole], *others, **options)
+    def truncated(original):
+        def score(self, predict, x, y, *others, **options):
+            batch = self._job.settings["batch"]
+            whole = len(x) // batch * batch
+            original(self, predict, x[:whole], y[:whole], *others, **options)
 
-    return [(epoch, "score", score)]
+        return score
+
+    return [(epoch, name, truncated(getattr(epoch, name))) for name in ("score", "score_loss")]
 
 
 def loss(change):
