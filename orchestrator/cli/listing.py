@@ -56,7 +56,7 @@ def images(chosen: Sequence[Image]) -> list[ListedRow]:
 
 def datasets(cache: Path) -> list[ListedRow]:
     """One row per prepared dataset."""
-    from orchestrator.inputs import datasets as data
+    from orchestrator.inputs import data_sources
 
     return [
         {
@@ -65,7 +65,7 @@ def datasets(cache: Path) -> list[ListedRow]:
             "fingerprint": prepared.fingerprint,
             "folder": str(prepared.folder),
         }
-        for prepared in data.ls(cache)
+        for prepared in data_sources.ls(cache)
     ]
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.verify.conformance import Finding
     from orchestrator.verify.verifier import VerifiedCell
 
-REFERENCE = "results/reference/2017.json"
+REFERENCE = "results/reference"
 
 
 class Screen:

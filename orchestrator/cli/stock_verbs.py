@@ -93,15 +93,14 @@ def data_prepare(
     """
     from orchestrator import files
     from orchestrator.cli.screen import Screen
-    from orchestrator.inputs import datasets
+    from orchestrator.inputs import data_sources
 
     screen = Screen()
     for each in name or DatasetArgument:
-        prepared = datasets.resolve(
+        prepared = data_sources.resolve(
             each.value,
             "synthetic" if synthetic else "official",
             cache=files.default_cache(),
-            notify=screen.warn,
         )
         screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
@@ -122,10 +121,10 @@ def data_import(
     """
     from orchestrator import files
     from orchestrator.cli.screen import Screen
-    from orchestrator.inputs import datasets
+    from orchestrator.inputs import data_sources
 
     screen = Screen()
-    prepared = datasets.import_(name.value, folder, cache=files.default_cache())
+    prepared = data_sources.import_(name.value, folder, cache=files.default_cache())
     screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 

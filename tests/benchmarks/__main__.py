@@ -27,6 +27,7 @@ from orchestrator.engines.sampler import Sampler
 from orchestrator.errors import HostError
 from orchestrator.host import machine, nvml
 from orchestrator.plan import catalog, jobs, spec
+from orchestrator.plan.workloads.resnet50 import ResNet50
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run.conversation import Conversation
 from tests.benchmarks import clusters, reports
@@ -61,9 +62,7 @@ def by_hand(folder, prefix):
 
 
 def echo_spec(folder):
-    told = spec.Spec(
-        name="e", frameworks=("good",), workloads=("resnet50",), resnet50=spec.ResNet50(batch=1, batches=1)
-    )
+    told = spec.Spec(name="e", frameworks=("good",), workloads=("resnet50",), resnet50=ResNet50(batch=1, batches=1))
     (job,) = jobs.plan(told, catalog.load(engine_cases.ECHO), "cpu")
     import json
 

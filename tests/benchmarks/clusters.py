@@ -89,7 +89,7 @@ def running(engine, folder, behaviour):
     known = engine_cases.behaving((behaviour,))
     told = spec.Spec(name="e", frameworks=(behaviour,), workloads=("resnet50",))
     (job,) = jobs.plan(told, known, "cpu")
-    made = Store(cache=files.default_cache(), choice="synthetic", notify=print).for_job(job)
+    made = Store(cache=files.default_cache(), choice="synthetic").for_job(job)
     if isinstance(getattr(engine, "node", None), nodes.Node):
         made = engine.inputs(job, made.facts)
     place = folder / f"{behaviour}-{engine.name}"

@@ -13,12 +13,12 @@ import sys
 import pytest
 
 from orchestrator import files
-from orchestrator.judge import mistakes, parity
-from orchestrator.judge.mistakes import CULPRITS
+from orchestrator.judge import parity
 from orchestrator.plan import spec
+from orchestrator.plan.workloads import MISTAKES, WORKLOADS
 from orchestrator.record import certificates
 from orchestrator.run import preparation
-from orchestrator.verify import verifier
+from orchestrator.verify import reference, verifier
 from tests.docker import stamps
 from tests.support.cells import CELLS, KNOWN, REFERENCE, has_base
 from tests.support.engine_cases import Silent
@@ -70,7 +70,7 @@ def test_a_cell_computes_what_the_reference_computes_or_what_it_declares(request
     cells, results = request.getfixturevalue("verified")
     cell = cells[pair]
     assert (cell["word"], cell["culprits"]) == (("declared", DECLARED[pair]) if pair in DECLARED else ("certified", []))
-    assert {CULPRITS[name].sentence for name in cell["culprits"]} <= set(cell["notes"])
+    assert {MISTAKES[name].sentence for name in cell["culprits"]} <= set(cell["notes"])
     assert len(cell["loss_errors"]) == (0 if cell["workload"] == "resnet50" else STEPS)
     assert cell["probe_error"] > 0  # the oracle in float64, and no framework, is what they are held to
     variant = "v1" if cell["workload"] == "resnet50" else None
@@ -123,7 +123,14 @@ PLANTED = {
 def test_a_mistake_in_another_framework_is_named(root, docker_engine, tmp_path, monkeypatch, workload):
     """What recognises a mistake is NumPy; what makes it here is PyTorch's own code, in PyTorch's container."""
     mistake, family, edits = PLANTED[workload]
-    for name in ("images/numpy", "images/pytorch", "workloads/common", "workloads/numpy", "workloads/pytorch"):
+    for name in (
+        "images/numpy",
+        "images/pytorch",
+        "workloads/common",
+        "workloads/mistakes",
+        "workloads/numpy",
+        "workloads/pytorch",
+    ):
         shutil.copytree(root / name, tmp_path / name)
     shutil.copytree(root / "configs", tmp_path / "configs")
     shutil.copy(root / "workloads" / "__init__.py", tmp_path / "workloads")
@@ -133,9 +140,11 @@ def test_a_mistake_in_another_framework_is_named(root, docker_engine, tmp_path, 
         assert old in text, f"{path.name} has no {old!r} any more"
         text = text.replace(old, new)
     path.write_text(text)
-    near = tuple(name for name in mistakes.of(workload) if family.lower() in CULPRITS[name].sentence.lower())
+    near = tuple(
+        name for name in WORKLOADS[workload].traced_mistakes if family.lower() in MISTAKES[name].sentence.lower()
+    )
     assert len(near) >= 4
-    monkeypatch.setattr(mistakes, "of", lambda _: near)
+    monkeypatch.setattr(reference, "suspects", lambda _: near)
     told = {"frameworks": ["pytorch"], "workloads": [workload], "device": "cpu", "engine": "docker"}
     overrides = [spec.Override(path=(key,), value=value, origin=key) for key, value in told.items()]
     overrides += [spec.parse_setting(f"{workload}.batch={2 if workload == 'resnet50' else 16}")]

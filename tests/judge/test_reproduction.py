@@ -13,11 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from orchestrator import engines
-from orchestrator.engines.process.engine import ProcessEngine
-from orchestrator.errors import HostError, StoreError, UsageError
+from orchestrator.errors import StoreError, UsageError
 from orchestrator.host.machine import Gpu
-from orchestrator.inputs import job_inputs
 from orchestrator.judge import reproduction
 from orchestrator.plan.spec import Spec
 from orchestrator.record import capsule, run_folder
@@ -26,6 +23,7 @@ from orchestrator.record.results import Failure
 from orchestrator.report import reproduction_text
 from orchestrator.run import preparation, repetition
 from tests.support import engine_cases
+from tests.support.projects import echo_project
 from tests.support.results import result, runs, trained
 
 
@@ -315,17 +313,12 @@ def test_a_capsule_edited_by_hand_is_refused(tmp_path):
 
 
 @pytest.fixture
-def stage(tmp_path, monkeypatch):
-    """A checkout that knows the echo workload, with an engine for it, and a stored result of it."""
-    known = engine_cases.behaving(("good", "crash"))
-    engine = ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
-    monkeypatch.setattr(preparation.catalog, "load", lambda root: known)
-    monkeypatch.setattr(engines, "choose", lambda name, **_: engine)
-    monkeypatch.setattr(job_inputs, "Store", lambda **_: engine_cases.FewInputs(tmp_path / "inputs"))
+def stage(tmp_path, cache):
+    """A checkout that knows the echo workload, and a stored result of it."""
     request = preparation.Request(
-        root=engine_cases.ECHO,
+        root=echo_project(tmp_path, "good", "crash"),
         results=tmp_path / "results",
-        cache=tmp_path / "cache",
+        cache=cache,
         pythons={"echo": Path(sys.executable)},
     )
     told = Spec(
@@ -391,9 +384,7 @@ def test_other_code_data_or_no_engine_stop_it_before_anything_runs(stage, tmp_pa
         "the environment is another" in repeated(request, provenance(originals, environment={"lock_sha256": "x"})).why
     )
 
-    def refuse(name, **_):
-        raise HostError("no Docker daemon answers", hint="start it")
-
-    monkeypatch.setattr(engines, "choose", refuse)
-    assert repeated(request, originals).why == "no Docker daemon answers (start it)"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    in_docker = repeated(dataclasses.replace(request, pythons={}), provenance(originals, engine="docker")).why
+    assert in_docker.startswith("no Docker daemon answers"), in_docker
     assert len(list((tmp_path / "results").iterdir())) == 1

@@ -94,7 +94,7 @@ def test_every_reason_for_doubt_stands_above_the_numbers(known):
     assert told["1 planned, without a result"] == "gluon-cnn-cpu-1"
     assert told["A result was left out"] == "a.json: edited"
     assert told["Disturbed"].endswith("caffe2-cnn-cpu-1")
-    assert told["Doubtful"].startswith("keras-tf-cnn-cpu-1: accuracy of 76.5 % is not within the 90 to 95 %")
+    assert told["Doubtful"].startswith("keras-tf-cnn-cpu-1: accuracy of 76.5 % is not within the expected 90 to 95 %")
     assert told["Several versions of the workloads"].endswith("Not the same in all: workloads/")
     assert told["Uncommitted changes"].endswith("chainer-cnn-cpu-1")
     assert list(page.build([measured(cnn())], known, {}).warnings) == []
@@ -144,7 +144,7 @@ def test_the_accepted_band_is_drawn_where_rows_agree_about_it(known):
     agreed = chart((0.74, 0.8), (0.74, 0.8), None)
     ((shape,), caption) = agreed.figure["layout"]["shapes"], agreed.caption
     assert (shape["xref"], shape["yref"], shape["y0"], shape["y1"]) == ("paper", "y", 74.0, 80.0)
-    assert "to be expected, 74 to 80 %" in caption
+    assert "the expected accuracy, 74 to 80 %" in caption
     assert chart((0.74, 0.8), (0.5, 0.6)).figure["layout"]["shapes"] == []
     assert chart((0.74, 0.8), source="synthetic").figure["layout"]["shapes"] == []
 

@@ -24,7 +24,7 @@ NOT_BUILT = {"knet"}
 TOLERANCE = 1e-3  # relative; rounding alone stays far below, a different formula does not
 CLOSE = {"jax": 1e-4, "pytorch": 1e-4}
 TURNS = Turns(files.default_cache(), print)
-STORE = job_inputs.Store(cache=files.default_cache(), choice="synthetic", notify=lambda text: None)
+STORE = job_inputs.Store(cache=files.default_cache(), choice="synthetic")
 
 
 def has_base(framework):

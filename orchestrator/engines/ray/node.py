@@ -160,7 +160,7 @@ class Worker:
         try:
             if expected.source not in self._stores:
                 choice: Any = expected.source  # what the head's choice came to: this node must not choose otherwise
-                self._stores[expected.source] = Store(cache=self._cache, choice=choice, notify=self._notice)
+                self._stores[expected.source] = Store(cache=self._cache, choice=choice)
             made = self._stores[expected.source].for_job(job)
         except OrchestratorError as error:
             return error, notes
