@@ -90,6 +90,7 @@ def call(command, folder):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_readme_works(command, place):
     if command.startswith("orchestrator images") and not _docker_answers():

@@ -61,6 +61,7 @@ def test_whatever_a_job_prints_there_is_a_result():
     assert counts["failed"] > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["process", pytest.param("docker", marks=pytest.mark.docker)])
 def test_kill_9_at_any_moment_loses_the_running_job_at_most(root, tmp_path, request, engine):
     """ROSETTA_KILLS=200 makes it a long test. Resumed, every run ends in the tables of one that nobody killed."""

@@ -338,6 +338,7 @@ def repeated(request, originals, **kwargs):
     return repetition.run(told, folder, engine_cases.Silent(), pytest.fail, allow_different_code=False)
 
 
+@pytest.mark.slow
 def test_a_stored_job_runs_again_and_is_judged(stage, tmp_path):
     request, originals, _ = stage
     found = repeated(request, originals)
@@ -346,12 +347,14 @@ def test_a_stored_job_runs_again_and_is_judged(stage, tmp_path):
     assert len(list((tmp_path / "results").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_slower_repetition_is_called_so(stage):
     request, (original,), _ = stage
     faster = original.model_copy(update={"figures": original.figures.model_copy(update={"images_per_s": 1e6})})
     assert repeated(request, [faster]).word == "SLOWER"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -370,6 +373,7 @@ def test_what_this_checkout_does_not_run_is_not_run(stage, tmp_path, change, why
     assert len(list((tmp_path / "results").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_other_code_data_or_no_engine_stop_it_before_anything_runs(stage, tmp_path, monkeypatch):
     request, originals, _ = stage
     data = originals[0].provenance.data
