@@ -14,6 +14,18 @@ if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 
 
+MARKED = ("browser", "ray")  # folders all of whose tests have a marker of the same name
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of some folders, before pytest selects by markers."""
+    for item in items:
+        folder = item.path.parent.name
+        if folder in MARKED:
+            item.add_marker(folder)
+
+
 @pytest.fixture(scope="session")
 def root():
     """The checkout."""

@@ -140,6 +140,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.slow
 def test_a_run_from_spec_to_tables(run, tmp_path):
     """Real workload, this Python as its environment: run, report in every form, resume with nothing missing."""
     results = tmp_path / "results"
@@ -190,6 +191,7 @@ def test_the_html_report_is_shown_or_says_where_it_is(run, root, tmp_path, monke
     assert "cannot be written" in nowhere.stderr
 
 
+@pytest.mark.slow
 def test_a_capsule_reproduces_elsewhere_or_says_why_it_cannot(run, tmp_path):
     python = ["--python", f"numpy={sys.executable}"]
     results, capsule = tmp_path / "results", tmp_path / "capsule.json"
@@ -208,6 +210,7 @@ def test_a_capsule_reproduces_elsewhere_or_says_why_it_cannot(run, tmp_path):
     assert "CANNOT numpy-resnet50-cpu-1: the environment is another" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_comparison_for_people_and_for_programs(run, tmp_path):
     for name, seconds in (("1", 100.0), ("2", 120.0)):
         folder = run_folder.RunFolder(tmp_path / name)
@@ -229,6 +232,7 @@ def test_a_comparison_for_people_and_for_programs(run, tmp_path):
     run("compare", "2", "1", "--results", tmp_path, "--fail-on-slower", "5%", check=0)
 
 
+@pytest.mark.slow
 def test_a_failed_job_ends_with_code_1_and_says_why(run, tmp_path):
     done = run(
         "bench",
@@ -245,6 +249,7 @@ def test_a_failed_job_ends_with_code_1_and_says_why(run, tmp_path):
     assert "numpy-resnet50-cpu-1 timeout: stopped at its time limit of 0.05 s" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_training_that_learns_nothing_is_marked_not_hidden(run, tmp_path):
     """A real training on the user's own data, whose labels mean nothing: ten classes, one right answer in ten."""
     data = tmp_path / "data"
@@ -262,6 +267,7 @@ def test_a_training_that_learns_nothing_is_marked_not_hidden(run, tmp_path):
     assert re.search(r"\d+\.\d !", done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_says_how_to_go_on_and_does(run, root, tmp_path, number):
     results = tmp_path / "results"
@@ -298,6 +304,7 @@ def test_a_result_edited_by_hand_is_left_out_of_the_report_and_told(run, root, t
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_an_open_number_of_repeats_ends_with_the_budget_and_says_so(run, tmp_path):
     results = tmp_path / "results"
     python = ["--python", f"numpy={sys.executable}"]

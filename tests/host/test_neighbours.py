@@ -75,7 +75,7 @@ def program(folder, name):
             process.kill()
 
 
-def test_programs_on_the_gpu_are_named(tmp_path, monkeypatch):
+def test_a_program_on_the_gpu_is_named(tmp_path, monkeypatch):
     heard = []
     with program(tmp_path, "miner") as pid:
         fake_nvml.install(monkeypatch, fake_nvml.Card(programs=[pid, 2**22 + 1]))

@@ -105,15 +105,15 @@ FAILED = Failure(kind="out_of_memory", message="killed by the kernel")
         (runs(100.0), [*runs(100.0, 100.0), result("numpy", repeat=3, failure=FAILED)], "1 of 3 repeats failed: out of memory: killed by the kernel"),
         (runs(100.0), runs(100.0), "one repeat has no spread; repeat it at least twice"),
         (runs(100.0, accuracy=2.0), runs(100.0, 100.0), "the stored accuracy is no share of a number of test samples"),
-        (runs(100.0), runs(100.0, 100.0, source="synthetic")[:2], None),
     ],
 )  # fmt: skip
 def test_what_cannot_be_judged_says_why(stored, here, why):
     found = judged(stored, here)
-    if why is None:  # the label is for people; the fingerprint decides
-        assert found.word == "REPRODUCED"
-    else:
-        assert (found.word, found.why) == ("CANNOT", why)
+    assert (found.word, found.why) == ("CANNOT", why)
+
+
+def test_data_of_another_label_and_the_same_fingerprint_are_the_same():
+    assert judged(runs(100.0), runs(100.0, 100.0, source="synthetic")).word == "REPRODUCED"
 
 
 @pytest.mark.parametrize(
@@ -338,6 +338,7 @@ def repeated(request, originals, **kwargs):
     return repetition.run(told, folder, engine_cases.Silent(), pytest.fail, allow_different_code=False)
 
 
+@pytest.mark.slow
 def test_a_stored_job_runs_again_and_is_judged(stage, tmp_path):
     request, originals, _ = stage
     found = repeated(request, originals)
@@ -346,12 +347,14 @@ def test_a_stored_job_runs_again_and_is_judged(stage, tmp_path):
     assert len(list((tmp_path / "results").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_slower_repetition_is_called_so(stage):
     request, (original,), _ = stage
     faster = original.model_copy(update={"figures": original.figures.model_copy(update={"images_per_s": 1e6})})
     assert repeated(request, [faster]).word == "SLOWER"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -370,6 +373,7 @@ def test_what_this_checkout_does_not_run_is_not_run(stage, tmp_path, change, why
     assert len(list((tmp_path / "results").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_other_code_data_or_no_engine_stop_it_before_anything_runs(stage, tmp_path, monkeypatch):
     request, originals, _ = stage
     data = originals[0].provenance.data

@@ -123,6 +123,7 @@ def prepared(cache):
     return preparation.PreparedRun(catalog=known, spec=told, host=machine.inspect(), engine=engine, jobs=jobs, skips={})
 
 
+@pytest.mark.slow
 def test_rounds_are_recorded_as_they_are_added_and_can_be_resumed(prepared, cache, tmp_path):
     request = preparation.Request(root=engine_cases.ECHO, results=tmp_path / "results", cache=cache)
     folder = preparation.start(request, prepared)

@@ -518,6 +518,7 @@ def test_a_cluster_is_not_verified(project):
         verifier.request(base, 4, [spec.Override(path=("engine",), value="ray", origin="--engine")])
 
 
+@pytest.mark.slow
 def test_a_run_certifies_what_is_right_and_names_what_is_wrong(project, monkeypatch):
     """The whole way: processes, artifacts, certificates. Of the mistakes, two are tried."""
     monkeypatch.setattr(reference, "suspects", lambda workload: ("adam-epsilon-inside", "adam-uncorrected"))
@@ -539,6 +540,7 @@ def test_a_run_certifies_what_is_right_and_names_what_is_wrong(project, monkeypa
     assert not list((project / "results").glob("*/run.json"))  # a report of the latest run does not find it
 
 
+@pytest.mark.slow
 def test_what_a_real_run_does_with_dropout(project, monkeypatch):
     """Its two jobs see the same first batch, or dropout that is always on could not be told."""
     cells = verified(project, monkeypatch, "cnn", "numpy", "always", "never", "evaluation")
@@ -550,6 +552,7 @@ def test_what_a_real_run_does_with_dropout(project, monkeypatch):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", ["cnn", "rnn"])
 def test_a_run_that_drops_the_last_test_batch_diverges(project, monkeypatch, workload):
     """The host refuses such a job as one that breaks the protocol; what it computed is known all the same."""
