@@ -15,9 +15,10 @@ import requests
 from orchestrator.engines import leftovers
 from orchestrator.engines.base import EngineError, Exit
 from orchestrator.engines.docker import engine as engine_module
-from tests.support import engine_cases
+from tests.support import checks, engine_cases
 
-pytestmark = pytest.mark.docker
+CHECK = checks.engine("docker engine", "tests/docker/test_docker_engine.py")
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
 
 @pytest.mark.parametrize("check", [value for name, value in vars(engine_cases).items() if name.startswith("check_")])
@@ -95,7 +96,7 @@ def test_tmp_counts_as_memory(docker_engine, tmp_path):
 
 SMALL_MACHINE = (
     "import sys, pathlib\n"
-    "from tests import engine_cases as cases\n"
+    "from tests.support import engine_cases as cases\n"
     "folder = pathlib.Path(sys.argv[1])\n"
     "_, results = cases.run_echo(cases.engine_called('process', folder), folder, 'greedy', 'good')\n"
     "print(*((result.status, result.failure and result.failure.message) for result in results), sep='\\n')\n"
