@@ -8,6 +8,8 @@ import pytest
 from orchestrator.report import published
 from tests.support.paths import ROOT
 
+pytest_plugins = ["tests.support.ledger_plugin"]
+
 # A change is judged by the same examples every time; people's machines go on looking for new ones.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):

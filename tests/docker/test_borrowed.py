@@ -9,10 +9,12 @@ import pytest
 from orchestrator.engines.docker import images
 from orchestrator.errors import BuildError
 from orchestrator.plan import catalog
+from tests.support import checks
 from tests.support.borrowed import borrowed
 from tests.support.engine_cases import ECHO
 
-pytestmark = pytest.mark.docker
+CHECK = checks.engine("borrowed images", "tests/docker/test_borrowed.py")
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 NEVER_SEEN = secrets.token_hex()
 
 

@@ -1,18 +1,36 @@
 """Every cell of the tables in its own real container, with the smoke spec: it runs, and it computes the same thing.
 
 Without dropout, from the same weights and the same batches, the first losses (or the features) of every framework
-must be those of the NumPy reference.
+must be those of the NumPy reference. ResNet-50 is v1.5 here: test_verify.py compares v1, more strictly.
 """
+
+import itertools
 
 import numpy as np
 import pytest
 
-from tests.support.cells import CELLS, CLOSE, REFERENCE, TOLERANCE, assert_agreement, measurement, run_cell
+from orchestrator.plan.workloads import WORKLOADS
+from tests.support import checks
+from tests.support.cells import CELLS, assert_agreement, features, measurement, run_cell
+from tests.support.checks import REFERENCE
 
 pytestmark = pytest.mark.docker
 
-WITH_RESNET50 = [framework for framework, workload in CELLS if workload == "resnet50" and framework != REFERENCE]
-V1_5 = ("resnet50.variant=v1.5", "resnet50.batches=1")
+SMOKE = ("configs/smoke.yaml",)
+VARIANT = {"resnet50": ("resnet50.variant=v1.5",)}
+
+
+def cell(framework, workload):
+    """Arguments of a test of one cell, which is a check of its own."""
+    mark = checks.mark(checks.cell(framework, workload))
+    return pytest.param(framework, workload, id=f"{framework}-{workload}", marks=mark)
+
+
+def mixed(framework, workload):
+    """The same of a test of one cell in mixed precision."""
+    name = f"{framework}-{workload}"
+    check = checks.frameworks(f"amp {name}", "tests/docker/test_cells.py", framework, inputs=SMOKE)
+    return pytest.param(framework, workload, id=name, marks=checks.mark(check))
 
 
 @pytest.fixture(scope="session")
@@ -20,35 +38,28 @@ def measure(docker_engine, tmp_path_factory):
     return measurement(docker_engine, tmp_path_factory.mktemp("results"))
 
 
-@pytest.mark.parametrize(("framework", "workload"), CELLS, ids=[f"{f}-{w}" for f, w in CELLS])
+@pytest.mark.parametrize(("framework", "workload"), [cell(*each) for each in CELLS])
 def test_a_cell_runs_and_agrees_with_the_reference(measure, framework, workload):
-    assert_agreement(measure, framework, workload)
+    assert_agreement(measure, framework, workload, *VARIANT.get(workload, ()))
 
 
-@pytest.mark.parametrize("framework", WITH_RESNET50)
-def test_both_variants_of_resnet50_are_different_networks(measure, framework):
-    """v1.5 on the reference and on the framework: equal to each other, different from v1."""
-    theirs, ours, v1 = (
-        np.load(output / "features-0.npy")
-        for _, output in (
-            measure(framework, "resnet50", *V1_5),
-            measure(REFERENCE, "resnet50", *V1_5),
-            measure(REFERENCE, "resnet50"),
-        )
-    )
-    assert np.abs(ours - theirs).max() <= CLOSE.get(framework, TOLERANCE) * np.abs(ours).max()
-    assert np.abs(ours - v1).max() > 0.01 * np.abs(ours).max()
+@checks.mark(checks.frameworks("variants of resnet50", "tests/docker/test_cells.py", REFERENCE, inputs=SMOKE))
+def test_both_variants_of_resnet50_are_different_networks(measure):
+    v1, v1_5 = (features(measure(REFERENCE, "resnet50", *variant)[1]) for variant in ((), VARIANT["resnet50"]))
+    assert np.abs(v1_5 - v1).max() > 0.01 * np.abs(v1_5).max()
 
 
-@pytest.mark.parametrize("framework", ["pytorch", "keras-tf"])
-@pytest.mark.parametrize("workload", ["cnn", "rnn", "resnet50"])
+@pytest.mark.parametrize(
+    ("framework", "workload"), [mixed(*each) for each in itertools.product(("pytorch", "keras-tf"), WORKLOADS)]
+)
 def test_mixed_precision_computes_nearly_the_same(measure, framework, workload):
     """On a CPU that is bfloat16 with 8 significant bits. Equal to the last bit would mean that nothing was mixed."""
-    result, mixed = measure(framework, workload, "precision=amp")
+    variant = VARIANT.get(workload, ())
+    result, mixed = measure(framework, workload, *variant, "precision=amp")
     assert result.start.precision == "amp"
-    expected, output = measure(framework, workload)
+    expected, output = measure(framework, workload, *variant)
     if workload == "resnet50":
-        found, wanted = (np.load(each / "features-0.npy") for each in (mixed, output))
+        found, wanted = features(mixed), features(output)
     else:
         found, wanted = np.array(result.figures.losses), np.array(expected.figures.losses)
     difference = np.abs(found - wanted).max() / np.abs(wanted).max()

@@ -5,10 +5,11 @@ import contextlib
 import pytest
 
 from orchestrator.engines.docker import images
-from tests.support import engine_cases
+from tests.support import checks, engine_cases
 from tests.support.daemons import Daemon
 
-pytestmark = pytest.mark.docker
+CHECK = checks.engine("daemon restart", "tests/docker/test_daemon_restart.py")
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
 
 @contextlib.contextmanager

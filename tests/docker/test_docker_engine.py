@@ -15,9 +15,10 @@ import requests
 from orchestrator.engines import leftovers
 from orchestrator.engines.base import EngineError, Exit
 from orchestrator.engines.docker import engine as engine_module
-from tests.support import engine_cases
+from tests.support import checks, engine_cases
 
-pytestmark = pytest.mark.docker
+CHECK = checks.engine("docker engine", "tests/docker/test_docker_engine.py")
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
 
 @pytest.mark.parametrize("check", [value for name, value in vars(engine_cases).items() if name.startswith("check_")])

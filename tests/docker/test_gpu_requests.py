@@ -12,11 +12,12 @@ import pytest
 
 from orchestrator.engines.docker import images
 from orchestrator.host.machine import Gpu
-from tests.support import engine_cases
-from tests.support.borrowed import docker_build
+from tests.support import checks, engine_cases
 from tests.support.daemons import Daemon
+from tests.support.docker_images import build_folder
 
-pytestmark = pytest.mark.docker
+CHECK = checks.engine("gpu requests", "tests/docker/test_gpu_requests.py", "tests/gpu_machine")
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
 IMAGE = "rosetta-test/gpu-machine"
 BASE = "debian:trixie-slim"
@@ -37,7 +38,7 @@ def machine(root, docker_engine, tmp_path_factory):
     """The folder that holds the files of the machine with two GPUs, and beside it one that it shares with this one."""
     prefix = os.environ.get("ROSETTA_BASE_PREFIX")
     base = f"{prefix}/{BASE}" if prefix else BASE
-    docker_build(root / "tests" / "gpu_machine", IMAGE, BASE_IMAGE=base)
+    build_folder(root / "tests" / "gpu_machine", IMAGE, BASE_IMAGE=base)
     folder = tmp_path_factory.mktemp("m")
     (folder / "root").mkdir()
     (folder / "shared" / "cdi").mkdir(parents=True)

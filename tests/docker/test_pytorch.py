@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.plan import catalog
 from tests.docker import pytorch_inside
-from tests.support.borrowed import borrowed
-from tests.support.small_trainings import SETTINGS, write_inputs
+from tests.support import checks, docker_images
+from tests.support.checks import ROOT
+from tests.support.small_job import SETTINGS, write_inputs
 
-pytestmark = pytest.mark.docker
-
-ROOT = Path(__file__).resolve().parents[2]
+CHECK = checks.frameworks(
+    "pytorch rehearsal", "tests/docker/test_pytorch.py", "pytorch", inputs=("tests/docker/pytorch_inside.py",)
+)
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
 
 @pytest.fixture(scope="module")
 def tag(docker_engine):
-    with borrowed(catalog.load(ROOT).frameworks["pytorch"][1], "cpu") as tag:
-        yield tag
+    return docker_images.for_cpus("pytorch")
 
 
 @pytest.fixture(params=SETTINGS)

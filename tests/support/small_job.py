@@ -1,21 +1,25 @@
-"""Inputs of small trainings, as a workload finds them."""
+"""The inputs of a training so small that any framework ends it in a second."""
+
+from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from orchestrator.inputs import weights
 
 SAMPLES, BATCH = 24, 8
+COUNTS = {"epochs": 1, "batch": BATCH, "train_samples": SAMPLES, "test_samples": SAMPLES}
 SETTINGS = {
     "cnn": {"lr": 0.01, "momentum": 0.9, "dropout_conv": 0.25, "dropout_dense": 0.5},
     "rnn": {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
 }
-COUNTS = {"epochs": 1, "batch": BATCH, "train_samples": SAMPLES, "test_samples": SAMPLES}
 
 
-def write_inputs(workload, folder):
-    """Write what a small training job finds below BENCH_INPUTS, and settings.json."""
+def write_inputs(workload: str, folder: Path) -> None:
+    """Write what the job finds below BENCH_INPUTS, and settings.json."""
     draw = np.random.default_rng(1)
     for split in ("train", "test"):
         images = draw.integers(0, 256, (SAMPLES, 3, 32, 32), np.uint8)
@@ -23,6 +27,7 @@ def write_inputs(workload, folder):
         np.save(folder / f"x_{split}.npy", images if workload == "cnn" else reviews)
         np.save(folder / f"y_{split}.npy", draw.integers(0, 2, SAMPLES, np.int32))
     np.save(folder / "order.npy", np.arange(SAMPLES, dtype=np.int32)[None])
-    np.savez(folder / "weights.npz", **weights.initial_weights(workload, seed=1))
+    arrays: dict[str, Any] = dict(weights.initial_weights(workload, seed=1))
+    np.savez(folder / "weights.npz", **arrays)
     (folder / "settings.json").write_text(json.dumps({**COUNTS, **SETTINGS[workload]}))
     folder.chmod(0o755)
