@@ -31,7 +31,7 @@ NOT_BUILT = {
 }  # neither its base image nor its packages can be had where only Debian and the Python package index are within reach
 TOLERANCE = 1e-3  # relative; rounding alone stays far below, a different formula does not
 CLOSE = {"jax": 1e-4, "pytorch": 1e-4}
-TURNS = Turns(files.default_cache(), print)
+TURNS = Turns(files.default_cache())
 STORE = job_inputs.Store(cache=files.default_cache(), choice="synthetic", notify=lambda text: None)
 WITH_RESNET50 = [framework for framework, workload in CELLS if workload == "resnet50" and framework != REFERENCE]
 V1_5 = ("resnet50.variant=v1.5", "resnet50.batches=1")

@@ -18,7 +18,7 @@ from orchestrator.engines import sampler
 from orchestrator.engines.docker import cgroup
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.engines.sampler import Sampler
-from orchestrator.host import neighbours, nvml, samples
+from orchestrator.host import nvml, samples
 from orchestrator.host.samples import EnergyMeter, GpuReading, ResourceUsage, Sample, Series, Timed
 from orchestrator.record import telemetry
 from orchestrator.record.events import Epoch, Inference, Ready, Step
@@ -96,7 +96,7 @@ class TestACard:
     @pytest.mark.parametrize("broken", ["nvmlInit", "nvmlDeviceGetHandleByUUID"])
     def test_that_cannot_be_opened_is_a_note(self, monkeypatch, broken):
         fake_nvml.install(monkeypatch, fake_nvml.Card())
-        monkeypatch.setattr(sys.modules["pynvml"], broken, lambda *_: _raise(pynvml.NVMLError_DriverNotLoaded))
+        monkeypatch.setattr(pynvml, broken, lambda *_: _raise(pynvml.NVMLError_DriverNotLoaded))
         used = watched(usage=lambda: ResourceUsage(cpu_seconds=1.0, memory=5, memory_peak=7, source="test"))
         assert (used.gpus, used.memory_peak) == ((), 7)
         assert ["sensors cannot be read" in note for note in used.notes] == [True]
@@ -304,7 +304,6 @@ class TestSampling:
 
 def test_a_gpu_job_has_its_gpu_sampled(tmp_path, monkeypatch):
     fake_nvml.install(monkeypatch, fake_nvml.Card(reasons=0x24))
-    monkeypatch.setattr(neighbours, "_on_gpu", lambda uuid: ())
     monkeypatch.setattr(conversation, "_check_gpus", lambda *_: None)  # there is none to be seen
     chosen = dataclasses.replace(machine("H100").gpus[0], uuid=UUID)
     root = engine_cases.gpu_project(tmp_path)

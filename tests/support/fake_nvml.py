@@ -1,9 +1,10 @@
 """A stand-in for NVIDIA's management library, with one card that plays a script."""
 
 import itertools
-import sys
 import time
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
+
+import pynvml
 
 from orchestrator.host import nvml
 
@@ -41,41 +42,37 @@ class Card:
 
 
 def install(monkeypatch, card):
-    """Make `import pynvml` find the stand-in; its errors and constants are the real library's."""
-    import pynvml as real
-
-    fake = ModuleType("pynvml")
-    for name in dir(real):
-        if name.startswith(("NVMLError", "NVML_")):
-            setattr(fake, name, getattr(real, name))
+    """Replace the functions of pynvml; its errors and constants stay."""
 
     def count(change):
         card.open += change
 
     def handle(uuid):
         if uuid != UUID:
-            raise real.NVMLError_NotFound
+            raise pynvml.NVMLError_NotFound
         return card
 
-    fake.nvmlInit = lambda: count(+1)
-    fake.nvmlShutdown = lambda: count(-1)
-    fake.nvmlSystemGetDriverVersion = lambda: "1"
-    fake.nvmlSystemGetCudaDriverVersion_v2 = lambda: 12040
-    fake.nvmlDeviceGetCount = lambda: 0  # what host.py asks
-    fake.nvmlDeviceGetHandleByUUID = handle
-    fake.nvmlDeviceGetUtilizationRates = lambda card: SimpleNamespace(gpu=card.tell("utilisation"))
-    fake.nvmlDeviceGetMemoryInfo = lambda card: SimpleNamespace(used=card.tell("memory"))
-    fake.nvmlDeviceGetPowerUsage = lambda card: card.tell("power")
-    fake.nvmlDeviceGetTemperature = lambda card, sensor: card.tell("temperature")
-    fake.nvmlDeviceGetClockInfo = lambda card, kind: card.tell("sm" if kind == real.NVML_CLOCK_SM else "mem")
-    fake.nvmlDeviceGetCurrentClocksThrottleReasons = lambda card: card.tell("reasons")
-    fake.nvmlDeviceGetTotalEnergyConsumption = lambda card: card.tell("counter")
-    monkeypatch.setitem(sys.modules, "pynvml", fake)
-    return real
+    for name, function in {
+        "nvmlInit": lambda: count(+1),
+        "nvmlShutdown": lambda: count(-1),
+        "nvmlSystemGetDriverVersion": lambda: "1",
+        "nvmlSystemGetCudaDriverVersion_v2": lambda: 12040,
+        "nvmlDeviceGetCount": lambda: 0,  # what host/machine.py asks
+        "nvmlDeviceGetHandleByUUID": handle,
+        "nvmlDeviceGetComputeRunningProcesses": lambda card: [],
+        "nvmlDeviceGetUtilizationRates": lambda card: SimpleNamespace(gpu=card.tell("utilisation")),
+        "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(used=card.tell("memory")),
+        "nvmlDeviceGetPowerUsage": lambda card: card.tell("power"),
+        "nvmlDeviceGetTemperature": lambda card, sensor: card.tell("temperature"),
+        "nvmlDeviceGetClockInfo": lambda card, kind: card.tell("sm" if kind == pynvml.NVML_CLOCK_SM else "mem"),
+        "nvmlDeviceGetCurrentClocksThrottleReasons": lambda card: card.tell("reasons"),
+        "nvmlDeviceGetTotalEnergyConsumption": lambda card: card.tell("counter"),
+    }.items():
+        monkeypatch.setattr(pynvml, name, function)
 
 
 def readings(number):
-    """`number` looks at the stand-in, and what was noted meanwhile."""
+    """`number` readings of the stand-in, and what was noted meanwhile."""
     notes = []
     with nvml.opened([UUID], notes.append) as (card,):
         return [card.read() for _ in itertools.repeat(None, number)], notes
