@@ -16,14 +16,14 @@ import elftools
 import pytest
 
 from orchestrator.engines.base import Environment
-from orchestrator.engines.docker import docker_cli, images
-from orchestrator.engines.docker.docker_cli import find_builder
+from orchestrator.engines.docker import client, images
+from orchestrator.engines.docker.builder import find_builder, run_build
 from orchestrator.errors import DiskError, OrchestratorError
 from orchestrator.plan import catalog
 from tests.docker import cuda_inside, stamps
 from tests.docker import test_cells as cells
 from tests.docker import test_pytorch as small
-from tests.support.borrowed import borrowed
+from tests.support.borrowed import borrowed, is_built
 
 pytestmark = pytest.mark.docker
 
@@ -79,9 +79,8 @@ ENV LD_LIBRARY_PATH=/driver
 def docker_build(folder, tag, **arguments):
     """Build the Dockerfile in `folder`."""
     given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
-    lines = []
-    options = [*given, f"--tag={tag}", str(folder)]
-    assert docker_cli.build(find_builder(), options, lines.append, os.environ) == 0, "\n".join(lines)
+    done = run_build(find_builder(), [*given, f"--tag={tag}", str(folder)], os.environ)
+    assert done.status == 0, "\n".join(done.lines)
 
 
 def docker_run(tag, *command):
@@ -106,14 +105,14 @@ def compiler(docker_engine, tmp_path_factory):
     reference = KNOWN.frameworks[cells.REFERENCE][1]
     docker_build(folder, "rosetta-test/compiler", BASE_IMAGE=images.base_reference(reference))
     yield
-    docker_cli.remove("image", "rosetta-test/compiler")
+    client.remove_image("rosetta-test/compiler")
 
 
 @pytest.fixture(scope="module", params=IMAGES)
 def image(request, docker_engine, compiler):
     """A catalog.Image whose cuda variant is built."""
     image = IMAGES[request.param]
-    if image.name not in WANTED and not images.built(image, "cuda"):
+    if image.name not in WANTED and not is_built(image, "cuda"):
         pytest.skip(f"rosetta/{image.name} is not built for CUDA; ROSETTA_CUDA_IMAGES={image.name} builds it")
     modules = [framework.module for framework in image.frameworks]
     passed = stamps.stamp(f"{image.name}-cuda", image, "cuda", modules, CHECKS)
@@ -152,7 +151,7 @@ def without_driver(image, tmp_path_factory):
     result = f"rosetta-test/{image.name}:without-driver"
     docker_build(folder, result, IMAGE=tag)
     yield result
-    docker_cli.remove("image", result)
+    client.remove_image(result)
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def ask(machine, root, tmp_path, monkeypatch):
     folder = machine / "shared" / tmp_path.name
     folder.mkdir()
     project = engine_cases.gpu_project(folder)
-    tag = images.build(engine_cases.behaving(["good"], project).images[0], "cuda", log=print)
+    tag = images.build(engine_cases.behaving(["good"], project).images[0], "cuda")
 
     def run(way, *gpus):
         hook = "/fake/hook:" if way == "hook" else ""
