@@ -51,20 +51,20 @@ class Docker:
 
 @dataclass(frozen=True, kw_only=True)
 class FrameworkDiagnosis:
-    """One framework."""
+    """What one framework can run on."""
 
     framework: str
     title: str
     image: str
-    engines: tuple[EngineName, ...]  # that can run it on the CPU
-    problem: Problem | None  # why none can
+    engines: tuple[EngineName, ...]  # those that can run it on the CPU
+    problem: Problem | None  # why no engine can
     gpu: GpuVerdict
-    gpu_engines: tuple[EngineName, ...]  # that can run it on the GPU
+    gpu_engines: tuple[EngineName, ...]  # those that can run it on the GPU
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """All that `orchestrator doctor` shows."""
+    """Everything that `orchestrator doctor` shows."""
 
     host: Host
     gpu: Gpu | None  # the verdicts are for this one

@@ -133,8 +133,7 @@ def test_all_means_the_images_too(daemon):
 
 def test_what_docker_does_not_remove_is_said(daemon):
     daemon.containers = {"stuck": {leftovers.OWNER_LABEL: dead()}}
-    answer = daemon.answer
-    daemon.answer = lambda method, path: (409, {"message": "in use"}) if method == "DELETE" else answer(method, path)
+    daemon.refusal = (409, {"message": "in use"})
     done = call("--yes")
     assert "container stuck stays" in " ".join(done.output.split())
     assert "in use" in done.output

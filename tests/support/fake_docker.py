@@ -25,12 +25,15 @@ class FakeDaemon:
         self.images = {}  # tag → labels
         self.containers = {}  # name → labels
         self.error = None  # a status and a body, for all requests
+        self.refusal = None  # the same, when it should remove something
         self.removed = []
 
     def answer(self, method, path):
         """A status and a JSON value or text."""
         if self.error is not None:
             return self.error
+        if method == "DELETE" and self.refusal is not None:
+            return self.refusal
         if method == "DELETE":
             self.removed.append(path)
             return 200, []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from python_discovery import PythonInfo, get_interpreter
@@ -38,5 +39,10 @@ def _with_pyenv(version: str) -> dict[str, str]:
     By itself python-discovery finds only those of pyenv's interpreters that `pyenv local` or `pyenv global` chose.
     """
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    folders = map(str, root.glob(f"versions/{version}.*/bin"))
-    return {**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), *folders])}
+    newest_first = sorted(root.glob(f"versions/{version}.*/bin"), key=_numbers, reverse=True)
+    return {**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, newest_first)])}
+
+
+def _numbers(folder: Path) -> list[int]:
+    """The numbers in the name of one of pyenv's versions: [3, 11, 10]."""
+    return [int(digits) for digits in re.findall(r"[0-9]+", folder.parent.name)]
