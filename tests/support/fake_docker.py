@@ -25,14 +25,14 @@ class FakeDaemon:
         self.images = {}  # tag → labels
         self.containers = {}  # name → labels
         self.error = None  # a status and a body, for all requests
-        self.refusal = None  # the same, when it should remove something
+        self.refusal = None  # the same, for requests that would change something
         self.removed = []
 
     def answer(self, method, path):
         """A status and a JSON value or text."""
         if self.error is not None:
             return self.error
-        if method == "DELETE" and self.refusal is not None:
+        if method != "GET" and self.refusal is not None:
             return self.refusal
         if method == "DELETE":
             self.removed.append(path)
@@ -71,6 +71,7 @@ def serving():
             if path.startswith("v1."):
                 path = path.partition("/")[2]
             status, value = daemon.answer(self.command, path)
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             body = (value if isinstance(value, str) else json.dumps(value)).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -78,7 +79,7 @@ def serving():
             self.end_headers()
             self.wfile.write(body)
 
-        do_DELETE = do_GET  # noqa: N815  (the name that the server looks for)
+        do_DELETE = do_POST = do_GET  # noqa: N815  (the names that the server looks for)
 
         def log_message(self, *arguments):
             pass
