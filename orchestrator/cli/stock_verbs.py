@@ -45,7 +45,7 @@ def images_build(
     failed: dict[str, BuildError] = {}
     for each in chosen:
         try:
-            screen.say(f"{images.build(each, variant, log=screen.dim)} is built")
+            screen.say(f"{images.build(each, variant)} is built")
         except BuildError as error:
             if len(chosen) == 1:
                 raise

@@ -173,7 +173,7 @@ def runner(
         code=fingerprint.facts(request.root),
         host=prepared.host,
         listener=listener,
-        turns=neighbours.Turns(request.cache, listener.notice),
+        turns=neighbours.Turns(request.cache),
     )
 
 

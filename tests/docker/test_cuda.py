@@ -15,11 +15,11 @@ import elftools
 import pytest
 
 from orchestrator.engines.base import Environment
-from orchestrator.engines.docker import docker_cli, images
+from orchestrator.engines.docker import client, images
 from orchestrator.errors import DiskError, OrchestratorError
 from tests.docker import cuda_inside
 from tests.support import checks
-from tests.support.borrowed import borrowed
+from tests.support.borrowed import borrowed, is_built
 from tests.support.cells import KNOWN, assert_agreement, measurement
 from tests.support.checks import REFERENCE, ROOT
 from tests.support.docker_images import build_folder
@@ -96,14 +96,14 @@ def compiler(docker_engine, tmp_path_factory):
     reference = KNOWN.frameworks[REFERENCE][1]
     build_folder(folder, "rosetta-test/compiler", BASE_IMAGE=images.base_reference(reference))
     yield
-    docker_cli.remove("image", "rosetta-test/compiler")
+    client.remove_image("rosetta-test/compiler")
 
 
 @pytest.fixture(scope="module", params=[pytest.param(name, marks=checks.mark(checks.cuda(name))) for name in IMAGES])
 def image(request, docker_engine, compiler):
     """A catalog.Image whose cuda variant is built."""
     image = IMAGES[request.param]
-    if image.name not in WANTED and not images.built(image, "cuda"):
+    if image.name not in WANTED and not is_built(image, "cuda"):
         pytest.skip(f"rosetta/{image.name} is not built for CUDA; ROSETTA_CUDA_IMAGES={image.name} builds it")
     try:
         with borrowed(image, "cuda"):
@@ -135,7 +135,7 @@ def without_driver(image, tmp_path_factory):
     result = f"rosetta-test/{image.name}:without-driver"
     build_folder(folder, result, IMAGE=tag)
     yield result
-    docker_cli.remove("image", result)
+    client.remove_image(result)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 @contextlib.contextmanager
 def engine_on(folder, monkeypatch, *options):
     """The docker engine on a daemon of its own that has the echo image."""
-    tag = images.build(engine_cases.behaving(["good"]).images[0], "cpu", log=print)
+    tag = images.build(engine_cases.behaving(["good"]).images[0], "cpu")
     daemon = Daemon(folder, *options)
     try:
         with daemon.engine(tag, monkeypatch) as engine:

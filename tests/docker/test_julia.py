@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from orchestrator.engines.docker.docker_cli import find_builder
+from orchestrator.engines.docker.builder import find_builder
 from orchestrator.record.events import Reader
 from tests import golden
 from tests.support import checks

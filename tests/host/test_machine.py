@@ -1,8 +1,8 @@
 """What NVML tells of a machine, asked field by field: no answer is None, and no GPU is no error."""
 
-import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
+import pynvml
 import pytest
 
 from orchestrator.host import machine
@@ -41,20 +41,21 @@ FIELDS = {
 
 @pytest.fixture
 def nvml(monkeypatch):
-    """Replaces pynvml; the functions named in `broken` raise an error of this text, `answers` replace others."""
+    """Replaces functions of pynvml; those named raise an error of this text."""
 
     def install(*broken, error="NVMLError", says="Not Supported", **answers):
-        module = ModuleType("pynvml")
-        module.NVMLError = type("NVMLError", (Exception,), {})
-        for name in ("NVMLError_LibraryNotFound", "NVMLError_DriverNotLoaded", "NVMLError_NotSupported"):
-            setattr(module, name, type(name, (module.NVMLError,), {}))
+        class Refusal(getattr(pynvml, error)):
+            def __new__(cls, *arguments):
+                return Exception.__new__(cls)
+
+            def __str__(self):
+                return says
 
         def refuse(*arguments):
-            raise getattr(module, error)(says)
+            raise Refusal
 
         for name, function in {**REQUIRED, **OPTIONAL, **answers}.items():
-            setattr(module, name, refuse if name in broken else function)
-        monkeypatch.setitem(sys.modules, "pynvml", module)
+            monkeypatch.setattr(pynvml, name, refuse if name in broken else function)
 
     return install
 

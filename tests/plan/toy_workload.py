@@ -30,7 +30,7 @@ WORKLOAD = TrainingWorkload(
     mistakes={"rate-doubled": Mistake(sentence="the learning rate is doubled")},
 )
 '''
-DATASET = '''
+DATASET = """
 import numpy as np
 
 from orchestrator.inputs.array_format import ArrayFormat
@@ -52,8 +52,8 @@ DATASET = LabelledDataset(
     archive=Archive(file="eights.npz", base_url="http://127.0.0.1:9", sha256="0" * 64, read=None),
     synthesise=synthesise,
 )
-'''
-WORKLOAD = '''
+"""
+WORKLOAD = """
 import numpy as np
 
 from workloads.common import bench
@@ -93,14 +93,14 @@ def run(job):
 
 if __name__ == "__main__":
     bench.main(run)
-'''
+"""
 UPDATE = """w["w"] -= dtype.type(RATE * job.settings["lr"]) * (gradient.T @ (x / dtype.type(100)).astype(dtype))
         w["b"] -= dtype.type(RATE * job.settings["lr"]) * gradient.sum(axis=0)"""
-MISTAKES = '''
+MISTAKES = """
 from workloads.mistakes import module
 
 PLANTS = {"rate-doubled": lambda: [(module("numpy.toy"), "RATE", 2.0)]}
-'''
+"""
 DOCKERFILE = """ARG BASE_IMAGE=python:{python}
 FROM ${{BASE_IMAGE}}
 LABEL rosetta.frameworks="{name}" \\

@@ -65,7 +65,7 @@ def run_cell(engine: DockerEngine, results: Path, framework: str, workload: str,
     folder, cache = RunFolder.create(results, "cells"), files.default_cache()
     runner = Runner(
         catalog=KNOWN, engine=engine, folder=folder, code={}, host=machine.inspect(), listener=Silent(),
-        inputs=job_inputs.Store(cache=cache, choice="synthetic"), turns=Turns(cache, print),
+        inputs=job_inputs.Store(cache=cache, choice="synthetic"), turns=Turns(cache),
     )  # fmt: skip
     (result,) = runner.run(jobs.plan(chosen, KNOWN, "cpu"))
     return result, folder.path / f"{result.job.id}.output"

@@ -28,10 +28,10 @@ DOCKER = (*RUN, "orchestrator/engines/docker")
 # An image that is built on a local base is another than one on the public base.
 PREFIX = os.environ.get("ROSETTA_BASE_PREFIX", "")
 BASES = ("ci/make-bases.sh",) if PREFIX else ()
-JUDGEMENT = ("orchestrator/judge", "orchestrator/verify", "orchestrator/engines/process")
+JUDGEMENT = ("workloads/mistakes", "orchestrator/judge", "orchestrator/verify", "orchestrator/engines/process")
 # Of tests of frameworks in Docker.
 SUPPORT = ("tests/support/cells.py", "tests/support/docker_images.py", "tests/support/small_job.py")
-BUILD = ("orchestrator/engines/docker/images.py", "orchestrator/engines/docker/docker_cli.py",
+BUILD = ("orchestrator/engines/docker/images.py", "orchestrator/engines/docker/builder.py",
          "orchestrator/engines/build_failure.py")  # fmt: skip
 
 

@@ -110,7 +110,7 @@ def run_echo(
         code={},
         host=dataclasses.replace(machine.inspect(), gpus=gpus),
         listener=listener or Silent(),
-        turns=Turns(folder / "cache", print),
+        turns=Turns(folder / "cache"),
     )
     return run_folder, runner.run(run_folder.missing(jobs), skip or {})
 

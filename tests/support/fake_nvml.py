@@ -1,9 +1,10 @@
 """A stand-in for NVIDIA's management library, with cards that play a script."""
 
 import itertools
-import sys
 import time
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
+
+import pynvml
 
 from orchestrator.host import nvml
 
@@ -50,17 +51,10 @@ class Card:
 
 
 def install(monkeypatch, *cards, uuids=(UUID,), broken=""):
-    """Make `import pynvml` find the stand-in with these cards; its errors and constants are the real library's.
+    """Replace the functions of pynvml by those of a fake with these cards; its errors and constants stay.
 
     The function of the library that is called `broken` raises an error.
     """
-    import pynvml as real
-
-    fake = ModuleType("pynvml")
-    for name in dir(real):
-        if name.startswith(("NVMLError", "NVML_")):
-            setattr(fake, name, getattr(real, name))
-
     there = dict(zip(uuids, cards, strict=True))
 
     def count(change):
@@ -69,29 +63,32 @@ def install(monkeypatch, *cards, uuids=(UUID,), broken=""):
 
     def handle(uuid):
         if uuid not in there:
-            raise real.NVMLError_NotFound
+            raise pynvml.NVMLError_NotFound
         return there[uuid]
 
     def refuse(*_):
-        raise real.NVMLError_DriverNotLoaded
+        raise pynvml.NVMLError_DriverNotLoaded
 
-    fake.nvmlInit = lambda: count(+1)
-    fake.nvmlShutdown = lambda: count(-1)
-    fake.nvmlSystemGetDriverVersion = lambda: "1"
-    fake.nvmlSystemGetCudaDriverVersion_v2 = lambda: 12040
-    fake.nvmlDeviceGetCount = lambda: 0  # asked by host.machine
-    fake.nvmlDeviceGetHandleByUUID = handle
-    fake.nvmlDeviceGetUtilizationRates = lambda card: SimpleNamespace(gpu=card.tell("utilisation"))
-    fake.nvmlDeviceGetMemoryInfo = lambda card: SimpleNamespace(used=card.tell("memory"))
-    fake.nvmlDeviceGetPowerUsage = lambda card: card.tell("power")
-    fake.nvmlDeviceGetTemperature = lambda card, sensor: card.tell("temperature")
-    fake.nvmlDeviceGetClockInfo = lambda card, kind: card.tell("sm" if kind == real.NVML_CLOCK_SM else "mem")
-    fake.nvmlDeviceGetCurrentClocksThrottleReasons = lambda card: card.tell("reasons")
-    fake.nvmlDeviceGetTotalEnergyConsumption = lambda card: card.tell("counter")
-    fake.nvmlDeviceGetComputeRunningProcesses = lambda card: card.running()
+    functions = {
+        "nvmlInit": lambda: count(+1),
+        "nvmlShutdown": lambda: count(-1),
+        "nvmlSystemGetDriverVersion": lambda: "1",
+        "nvmlSystemGetCudaDriverVersion_v2": lambda: 12040,
+        "nvmlDeviceGetCount": lambda: 0,  # asked by host/machine.py
+        "nvmlDeviceGetHandleByUUID": handle,
+        "nvmlDeviceGetUtilizationRates": lambda card: SimpleNamespace(gpu=card.tell("utilisation")),
+        "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(used=card.tell("memory")),
+        "nvmlDeviceGetPowerUsage": lambda card: card.tell("power"),
+        "nvmlDeviceGetTemperature": lambda card, sensor: card.tell("temperature"),
+        "nvmlDeviceGetClockInfo": lambda card, kind: card.tell("sm" if kind == pynvml.NVML_CLOCK_SM else "mem"),
+        "nvmlDeviceGetCurrentClocksThrottleReasons": lambda card: card.tell("reasons"),
+        "nvmlDeviceGetTotalEnergyConsumption": lambda card: card.tell("counter"),
+        "nvmlDeviceGetComputeRunningProcesses": lambda card: card.running(),
+    }
     if broken:
-        setattr(fake, broken, refuse)
-    monkeypatch.setitem(sys.modules, "pynvml", fake)
+        functions[broken] = refuse
+    for name, function in functions.items():
+        monkeypatch.setattr(pynvml, name, function)
 
 
 def readings(number):
