@@ -6,9 +6,9 @@ python -m tests.published        writes README's tables anew, from the capsules 
 import re
 from pathlib import Path
 
-from orchestrator.cli.screen import Screen
 from orchestrator.record import capsule
 from orchestrator.record.run_folder import RunFolder
+from orchestrator.report import collected, formats
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "results" / "published"
@@ -42,10 +42,13 @@ def unpack(results):
 
 def tables(path):
     """The tables of a capsule, as README has them."""
-    kept = capsule.runs_in(path)
-    results = [result for run in kept for result in run.results]
-    marks = [each for run in kept for each in run.certificates]
-    return "".join(Screen().render_report(results, ROOT, "markdown", marks)).strip()
+    return rendered("markdown", capsule.runs_in(path)).strip()
+
+
+def rendered(form, runs):
+    """A report of runs out of capsules, with the certificates that they hold."""
+    marks = [each for run in runs for each in run.certificates]
+    return "".join(formats.load(form).write(collected.of_runs(runs, ROOT, marks)))
 
 
 def readme(text):
