@@ -71,6 +71,10 @@ class RunLog(logging.FileHandler):
         _log.removeHandler(self)
         _log.warning("%s cannot be written; from now on this run has no log file", self.baseFilename)
 
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # every message is flushed at once, so a person knows of it already
+            super().close()
+
 
 @contextlib.contextmanager
 def on_terminal(terminal: Terminal, *, verbose: bool) -> Iterator[None]:
