@@ -2,19 +2,19 @@
 
 A job that fails is not here: it is a value (`results.Result`) and the sweep goes on. These are the errors after
 which there is nothing left to run. Each says what happened and, in `hint`, what to do now; each has one exit code.
-They are raised anywhere and caught once, in `cli.py`.
+They are raised anywhere and caught once, in `cli/app.py`.
 """
 
-EXIT_OK = 0
 EXIT_JOBS_FAILED = 1
 EXIT_USAGE = 2
+EXIT_CRASHED = 70  # os.EX_SOFTWARE, which Windows lacks
 EXIT_INTERRUPTED = 130
 
 
 class OrchestratorError(Exception):
     """An error meant for a person: one line of what happened and one line of what to do."""
 
-    exit_code = 70
+    exit_code = EXIT_CRASHED
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -74,3 +74,9 @@ class StoreError(OrchestratorError):
     """A run directory or a result file cannot be read or written."""
 
     exit_code = 8
+
+
+class CrashError(OrchestratorError):
+    """This program failed in a way that it does not expect: the cause is its own fault, and a crash report tells it."""
+
+    exit_code = EXIT_CRASHED

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+import threading
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from orchestrator.cli import bridge
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.workload import TrainingWorkload
 from orchestrator.record import events
@@ -40,13 +43,27 @@ class _Field(ProgressColumn):
         return Text(str(task.fields.get(self._name, "")).rjust(self._width))
 
 
+class _Details(logging.Handler):
+    """Shows each detail that is logged in the bar of what is being prepared: that of the thread that logged it."""
+
+    def __init__(self, lanes: Sequence[_Lane]) -> None:
+        super().__init__(logging.INFO)
+        self._lanes = lanes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for lane in self._lanes if record.levelno == logging.INFO else ():
+            if lane.thread == record.thread:
+                lane.detail(self.format(record))
+
+
 class LiveListener:
     """Draws a run's progress; the runner's Listener. On a terminal a live bar, elsewhere a line per job."""
 
-    def __init__(self, console: Console, notice: Callable[[str], None], *, verbose: bool = False) -> None:
+    notice = staticmethod(bridge.notify)
+    log = staticmethod(bridge.log)
+
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self.notice = notice
-        self._verbose = verbose
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -60,53 +77,58 @@ class LiveListener:
             refresh_per_second=REFRESHES_PER_SECOND,
             transient=True,
         )
-        self._lane = _Lane(console, self._progress, notice, verbose=verbose)
-        self.preparing, self.log = self._lane.preparing, self._lane.log
+        self._lane = _Lane(console, self._progress)
+        self.preparing = self._lane.preparing
         self.job_started, self.job_event = self._lane.job_started, self._lane.job_event
         self.job_finished = self._lane.job_finished
 
+        self._lanes = [self._lane]
+        self._details = _Details(self._lanes)
+
     def __enter__(self) -> LiveListener:  # noqa: PYI034  (Self is newer than Python 3.10)
+        logging.getLogger("orchestrator").addHandler(self._details)
         self._progress.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._progress.stop()
+        logging.getLogger("orchestrator").removeHandler(self._details)
 
     def lane(self, node: str) -> _Lane:
-        """A bar of its own for each node of a cluster."""
-        return _Lane(self._console, self._progress, self.notice, verbose=self._verbose, node=node)
+        """A bar for one node of a cluster."""
+        self._lanes.append(_Lane(self._console, self._progress, node=node))
+        return self._lanes[-1]
 
 
 class _Lane:
     """One bar: of what is prepared, or of the job that runs; meets runner.Listener."""
 
-    def __init__(
-        self, console: Console, progress: Progress, notice: Callable[[str], None], *, verbose: bool, node: str = ""
-    ) -> None:
+    notice = staticmethod(bridge.notify)
+    log = staticmethod(bridge.log)
+
+    def __init__(self, console: Console, progress: Progress, *, node: str = "") -> None:
         self._console = console
         self._progress = progress
-        self.notice = notice
-        self._verbose = verbose
         self._where = f"[dim]{escape(node)}[/dim] " if node else ""
         self._task: TaskID | None = None
         self._label = ""
+        self.thread: int | None = None  # the thread that prepares something
         self._epoch_samples = 1
 
     def close(self) -> None:
         self._end()
 
     def preparing(self, what: str) -> None:
+        self.thread = threading.get_ident()
         self._begin(f"{self._where}preparing {escape(what)}", total=None)
 
-    def log(self, line: str) -> None:
-        if self._verbose:
-            self._console.print(Text(line, style="dim", overflow="fold"))
-        elif self._task is not None:
-            words = line.strip()[:70]
-            told = f"{self._where}[dim]{escape(words)}[/dim]" if words else None
-            self._progress.update(self._task, description=told)
+    def detail(self, line: str) -> None:
+        """Show a line of output in place of what is being prepared."""
+        if self._task is not None and (words := line.strip()[:70]):
+            self._progress.update(self._task, description=f"{self._where}[dim]{escape(words)}[/dim]")
 
     def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
+        self.thread = None
         self._epoch_samples = epoch_samples or 1
         what = f"{escape(job.title)} {job.workload} on {job.device}"
         self._label = f"{self._where}[bold]\\[{number}/{total}][/bold] {what}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,48 +15,55 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli import logs
+
 if TYPE_CHECKING:
     from orchestrator.cli.diagnosis import Diagnosis
     from orchestrator.cli.progress import LiveListener
-    from orchestrator.errors import StoreError
     from orchestrator.judge.comparison import Comparison
     from orchestrator.judge.reproduction import Answer
-    from orchestrator.record.certificates import Certificate
-    from orchestrator.record.results import Result
-    from orchestrator.record.run_folder import RunSource
-    from orchestrator.report.certified import Known
-    from orchestrator.report.table import Table as ReportTable
+    from orchestrator.report.collected import ReportContent
     from orchestrator.run.preparation import PreparedRun
     from orchestrator.verify.conformance import Finding
     from orchestrator.verify.verifier import VerifiedCell
 
-REFERENCE = "results/reference"
-
 
 class Screen:
-    """Results go to stdout; what only matters while waiting goes to stderr."""
+    """Prints results to stdout, and what matters only while a person waits to stderr.
 
-    def __init__(self) -> None:
+    Used in a `with` block it also prints log messages: warnings, and details when it is verbose.
+    """
+
+    def __init__(self, *, verbose: bool = False) -> None:
         self._out = Console(highlight=False)
         self._notices = Console(stderr=True, highlight=False)
+        self._verbose = verbose
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Screen:  # noqa: PYI034  (Self is newer than Python 3.10)
+        self._open.enter_context(logs.on_terminal(self, verbose=self._verbose))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._open.close()
 
     def say(self, text: str) -> None:
-        """A line on stdout."""
+        """Print a line to stdout."""
         self._out.print(Text(text))
 
     def dim(self, text: str) -> None:
-        """A line that matters only while waiting."""
-        self._notices.print(Text(text, style="dim"))
+        """Print a line that matters only while a person waits."""
+        self._notices.print(Text(text, style="dim", overflow="fold"))
 
     def warn(self, text: str) -> None:
-        """A notice nobody should miss."""
+        """Print a warning in a frame. While progress is shown, it appears above the bars."""
         self._notices.print(Panel(Text(text), style="yellow", box=box.HEAVY, title="note", title_align="left"))
 
-    def live(self, *, verbose: bool) -> LiveListener:
+    def live(self) -> LiveListener:
         """The listener that draws a run's progress."""
         from orchestrator.cli.progress import LiveListener
 
-        return LiveListener(self._notices, self.warn, verbose=verbose)
+        return LiveListener(self._notices)
 
     def show_start(self, folder: Path, prepared: PreparedRun) -> None:
         """What is about to happen."""
@@ -106,12 +114,11 @@ class Screen:
         """JSON for a program."""
         self._out.out(json.dumps(value, indent=1), highlight=False)
 
-    def show_report(self, results: Sequence[Result], root: Path, certificates: Iterable[Certificate] = ()) -> None:
+    def show_report(self, content: ReportContent) -> None:
         """The tables of results, with their marks, and what failed."""
-        from orchestrator.report import certified, terminal
+        from orchestrator.report import terminal
 
-        known = certified.known(certificates)
-        terminal.show(self._out, _tables(results, root, known), results)
+        terminal.show(self._out, content.tables(), content.results)
 
     def show_comparison(self, found: Comparison, a: str, b: str, limit: float | None) -> None:
         """Two sets of results, cell by cell."""
@@ -177,64 +184,6 @@ class Screen:
         for number, step in enumerate(steps, start=1):
             self.say(f"  {number}. {step}")
 
-    def render_report(
-        self, results: Iterable[Result], root: Path, form: str, certificates: Iterable[Certificate] = ()
-    ) -> Iterator[str]:
-        """The tables of results as text, piece by piece: table, markdown, csv or json."""
-        from orchestrator.report import certified, terminal, text
-
-        known = certified.known(certificates)
-        if form == "csv":  # of any number of results, and no tables
-            yield from text.csv_lines(results, known)
-            return
-        results = list(results)
-        tables = _tables(results, root, known)
-        if form == "json":
-            yield from text.json_pieces(tables, results, known)
-            return
-        if form == "markdown":
-            yield text.markdown(tables)
-            return
-        console = Console(width=140, no_color=True, highlight=False)
-        with console.capture() as capture:
-            terminal.show(console, tables, results)
-        yield capture.get()
-
-    @staticmethod
-    def render_page(
-        runs: Sequence[RunSource],
-        root: Path,
-        certificates: Iterable[Certificate] = (),
-        complain: Callable[[StoreError], None] = lambda _: None,
-    ) -> str:
-        """The HTML report of runs. It says itself which results cannot be read, and so hears `complain`."""
-        from orchestrator.judge import conditions
-        from orchestrator.record.results import firsts
-        from orchestrator.report import certified, curves, highlight, html, notices, page, published, sources
-
-        measured = []
-        for source in runs:
-            damaged: list[StoreError] = []
-            run = source.read_run()
-            results = tuple(conditions.sound(source.each_result(damaged.append, run), source.id, damaged.append))
-            drawn = firsts(results)
-            measured.append(
-                notices.Measured(
-                    run=run,
-                    results=results,
-                    curves={job: curves.of_events(source.events(job)) for job in drawn},
-                    usage={job: used for job in drawn if (used := source.usage(job)) is not None},
-                    damaged=tuple(error.message for error in damaged),
-                )
-            )
-            for error in damaged:
-                complain(error)
-        everything = [result for each in measured for result in each.results]
-        trees = sources.trees(root, everything)
-        with highlight.ahead(sources.of_results(everything, trees)) as marked:
-            known = certified.known(certificates)
-            return html.render(page.build(measured, published.load(root / REFERENCE), trees, known), marked)
-
     @staticmethod
     def shorten(path: Path) -> str:
         """A path as a person would type it here."""
@@ -242,12 +191,6 @@ class Screen:
             return str(path.resolve().relative_to(Path.cwd()))
         except ValueError:
             return str(path)
-
-
-def _tables(results: Sequence[Result], root: Path, known: Known) -> list[ReportTable]:
-    from orchestrator.report import published, tables
-
-    return [*tables.tables(results, published.load(root / REFERENCE), known), *tables.host_by_host(results)]
 
 
 def _settings(settings: dict[str, Any]) -> str:

@@ -2,10 +2,9 @@
 
 import pytest
 
-from orchestrator.cli.screen import Screen
 from orchestrator.host import samples
 from orchestrator.record.run_folder import RunFolder
-from orchestrator.report import certified, html, page
+from orchestrator.report import certified, collected, formats, html, page
 from orchestrator.report import published as reference
 from tests.browser.browser import PHONE
 from tests.support import published as real
@@ -21,7 +20,7 @@ NAMES = "[...document.querySelectorAll('#cnn .results tbody tr:not([hidden]) th'
 def published(root, tmp_path_factory):
     """The report of the results that README shows."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(Screen.render_page(real.shown(), root), encoding="utf-8")
+    path.write_text("".join(formats.load("html").write(collected.of_runs(real.shown(), root))), encoding="utf-8")
     return path
 
 
@@ -53,7 +52,7 @@ def sampled(root, tmp_path_factory):
     folder.write_telemetry("pytorch-cnn-cpu-1", samples.lines_of(host_samples(), timed, [], "cgroup v2"))
     folder.write_telemetry("chainer-cnn-cpu-1", of_gpus)
     path = folder.path / "report.html"
-    path.write_text(Screen.render_page([folder], root), encoding="utf-8")
+    path.write_text("".join(formats.load("html").write(collected.of_runs([folder], root))), encoding="utf-8")
     return path
 
 

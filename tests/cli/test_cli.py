@@ -25,6 +25,9 @@ VERBS = [
     "compare",
     "reproduce",
     "verify",
+    "check",
+    "new",
+    "clean",
     "images build",
     "images ls",
     "data prepare",
@@ -312,5 +315,6 @@ def test_an_open_number_of_repeats_ends_with_the_budget_and_says_so(run, tmp_pat
     assert "no further round: the budget is spent" in re.sub(r"\s+", " ", done.stderr)
     (folder,) = results.iterdir()
     assert json.loads((folder / "run.json").read_text())["ended"].startswith("the budget is spent")
+    assert "no further round: the budget is spent" in (folder / "orchestrator.log").read_text()
     done = run("bench", "--framework", "numpy", "--repeats", "sometimes", "--results", results, check=3)
     assert "--repeats: repeats: must be 'auto' or a whole number from 1 to 10,000" in re.sub(r"\s+", " ", done.stderr)

@@ -7,10 +7,9 @@ import jsonschema
 import pytest
 
 from orchestrator.cli import selection
-from orchestrator.cli.screen import Screen
 from orchestrator.record import capsule, certificates, run_folder
 from orchestrator.record.certificates import Parity
-from orchestrator.report import certified, html, page, tables, text
+from orchestrator.report import certified, collected, formats, html, page, tables, text
 from tests.support import published
 from tests.support.certificates import PARTS, certificate, ran
 from tests.support.results import HOSTILE, cnn, measured, result, trained
@@ -112,7 +111,9 @@ def test_every_form_of_the_table_marks_rows(known, root):
         "- ≈ computes something else than the reference, which its notes declare and explain wholly (certificate of "
         "2026-11-23): Cntk (the loss of step 3 is off)\n" in shown
     )
-    printed = "".join(Screen().render_report(rows, root, "table", found))
+    (run, *_) = published.runs()
+    kept = run.model_copy(update={"results": tuple(rows)})
+    printed = "".join(formats.load("table").write(collected.of_runs([kept], root, found)))
     assert "Pytorch ✓" in printed
     assert "Cntk ≈" in printed
     assert "≠ computes something else" in printed
@@ -147,8 +148,8 @@ def test_certificates_lie_beside_runs_and_a_damaged_one_is_told(tmp_path):
     folder = run_folder.RunFolder(published.unpack(tmp_path))
     certificates.write(tmp_path, certificate())
     certificates.write(tmp_path, certificate("numpy")).write_text("{}")
-    damaged = []
-    assert selection.certificates_of([folder, folder], damaged.append) == [certificate()]
+    found, damaged = selection.certificates_of([folder, folder])
+    assert found == [certificate()]
     assert len(damaged) == 1
     assert "numpy-cnn-cpu.json" in damaged[0].message
 
@@ -159,7 +160,7 @@ def test_a_capsule_keeps_the_certificates_of_its_cells(tmp_path):
     assert [each.framework for each in kept.certificates] == ["pytorch"]
     capsule.write(tmp_path / "capsule.json", [kept, kept])
     sources = selection.sources(tmp_path, str(tmp_path / "capsule.json"))
-    assert selection.certificates_of(sources, pytest.fail) == [certificate()]
+    assert selection.certificates_of(sources) == ([certificate()], [])
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)

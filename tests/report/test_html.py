@@ -26,9 +26,9 @@ PLOTTER = 5_500_000  # bytes; plotly.min.js is 4.8 MB
 @pytest.fixture(scope="session")
 def published(root):
     """The page of the real results that README shows."""
-    from orchestrator.cli.screen import Screen
+    from orchestrator.report import collected, formats
 
-    return Screen.render_page(real.shown(), root)
+    return "".join(formats.load("html").write(collected.of_runs(real.shown(), root)))
 
 
 class Reading(html.parser.HTMLParser):

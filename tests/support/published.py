@@ -5,9 +5,9 @@ python -m tests.support.published        writes README's tables anew, from the c
 
 import re
 
-from orchestrator.cli.screen import Screen
 from orchestrator.record import capsule
 from orchestrator.record.run_folder import RunFolder
+from orchestrator.report import collected, formats
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "results" / "published"
@@ -41,10 +41,13 @@ def unpack(results):
 
 def tables(path):
     """The tables of a capsule, as README has them."""
-    kept = capsule.runs_in(path)
-    results = [result for run in kept for result in run.results]
-    marks = [each for run in kept for each in run.certificates]
-    return "".join(Screen().render_report(results, ROOT, "markdown", marks)).strip()
+    return rendered("markdown", capsule.runs_in(path)).strip()
+
+
+def rendered(form, runs):
+    """A report of runs out of capsules, with the certificates that they hold."""
+    marks = [each for run in runs for each in run.certificates]
+    return "".join(formats.load(form).write(collected.of_runs(runs, ROOT, marks)))
 
 
 def readme(text):

@@ -1,0 +1,140 @@
+"""`orchestrator reproduce`: run stored jobs again and compare their figures with the stored ones."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from orchestrator.cli.options import (
+    DEFAULT_RESULTS,
+    JsonOption,
+    PythonOption,
+    ResultsOption,
+    VerboseOption,
+)
+from orchestrator.errors import EXIT_JOBS_FAILED, HostError
+
+if TYPE_CHECKING:
+    from orchestrator.cli.screen import Screen
+    from orchestrator.judge.reproduction import Answer
+    from orchestrator.record.results import Result
+    from orchestrator.run.preparation import Request
+    from orchestrator.run.repetition import ReadyRepetition
+
+EXIT_CODES = (
+    "Exit codes: 0 reproduced · 1 a job is slower, faster, or of different accuracy · 4: some jobs could not be judged"
+    " · 2, 8 and 70 as elsewhere"
+)
+ResultArgument = Annotated[
+    Path, typer.Argument(help="a result file, results/RUN/JOB.json, or a capsule", metavar="RESULT")
+]
+OnlyFrameworks = Annotated[
+    Optional[list[str]], typer.Option("--framework", help="of a capsule: only this framework (repeatable)")
+]
+OnlyWorkloads = Annotated[
+    Optional[list[str]], typer.Option("--workload", help="of a capsule: only this workload (repeatable)")
+]
+OnlyJobs = Annotated[
+    Optional[list[str]], typer.Option("--job", help="of a capsule: only this job, e.g. numpy-cnn-cpu (repeatable)")
+]
+RepeatsOption = Annotated[int, typer.Option(min=2, max=100, help="run each job this often")]
+DifferentCodeOption = Annotated[
+    bool,
+    typer.Option("--allow-different-code", help="run although workload code, lock or versions are not those of then"),
+]
+
+
+def command(
+    result: ResultArgument,
+    framework: OnlyFrameworks = None,
+    workload: OnlyWorkloads = None,
+    job: OnlyJobs = None,
+    repeats: RepeatsOption = 3,
+    allow_different_code: DifferentCodeOption = False,
+    python: PythonOption = None,
+    json: JsonOption = False,
+    results: ResultsOption = DEFAULT_RESULTS,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run stored jobs again on this machine and say whether they give the same figures.
+
+    Of a capsule, all jobs with figures are run, unless options select some.
+
+    Spec, seed, weights, data, workload code, Dockerfile and lock must have the recorded sha256.
+
+    \b
+    Examples:
+      orchestrator reproduce results/20261123-140000-quick/numpy-cnn-cpu-1.json
+      orchestrator reproduce capsule.json
+      orchestrator reproduce capsule.json --framework numpy --workload cnn --repeats 5
+    """
+    from orchestrator.cli import requesting
+    from orchestrator.cli.screen import Screen
+    from orchestrator.judge import reproduction
+    from orchestrator.record import capsule
+
+    stored = capsule.results_in(result)
+    cells = reproduction.cells_of(
+        stored, str(result), jobs=job or (), frameworks=framework or (), workloads=workload or ()
+    )
+    request = requesting.base_request(results, python)
+    answers = []
+    with Screen(verbose=verbose) as screen:
+        impossible, ready = _prepare(request, cells, repeats, allow_different_code=allow_different_code)
+        for answer in impossible:
+            screen.show_answer(answer, json=json)
+        for place, each in enumerate(ready):
+            go_on = _command(result, ready[place:] if len(cells) > 1 else ())
+            answer = _repeat(each, screen, go_on, allow_different_code=allow_different_code)
+            screen.show_answer(answer, json=json)
+            answers.append(answer)
+        screen.show_answers([*impossible, *answers], json=json)
+    words = {answer.verdict.word for answer in [*impossible, *answers]}
+    if words != {"REPRODUCED"}:
+        raise typer.Exit(HostError.exit_code if words <= {"REPRODUCED", "CANNOT"} else EXIT_JOBS_FAILED)
+
+
+def _prepare(
+    request: Request, cells: Iterable[Sequence[Result]], repeats: int, *, allow_different_code: bool
+) -> tuple[list[Answer], list[ReadyRepetition]]:
+    """Check all cells before the first one runs: what is impossible is known at once, not after hours."""
+    from orchestrator.cli.bridge import notify
+    from orchestrator.judge import reproduction
+    from orchestrator.run import repetition
+
+    impossible, ready = [], []
+    for originals in cells:
+        found = repetition.prepare(request, originals, repeats, notify, allow_different_code=allow_different_code)
+        if isinstance(found, repetition.ReadyRepetition):
+            ready.append(found)
+        else:
+            impossible.append(reproduction.Answer(job=originals[0].job.id, verdict=found))
+    return impossible, ready
+
+
+def _repeat(ready: ReadyRepetition, screen: Screen, go_on: str, *, allow_different_code: bool) -> Answer:
+    """Run the repeats of one cell in a run of their own, and judge them."""
+    from orchestrator.cli import session
+    from orchestrator.cli.bridge import notify
+    from orchestrator.judge import reproduction
+    from orchestrator.run import preparation, repetition
+
+    folder = preparation.start(ready.request, ready.prepared)
+    with (
+        session.kept_in(folder.path),
+        session.progress(screen, folder.path, ready.prepared, go_on=go_on) as listener,
+    ):
+        verdict = repetition.run(ready, folder, listener, notify, allow_different_code=allow_different_code)
+    return reproduction.Answer(job=ready.originals[0].job.id, verdict=verdict, run=folder.path)
+
+
+def _command(result: Path, left: Sequence[ReadyRepetition]) -> str:
+    """The command that reproduces the cells that are left; all of them when none is given."""
+    from orchestrator.judge import reproduction
+
+    jobs = [f"--job={reproduction.name_of(each.originals[0])}" for each in left]
+    return shlex.join(["orchestrator", "reproduce", str(result), *jobs])
