@@ -56,7 +56,7 @@ def image_rows(chosen: Sequence[Image]) -> list[ListedRow]:
 
 def dataset_rows(cache: Path) -> list[ListedRow]:
     """One row per prepared dataset."""
-    from orchestrator.inputs import datasets
+    from orchestrator.inputs import data_sources
 
     return [
         {
@@ -65,7 +65,7 @@ def dataset_rows(cache: Path) -> list[ListedRow]:
             "fingerprint": prepared.fingerprint,
             "folder": str(prepared.folder),
         }
-        for prepared in datasets.ls(cache)
+        for prepared in data_sources.ls(cache)
     ]
 
 

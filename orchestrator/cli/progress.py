@@ -23,6 +23,7 @@ from rich.text import Text
 
 from orchestrator.cli import bridge
 from orchestrator.plan.jobs import Job
+from orchestrator.plan.workload import TrainingWorkload
 from orchestrator.record import events
 from orchestrator.record.results import Result
 from orchestrator.report import terminal
@@ -172,7 +173,7 @@ class _Lane:
 
 def _work(job: Job) -> float | None:
     """The whole of a job's bar: epochs, or the two passes over the images."""
-    return 2.0 if job.workload == "resnet50" else float(job.settings["epochs"])
+    return float(job.settings["epochs"]) if job.declaration.trains else 2.0
 
 
 def _done(event: events.Event, epoch_samples: int) -> float | None:
@@ -193,6 +194,14 @@ def _rate(samples: int, seconds: float) -> str:
     return f"{samples / seconds:,.0f}/s" if seconds else ""
 
 
+def _score(result: Result) -> list[str]:
+    """The score of a training, with its unit."""
+    workload, score = result.job.declaration, result.figures.score
+    if score is None or not isinstance(workload, TrainingWorkload):
+        return []
+    return [f"{workload.scoring.name} {workload.scoring.text(score)}"]
+
+
 def _summary(result: Result) -> Text:
     """One line for a job that went well."""
     figures, job = result.figures, result.job
@@ -201,7 +210,7 @@ def _summary(result: Result) -> Text:
         told = [f"{figures.images_per_s:,.1f} images/s"]
     else:
         told = [
-            f"accuracy {100 * (figures.accuracy or 0):.1f} %",
+            *_score(result),
             f"{figures.train_s or 0:,.1f} s",
             f"{figures.train_samples_per_s or 0:,.0f}/s",
         ]

@@ -13,11 +13,11 @@ from orchestrator.record.results import Result
 from orchestrator.record.run_folder import Run, RunSource
 from orchestrator.report import certified, published
 from orchestrator.report.certified import Known
-from orchestrator.report.published import PublishedStudy
+from orchestrator.report.published import Studies
 from orchestrator.report.table import Table
 from orchestrator.report.tables import host_by_host, tables
 
-REFERENCE = Path("results") / "reference" / "2017.json"
+REFERENCE = Path("results") / "reference"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class CollectedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportContent:
-    """What a report shows. `root` is the checkout, which has the published study and the workload code."""
+    """What a report shows. `root` is the checkout, which has the published studies and the workload code."""
 
     root: Path
     runs: tuple[CollectedRun, ...]
@@ -48,14 +48,14 @@ class ReportContent:
         """Why results are missing."""
         return [error for each in self.runs for error in each.damaged]
 
-    def reference(self) -> PublishedStudy:
-        """The published study that tables show beside the results. Raises StoreError."""
+    def studies(self) -> Studies:
+        """The published studies that tables show beside the results. Raises StoreError."""
         return published.load(self.root / REFERENCE)
 
     def tables(self) -> list[Table]:
         """The tables of all results. Raises StoreError."""
         results = self.results
-        return [*tables(results, self.reference(), self.known), *host_by_host(results)]
+        return [*tables(results, self.studies(), self.known), *host_by_host(results)]
 
 
 def of_runs(sources: Sequence[RunSource], root: Path, certificates: Iterable[Certificate] = ()) -> ReportContent:

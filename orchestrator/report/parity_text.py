@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.judge import parity
-from orchestrator.judge.mistakes import CULPRITS
+from orchestrator.plan.workloads import MISTAKES
 from orchestrator.text import MAX_NOTE, printable
 from orchestrator.verify.verifier import VerifiedCell
 
@@ -51,7 +51,7 @@ def as_json(cells: Sequence[VerifiedCell], run: str) -> dict[str, Any]:
                 "loss_error": cell.parity.loss_error,
                 "at": parity.at(cell.parity),
                 "where": parity.where(cell.parity),
-                "explained_by": [CULPRITS[name].sentence for name in cell.parity.culprits],
+                "explained_by": [MISTAKES[name].sentence for name in cell.parity.culprits],
                 "allowed": cell.envelope.model_dump(mode="json") if cell.envelope else None,
                 "notes": [printable(note, MAX_NOTE) for note in cell.notes],
             }
@@ -81,7 +81,7 @@ def _story(cell: VerifiedCell) -> Iterator[Text]:
         return
     if verdict.weights and parity.where(verdict):
         yield Text(f"  {parity.where(verdict)}")
-    sentences = [CULPRITS[culprit].sentence for culprit in verdict.culprits]
+    sentences = [MISTAKES[culprit].sentence for culprit in verdict.culprits]
     if sentences:
         yield Text(f"  → the reference gives the same when {', or '.join(sentences)}")
     else:

@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.files import sha256_of_tree
 from orchestrator.plan.jobs import Job
-from orchestrator.plan.spec import WORKLOADS
+from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.record.results import Result
 
 Tree = Mapping[str, bytes]  # path from the root of the checkout → content

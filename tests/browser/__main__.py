@@ -4,8 +4,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests import published
 from tests.browser import browser
+from tests.support import published
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 1280, 1740  # the head, one table and its first charts

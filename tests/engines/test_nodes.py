@@ -21,13 +21,7 @@ from orchestrator.plan.jobs import Job
 from orchestrator.record.results import NodeFacts, Provenance
 from orchestrator.run import preparation
 from tests.support import engine_cases, machines
-
-
-def node(name, *cards, problem=None, cpus=2, **labels):
-    there = dataclasses.replace(machines.machine(*cards), cpus=tuple(range(cpus)))
-    return hosts.Node(
-        id=f"id-{name}", name=name, host=there, engine="docker", engine_facts={}, gpu_problem=problem, labels=labels
-    )
+from tests.support.machines import node
 
 
 def told(**values):

@@ -10,8 +10,7 @@ from orchestrator.errors import StoreError
 from orchestrator.plan.spec import Spec
 from orchestrator.record import run_folder
 from orchestrator.record.run_folder import Run, RunFolder
-from tests.record.test_events import START
-from tests.report.test_report import result, trained
+from tests.support.results import START, result, trained
 
 
 @pytest.fixture

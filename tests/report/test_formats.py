@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.report import formats
-from tests import published
+from tests.support import published
 
 COUNT = """
 FILE_NAME = {file!r}

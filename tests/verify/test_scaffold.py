@@ -115,6 +115,7 @@ def fill_in(copy):
         )
 
 
+@pytest.mark.slow
 def test_a_framework_that_was_only_begun_is_told_what_to_write(checkout):
     wrong, code = check(checkout)
     assert code == 1
@@ -122,11 +123,13 @@ def test_a_framework_that_was_only_begun_is_told_what_to_write(checkout):
     assert "workloads/other_np/rnn.py: build the network" in wrong["rnn runs"]["answer"]
 
 
+@pytest.mark.slow
 def test_a_framework_that_was_written_conforms(checkout):
     fill_in(checkout)
     assert check(checkout) == ({}, 0)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_named(checkout):
     """A device that is not waited for, a label that lies, a loose lock, a reset gate in the wrong place."""
     fill_in(checkout)

@@ -34,17 +34,16 @@ def prepare(name: NamesArgument = None, synthetic: SyntheticOption = False) -> N
       orchestrator data prepare cifar10 --synthetic
     """
     from orchestrator import files
-    from orchestrator.cli.bridge import notify
     from orchestrator.cli.screen import Screen
-    from orchestrator.inputs import datasets
+    from orchestrator.inputs import data_sources, datasets
 
-    chosen = name or datasets.NAMES
+    chosen = name or datasets.labelled_names()
     for each in chosen:
         _require(each)
     choice: DatasetChoice = "synthetic" if synthetic else "official"
     with Screen() as screen:
         for each in chosen:
-            prepared = datasets.resolve(each, choice, cache=files.default_cache(), notify=notify)
+            prepared = data_sources.resolve(each, choice, cache=files.default_cache())
             screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 
@@ -52,7 +51,7 @@ def import_(name: NameArgument, folder: FolderArgument) -> None:
     """Use arrays you prepared yourself. Results made from them are labelled "imported".
 
     \b
-    cifar10: x uint8 (n, 3, 32, 32), y integer 0 to 9. imdb: x int32 (n, 150) token ids, y integer 0 or 1.
+    {formats}
 
     \b
     Example:
@@ -60,11 +59,11 @@ def import_(name: NameArgument, folder: FolderArgument) -> None:
     """
     from orchestrator import files
     from orchestrator.cli.screen import Screen
-    from orchestrator.inputs import datasets
+    from orchestrator.inputs import data_sources
 
     _require(name)
     with Screen() as screen:
-        prepared = datasets.import_(name, folder, cache=files.default_cache())
+        prepared = data_sources.import_(name, folder, cache=files.default_cache())
         screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 
@@ -91,12 +90,12 @@ def ls(json: JsonOption = False) -> None:
 
 
 def _require(name: str) -> None:
-    """Raise UsageError for a name that no dataset has."""
-    from orchestrator.inputs import datasets
+    """Raise UsageError for a name that no dataset has which can be prepared or imported."""
+    from orchestrator.inputs.datasets import labelled_names
     from orchestrator.plan.spec import did_you_mean
 
-    if name not in datasets.NAMES:
+    known = labelled_names()
+    if name not in known:
         raise UsageError(
-            f"no dataset is called {name!r}{did_you_mean(name, datasets.NAMES)}",
-            hint=f"the datasets are {', '.join(datasets.NAMES)}",
+            f"no dataset is called {name!r}{did_you_mean(name, known)}", hint=f"the datasets are {', '.join(known)}"
         )

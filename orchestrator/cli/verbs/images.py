@@ -31,7 +31,6 @@ def build(
       orchestrator images build numpy
       orchestrator images build pytorch --variant cuda
     """
-    from orchestrator.cli.bridge import log
     from orchestrator.cli.screen import Screen
     from orchestrator.engines.docker import images
     from orchestrator.plan import catalog
@@ -41,7 +40,7 @@ def build(
     with Screen(verbose=True) as screen:
         for each in chosen:
             try:
-                screen.say(f"{images.build(each, variant, log=log)} is built")
+                screen.say(f"{images.build(each, variant)} is built")
             except BuildError as error:
                 if len(chosen) == 1:
                     raise

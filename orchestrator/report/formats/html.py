@@ -16,7 +16,7 @@ def write(content: ReportContent) -> Iterator[str]:
     """The text of the file."""
     trees = sources.trees(content.root, content.results)
     measured = [_measured(each) for each in content.runs]
-    shown = page.build(measured, content.reference(), trees, content.known)
+    shown = page.build(measured, content.studies(), trees, content.known)
     with highlight.ahead(sources.of_results(content.results, trees)) as marked:
         yield html.render(shown, marked)
 

@@ -1,16 +1,15 @@
 """Results that were published: for tests that want real ones, and for README itself.
 
-python -m tests.published        writes README's tables anew, from the capsules in results/published/ that it names
+python -m tests.support.published        writes README's tables anew, from the capsules in results/published/ that it names
 """
 
 import re
-from pathlib import Path
 
 from orchestrator.record import capsule
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.report import collected, formats
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "results" / "published"
 README = ROOT / "README.md"
 SHOWN = re.compile(r"(?<=<!-- )(results/published/\S+)( -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)

@@ -1,34 +1,25 @@
-"""A GRU with the mistakes that other definitions of it make, for planted_oracle.py. Slow and plain: step by step."""
+"""A GRU with the mistakes that other definitions of it make. Slow and plain: step by step."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+import numpy as np
 
 
-def variant(original: Any, *, hard: bool, before: bool) -> Any:
-    """A class like the oracle's `original`, (time, batch, inputs) -> (batch, units).
+def variant(original, hard, before):
+    """A class like the reference's `original`, (time, batch, inputs) -> (batch, units).
 
     `hard`: gates are clip(0.2 x + 0.5, 0, 1) instead of σ(x). `before`: the candidate is tanh(W x + b + U (r ∘ h) + c)
     instead of tanh(W x + b + r ∘ (U h + c)).
     """
-    import numpy as np
 
-    def gate(x: Array) -> Array:
-        found: Array = np.clip(0.2 * x + 0.5, 0, 1) if hard else 0.5 * np.tanh(0.5 * x) + 0.5
-        return found
+    def gate(x):
+        return np.clip(0.2 * x + 0.5, 0, 1) if hard else 0.5 * np.tanh(0.5 * x) + 0.5
 
-    def slope(value: Array) -> Array:
+    def slope(value):
         """The derivative of the gate where it is `value`."""
         return 0.2 * ((value > 0) & (value < 1)) if hard else value * (1 - value)
 
-    class Variant(original):  # type: ignore[misc]  # a class of the workloads, which have no annotations
-        def forward(self, x: Array) -> Array:
-            W, U, b, c = self.parameters  # noqa: N806  (the literature's names)
+    class Variant(original):
+        def forward(self, x):
+            W, U, b, c = self.parameters
             units = U.shape[1]
             self.x, self.steps = x, []
             h = np.zeros((x.shape[1], units), x.dtype)
@@ -42,8 +33,8 @@ def variant(original: Any, *, hard: bool, before: bool) -> Any:
                 h = n + z * (h - n)
             return h
 
-        def backward(self, dh: Array) -> Array:
-            W, U, b, c = self.parameters  # noqa: N806
+        def backward(self, dh):
+            W, U, b, c = self.parameters
             units = U.shape[1]
             self.gradients = [np.zeros_like(each) for each in (W, U, b, c)]
             dx = np.empty_like(self.x)
@@ -55,12 +46,12 @@ def variant(original: Any, *, hard: bool, before: bool) -> Any:
                 dr = (dseen * h if before else dn * past) * slope(r)
                 dinput = np.concatenate([dr, dz, dn], axis=1)
                 drecurrent = dinput if before else np.concatenate([dr, dz, dn * r], axis=1)
-                dU = drecurrent.T @ h  # noqa: N806
+                dU = drecurrent.T @ h
                 if before:
                     dU[2 * units :] = dn.T @ (r * h)
-                dW = dinput.T @ self.x[t]  # noqa: N806
+                dW = dinput.T @ self.x[t]
                 parts = (dW, dU, dinput.sum(axis=0), drecurrent.sum(axis=0))
-                self.gradients = [total + part for total, part in zip(self.gradients, parts, strict=True)]
+                self.gradients = [total + part for total, part in zip(self.gradients, parts)]
                 dx[t] = dinput @ W
                 dh = dh * z + (dseen * r if before else dseen) + drecurrent[:, : 2 * units] @ U[: 2 * units]
             return dx

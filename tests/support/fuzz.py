@@ -1,6 +1,6 @@
 """Fuzzes the way from a job's bytes to its stored result: whatever a job prints, there is a result, and it reads back.
 
-    python -m tests.fuzz.stream SECONDS [SEED]
+    python -m tests.support.fuzz SECONDS [SEED]
 
 Starts from the golden streams and spoils them in ways a program might: cut, repeated, swapped, with other numbers,
 with stray bytes, in chunks that end anywhere. Ends with the input that broke something, if one did.

@@ -1,26 +1,25 @@
-"""Made-up stand-ins for the labelled datasets, in the official shapes, that models learn well but not perfectly.
-
-They keep accuracy a real check where there is no real data: a model that trains wrongly stays below what is reached
-here. All numbers come from `draws`, so a seed means the same data on every machine.
-"""
+"""CIFAR-10: 32 × 32 colour images of ten classes."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.inputs.datasets.draws import Draws
-from orchestrator.inputs.datasets.formats import FORMATS
+from orchestrator.inputs import archives
+from orchestrator.inputs.array_format import ArrayFormat
+from orchestrator.inputs.dataset import Archive, LabelledDataset
+from orchestrator.inputs.draws import Draws
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
-    Arrays = dict[str, NDArray[Any]]
+    from orchestrator.inputs.dataset import Arrays
 
-RECIPE = 1  # raised whenever a seed comes to mean other data
-
+_RECORD = 1 + 3 * 32 * 32  # bytes: a label and an image
 _CHUNK = 1000  # samples made at a time, to bound memory
 
 _CLASSES, _VARIANTS = 10, 3  # of patterns
@@ -28,13 +27,28 @@ _CELL, _CELLS = 6, 8  # a pattern is 8 cells of 6 pixels wide and high
 _WINDOW = 32  # pixels of it that an image shows, each way
 _SHIFTS = _CELL * _CELLS - _WINDOW + 1
 
-_RANKS = 40_000  # different words; the rarest are out of vocabulary
-_FIRST_WORD, _START, _UNKNOWN = 3, 1, 2  # ids: frequency rank + 3, start of a review, out of vocabulary
-_FEELING = 300  # words with a sentiment, half of them good
-_FEELING_RANKS = range(20, 3000)
+
+def read(path: Path, *, records: int = 10_000) -> Arrays:
+    """Read cifar-10-binary.tar.gz: x uint8 (n, 3, 32, 32) in C, H, W order, y uint8 (n,).
+
+    The archive holds five training files and a test file of `records` records each: a label byte, then 1,024 bytes
+    of red, of green and of blue (https://www.cs.toronto.edu/~kriz/cifar.html). Raises DataError.
+    """
+    folder = "cifar-10-batches-bin"
+    train = [f"{folder}/data_batch_{number}.bin" for number in range(1, 6)]
+    test = [f"{folder}/test_batch.bin"]
+    with archives.reading(path):
+        members = archives.members(path, {*train, *test}, records * _RECORD)
+    arrays: Arrays = {}
+    for split, names in (("train", train), ("test", test)):
+        data = b"".join(members[name] for name in names)
+        rows = np.frombuffer(data, np.uint8).reshape(-1, _RECORD)
+        arrays[f"x_{split}.npy"] = rows[:, 1:].reshape(-1, 3, 32, 32)
+        arrays[f"y_{split}.npy"] = rows[:, 0]
+    return arrays
 
 
-def cifar10(seed: int, train: int, test: int) -> Arrays:
+def synthesise(seed: int, train: int, test: int) -> Arrays:
     """Make images of ten classes: x uint8 (n, 3, 32, 32), y int64 (n,).
 
     A class has three patterns of smooth colours. An image is a window on one of them at a random place, in random
@@ -52,35 +66,8 @@ def cifar10(seed: int, train: int, test: int) -> Arrays:
         x = np.empty((count, 3, _WINDOW, _WINDOW), np.uint8)
         for first in range(0, count, _CHUNK):
             chunk = slice(first, first + _CHUNK)
-            x[chunk] = _images(draws, patterns, y[chunk])
+            x[chunk] = _drawn(draws, patterns, y[chunk])
         arrays[f"x_{split}.npy"], arrays[f"y_{split}.npy"] = x, y
-    return arrays
-
-
-def imdb(seed: int, train: int, test: int) -> Arrays:
-    """Make reviews: x int32 (n, 150) token ids, y int64 (n,), 1 = positive.
-
-    Words follow Zipf's law. One word in eight is drawn from 300 words with a sentiment instead, which agrees with the
-    review's in seven of ten cases; those words also occur by chance. One label in twenty is wrong.
-
-    Measured: a plain PyTorch script of the rnn workload (seed 0, the study's hyper-parameters) reached 0.64, 0.83 and
-    0.82 of 5,000 test reviews after 1, 2 and 3 epochs of all 25,000. Chance is 0.50.
-    """
-    length = FORMATS["imdb"].x_shape[0]
-    # Integers only: the cumulative Zipf weights 2**40 / rank, in which a uniform draw is then looked up.
-    zipf = np.cumsum((1 << 40) // np.arange(1, _RANKS + 1, dtype=np.int64))
-    chosen = Draws("synthetic imdb", seed, "words").permutation(len(_FEELING_RANKS))[:_FEELING]
-    feeling = (chosen + _FEELING_RANKS.start).reshape(2, -1)  # ranks of bad and of good words
-    arrays: Arrays = {}
-    for split, count in (("train", train), ("test", test)):
-        draws = Draws("synthetic imdb", seed, split)
-        y = draws.below(2, count)
-        x = np.empty((count, length), np.int32)
-        for first in range(0, count, _CHUNK):
-            chunk = slice(first, first + _CHUNK)
-            x[chunk] = _reviews(draws, zipf, feeling, y[chunk], length)
-        wrong = draws.below(20, count) == 0
-        arrays[f"x_{split}.npy"], arrays[f"y_{split}.npy"] = x, np.where(wrong, 1 - y, y)
     return arrays
 
 
@@ -98,7 +85,7 @@ def _patterns(draws: Draws) -> NDArray[np.float32]:
     return np.ascontiguousarray(field + tint)
 
 
-def _images(draws: Draws, patterns: NDArray[np.float32], y: NDArray[np.int64]) -> NDArray[np.uint8]:
+def _drawn(draws: Draws, patterns: NDArray[np.float32], y: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Draw one image for each label of `y`: uint8 (n, 3, 32, 32)."""
     count = len(y)
     each = (count, 1, 1, 1)
@@ -131,20 +118,13 @@ def _between(draws: Draws, low: float, high: float, shape: tuple[int, ...]) -> N
     return values.astype(np.float32).reshape(shape)
 
 
-def _reviews(
-    draws: Draws, zipf: NDArray[np.int64], feeling: NDArray[np.int64], y: NDArray[np.int64], length: int
-) -> NDArray[np.int64]:
-    """Draw one review for each sentiment in `y`: token ids (n, length)."""
-    count = len(y)
-    size = (count, length)
-    uniform = (draws.bits(count * length) % np.uint64(zipf[-1])).astype(np.int64)
-    ranks = 1 + np.searchsorted(zipf, uniform, side="right").reshape(size)
-    agrees = draws.below(10, count * length).reshape(size) < 7
-    tone = np.where(agrees, y[:, None], 1 - y[:, None])
-    word = draws.below(feeling.shape[1], count * length).reshape(size)
-    ranks = np.where(draws.below(8, count * length).reshape(size) == 0, feeling[tone, word], ranks)
-    ids = ranks + _FIRST_WORD
-    ids[ids >= FORMATS["imdb"].x_values] = _UNKNOWN
-    words = 20 + draws.below(400, count)  # in the whole review
-    ids[words < length, 0] = _START  # of a longer one the beginning is cut off
-    return np.where(np.arange(length) <= words[:, None], ids, 0)
+DATASET = LabelledDataset(
+    format=ArrayFormat(x_dtype="uint8", x_shape=(3, 32, 32), x_values=256, classes=10, train=50_000, test=10_000),
+    archive=Archive(
+        file="cifar-10-binary.tar.gz",
+        base_url="https://www.cs.toronto.edu/~kriz",
+        sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        read=read,
+    ),
+    synthesise=synthesise,
+)

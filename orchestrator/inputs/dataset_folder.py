@@ -14,19 +14,20 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import DataError
 from orchestrator.files import atomic_folder, remove_leftovers
-from orchestrator.inputs.datasets.formats import SPLITS, check
+from orchestrator.inputs import datasets
+from orchestrator.inputs.array_format import SPLITS
+from orchestrator.inputs.dataset import Parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-Name = Literal["cifar10", "imdb", "images"]
 DatasetSource = Literal["official", "imported", "synthetic"]
 
 SCHEMA = 1
@@ -44,7 +45,7 @@ class Dataset:
     arrays' shapes. `fingerprint` is a SHA-256 over names, types, shapes and contents: equal data, equal fingerprint.
     """
 
-    name: Name
+    name: str
     source: DatasetSource
     origin: str  # where it came from, for people to read
     folder: Path
@@ -54,23 +55,8 @@ class Dataset:
 
     @property
     def label(self) -> str:
-        """How tables name it. Only official data goes without its source."""
-        if self.name == "images":
-            return "uniform noise"
-        return self.name if self.source == "official" else f"{self.name} ({self.source})"
-
-
-class Parts(NamedTuple):
-    """An array that is written piece by piece: the parts, one after the other along the first axis."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    parts: Iterable[NDArray[Any]]
-
-    @classmethod
-    def of(cls, array: NDArray[Any]) -> Parts:
-        """An array in one piece."""
-        return cls(array.dtype.str, array.shape, [array])
+        """How tables name it."""
+        return datasets.definition(self.name).label(self.name, self.source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +74,7 @@ class Manifest:
     """The content of dataset.json."""
 
     schema: int
-    name: Name
+    name: str
     source: DatasetSource
     origin: str
     fingerprint: str
@@ -135,9 +121,9 @@ def find(folder: Path) -> Dataset | None:
     return _prepared(folder, manifest)
 
 
-def publish(folder: Path, *, name: Name, source: DatasetSource, origin: str, arrays: Mapping[str, Parts]) -> Dataset:
+def publish(folder: Path, *, name: str, source: DatasetSource, origin: str, arrays: Mapping[str, Parts]) -> Dataset:
     """Make `folder` hold `arrays`, {file name: array}, replacing what was there. The caller holds its lock."""
-    from orchestrator.inputs.datasets import npy
+    from orchestrator.inputs import npy
 
     with atomic_folder(folder) as temporary:
         files = {}
@@ -153,7 +139,7 @@ def publish(folder: Path, *, name: Name, source: DatasetSource, origin: str, arr
 
 
 def publish_labelled(
-    folder: Path, *, name: Name, source: DatasetSource, origin: str, arrays: Mapping[str, NDArray[Any]]
+    folder: Path, *, name: str, source: DatasetSource, origin: str, arrays: Mapping[str, NDArray[Any]]
 ) -> Dataset:
     """Check a labelled dataset and publish it in the stored order: raises DataError when it is not one.
 
@@ -161,9 +147,9 @@ def publish_labelled(
     copies are sorted in some way; after this, the first N samples are a fair sample of the classes. Labels become
     int32.
     """
-    from orchestrator.inputs.datasets.draws import Draws
+    from orchestrator.inputs.draws import Draws
 
-    check(name, arrays, origin)
+    datasets.labelled(name).format.check(name, arrays, origin)
     shuffled = {}
     for split in SPLITS:
         order = Draws("stored order", split).permutation(len(arrays[f"y_{split}.npy"]))
@@ -182,6 +168,8 @@ def _manifest(folder: Path) -> Manifest:
             manifest = TypeAdapter(Manifest).validate_json(stream.read(_MANIFEST_BYTES))
     except (OSError, ValueError) as error:
         raise _damaged(path, "cannot be read as the description of a dataset") from error
+    if manifest.name not in datasets.NAMES:
+        raise _damaged(path, "describes a dataset that this program does not know")
     if manifest.schema != SCHEMA:
         raise _damaged(path, f"is of another version of this program (schema {manifest.schema}, not {SCHEMA})")
     named = f"{manifest.name}-{manifest.source}"
@@ -197,7 +185,7 @@ def _manifest(folder: Path) -> Manifest:
 
 
 def _check_content(path: Path, wanted: ArrayFile) -> None:
-    from orchestrator.inputs.datasets import npy
+    from orchestrator.inputs import npy
 
     try:
         with path.open("rb") as stream:

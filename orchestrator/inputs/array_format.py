@@ -1,9 +1,8 @@
-"""What the arrays of a labelled dataset look like, whoever prepared them."""
+"""What the arrays of a labelled dataset look like, wherever they come from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DataError
@@ -35,32 +34,22 @@ class ArrayFormat:
             f"y_train.npy and y_test.npy are integers (n,) with labels 0 to {self.classes - 1}"
         )
 
+    def check(self, name: str, arrays: Mapping[str, NDArray[Any]], where: Path | str) -> None:
+        """Raise DataError unless `arrays`, {file name: array}, are a dataset `name`; `where` they are from is named."""
+        for split in SPLITS:
+            x_file, y_file = f"x_{split}.npy", f"y_{split}.npy"
+            x, y = arrays[x_file], arrays[y_file]
+            for file, array, dtype, shape, values in (
+                (x_file, x, self.x_dtype, self.x_shape, self.x_values),
+                (y_file, y, "integer", (), self.classes),
+            ):
+                if problem := _difference(array, dtype, shape, values):
+                    raise DataError(f"{where}: {file} holds {problem}", hint=f"For {name}, {self}.")
+            if len(x) != len(y):
+                raise DataError(f"{where}: {x_file} holds {len(x):,} samples, but {y_file} {len(y):,} labels")
 
-FORMATS: Mapping[str, ArrayFormat] = MappingProxyType(
-    {
-        "cifar10": ArrayFormat(
-            x_dtype="uint8", x_shape=(3, 32, 32), x_values=256, classes=10, train=50_000, test=10_000
-        ),
-        "imdb": ArrayFormat(x_dtype="int32", x_shape=(150,), x_values=30_000, classes=2, train=25_000, test=25_000),
-    }
-)
+
 FILES = tuple(f"{part}_{split}.npy" for split in SPLITS for part in "xy")
-
-
-def check(name: str, arrays: Mapping[str, NDArray[Any]], where: Path | str) -> None:
-    """Raise DataError unless `arrays`, {file name: array}, are a dataset `name`; `where` they are from is named."""
-    wanted = FORMATS[name]
-    for split in SPLITS:
-        x_file, y_file = f"x_{split}.npy", f"y_{split}.npy"
-        x, y = arrays[x_file], arrays[y_file]
-        for file, array, dtype, shape, values in (
-            (x_file, x, wanted.x_dtype, wanted.x_shape, wanted.x_values),
-            (y_file, y, "integer", (), wanted.classes),
-        ):
-            if problem := _difference(array, dtype, shape, values):
-                raise DataError(f"{where}: {file} holds {problem}", hint=f"For {name}, {wanted}.")
-        if len(x) != len(y):
-            raise DataError(f"{where}: {x_file} holds {len(x):,} samples, but {y_file} {len(y):,} labels")
 
 
 def _difference(array: NDArray[Any], dtype: str, shape: tuple[int, ...], values: int) -> str:
