@@ -48,14 +48,21 @@ class Verb(typer.core.TyperCommand):
     """A verb whose help names workloads and datasets: looking them up takes time that only help needs."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        from orchestrator.inputs.datasets import labelled_names
-        from orchestrator.plan.workloads import WORKLOADS
-
-        for parameter in self.params:
-            text = getattr(parameter, "help", None) or ""
-            text = text.replace("{workloads}", ", ".join(WORKLOADS)).replace("{datasets}", ", ".join(labelled_names()))
-            parameter.help = text  # type: ignore[attr-defined]
+        parts: list[Any] = [self, *self.params]
+        for part in parts:
+            part.help = _filled(getattr(part, "help", None) or "")
         super().format_help(ctx, formatter)
+
+
+def _filled(text: str) -> str:
+    """A help text with the names of workloads and datasets in place of {workloads} and {datasets}."""
+    from orchestrator.inputs.datasets import labelled, labelled_names
+    from orchestrator.plan.workloads import WORKLOADS
+
+    names = labelled_names()
+    formats = "\n".join(f"{name}: {labelled(name).format}" for name in names)
+    text = text.replace("{workloads}", ", ".join(WORKLOADS))
+    return text.replace("{datasets}", ", ".join(names)).replace("{formats}", formats)
 
 
 app = typer.Typer(

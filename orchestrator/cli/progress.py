@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar for each job that runs, and a line when it has ended."""
+"""Progress of a run on the terminal: a bar for each running job, and a line for each job that has ended."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ from orchestrator.record import events
 from orchestrator.record.results import Result
 from orchestrator.report import terminal
 
+_log = logging.getLogger(__name__)
 REFRESHES_PER_SECOND = 2  # drawing takes CPU time that the job should have
 
 
 class _Field(ProgressColumn):
-    """A value the task carries, right-aligned in a fixed width."""
+    """A value of the task, right-aligned in a column of fixed width."""
 
     def __init__(self, name: str, width: int) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class _Field(ProgressColumn):
 
 
 class _Details(logging.Handler):
-    """Shows each detail that is logged in the bar of what is being prepared: that of the thread that logged it."""
+    """Shows what is logged during a preparation in its bar: each node of a cluster has its own thread and bar."""
 
     def __init__(self, lanes: Sequence[_Lane]) -> None:
         super().__init__(logging.INFO)
@@ -57,7 +58,7 @@ class _Details(logging.Handler):
 
 
 class LiveListener:
-    """Draws a run's progress; the runner's Listener. On a terminal a live bar, elsewhere a line per job."""
+    """Draws the progress of a run: bars on a terminal, elsewhere one line per job. Meets the Listener of run/."""
 
     notice = staticmethod(bridge.notify)
     log = staticmethod(bridge.log)
@@ -81,7 +82,6 @@ class LiveListener:
         self.preparing = self._lane.preparing
         self.job_started, self.job_event = self._lane.job_started, self._lane.job_event
         self.job_finished = self._lane.job_finished
-
         self._lanes = [self._lane]
         self._details = _Details(self._lanes)
 
@@ -101,7 +101,7 @@ class LiveListener:
 
 
 class _Lane:
-    """One bar: of what is prepared, or of the job that runs; meets runner.Listener."""
+    """One bar: for what is being prepared, or for the running job. Meets the Listener of run/."""
 
     notice = staticmethod(bridge.notify)
     log = staticmethod(bridge.log)
@@ -112,13 +112,14 @@ class _Lane:
         self._where = f"[dim]{escape(node)}[/dim] " if node else ""
         self._task: TaskID | None = None
         self._label = ""
-        self.thread: int | None = None  # the thread that prepares something
+        self.thread: int | None = None  # that prepares something
         self._epoch_samples = 1
 
     def close(self) -> None:
         self._end()
 
     def preparing(self, what: str) -> None:
+        _log.debug("preparing %s", what)
         self.thread = threading.get_ident()
         self._begin(f"{self._where}preparing {escape(what)}", total=None)
 
@@ -128,6 +129,7 @@ class _Lane:
             self._progress.update(self._task, description=f"{self._where}[dim]{escape(words)}[/dim]")
 
     def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
+        _log.debug("job %s starts, %d of %d", job.id, number, total)
         self.thread = None
         self._epoch_samples = epoch_samples or 1
         what = f"{escape(job.title)} {job.workload} on {job.device}"
@@ -152,6 +154,7 @@ class _Lane:
         self._progress.update(self._task, completed=done, **fields)  # type: ignore[arg-type]
 
     def job_finished(self, result: Result) -> None:
+        _log.debug("job %s ends: %s", result.job.id, result.status)
         self._end()
         if result.failure is not None:
             self._console.print(terminal.failure(result))

@@ -1,4 +1,4 @@
-"""Everything the command line prints, but for errors: notices, plans, tables."""
+"""Everything the command line prints, except errors: warnings, plans, tables."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Screen:
         return LiveListener(self._notices)
 
     def show_start(self, folder: Path, prepared: PreparedRun) -> None:
-        """What is about to happen."""
+        """Print what is about to run, and where."""
         jobs = prepared.jobs
         device = jobs[0].device if jobs else "cpu"
         self.dim(f"{prepared.host.title()}")
@@ -76,7 +76,7 @@ class Screen:
         )
 
     def show_plan(self, prepared: PreparedRun) -> None:
-        """The jobs of a dry run, in order, and which of them this machine's GPU cannot run."""
+        """Print the jobs of a dry run in order, and those that this machine's GPU cannot run."""
         jobs = prepared.jobs
         rows = [
             {"#": number, "job": job.id, "image": job.image, "data": job.dataset, "settings": _settings(job.settings)}
@@ -89,7 +89,7 @@ class Screen:
             self.say(f"skipped: {job}: {why.message}")
 
     def show_rows(self, title: str, rows: Sequence[dict[str, Any]]) -> None:
-        """Plain rows as a table."""
+        """Print rows of plain values as a table."""
         table = Table(
             title=title,
             box=box.SIMPLE_HEAD,
@@ -105,29 +105,29 @@ class Screen:
         self._out.print(table)
 
     def show_diagnosis(self, diagnosis: Diagnosis) -> None:
-        """What this machine can run, on one screen."""
+        """Print what this machine can run."""
         from orchestrator.cli import diagnosis_page
 
         self._out.print(diagnosis_page.page(diagnosis))
 
     def print_json(self, value: object) -> None:
-        """JSON for a program."""
+        """Print JSON for a program."""
         self._out.out(json.dumps(value, indent=1), highlight=False)
 
     def show_report(self, content: ReportContent) -> None:
-        """The tables of results, with their marks, and what failed."""
+        """Print the tables of results, then the jobs that failed."""
         from orchestrator.report import terminal
 
         terminal.show(self._out, content.tables(), content.results)
 
     def show_comparison(self, found: Comparison, a: str, b: str, limit: float | None) -> None:
-        """Two sets of results, cell by cell."""
+        """Print a comparison of two sets of results, cell by cell."""
         from orchestrator.report import comparison_text
 
         comparison_text.show(self._out, found, a, b, limit)
 
     def show_answer(self, answer: Answer, *, json: bool) -> None:
-        """What became of the repetition of a stored job, as soon as it is known; JSON waits for all."""
+        """Print the verdict on one stored job. JSON is printed for all jobs together, by show_answers."""
         from orchestrator.report import reproduction_text
 
         if not json:
@@ -136,7 +136,7 @@ class Screen:
                 self.say(f"  stored in {self.shorten(answer.run)}/")
 
     def show_answers(self, answers: Sequence[Answer], *, json: bool) -> None:
-        """What became of all of them: for a program everything, for a person how many there are of each kind."""
+        """Print all verdicts as JSON, or how many there are of each kind."""
         from orchestrator.report import reproduction_text
 
         if json:
@@ -145,7 +145,7 @@ class Screen:
             self.say(f"\n{reproduction_text.summary(answers)}")
 
     def show_parity(self, cells: Sequence[VerifiedCell], run: str, *, json: bool) -> None:
-        """Which cells compute the same as the reference, and what the others do instead."""
+        """Print which cells compute the same as the reference, and how the others differ."""
         from orchestrator.report import parity_text
 
         if json:
@@ -154,7 +154,7 @@ class Screen:
             parity_text.show(self._out, cells)
 
     def show_findings(self, framework: str, findings: Sequence[Finding], *, json: bool) -> None:
-        """What `check` asked a framework, and the answers."""
+        """Print the tests of `check` and their outcomes."""
         if json:
             self.print_json({"framework": framework, "findings": [dataclasses.asdict(each) for each in findings]})
             return
@@ -166,27 +166,25 @@ class Screen:
                 table.add_row("", "", Text(f"→ {finding.advice}", style="yellow"))
         self._out.print(table)
         wrong = sum(not finding.ok for finding in findings)
-        self.say(f"\n{framework} conforms" if not wrong else f"\n{wrong} of {len(findings)} are not as they should be")
+        self.say(f"\n{framework} conforms" if not wrong else f"\n{wrong} of {len(findings)} tests failed")
 
     def show_next(self, framework: str, paths: Sequence[str], *, locked: bool) -> None:
-        """What to do with the files of a new framework."""
+        """Print what to do with the files of a new framework."""
+        edited = [path for path in paths if path.startswith("workloads/") and "__init__" not in path]
         steps = [
-            *(
-                []
-                if locked
-                else [f"ci/lock.sh {framework}, which did not work just now: it pins what the image installs"]
-            ),
-            f"edit {' '.join(path for path in paths if path.startswith('workloads/') and '__init__' not in path)}",
-            f"orchestrator check {framework}: it builds the image and says what is missing; again, until it conforms",
-            "add its row to README.md, and docs/gpu.md where it has a build with CUDA",
+            f"edit {' '.join(edited)}",
+            f"run `orchestrator check {framework}`, which builds the image and says what is missing, until it conforms",
+            "add its row to README.md, and to docs/gpu.md if it has a build with CUDA",
         ]
+        if not locked:
+            steps.insert(0, f"run `ci/lock.sh {framework}`, which pins what the image installs: it failed just now")
         self.say("\nnext:")
         for number, step in enumerate(steps, start=1):
             self.say(f"  {number}. {step}")
 
     @staticmethod
     def shorten(path: Path) -> str:
-        """A path as a person would type it here."""
+        """A path relative to the current folder, where it is below that."""
         try:
             return str(path.resolve().relative_to(Path.cwd()))
         except ValueError:

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
+from orchestrator import __version__
 from orchestrator.cli import crash, logs
 from orchestrator.cli.progress import LiveListener
 from orchestrator.cli.screen import Screen
 from orchestrator.errors import EXIT_INTERRUPTED
 from orchestrator.run.preparation import PreparedRun
 
+_log = logging.getLogger(__name__)
+
 
 @contextlib.contextmanager
 def kept_in(folder: Path) -> Iterator[None]:
     """Write the log and, after an unexpected exception, the crash report into the run's folder."""
     with crash.reported_in(folder), logs.in_folder(folder):
-        yield
+        _log.debug("version %s: %s", __version__, shlex.join(["orchestrator", *sys.argv[1:]]))
+        try:
+            yield
+        except BaseException as error:
+            _log.debug("ends with %r", error)
+            raise
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ class CollectedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportContent:
-    """What a report shows. `root` is the checkout, which has the published study and the workload code."""
+    """What a report shows. `root` is the checkout, which has the published studies and the workload code."""
 
     root: Path
     runs: tuple[CollectedRun, ...]

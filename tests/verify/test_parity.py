@@ -339,9 +339,9 @@ def test_the_terminal_tells_the_story_of_what_is_not_certified():
     )  # fmt: skip
     assert "Right cnn" not in text
     assert "Declared cnn declared: the loss of step 2 is off" in text
-    assert "its own note: Adam adds epsilon before it corrects the bias of v" in text
+    assert "note of the framework: Adam adds epsilon before it corrects the bias of v" in text
     assert "Wrong cnn diverges: the loss of step 2 is off" in text
-    assert "→ it computes what the reference computes when momentum has unit gain" in text
+    assert "→ the reference gives the same when momentum has unit gain" in text
     assert "First cnn diverges: w" in text
     assert "→ no known mistake explains it; the first loss is wrong already" in text
     assert "Absent cnn not run: no image" in text

@@ -81,13 +81,8 @@ def command(
     options: dict[str, object] = {"--framework": framework, "--workload": workload, "--device": device, "--gpu": gpu}
     options |= {"--engine": engine, "--dataset": dataset, "--repeats": _count(repeats), "--budget": budget}
     options["--retries"] = retries
-    request = dataclasses.replace(
-        requesting.base_request(results, python),
-        spec=spec,
-        overrides=requesting.overrides(options, set_),
-        resume=resume,
-        address=address,
-    )
+    base, overrides = requesting.base_request(results, python), requesting.overrides(options, set_)
+    request = dataclasses.replace(base, spec=spec, overrides=overrides, resume=resume, address=address)
     with Screen(verbose=verbose) as screen:
         _bench(request, screen, dry_run=dry_run)
 
@@ -136,5 +131,5 @@ def _show(folder: RunFolder, screen: Screen) -> None:
 
 
 def _count(repeats: str | None) -> int | str | None:
-    """A number as one; anything else is for the spec to judge."""
+    """The value of --repeats, as an integer if it is one. The spec rejects what is wrong."""
     return int(repeats) if repeats is not None and re.fullmatch("[0-9]{1,9}", repeats) else repeats

@@ -51,7 +51,7 @@ def import_(name: NameArgument, folder: FolderArgument) -> None:
     """Use arrays you prepared yourself. Results made from them are labelled "imported".
 
     \b
-    cifar10: x uint8 (n, 3, 32, 32), y integer 0 to 9. imdb: x int32 (n, 150) token ids, y integer 0 or 1.
+    {formats}
 
     \b
     Example:
@@ -90,11 +90,11 @@ def ls(json: JsonOption = False) -> None:
 
 
 def _require(name: str) -> None:
-    """Raise UsageError for a name that no dataset has."""
-    from orchestrator.inputs import datasets
+    """Raise UsageError for a name that no dataset has which can be prepared or imported."""
+    from orchestrator.inputs.datasets import labelled_names
     from orchestrator.plan.spec import did_you_mean
 
-    known = datasets.labelled_names()
+    known = labelled_names()
     if name not in known:
         raise UsageError(
             f"no dataset is called {name!r}{did_you_mean(name, known)}", hint=f"the datasets are {', '.join(known)}"

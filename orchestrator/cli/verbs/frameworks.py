@@ -1,4 +1,4 @@
-"""`orchestrator list` and `orchestrator new`: show the frameworks, or make the files of another."""
+"""`orchestrator list` and `orchestrator new`: show the frameworks, or make the files of a new one."""
 
 from __future__ import annotations
 

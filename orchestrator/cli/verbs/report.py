@@ -88,33 +88,31 @@ def _deliver(content: ReportContent, form: str, output: Path | None, screen: Scr
     from orchestrator.report import browser
 
     module = formats.load(form)
+    path = output
     if output is None and module.FILE_NAME is not None:
-        path = _beside([each.source for each in content.runs]) / module.FILE_NAME
-    elif output is not None:
-        path = output
-    elif form == formats.DEFAULT:
+        path = _folder_of([each.source for each in content.runs]) / module.FILE_NAME
+    if path is not None:
+        _write(path, module.write(content))
+        if module.FILE_NAME is not None:
+            screen.say(f"the report is in {screen.shorten(path)}")
+        if open_ and not browser.show(path):
+            screen.warn("there is no browser here to show it in: copy the file to a machine that has one")
+    elif form == formats.DEFAULT:  # as wide as the terminal, and in colour
         screen.show_report(content)
-        return
     else:
         sys.stdout.writelines(module.write(content))
-        return
-    _write(path, module.write(content))
-    if module.FILE_NAME is not None:
-        screen.say(f"the report is in {screen.shorten(path)}")
-    if open_ and not browser.show(path):
-        screen.warn("there is no browser here to show it in: copy the file to a machine that has one")
 
 
 def _write_capsule(path: Path, runs: Sequence[RunSource], certificates: Sequence[Certificate], screen: Screen) -> None:
     from orchestrator.record import capsule
 
-    already_told: list[StoreError] = []  # reading the runs for the report has met the same errors
-    kept = [capsule.kept(source, certificates, already_told.append) for source in runs]
+    damaged: list[StoreError] = []  # the same as those of the report, which names them
+    kept = [capsule.kept(source, certificates, damaged.append) for source in runs]
     capsule.write(path, kept)
     screen.dim(f"{sum(len(each.results) for each in kept)} results are in {path}")
 
 
-def _beside(runs: Sequence[RunSource]) -> Path:
+def _folder_of(runs: Sequence[RunSource]) -> Path:
     """The folder of the only run. Raises UsageError."""
     from orchestrator.record.run_folder import RunFolder
 

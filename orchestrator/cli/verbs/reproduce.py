@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -62,9 +63,8 @@ def command(
 ) -> None:
     """Run stored jobs again on this machine and say whether they give the same figures.
 
-    Of a capsule, all jobs with figures are run, unless options select some.
-
-    Spec, seed, weights, data, workload code, Dockerfile and lock must have the recorded sha256.
+    All jobs of a capsule that have figures are run, unless options select some. Spec, seed, weights, data, workload
+    code, Dockerfile and lock must have the recorded sha256.
 
     \b
     Examples:
@@ -77,25 +77,17 @@ def command(
     from orchestrator.judge import reproduction
     from orchestrator.record import capsule
 
-    stored = capsule.results_in(result)
     cells = reproduction.cells_of(
-        stored, str(result), jobs=job or (), frameworks=framework or (), workloads=workload or ()
+        capsule.results_in(result), str(result), jobs=job or (), frameworks=framework or (), workloads=workload or ()
     )
     request = requesting.base_request(results, python)
-    answers = []
     with Screen(verbose=verbose) as screen:
         impossible, ready = _prepare(request, cells, repeats, allow_different_code=allow_different_code)
-        for answer in impossible:
-            screen.show_answer(answer, json=json)
-        for place, each in enumerate(ready):
-            go_on = _command(result, ready[place:] if len(cells) > 1 else ())
-            answer = _repeat(each, screen, go_on, allow_different_code=allow_different_code)
-            screen.show_answer(answer, json=json)
-            answers.append(answer)
-        screen.show_answers([*impossible, *answers], json=json)
-    words = {answer.verdict.word for answer in [*impossible, *answers]}
-    if words != {"REPRODUCED"}:
-        raise typer.Exit(HostError.exit_code if words <= {"REPRODUCED", "CANNOT"} else EXIT_JOBS_FAILED)
+        whole = len(cells) == 1
+        reproduced = _run(ready, result, screen, whole=whole, allow_different_code=allow_different_code)
+        answers = _shown(itertools.chain(impossible, reproduced), screen, json=json)
+    if code := _exit_code(answers):
+        raise typer.Exit(code)
 
 
 def _prepare(
@@ -116,24 +108,45 @@ def _prepare(
     return impossible, ready
 
 
-def _repeat(ready: ReadyRepetition, screen: Screen, go_on: str, *, allow_different_code: bool) -> Answer:
-    """Run the repeats of one cell in a run of their own, and judge them."""
+def _run(
+    cells: Sequence[ReadyRepetition], result: Path, screen: Screen, *, whole: bool, allow_different_code: bool
+) -> Iterator[Answer]:
+    """Run the repeats of each cell in a run of their own, and judge them. `whole`: `result` has no other cell."""
     from orchestrator.cli import session
     from orchestrator.cli.bridge import notify
     from orchestrator.judge import reproduction
     from orchestrator.run import preparation, repetition
 
-    folder = preparation.start(ready.request, ready.prepared)
-    with (
-        session.kept_in(folder.path),
-        session.progress(screen, folder.path, ready.prepared, go_on=go_on) as listener,
-    ):
-        verdict = repetition.run(ready, folder, listener, notify, allow_different_code=allow_different_code)
-    return reproduction.Answer(job=ready.originals[0].job.id, verdict=verdict, run=folder.path)
+    for place, cell in enumerate(cells):
+        folder = preparation.start(cell.request, cell.prepared)
+        go_on = _command(result, () if whole else cells[place:])
+        with (
+            session.kept_in(folder.path),
+            session.progress(screen, folder.path, cell.prepared, go_on=go_on) as listener,
+        ):
+            verdict = repetition.run(cell, folder, listener, notify, allow_different_code=allow_different_code)
+        yield reproduction.Answer(job=cell.originals[0].job.id, verdict=verdict, run=folder.path)
+
+
+def _shown(answers: Iterable[Answer], screen: Screen, *, json: bool) -> list[Answer]:
+    """Print each answer as soon as it is known, then all together."""
+    shown = []
+    for answer in answers:
+        screen.show_answer(answer, json=json)
+        shown.append(answer)
+    screen.show_answers(shown, json=json)
+    return shown
+
+
+def _exit_code(answers: Iterable[Answer]) -> int:
+    words = {answer.verdict.word for answer in answers}
+    if words == {"REPRODUCED"}:
+        return 0
+    return HostError.exit_code if words <= {"REPRODUCED", "CANNOT"} else EXIT_JOBS_FAILED
 
 
 def _command(result: Path, left: Sequence[ReadyRepetition]) -> str:
-    """The command that reproduces the cells that are left; all of them when none is given."""
+    """The command that reproduces the cells in `left`, or all of them when there are none."""
     from orchestrator.judge import reproduction
 
     jobs = [f"--job={reproduction.name_of(each.originals[0])}" for each in left]

@@ -3,8 +3,8 @@
 To add a form, add a module. It has
 
     write(content)    yields the text of the report, piece by piece
-    FILE_NAME         the name of the file that it goes to, beside the run, when nobody names another;
-                      None: it is printed
+    FILE_NAME         None for a form that is printed, else the name of the file beside the run that it is
+                      written to; --output overrides both
 """
 
 from __future__ import annotations
