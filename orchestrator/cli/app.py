@@ -133,7 +133,10 @@ def bench(
     with interruptible(f"orchestrator bench --resume {folder.id}{where}"), screen.live(verbose=verbose) as listener:
         preparation.run(request, folder, prepared, listener, screen.warn)
     measured = folder.results()
-    screen.show_report(measured, ROOT, selection.certificates_of([folder], lambda error: screen.warn(error.message)))
+    verified, damaged = selection.certificates_of([folder])
+    for error in damaged:
+        screen.warn(error.message)
+    screen.show_report(measured, ROOT, verified)
     skipped = sum(result.status == "skipped" for result in measured)
     screen.say(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))
     if any(result.status not in {"ok", "skipped"} for result in measured):

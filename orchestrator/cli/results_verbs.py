@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -41,18 +39,7 @@ class ReportFormat(str, Enum):
     html = "html"
 
 
-@contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Stored results hold no cycles. Looking for some, again and again, took a third of the time of a large report."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 @app.command()
-@_without_garbage_collection()
 def report(
     run: Annotated[
         Optional[list[str]], typer.Argument(help="run ids, folders or capsules; the latest run when none is given")
@@ -70,9 +57,6 @@ def report(
 ) -> None:
     """Print the tables of one or more runs, again and in other forms.
 
-    CSV is written result by result, of any number of runs in the same memory. The other forms, whose tables compare all
-    results, hold what differs among them: 7 to 13 MB for 1,000.
-
     \b
     Examples:
       orchestrator report
@@ -86,35 +70,34 @@ def report(
     from orchestrator.cli.screen import Screen
     from orchestrator.judge import conditions
     from orchestrator.record import capsule as capsules
-    from orchestrator.report import browser
+    from orchestrator.record.results import split_damaged
+    from orchestrator.report import browser, reading
 
     if open_ and format_ not in {ReportFormat.table, ReportFormat.html}:
         raise UsageError(f"--open shows the HTML report, not {format_.value}", hint="leave --format out")
     runs = [source for name in run or (None,) for source in selection.sources(results, name)]
     screen = Screen()
-    unread: list[StoreError] = []
-    verified = selection.certificates_of(runs, unread.append)
-    damaged = list(unread)
-    measured = (
-        result
-        for source in runs
-        for result in conditions.sound(source.each_result(damaged.append), source.id, damaged.append)
-    )
+    verified, damaged = selection.certificates_of(runs)
     if open_ or format_ is ReportFormat.html:
         path = output or _beside(runs)
-        _write(path, [screen.render_page(runs, ROOT, verified, damaged.append)])
+        measured = [reading.measured(source) for source in runs]
+        damaged += (error for each in measured for error in each.damaged)
+        _write(path, [screen.render_page(measured, ROOT, verified)])
         screen.say(f"the report is in {screen.shorten(path)}")
         if open_ and not browser.show(path):
             screen.warn("there is no browser here to show it in: copy the file to a machine that has one")
-    elif output is not None:
-        _write(output, screen.render_report(measured, ROOT, format_.value, verified))
-    elif format_ is ReportFormat.table:
-        screen.show_report(list(measured), ROOT, verified)
     else:
-        sys.stdout.writelines(screen.render_report(measured, ROOT, format_.value, verified))
+        found = (each for source in runs for each in conditions.sound(source.each_result(), source.id))
+        shown, unreadable = split_damaged(found)
+        damaged += unreadable
+        if output is not None:
+            _write(output, screen.render_report(shown, ROOT, format_.value, verified))
+        elif format_ is ReportFormat.table:
+            screen.show_report(shown, ROOT, verified)
+        else:
+            sys.stdout.writelines(screen.render_report(shown, ROOT, format_.value, verified))
     if capsule is not None:
-        damaged[:] = unread  # the others are met again
-        kept = [capsules.kept(source, verified, damaged.append) for source in runs]
+        kept = [capsules.kept(source, verified)[0] for source in runs]  # its errors are in `damaged` already
         capsules.write(capsule, kept)
         screen.dim(f"{sum(len(each.results) for each in kept)} results are in {capsule}")
     if damaged:
@@ -159,11 +142,11 @@ def reproduce(
     """
     from orchestrator import files
     from orchestrator.cli.screen import Screen
-    from orchestrator.judge import reproduction
+    from orchestrator.judge import reproduction, stored_jobs
     from orchestrator.record import capsule
     from orchestrator.run import preparation, repetition
 
-    cells = reproduction.cells_of(
+    cells = stored_jobs.cells_of(
         capsule.results_in(result),
         str(result),
         jobs=job or (),
@@ -185,7 +168,7 @@ def reproduce(
     for place, ready in enumerate(waiting):
         folder = preparation.start(ready.request, ready.prepared)
         screen.show_start(folder.path, ready.prepared)
-        left = [f"--job={reproduction.name_of(each.originals[0])}" for each in waiting[place:]]
+        left = [f"--job={stored_jobs.name_of(each.originals[0])}" for each in waiting[place:]]
         command = shlex.join(["orchestrator", "reproduce", str(result), *(left if len(cells) > 1 else ())])
         with interruptible(command), screen.live(verbose=False) as listener:
             verdict = repetition.run(ready, folder, listener, screen.warn, allow_different_code=allow_different_code)

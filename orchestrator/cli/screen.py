@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,12 @@ from rich.text import Text
 if TYPE_CHECKING:
     from orchestrator.cli.diagnosis import Diagnosis
     from orchestrator.cli.progress import LiveListener
-    from orchestrator.errors import StoreError
     from orchestrator.judge.comparison import Comparison
     from orchestrator.judge.reproduction import Answer
     from orchestrator.record.certificates import Certificate
     from orchestrator.record.results import Result
-    from orchestrator.record.run_folder import RunSource
     from orchestrator.report.certified import Known
+    from orchestrator.report.notices import Measured
     from orchestrator.report.table import Table as ReportTable
     from orchestrator.run.preparation import PreparedRun
     from orchestrator.verify.conformance import Finding
@@ -190,7 +189,7 @@ class Screen:
         results = list(results)
         tables = _tables(results, root, known)
         if form == "json":
-            yield from text.json_pieces(tables, results, known)
+            yield text.json_text(tables, results, known)
             return
         if form == "markdown":
             yield text.markdown(tables)
@@ -201,39 +200,13 @@ class Screen:
         yield capture.get()
 
     @staticmethod
-    def render_page(
-        runs: Sequence[RunSource],
-        root: Path,
-        certificates: Iterable[Certificate] = (),
-        complain: Callable[[StoreError], None] = lambda _: None,
-    ) -> str:
-        """The HTML report of runs. It says itself which results cannot be read, and so hears `complain`."""
-        from orchestrator.judge import conditions
-        from orchestrator.record.results import firsts
-        from orchestrator.report import certified, curves, highlight, html, notices, page, published, sources
+    def render_page(runs: Sequence[Measured], root: Path, certificates: Iterable[Certificate] = ()) -> str:
+        """The HTML report of runs."""
+        from orchestrator.report import certified, html, page, published, sources
 
-        measured = []
-        for source in runs:
-            damaged: list[StoreError] = []
-            run = source.read_run()
-            results = tuple(conditions.sound(source.each_result(damaged.append, run), source.id, damaged.append))
-            drawn = firsts(results)
-            measured.append(
-                notices.Measured(
-                    run=run,
-                    results=results,
-                    curves={job: curves.of_events(source.events(job)) for job in drawn},
-                    usage={job: used for job in drawn if (used := source.usage(job)) is not None},
-                    damaged=tuple(error.message for error in damaged),
-                )
-            )
-            for error in damaged:
-                complain(error)
-        everything = [result for each in measured for result in each.results]
-        trees = sources.trees(root, everything)
-        with highlight.ahead(sources.of_results(everything, trees)) as marked:
-            known = certified.known(certificates)
-            return html.render(page.build(measured, published.load(root / REFERENCE), trees, known), marked)
+        trees = sources.trees(root, [result for each in runs for result in each.results])
+        known = certified.known(certificates)
+        return html.render(page.build(runs, published.load(root / REFERENCE), trees, known))
 
     @staticmethod
     def shorten(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.judge.conditions import sound
 from orchestrator.plan.spec import did_you_mean
 from orchestrator.record import capsule, certificates, run_folder
-from orchestrator.record.results import Result
+from orchestrator.record.results import Result, split_damaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +29,21 @@ def sources(results: Path, word: str | None) -> Sequence[run_folder.RunSource]:
 
 
 def certificates_of(
-    sources: Sequence[run_folder.RunSource], complain: Callable[[StoreError], None]
-) -> Sequence[certificates.Certificate]:
-    """Those in capsules and beside run folders, each once; one that is damaged is told to `complain`."""
-    folders = dict.fromkeys(source.path.parent for source in sources if isinstance(source, run_folder.RunFolder))
-    there = [each for folder in folders for each in certificates.held(folder, complain)]
-    there += (each for source in sources if isinstance(source, capsule.Kept) for each in source.certificates)
+    sources: Sequence[run_folder.RunSource],
+) -> tuple[list[certificates.Certificate], list[StoreError]]:
+    """The certificates in capsules and beside run folders, each once; and an error for each that cannot be read."""
     found: list[certificates.Certificate] = []
-    for each in there:  # no set: they have no hash
-        if each not in found:
-            found.append(each)
-    return found
+    damaged: list[StoreError] = []
+    for folder in dict.fromkeys(source.path.parent for source in sources if isinstance(source, run_folder.RunFolder)):
+        beside, unreadable = certificates.held(folder)
+        found += beside
+        damaged += unreadable
+    found += (each for source in sources if isinstance(source, capsule.Kept) for each in source.certificates)
+    different: list[certificates.Certificate] = []
+    for each in found:  # not a set: certificates hold dictionaries and have no hash
+        if each not in different:
+            different.append(each)
+    return different, damaged
 
 
 def select(results: Path, word: str) -> Selection:
@@ -89,9 +93,8 @@ def _whole(folder: run_folder.RunFolder) -> Selection:
 
 
 def _sound(results: Iterable[Result], where: str) -> Sequence[Result]:
-    """The same, all of them. Raises StoreError."""
-
-    def refuse(error: StoreError) -> None:
-        raise error
-
-    return tuple(sound(results, where, refuse))
+    """The same results. Raises StoreError for one that cannot be compared."""
+    found, damaged = split_damaged(sound(results, where))
+    if damaged:
+        raise damaged[0]
+    return found

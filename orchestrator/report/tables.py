@@ -45,7 +45,7 @@ def host_by_host(results: Iterable[Result]) -> list[Table]:
     """
     found: dict[str, list[Result]] = {name: [] for name in TITLES}
     for result in results:
-        if result.provenance.host:  # else no host could run it
+        if not result.provenance.host.is_empty:  # else no host could run it
             found[result.job.workload].append(result)
     return [_speeds(name, some) for name, some in found.items() if len(_hosts(some)) > 1]
 
@@ -57,8 +57,7 @@ def _host(result: Result) -> str:
 
 def _hosts(results: Iterable[Result]) -> dict[str, str]:
     """What the hosts of results are called, and what they are."""
-    different = {(result.job.host, id(result.provenance)): result for result in results}
-    return {_host(result): machine(result.provenance.host) for result in different.values()}
+    return {_host(result): machine(result.provenance.host) for result in results}
 
 
 def _by_host(results: Iterable[Result]) -> dict[str, list[Result]]:

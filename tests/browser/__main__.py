@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from orchestrator.cli.screen import Screen
+from orchestrator.report import reading
 from tests import published
 from tests.browser import browser
 
@@ -20,7 +21,7 @@ def main():
         page = Path(scratch) / "report.html"
         runs = published.shown()
         marks = [each for run in runs for each in run.certificates]
-        page.write_text(Screen.render_page(runs, ROOT, marks), encoding="utf-8")
+        page.write_text(Screen.render_page(list(map(reading.measured, runs)), ROOT, marks), encoding="utf-8")
         chromium = browser.start(*programs)
         try:
             chromium.open(page).screenshot(target, *SIZE)

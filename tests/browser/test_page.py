@@ -5,7 +5,7 @@ import pytest
 from orchestrator.cli.screen import Screen
 from orchestrator.host import samples
 from orchestrator.record.run_folder import RunFolder
-from orchestrator.report import certified, html, page
+from orchestrator.report import certified, html, page, reading
 from orchestrator.report import published as reference
 from tests import published as real
 from tests.browser.browser import PHONE
@@ -21,7 +21,7 @@ NAMES = "[...document.querySelectorAll('#cnn .results tbody tr:not([hidden]) th'
 def published(root, tmp_path_factory):
     """The report of the results that README shows."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(Screen.render_page(real.shown(), root), encoding="utf-8")
+    path.write_text(Screen.render_page(list(map(reading.measured, real.shown())), root), encoding="utf-8")
     return path
 
 
@@ -53,7 +53,7 @@ def sampled(root, tmp_path_factory):
     folder.write_telemetry("pytorch-cnn-cpu-1", samples.lines_of(test_usage.host_samples(), timed, [], "cgroup v2"))
     folder.write_telemetry("chainer-cnn-cpu-1", of_gpus)
     path = folder.path / "report.html"
-    path.write_text(Screen.render_page([folder], root), encoding="utf-8")
+    path.write_text(Screen.render_page([reading.measured(folder)], root), encoding="utf-8")
     return path
 
 

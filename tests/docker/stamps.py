@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @functools.cache
 def known():
     """Of each module of workloads, what its code is made of; and this machine's CPU, by which libraries choose code."""
-    return fingerprint.facts(ROOT)[fingerprint.OF_MODULES], machine.inspect().cpu
+    return fingerprint.inspect(ROOT).modules, machine.inspect().cpu
 
 
 def stamp(name, image, variant, modules, checks):

@@ -16,6 +16,7 @@ from orchestrator.host import machine
 from orchestrator.host.neighbours import Turns
 from orchestrator.inputs import job_inputs
 from orchestrator.plan import catalog, jobs, spec
+from orchestrator.record import fingerprint
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run.runner import Runner
 from tests.support.engine_cases import Silent
@@ -72,7 +73,7 @@ def run_cell(engine, results, framework, workload, *settings):
     chosen = told.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
     folder = RunFolder.create(results, "cells")
     runner = Runner(
-        catalog=KNOWN, engine=engine, folder=folder, inputs=STORE, code={},
+        catalog=KNOWN, engine=engine, folder=folder, inputs=STORE, code=fingerprint.inspect(ROOT),
         host=machine.inspect(), listener=Silent(), turns=TURNS,
     )  # fmt: skip
     (result,) = runner.run(jobs.plan(chosen, KNOWN, "cpu"))
