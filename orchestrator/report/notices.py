@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -38,9 +38,16 @@ class Notice:
     text: str
 
 
-def of(measured: Sequence[Measured]) -> Iterable[Notice]:
-    """The notices for these runs, at most one of most kinds."""
+def of(measured: Sequence[Measured]) -> Iterator[Notice]:
+    """The notices for these runs: about the data, the jobs without figures, the measurements and the code."""
     results = [result for each in measured for result in each.results]
+    yield from _about_data(results)
+    yield from _about_absent_figures(measured, results)
+    yield from _about_measurements(results)
+    yield from _about_code(results)
+
+
+def _about_data(results: Sequence[Result]) -> Iterator[Notice]:
     synthetic = [result for result in results if result.status == "ok" and _is_synthetic(result)]
     if synthetic:
         yield Notice(
@@ -49,6 +56,9 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
             text="Times are real. Accuracies come from synthetic data and cannot be compared with published ones: "
             + _listed(f"{result.job.title} {result.job.workload}" for result in synthetic),
         )
+
+
+def _about_absent_figures(measured: Sequence[Measured], results: Sequence[Result]) -> Iterator[Notice]:
     for status in dict.fromkeys(result.status for result in results if result.status != "ok"):
         which = [result.job.id for result in results if result.status == status]
         jobs = "job" if len(which) == 1 else "jobs"
@@ -62,6 +72,9 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
         yield Notice(level="caution", title=f"{len(absent)} planned, without a result", text=_listed(absent))
     for error in (error for each in measured for error in each.damaged):
         yield Notice(level="danger", title="A result was left out", text=clip(error.message, MAX_NOTE))
+
+
+def _about_measurements(results: Sequence[Result]) -> Iterator[Notice]:
     disturbed = [result.job.id for result in results if result.neighbours]
     if disturbed:
         yield Notice(
@@ -72,6 +85,9 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
     doubtful = [f"{result.job.id}: {doubt}" for result in results for doubt in doubts(result)]
     if doubtful:
         yield Notice(level="caution", title="Doubtful", text=_listed(doubtful, MAX_NOTE, "; "))
+
+
+def _about_code(results: Sequence[Result]) -> Iterator[Notice]:
     mixed = fingerprint.mixed(result.provenance.code for result in results)
     if mixed:
         yield Notice(
@@ -85,7 +101,7 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
         yield Notice(
             level="caution",
             title="Uncommitted changes",
-            text=f"The checkout differed from its commit when these ran: {_listed(dirty)}",
+            text=f"The checkout differed from its commit when these jobs ran: {_listed(dirty)}",
         )
 
 
