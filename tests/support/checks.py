@@ -115,7 +115,7 @@ def _catalog(root: Path) -> Catalog:
 @functools.cache
 def _parts(root: Path) -> dict[str, dict[str, str]]:
     """The parts of each module below workloads/, as provenance has them."""
-    return dict(fingerprint.facts(root)[fingerprint.OF_MODULES])
+    return fingerprint.inspect(root).modules
 
 
 def _cells(root: Path, framework: str) -> tuple[str, ...]:
