@@ -103,7 +103,7 @@ def test_tmp_counts_as_memory(docker_engine, tmp_path):
 
 SMALL_MACHINE = (
     "import sys, pathlib\n"
-    "from tests import engine_cases as cases\n"
+    "from tests.support import engine_cases as cases\n"
     "folder = pathlib.Path(sys.argv[1])\n"
     "_, results = cases.run_echo(cases.engine_called('process', folder), folder, 'greedy', 'good')\n"
     "print(*((result.status, result.failure and result.failure.message) for result in results), sep='\\n')\n"
