@@ -83,7 +83,7 @@ def engine(name: str, test: str, *inputs: str, always: bool = False) -> Check:
 def cluster(test: str, *, root: Path = ROOT) -> Check:
     """The tests in one file of tests/ray."""
     name = Path(test).stem.removeprefix("test_")
-    inputs = ["tests/ray/conftest.py", "tests/ray/clusters.py", "tests/benchmarks/clusters.py"]
+    inputs = ["tests/ray/conftest.py", "tests/support/clusters.py", "tests/benchmarks/clusters.py"]
     if name == "smoke":  # cells of these frameworks, as tables
         inputs += [*_cells(root, "pytorch"), "orchestrator/report", "orchestrator/judge", "configs/smoke.yaml"]
     return engine(f"ray {name}", test, *inputs, always=name == "local")
