@@ -31,8 +31,8 @@ BASES = ("ci/make-bases.sh",) if PREFIX else ()
 JUDGEMENT = ("workloads/mistakes", "orchestrator/judge", "orchestrator/verify", "orchestrator/engines/process")
 # Of tests of frameworks in Docker.
 SUPPORT = ("tests/support/cells.py", "tests/support/docker_images.py", "tests/support/small_job.py")
-BUILD = ("orchestrator/engines/docker/images.py", "orchestrator/engines/docker/builder.py",
-         "orchestrator/engines/build_failure.py")  # fmt: skip
+BUILD = ("orchestrator/engines/docker/images.py", "orchestrator/engines/docker/build_inputs.py",
+         "orchestrator/engines/docker/builder.py", "orchestrator/engines/build_failure.py")  # fmt: skip
 
 
 def cell(framework: str, workload: str, *, root: Path = ROOT) -> Check:
