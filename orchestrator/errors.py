@@ -6,13 +6,14 @@ happened and, in `hint`, what to do now. Each class has one exit code. Errors ar
 
 EXIT_JOBS_FAILED = 1
 EXIT_USAGE = 2
+EXIT_CRASHED = 70  # os.EX_SOFTWARE, which Windows lacks
 EXIT_INTERRUPTED = 130
 
 
 class OrchestratorError(Exception):
     """An error for a person to read: one line that says what happened, and one that says what to do."""
 
-    exit_code = 70
+    exit_code = EXIT_CRASHED
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -72,3 +73,9 @@ class StoreError(OrchestratorError):
     """A run directory or a result file cannot be read or written."""
 
     exit_code = 8
+
+
+class CrashError(OrchestratorError):
+    """This program failed in a way that it does not expect: the cause is its own fault, and a crash report tells it."""
+
+    exit_code = EXIT_CRASHED

@@ -1,4 +1,4 @@
-"""What a person calls by one word on the command line: a run, a result file, a framework → its results."""
+"""The results that one word of the command line names: a run, a result file, a capsule, or a framework."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from orchestrator.record.results import Result, split_damaged
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Results and how to call them."""
+    """Results, and the name that a comparison shows for them."""
 
     label: str
     results: Sequence[Result]
 
 
 def sources(results: Path, word: str | None) -> Sequence[run_folder.RunSource]:
-    """The runs that `word` stands for: those in a capsule, or a run; without it the latest. Raises StoreError."""
+    """The runs that `word` names: a run, or those in a capsule. None names the latest run. Raises StoreError."""
     if word is not None and run_folder.is_file(Path(word)):
         return capsule.runs_in(Path(word))
     return (run_folder.find(results, word),)
@@ -47,10 +47,10 @@ def certificates_of(
 
 
 def select(results: Path, word: str) -> Selection:
-    """The results that `word` stands for.
+    """The results that `word` names.
 
-    That is a result file, a capsule, a run, RUN:FRAMEWORK, or a framework of the latest run. Raises StoreError
-    when they cannot be read whole, UsageError when there are none.
+    It is a result file, a capsule, a run, RUN:FRAMEWORK, or a framework of the latest run. Raises StoreError
+    when one of the results cannot be read, UsageError when there are none.
     """
     if run_folder.is_file(Path(word)):
         return Selection(label=word, results=_sound(capsule.results_in(Path(word)), word))
@@ -69,7 +69,7 @@ def select(results: Path, word: str) -> Selection:
     if not chosen:
         there = {result.job.framework for result in measured}
         raise UsageError(
-            f"{word!r} is no result file and no run, and run {folder.id} has no framework {framework!r}"
+            f"{word!r} is neither a result file nor a run, and run {folder.id} has no framework {framework!r}"
             + did_you_mean(framework, there),
             hint="name a run (`ls results/`), RUN:FRAMEWORK, a result file, or a framework of the latest run",
         )

@@ -7,28 +7,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from orchestrator.errors import StoreError
 from orchestrator.record.provenance import HostFacts
 from orchestrator.record.results import Provenance, Result
 from orchestrator.text import printable
 
-SAMPLES = {"cnn": "images", "rnn": "reviews", "resnet50": "images"}
 NO_DATA = "no data"  # of a job that failed before it had any
 NOWHERE = "no node"  # of a job that no node of a cluster could run
-# Settings that describe the amount of work; a table says them in words.
-AMOUNTS = ("epochs", "batch", "train_samples", "test_samples", "batches")
 
 
 def conditions_of(result: Result) -> dict[str, str]:
     """All that has to be equal for two results to be comparable, in words."""
     job, provenance = result.job, result.provenance
     data = provenance.data.label if provenance.data else NO_DATA
-    others = {key: value for key, value in job.settings.items() if key not in AMOUNTS}
+    workload = job.declaration
+    others = {key: value for key, value in job.settings.items() if key not in workload.amounts}
     return {
         "data": data,
-        "amount": _amount(job.workload, job.settings),
+        "amount": workload.amount(job.settings),
         "device": job.device.upper() if job.device == "cpu" else "GPU",
         "gpu": _gpu(result),
         "engine": _engine(provenance),
@@ -108,14 +105,3 @@ def _gpu(result: Result) -> str:
     if not job.gpus or len({gpu.name for gpu in host.gpus}) < 2:
         return ""
     return ", ".join(host.models_of(job.gpus))
-
-
-def _amount(workload: str, settings: Mapping[str, Any]) -> str:
-    if workload == "resnet50":
-        return f"{settings['batches']} batches of {settings['batch']}"
-    samples = settings["train_samples"]
-    epochs = settings["epochs"]
-    parts = [f"{epochs} epoch{'s' if epochs > 1 else ''} of {f'{samples:,}' if samples else 'all'} {SAMPLES[workload]}"]
-    if settings["test_samples"]:
-        parts.append(f"scored on {settings['test_samples']:,}")
-    return ", ".join([*parts, f"batch {settings['batch']}"])

@@ -29,7 +29,7 @@ def commands(result: Result) -> tuple[str, ...]:
     if job.gpus:
         options.append(("--gpu", "all" if len(job.gpus) > 1 else job.gpus[0]))
     options.append(("--engine", result.provenance.local_engine))
-    if result.provenance.data is not None and job.dataset != "images":
+    if result.provenance.data is not None and job.declaration.trains:
         options.append(("--dataset", result.provenance.data.source))
     for key, value in values.items():
         if value is not None:

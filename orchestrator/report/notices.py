@@ -113,7 +113,7 @@ def _absent(measured: Measured) -> list[str]:
 
 def _is_synthetic(result: Result) -> bool:
     data = result.provenance.data
-    return data is not None and data.source == "synthetic" and result.job.workload != "resnet50"
+    return data is not None and data.source == "synthetic" and result.job.declaration.trains
 
 
 def _listed(names: Iterable[str], length: int = MAX_NAME, between: str = ", ") -> str:

@@ -9,7 +9,7 @@ from orchestrator.record.results import Result
 from orchestrator.report import cells, certified, notices, sections
 from orchestrator.report.certified import Known
 from orchestrator.report.notices import Measured, Notice
-from orchestrator.report.published import PublishedStudy
+from orchestrator.report.published import Studies
 from orchestrator.report.sections import Section
 from orchestrator.report.sources import SourceFile, Tree
 from orchestrator.report.tables import host_by_host, tables
@@ -43,12 +43,12 @@ class Page:
 
 
 def build(
-    measured: Sequence[Measured], reference: PublishedStudy, trees: Mapping[str, Tree], known: Known = certified.NONE
+    measured: Sequence[Measured], studies: Studies, trees: Mapping[str, Tree], known: Known = certified.NONE
 ) -> Page:
     """The page of some runs; `trees` holds the available workload code by its fingerprint."""
     results = [result for each in measured for result in each.results]
-    found, by_host = tables(results, reference, known), host_by_host(results)
-    shown = [*sections.of(found, measured, reference), *map(sections.of_hosts, by_host)]
+    found, by_host = tables(results, studies, known), host_by_host(results)
+    shown = [*sections.of(found, measured, studies), *map(sections.of_hosts, by_host)]
     used = {
         sections.key_of(result): each.usage[result.job.id]
         for each in measured

@@ -1,4 +1,4 @@
-"""Verdicts on repetitions, for a terminal and for programs."""
+"""The verdicts of `reproduce`, as text for a terminal and as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLES = {"REPRODUCED": "bold green", "CANNOT": "bold yellow"}  # anything else 
 
 
 def show(console: Console, answer: Answer) -> None:
-    """Print the word, why, the figures it rests on, and what else is to be known."""
+    """Print one verdict: its word, the reason, the times that were compared, and notes."""
     job, verdict = answer.job, answer.verdict
     console.print(
         Text.assemble(
@@ -37,13 +37,13 @@ def show(console: Console, answer: Answer) -> None:
 
 
 def summary(answers: Sequence[Answer]) -> str:
-    """How many there are of each word."""
+    """How many jobs have each verdict."""
     counts = Counter(answer.verdict.word for answer in answers)
     return f"{len(answers)} jobs: " + ", ".join(f"{count} {word}" for word, count in counts.most_common())
 
 
 def as_json(answers: Sequence[Answer]) -> dict[str, Any]:
-    """All of them as plain values; `run` is the run that holds the repeats."""
+    """The verdicts as plain values. `run` is the run that holds the repeats."""
     return {
         "schema_version": 1,
         "jobs": [

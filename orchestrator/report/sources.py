@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestrator.files import sha256_of_tree
 from orchestrator.plan.jobs import Job
-from orchestrator.plan.spec import WORKLOADS
+from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.record.results import Result
 
 Tree = Mapping[str, bytes]  # path from the root of the checkout → content

@@ -17,8 +17,9 @@ from orchestrator.inputs import job_inputs
 from orchestrator.judge import rounds
 from orchestrator.plan import catalog, compat, spec
 from orchestrator.plan import jobs as plan
-from orchestrator.plan.jobs import Device, Job
+from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import Override, Spec
+from orchestrator.plan.workload import Device
 from orchestrator.record import fingerprint, run_folder
 from orchestrator.record.results import Failure, Result
 from orchestrator.run import crew
@@ -152,7 +153,7 @@ def runner(
 
     It runs them one after the other on this machine, or side by side on the nodes of a cluster.
     """
-    made = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=notify)
+    made = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset)
     if isinstance(prepared.engine, Cluster):
         return crew.gather(
             prepared.engine,
@@ -172,7 +173,7 @@ def runner(
         code=fingerprint.inspect(request.root),
         host=prepared.host,
         listener=listener,
-        turns=neighbours.Turns(request.cache, listener.notice),
+        turns=neighbours.Turns(request.cache),
     )
 
 

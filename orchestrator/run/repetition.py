@@ -87,7 +87,7 @@ def _here(
     """What a repetition on this machine would have for provenance, as far as that can be told before it runs."""
     job = prepared.jobs[0]
     _, image = prepared.catalog.frameworks[job.framework]
-    store = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=notify)
+    store = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset)
     return Provenance(
         engine=prepared.engine.name,
         environment=_environment(request, image, original),

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from orchestrator.errors import UsageError
 from orchestrator.judge import dropout, parity, traces
-from orchestrator.judge.mistakes import CULPRITS
 from orchestrator.judge.parity import ReferenceRun
 from orchestrator.plan import catalog, spec
 from orchestrator.plan.spec import Override, WorkloadName
+from orchestrator.plan.workload import TrainingSettings
+from orchestrator.plan.workloads import MISTAKES, WORKLOADS
 from orchestrator.record import certificates, run_folder
 from orchestrator.record.certificates import Envelope, Parity
 from orchestrator.record.figures import Figures
@@ -37,13 +38,22 @@ class VerifiedCell:
 
 def request(base: preparation.Request, steps: int, overrides: Sequence[Override]) -> preparation.Request:
     """The request for a run that traces `steps` training steps. Raises SpecError, UsageError."""
-    told = spec.load(base.root / SPEC, frameworks=catalog.load(base.root).frameworks, overrides=overrides)
-    if told.engine == "ray":  # a certificate speaks of what one machine's engine ran
+    small = [
+        Override(path=(name, key), value=value, origin=f"the declaration of {name}")
+        for name, workload in WORKLOADS.items()
+        for key, value in workload.small.items()
+    ]
+    frameworks = catalog.load(base.root).frameworks
+    chosen = spec.load(base.root / SPEC, frameworks=frameworks, overrides=[*small, *overrides])
+    if chosen.engine == "ray":  # a certificate speaks of what one machine's engine ran
         raise UsageError("cells are verified on this machine, not on a cluster", hint="use --engine docker or process")
-    sizes = {name: {"train_samples": steps * getattr(told, name).batch} for name in ("cnn", "rnn")}
-    settings = {name: getattr(told, name).model_copy(update=size) for name, size in sizes.items()}
+    settings = {
+        name: each.model_copy(update={"train_samples": steps * each.batch})
+        for name in WORKLOADS
+        if isinstance(each := chosen.settings_of(name), TrainingSettings)
+    }
     # Runs of this kind have a folder of their own: they are no measurements, and no report should take them for one.
-    return replace(base, told=told.model_copy(update={"trace": steps, **settings}), results=base.results / "verify")
+    return replace(base, told=chosen.model_copy(update={"trace": steps, **settings}), results=base.results / "verify")
 
 
 def prepare(request: preparation.Request, notify: Callable[[str], None]) -> preparation.PreparedRun:
@@ -97,7 +107,7 @@ class Verifier:
             reference = self._oracle.reference(job.workload)
             verdict = self._verdict(result, with_dropout, reference)
         # What the cell says of itself is taken at its word only where nothing else is wrong with it.
-        if verdict.culprits and {CULPRITS[name].sentence for name in verdict.culprits} <= set(notes):
+        if verdict.culprits and {MISTAKES[name].sentence for name in verdict.culprits} <= set(notes):
             verdict = verdict.model_copy(update={"word": "declared"})
         if self._certify and reference is not None and verdict.word != "not run":
             certificates.write(self._request.results.parent, self._certificate(result, verdict, reference))

@@ -12,7 +12,7 @@ from orchestrator.errors import StoreError
 from orchestrator.record import capsule
 from orchestrator.record.provenance import EnvironmentFacts
 from orchestrator.record.results import Result
-from tests.report.test_report import trained
+from tests.support.results import trained
 
 NASTY = st.text(st.sampled_from('\n }{",: \\"é\u2028\U0001f600provenance'), max_size=30)
 FACTS = st.recursive(

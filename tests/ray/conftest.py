@@ -10,11 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import engine_cases
+from tests.support import checks, engine_cases
 
+HERE = Path(__file__).resolve().parent
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 NAMESPACE = Path("/proc/thread-self/ns/net")
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are left out: a check counts only when it is whole
+def pytest_collection_modifyitems(config, items):
+    """Make each file of tests here a check of its own."""
+    for item in items:
+        if item.path.parent == HERE:
+            test = item.path.relative_to(config.rootpath).as_posix()
+            item.add_marker(checks.mark(checks.cluster(test)))
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -47,7 +57,7 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="module")
 def nodes(alone, cache):
     """Three nodes and their head."""
-    from tests.ray import clusters
+    from tests.support import clusters
 
     with clusters.cluster() as made:
         yield made
@@ -56,7 +66,7 @@ def nodes(alone, cache):
 @pytest.fixture(scope="module")
 def cluster(nodes):
     """The engine on the three nodes, whose jobs are plain child processes."""
-    from tests.ray import clusters
+    from tests.support import clusters
 
     joined = clusters.connect(nodes, engine_cases.ECHO, choice="process", pythons={"echo": Path(sys.executable)})
     with pytest.MonkeyPatch.context() as patch:

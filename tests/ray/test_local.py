@@ -13,7 +13,7 @@ from tests.support import engine_cases
 SOURCE = """
 import json, pathlib, sys
 import psutil
-from tests import engine_cases as cases
+from tests.support import engine_cases as cases
 
 def children():
     return psutil.Process().children(recursive=True)

@@ -8,24 +8,8 @@ from hypothesis import strategies as st
 
 from orchestrator.record import events
 from orchestrator.record.events import Lines, Reader, Violation
+from tests.support.results import START
 
-START = {
-    "event": "start",
-    "seq": 0,
-    "t": 0.1,
-    "protocol": 1,
-    "framework": "numpy",
-    "workload": "cnn",
-    "version": "2.0",
-    "versions": {"python": "3.11"},
-    "device": "cpu",
-    "device_name": None,
-    "precision": "fp32",
-    "threads": 2,
-    "fused": None,
-    "denormals": "flushed",
-    "notes": [],
-}
 READY = {"event": "ready", "seq": 1, "t": 0.1, "load_s": 1.0, "build_s": 0.5, "compile_s": 0.0}
 STEP = {"event": "step", "seq": 2, "t": 0.2, "epoch": 1, "step": 1, "samples": 64, "seconds": 0.1, "loss": 2.3}
 

@@ -11,8 +11,7 @@ from orchestrator.plan.spec import Spec
 from orchestrator.record import recorder, run_folder
 from orchestrator.record.results import split_damaged
 from orchestrator.record.run_folder import Run, RunFolder
-from tests.record.test_events import START
-from tests.report.test_report import result, trained
+from tests.support.results import START, result, trained
 
 
 @pytest.fixture

@@ -7,39 +7,12 @@ import jsonschema
 import pytest
 
 from orchestrator.cli import selection
-from orchestrator.cli.screen import Screen
 from orchestrator.record import capsule, certificates, run_folder
-from orchestrator.record.certificates import Envelope, Parity
-from orchestrator.record.provenance import CodeFacts, EnvironmentFacts
-from orchestrator.report import certified, html, page, tables, text
-from tests import published
-from tests.report.test_html import HOSTILE, cnn, measured
-from tests.report.test_report import known, result, trained
-
-__all__ = ["known"]
-PARTS = {"__init__.py": "1", "common": "2", "pytorch": "3"}
-
-
-def certificate(framework="pytorch", word="certified", *, made="2026-11-23T10:00:00+00:00", **changes):
-    told = {
-        "framework": framework, "workload": "cnn", "device": "cpu", "engine": "docker",
-        "parity": Parity(word=word, why="" if word == "certified" else "the loss of step 3 is off"),
-        "envelope": Envelope(losses=(1e-5,), probe=1e-5), "steps": 1, "environment": {"id": "sha256:1"},
-        "code": PARTS, "workloads_sha256": "6", "weights_sha256": "4", "data": "5", "versions": {}, "oracle": {},
-        "run": "r", "made": made,
-    }  # fmt: skip
-    return certificates.Certificate.model_validate({**told, **changes})
-
-
-def ran(each, *, environment="sha256:1", parts=PARTS, weights="4"):
-    """A result measured with these."""
-    data = each.provenance.data and each.provenance.data.model_copy(update={"inputs": {"weights.npz": weights}})
-    told = {
-        "environment": EnvironmentFacts(id=environment),
-        "code": CodeFacts(workloads_sha256="6", parts_sha256=parts),
-        "data": data,
-    }
-    return each.model_copy(update={"provenance": each.provenance.model_copy(update=told)})
+from orchestrator.record.certificates import Parity
+from orchestrator.report import certified, collected, formats, html, page, tables, text
+from tests.support import published
+from tests.support.certificates import PARTS, certificate, ran
+from tests.support.results import HOSTILE, cnn, measured, result, trained
 
 
 def word(one, *found):
@@ -136,7 +109,9 @@ def test_every_form_of_the_table_marks_rows(known, root):
         "- ≈ differs from the reference in a known, documented way (certificate of 2026-11-23): Cntk (the loss of step 3 is off)\n"
         in shown
     )
-    printed = "".join(Screen().render_report(rows, root, "table", found))
+    (run, *_) = published.runs()
+    kept = run.model_copy(update={"results": tuple(rows)})
+    printed = "".join(formats.load("table").write(collected.of_runs([kept], root, found)))
     assert "Pytorch ✓" in printed
     assert "Cntk ≈" in printed
     assert "≠ differs from the reference" in printed

@@ -1,5 +1,6 @@
 """Environments: made once, before the first job; a missing CPU build is replaced by the CUDA build, and said so."""
 
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -113,8 +114,9 @@ def test_an_attempt_that_is_still_to_come_is_not_forgotten(tmp_path, retries):
         assert (again.status, again.attempt) == ("ok", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", ["numpy"])
-def test_a_virtual_environment_is_made_from_the_lock(root, tmp_path, image):
+def test_a_virtual_environment_is_made_from_the_lock(root, tmp_path, image, caplog):
     """With pip, from the package index: complete, and found again at once."""
     from orchestrator.engines.process import pythons
     from orchestrator.errors import HostError
@@ -125,15 +127,16 @@ def test_a_virtual_environment_is_made_from_the_lock(root, tmp_path, image):
     except HostError as error:
         pytest.skip(error.message)
     engine = ProcessEngine(cache=tmp_path, pythons={})
-    lines = []
-    made = engine.prepare(chosen, "cpu", lines.append)
-    assert any("Successfully installed numpy" in line for line in lines)
+    caplog.set_level(logging.INFO, logger="orchestrator")
+    made = engine.prepare(chosen, "cpu", print)
+    assert any("Successfully installed numpy" in line for line in caplog.messages)
     assert made.facts["lock_sha256"]
-    lines.clear()
-    assert engine.prepare(chosen, "cpu", lines.append) == made
-    assert lines == []
+    caplog.clear()
+    assert engine.prepare(chosen, "cpu", print) == made
+    assert caplog.messages == []
 
 
+@pytest.mark.slow
 def test_a_broken_lock_leaves_no_environment_behind(root, tmp_path):
     import dataclasses
 

@@ -4,7 +4,12 @@ import contextlib
 import os
 import subprocess
 
-from orchestrator.engines.docker import docker_cli, images
+from orchestrator.engines.docker import client, images
+
+
+def is_built(image, variant):
+    """Whether the daemon has this image, as this checkout describes it."""
+    return bool(client.find_images([images.tag(image, variant)]))
 
 
 @contextlib.contextmanager
@@ -14,17 +19,17 @@ def borrowed(image, variant):
     What had to be built goes with all that came into the daemon's build cache meanwhile. (A build that somebody else
     began at that time loses its cache too, never its image. A builder in a container of its own keeps its cache.)
     """
-    if images.built(image, variant):
+    if is_built(image, variant):
         yield images.tag(image, variant)
         return
     before = build_cache()
     try:
         # The cache of pip's downloads is one for all images, so what one of them put there could not be told apart.
-        tag = images.build(image, variant, log=lambda line: None, environ={**os.environ, "PIP_NO_CACHE_DIR": "1"})
+        tag = images.build(image, variant, environ={**os.environ, "PIP_NO_CACHE_DIR": "1"})
         try:
             yield tag
         finally:
-            docker_cli.remove("image", tag)
+            client.remove_image(tag)
     finally:
         prune(build_cache() - before)
 

@@ -21,6 +21,7 @@ from orchestrator.host.neighbours import Turns
 from orchestrator.inputs.job_inputs import Inputs, Store
 from orchestrator.plan import catalog, spec
 from orchestrator.plan import jobs as plan
+from orchestrator.plan.workloads.resnet50 import ResNet50
 from orchestrator.record.fingerprint import Checkout
 from orchestrator.record.provenance import CodeFacts
 from orchestrator.record.results import DataFacts
@@ -99,7 +100,7 @@ def run_echo(
         workloads=("resnet50",),
         gpu="all",
         retries=retries,
-        resnet50=spec.ResNet50(batch=2, batches=3),
+        resnet50=ResNet50(batch=2, batches=3),
         limits=spec.Limits(**limits),
     )
     jobs = plan.plan(told, known, "gpu" if gpus else "cpu", gpus)
@@ -112,7 +113,7 @@ def run_echo(
         code=CODE,
         host=dataclasses.replace(machine.inspect(), gpus=gpus),
         listener=listener or Silent(),
-        turns=Turns(folder / "cache", print),
+        turns=Turns(folder / "cache"),
     )
     return run_folder, runner.run(run_folder.missing(jobs), skip or {})
 
@@ -141,7 +142,7 @@ def run_on_nodes(
         repeats=repeats,
         hosts=spec.Hosts(names=names, labels=labels or {}, exclusive=exclusive),
         each_host=each_host,
-        resnet50=spec.ResNet50(batch=2, batches=3),
+        resnet50=ResNet50(batch=2, batches=3),
         limits=spec.Limits(**limits),
     )
     nodes = hosts.select(cluster.nodes(), told.hosts)
@@ -152,7 +153,7 @@ def run_on_nodes(
         catalog=known,
         spec=told,
         folder=run_folder,
-        store=Store(cache=files.default_cache(), choice="synthetic", notify=print),
+        store=Store(cache=files.default_cache(), choice="synthetic"),
         code=CODE,
         listener=listener or Silent(),
     )

@@ -1,7 +1,9 @@
-"""Made-up machines and images: for tests of what runs where."""
+"""Made-up machines, nodes and images: for tests of what runs where."""
 
+import dataclasses
 from pathlib import Path
 
+from orchestrator.engines.nodes import Node
 from orchestrator.host import cuda
 from orchestrator.host.machine import Gpu, Host
 from orchestrator.plan.catalog import COMMAND, Cuda, Framework, Image
@@ -29,6 +31,13 @@ def machine(*cards, driver="580.95.05"):
         cpu="CPU X", cpus=(0, 1), memory=8 << 30, system="Linux", kernel="6.1", machine="x86_64",
         driver=driver if cards else None, gpus=tuple(gpu(*CARDS[card], number) for number, card in enumerate(cards)),
     )  # fmt: skip
+
+
+def node(name, *cards, problem=None, cpus=2, **labels):
+    there = dataclasses.replace(machine(*cards), cpus=tuple(range(cpus)))
+    return Node(
+        id=f"id-{name}", name=name, host=there, engine="docker", engine_facts={}, gpu_problem=problem, labels=labels
+    )
 
 
 def image(version=None, capabilities="", ptx=None, python="3.11"):

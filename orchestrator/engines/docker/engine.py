@@ -1,4 +1,4 @@
-"""The docker engine: one container per job, locked down, removed whatever happens. The only import of docker.
+"""The docker engine: one container per job, locked down, removed whatever happens.
 
 Facts behind the order of calls and the odd-looking steps are at each of them; the engine itself never looks into
 the bytes it moves.
@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import docker
-import docker.constants
 import docker.errors
 import docker.types
 import requests
@@ -33,7 +32,8 @@ from orchestrator.engines.base import (
     StreamName,
     job_variables,
 )
-from orchestrator.engines.docker import cgroup, gpu_access, images
+from orchestrator.engines.docker import cgroup, client, gpu_access, images
+from orchestrator.engines.docker.client import reason
 from orchestrator.engines.pump import Pump
 from orchestrator.engines.watchdog import Watchdog
 from orchestrator.errors import HostError
@@ -63,16 +63,8 @@ _CONNECTION_LOST = (requests.exceptions.RequestException, docker.errors.APIError
 
 
 def connect() -> DockerEngine:
-    """The engine, if a daemon answers. Raises HostError saying why not."""
-    try:
-        client = docker.from_env(timeout=60)
-        client.ping()
-    except docker.errors.DockerException as error:
-        raise HostError(
-            f"no Docker daemon answers ({_reason(error)})",
-            hint="start Docker and check that this user may use it (`docker info`), or use --engine process",
-        ) from error
-    return DockerEngine(client)
+    """The engine, once the daemon has answered. Raises HostError with the remedy when none answers."""
+    return DockerEngine(client.connect())
 
 
 class DockerEngine:
@@ -94,12 +86,13 @@ class DockerEngine:
         return {"docker": version["Version"], "docker_api": version["ApiVersion"]}
 
     def prepare(self, image: Image, variant: str, log: Callable[[str], None]) -> Environment:
-        tag = images.build(image, variant, log=log)
+        del log  # builds log their output
+        tag = images.build(image, variant)
         try:
             built = self._client.images.get(tag)
         except requests.exceptions.RequestException as error:
             raise HostError(
-                f"image {tag} is built, but Docker cannot show it: {_reason(error)}", hint=LOST_HINT
+                f"image {tag} is built, but Docker cannot show it: {reason(error)}", hint=LOST_HINT
             ) from error
         facts = {
             "image": image.name,
@@ -190,7 +183,7 @@ class _Container:
             ) from error
         except _CONNECTION_LOST as error:
             raise EngineError(
-                f"the connection to the Docker daemon was lost and did not come back: {_reason(error)}",
+                f"the connection to the Docker daemon was lost and did not come back: {reason(error)}",
                 hint=LOST_HINT,
             ) from error
 
@@ -227,7 +220,7 @@ class _Container:
             pass  # it has ended
         except requests.exceptions.RequestException as error:
             raise EngineError(
-                f"the job cannot be stopped: the Docker daemon does not answer: {_reason(error)}", hint=LOST_HINT
+                f"the job cannot be stopped: the Docker daemon does not answer: {reason(error)}", hint=LOST_HINT
             ) from error
 
     def seen(self) -> None:
@@ -323,11 +316,10 @@ def _exit_of(state: Mapping[str, Any]) -> Exit:
 
 
 def _removing(name: str) -> list[str]:
-    """A command that ends and removes a container, at the daemon the SDK talks to, whatever context the CLI is in."""
-    daemon = os.environ.get("DOCKER_HOST") or docker.constants.DEFAULT_UNIX_SOCKET.replace("http+unix", "unix")
+    """A command that ends and removes a container."""
     # Twice: a request that was under way when this process died may yet create the container.
     script = 'for pause in 0 3; do sleep "$pause"; docker --host "$1" rm --force --volumes "$2"; done'
-    return ["sh", "-c", script, "sh", daemon, name]
+    return ["sh", "-c", script, "sh", client.endpoint(), name]
 
 
 def _mounts(launch: Launch) -> list[docker.types.Mount]:
@@ -392,7 +384,7 @@ def _refusals_told(what: str) -> Iterator[None]:
     except docker.errors.APIError as error:
         raise _refusal(what, error) from error
     except requests.exceptions.RequestException as error:
-        raise EngineError(f"no Docker daemon answers ({_reason(error)})", hint=LOST_HINT) from error
+        raise EngineError(f"no Docker daemon answers ({reason(error)})", hint=LOST_HINT) from error
 
 
 def _refusal(what: str, error: docker.errors.APIError) -> EngineError:
@@ -408,11 +400,3 @@ def _refusal(what: str, error: docker.errors.APIError) -> EngineError:
     else:
         hint = "`docker info` and the daemon's log may say more"
     return EngineError(f"{what}: {text}", hint=hint, kind="no_gpu" if no_gpu else "engine")
-
-
-def _reason(error: Exception) -> str:
-    """The innermost cause in a few words: docker and requests wrap it several times over."""
-    cause: BaseException = error
-    while cause.__cause__ or cause.__context__:
-        cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
-    return str(getattr(cause, "strerror", None) or cause).splitlines()[0][:200] if str(cause) else type(cause).__name__

@@ -62,8 +62,9 @@ class ProcessEngine:
                 f"image {image.name!r} holds no Python, so there is no virtual environment to run it in",
                 hint="use the docker engine for it: --engine docker",
             )
+        del log  # builds log their output
         interpreter = pythons.find(image.python, image.name)
-        return venvs.ensure(image, variant, interpreter, self._cache / "venvs", log)
+        return venvs.ensure(image, variant, interpreter, self._cache / "venvs")
 
     @contextlib.contextmanager
     def run(self, environment: Environment, launch: Launch) -> Iterator[_Child]:

@@ -160,7 +160,7 @@ class Worker:
         try:
             if expected.source not in self._stores:
                 choice: Any = expected.source  # what the head's choice came to: this node must not choose otherwise
-                self._stores[expected.source] = Store(cache=self._cache, choice=choice, notify=self._notice)
+                self._stores[expected.source] = Store(cache=self._cache, choice=choice)
             made = self._stores[expected.source].for_job(job)
         except OrchestratorError as error:
             return error, notes
@@ -196,11 +196,8 @@ class Worker:
 
     def _run(self, order: Order, folder: Path, control: _Control) -> Iterator[NodeMessage]:
         launch = self._launch(order, folder)
-        notices: list[str] = []
         sampler = Sampler(order.job.gpus)
-        with Turns(self._cache, notices.append).on(order.job.gpus) as others:
-            for text in notices:
-                yield NodeMessage(notice=text)
+        with Turns(self._cache).on(order.job.gpus) as others:
             watch = Watch(order.job.gpus, others)
             with self._engine.run(order.environment, launch) as execution, sampler.beside(execution.usage):
                 yield NodeMessage(running=True)

@@ -1,0 +1,28 @@
+"""Made-up certificates, and results that fit them."""
+
+from orchestrator.record import certificates, fingerprint
+from orchestrator.record.certificates import Envelope, Parity
+
+PARTS = {"__init__.py": "1", "common": "2", "pytorch": "3"}
+
+
+def certificate(framework="pytorch", word="certified", *, made="2026-11-23T10:00:00+00:00", **changes):
+    told = {
+        "framework": framework, "workload": "cnn", "device": "cpu", "engine": "docker",
+        "parity": Parity(word=word, why="" if word == "certified" else "the loss of step 3 is off"),
+        "envelope": Envelope(losses=(1e-5,), probe=1e-5), "steps": 1, "environment": {"id": "sha256:1"},
+        "code": PARTS, "workloads_sha256": "6", "weights_sha256": "4", "data": "5", "versions": {}, "oracle": {},
+        "run": "r", "made": made,
+    }  # fmt: skip
+    return certificates.Certificate.model_validate({**told, **changes})
+
+
+def ran(each, *, environment="sha256:1", parts=PARTS, weights="4"):
+    """A result measured with these."""
+    data = each.provenance.data and each.provenance.data.model_copy(update={"inputs": {"weights.npz": weights}})
+    told = {
+        "environment": {"id": environment},
+        "code": {fingerprint.WHOLE: "6", fingerprint.PARTS: parts},
+        "data": data,
+    }
+    return each.model_copy(update={"provenance": each.provenance.model_copy(update=told)})
