@@ -90,7 +90,7 @@ def on_gpus(monkeypatch):
     return there
 
 
-def test_a_program_on_the_gpu_is_named(tmp_path, on_gpus, caplog):
+def test_programs_on_the_gpu_are_named(tmp_path, on_gpus, caplog):
     on_gpus["GPU-1"] = [1, NO_PROCESS]
     with Turns(tmp_path).on(["GPU-1"]) as others:
         assert [other.cpus for other in others] == [None, None]

@@ -31,7 +31,7 @@ JOB = Job(
 )  # fmt: skip
 
 
-def whole(path):
+def whole(path: Path) -> bytes:
     """A golden stream with values where the golden file has a mask."""
     events = [json.loads(line) for line in path.read_text().splitlines()]
     told = {"threads": 2, "denormals": "flushed", "seconds": 0.5}
@@ -43,7 +43,7 @@ def whole(path):
 CORPUS = [whole(path) for path in sorted(GOLDEN.glob("*.jsonl"))]
 
 
-def spoil(stream, dice):
+def spoil(stream: bytes, dice: random.Random) -> bytes:
     """One small change somewhere in a stream."""
     at = dice.randrange(len(stream) + 1)
     lines = stream.splitlines(keepends=True) or [b""]
@@ -67,7 +67,7 @@ def spoil(stream, dice):
     return b"".join(lines)
 
 
-def outcome(stream, folder, dice):
+def outcome(stream: bytes, folder: RunFolder, dice: random.Random) -> Result:
     """Tell a job's whole output to the host side, as an engine would, and store what comes of it."""
     with folder.record(JOB.id) as recorder:
         conversation = Conversation(JOB, recorder, lambda event: None)
@@ -88,7 +88,7 @@ def outcome(stream, folder, dice):
     return result
 
 
-def fuzz(seconds, seed):
+def fuzz(seconds: float, seed: int) -> dict[str, int]:
     """Try spoilt streams for `seconds`; returns how many of them were refused and how many were not."""
     dice = random.Random(seed)  # noqa: S311
     counts = {"ok": 0, "failed": 0}

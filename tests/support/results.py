@@ -1,7 +1,12 @@
 """Made-up results: for tests of what is computed from results."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 from orchestrator.plan import spec
 from orchestrator.plan.jobs import Job
+from orchestrator.plan.spec import EngineName
+from orchestrator.plan.workload import Device
 from orchestrator.record.events import Start
 from orchestrator.record.figures import Figures
 from orchestrator.record.results import DataFacts, Failure, Provenance, Result
@@ -42,17 +47,17 @@ HOSTILE = [
 
 
 def result(
-    framework="pytorch",
-    workload="cnn",
+    framework: str = "pytorch",
+    workload: str = "cnn",
     *,
-    device="cpu",
-    source="official",
-    repeat=1,
-    failure=None,
-    engine="docker",
-    cpu="CPU X",
-    **figures,
-):
+    device: Device = "cpu",
+    source: str = "official",
+    repeat: int = 1,
+    failure: Failure | None = None,
+    engine: EngineName = "docker",
+    cpu: str = "CPU X",
+    **figures: Any,
+) -> Result:
     data = "cifar10" if workload == "cnn" else "images"
     job = Job(
         id=f"{framework}-{workload}-{device}-{repeat}", framework=framework, title=framework.title(), image=framework,
@@ -75,23 +80,32 @@ def result(
     )  # fmt: skip
 
 
-def trained(framework="pytorch", seconds=100.0, **kwargs):
+def trained(framework: str = "pytorch", seconds: float = 100.0, **kwargs: Any) -> Result:
     return result(framework, accuracy=0.765, train_s=seconds, train_samples_per_s=25600 / seconds, **kwargs)
 
 
-def runs(*seconds, accuracy=0.765, test_samples=10_000, **kwargs):
+def runs(*seconds: float, accuracy: float = 0.765, test_samples: int = 10_000, **kwargs: Any) -> list[Result]:
     return [
         result("numpy", accuracy=accuracy, test_samples=test_samples, train_s=each, repeat=repeat, **kwargs)
         for repeat, each in enumerate(seconds, start=1)
     ]
 
 
-def failed(framework="numpy", status="failed", **kwargs):
-    reason = {"kind": "exception", "message": "it broke", "hint": "mend it", "log": ("line 1", "line 2"), **kwargs}
+def failed(framework: str = "numpy", status: str = "failed", **kwargs: Any) -> Result:
+    reason: dict[str, Any] = {
+        "kind": "exception",
+        "message": "it broke",
+        "hint": "mend it",
+        "log": ("line 1", "line 2"),
+        **kwargs,
+    }
     return result(framework, failure=Failure(**reason)).model_copy(update={"status": status})
 
 
-def with_epochs(it, losses=(2.0, 1.5), accuracies=(None, None)):
+def with_epochs(
+    it: Result, losses: Sequence[float] = (2.0, 1.5), accuracies: Sequence[float | None] = (None, None)
+) -> Result:
+    assert it.figures.train_s is not None
     seconds = it.figures.train_s / len(losses)
     epochs = tuple(
         {"samples": 12800, "seconds": seconds, "loss": loss, "accuracy": accuracy}
@@ -100,13 +114,19 @@ def with_epochs(it, losses=(2.0, 1.5), accuracies=(None, None)):
     return it.model_copy(update={"figures": it.figures.model_validate({**it.figures.model_dump(), "epochs": epochs})})
 
 
-def cnn(framework="pytorch", seconds=100.0, *, title=None, **kwargs):
+def cnn(framework: str = "pytorch", seconds: float = 100.0, *, title: str | None = None, **kwargs: Any) -> Result:
     """A result of the CNN as it is stored."""
     found = with_epochs(trained(framework, seconds, **kwargs))
     return found.model_copy(update={"job": found.job.model_copy(update={"title": title})}) if title else found
 
 
-def measured(*results, extra=(), curves=(), usage=(), damaged=()):
+def measured(
+    *results: Result,
+    extra: Iterable[Job] = (),
+    curves: Mapping[str, Any] | None = None,
+    usage: Mapping[str, Any] | None = None,
+    damaged: tuple[str, ...] = (),
+) -> notices.Measured:
     """Results as a run that planned them, and the jobs `extra`."""
     run = Run(
         id="20260101-000000-test",
@@ -116,4 +136,6 @@ def measured(*results, extra=(), curves=(), usage=(), damaged=()):
         spec=spec.Spec(name="test"),
         jobs=(*(each.job for each in results), *extra),
     )
-    return notices.Measured(run=run, results=results, curves=dict(curves), usage=dict(usage), damaged=damaged)
+    return notices.Measured(
+        run=run, results=results, curves=dict(curves or {}), usage=dict(usage or {}), damaged=damaged
+    )
