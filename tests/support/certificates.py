@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from orchestrator.record import certificates, fingerprint
+from orchestrator.record import certificates
 from orchestrator.record.certificates import Envelope, Parity
 from orchestrator.record.results import Result
+from tests.support.facts import with_facts
 
 PARTS = {"__init__.py": "1", "common": "2", "pytorch": "3"}
 
@@ -30,9 +31,5 @@ def certificate(
 def ran(each: Result, *, environment: str = "sha256:1", parts: Mapping[str, str] = PARTS, weights: str = "4") -> Result:
     """A result measured with these."""
     data = each.provenance.data and each.provenance.data.model_copy(update={"inputs": {"weights.npz": weights}})
-    told = {
-        "environment": {"id": environment},
-        "code": {fingerprint.WHOLE: "6", fingerprint.PARTS: parts},
-        "data": data,
-    }
-    return each.model_copy(update={"provenance": each.provenance.model_copy(update=told)})
+    code = {"workloads_sha256": "6", "parts_sha256": dict(parts)}
+    return with_facts(each, environment={"id": environment}, code=code, data=data)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from orchestrator.engines.base import Exit, Output
 from orchestrator.plan.jobs import Job
+from orchestrator.record.provenance import CodeFacts, EnvironmentFacts, HostFacts
 from orchestrator.record.results import Provenance, Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run.conversation import Conversation
@@ -24,6 +25,7 @@ VALUES = (
     b"-1", b"0", b"1e999", b"-1e-320", b"NaN", b"9" * 400, b"true", b"null", b'""', b"[]", b"{}", b'"\\ud800"', b"1.5",
     b"1" * 5000, b'"' + b"x" * 5000 + b'"', b"[" * 3000,
 )  # fmt: skip
+PROVENANCE = Provenance(engine="process", environment=EnvironmentFacts(), code=CodeFacts(), host=HostFacts())
 JOB = Job(
     id="tiny-cnn-cpu-1", framework="tiny", title="Tiny", image="tiny", module="tiny", env={}, workload="cnn",
     dataset="cifar10", device="cpu", repeat=1, precision="fp32", seed=1, trace=2,
@@ -80,7 +82,7 @@ def outcome(stream: bytes, folder: RunFolder, dice: random.Random) -> Result:
     figures, start = conversation.collector.figures(), conversation.collector.start
     result = Result(
         job=JOB, status="failed" if failure else "ok", failure=failure, start=start, figures=figures, seconds=1.0,
-        provenance=Provenance(engine="process", environment={}, code={}, host={}), began="2026-01-01T00:00:00+00:00",
+        provenance=PROVENANCE, began="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
     folder.write_result(result)
     if folder.read_result(JOB.id) != result:

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from orchestrator.errors import StoreError
 from orchestrator.plan import spec
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import EngineName
 from orchestrator.plan.workload import Device
 from orchestrator.record.events import Start
 from orchestrator.record.figures import Figures
+from orchestrator.record.provenance import CodeFacts, EnvironmentFacts, HostFacts
 from orchestrator.record.results import DataFacts, Failure, Provenance, Result
 from orchestrator.record.run_folder import Run
 from orchestrator.report import notices
@@ -72,7 +74,7 @@ def result(
         start=Start.model_validate({**START, "notes": ["no fused kernel"] if framework == "numpy" else []}),
         figures=Figures(**figures),
         provenance=Provenance(
-            engine=engine, environment={}, code={}, host={"cpu": cpu, "cpus_used": [0, 1]},
+            engine=engine, environment=EnvironmentFacts(), code=CodeFacts(), host=HostFacts(cpu=cpu, cpus_used=(0, 1)),
             data=DataFacts(label=label, source=source, fingerprint="f", inputs={}),
         ),
         began="2026-01-01T00:00:00+00:00",
@@ -125,7 +127,7 @@ def measured(
     extra: Iterable[Job] = (),
     curves: Mapping[str, Any] | None = None,
     usage: Mapping[str, Any] | None = None,
-    damaged: tuple[str, ...] = (),
+    damaged: tuple[StoreError, ...] = (),
 ) -> notices.Measured:
     """Results as a run that planned them, and the jobs `extra`."""
     run = Run(
