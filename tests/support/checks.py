@@ -31,8 +31,8 @@ BASES = ("ci/make-bases.sh",) if PREFIX else ()
 JUDGEMENT = ("workloads/mistakes", "orchestrator/judge", "orchestrator/verify", "orchestrator/engines/process")
 # Of tests of frameworks in Docker.
 SUPPORT = ("tests/support/cells.py", "tests/support/docker_images.py", "tests/support/small_job.py")
-BUILD = ("orchestrator/engines/docker/images.py", "orchestrator/engines/docker/builder.py",
-         "orchestrator/engines/build_failure.py")  # fmt: skip
+BUILD = ("orchestrator/engines/docker/images.py", "orchestrator/engines/docker/build_inputs.py",
+         "orchestrator/engines/docker/builder.py", "orchestrator/engines/build_failure.py")  # fmt: skip
 
 
 def cell(framework: str, workload: str, *, root: Path = ROOT) -> Check:
@@ -83,7 +83,7 @@ def engine(name: str, test: str, *inputs: str, always: bool = False) -> Check:
 def cluster(test: str, *, root: Path = ROOT) -> Check:
     """The tests in one file of tests/ray."""
     name = Path(test).stem.removeprefix("test_")
-    inputs = ["tests/ray/conftest.py", "tests/ray/clusters.py", "tests/benchmarks/clusters.py"]
+    inputs = ["tests/ray/conftest.py", "tests/support/clusters.py", "tests/benchmarks/clusters.py"]
     if name == "smoke":  # cells of these frameworks, as tables
         inputs += [*_cells(root, "pytorch"), "orchestrator/report", "orchestrator/judge", "configs/smoke.yaml"]
     return engine(f"ray {name}", test, *inputs, always=name == "local")
