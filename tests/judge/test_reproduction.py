@@ -100,7 +100,9 @@ def test_a_loss_may_differ_by_what_repeats_differ_by():
     assert judged(trained(1.5), trained(1.512, 1.513)).word == "REPRODUCED"
     worse = judged(trained(1.5), trained(1.6, 1.601))
     assert (worse.word, worse.test_loss) == ("DIFFERENT LOSS", (1.5, 1.6005))
-    assert worse.why.startswith("the test loss is 1.601 and was 1.5: the spread of these runs allows a difference of 0.0")
+    assert worse.why.startswith(
+        "the test loss is 1.601 and was 1.5: the spread of these runs allows a difference of 0.0"
+    )
     assert judged(trained(1.5, 1.62), trained(1.6, 1.55)).word == "REPRODUCED"
 
 

@@ -1,6 +1,7 @@
 """Telemetry tells what a job used, costs little, and never costs a job."""
 
 import dataclasses
+import functools
 import itertools
 import json
 import sys
@@ -340,10 +341,11 @@ V1 = {
 
 class TestAControlGroup:
     @pytest.fixture
-    def kernel(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(cgroup, "PROC", tmp_path / "proc")
-        monkeypatch.setattr(cgroup, "MOUNTED", tmp_path / "sys")
+    def of(self, tmp_path):
+        return functools.partial(cgroup.of, proc=tmp_path / "proc", mounted=tmp_path / "sys")
 
+    @pytest.fixture
+    def kernel(self, tmp_path):
         def write(files):
             for name, content in files.items():
                 (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -353,29 +355,29 @@ class TestAControlGroup:
         return write
 
     @pytest.mark.parametrize(("files", "source"), [(V2, "cgroup v2"), (V1, "cgroup v1")])
-    def test_of_either_version_is_read(self, kernel, files, source):
+    def test_of_either_version_is_read(self, of, kernel, files, source):
         kernel(files)
         expected = ResourceUsage(cpu_seconds=2.5, memory=100, memory_peak=300, source=source)
-        assert cgroup.of(7, "abc").usage() == expected
+        assert of(7, "abc").usage() == expected
 
-    def test_without_a_peak_tells_what_there_is_now(self, kernel):
+    def test_without_a_peak_tells_what_there_is_now(self, of, kernel):
         (kernel(V2) / "sys/system.slice/docker-abc.scope/memory.peak").unlink()
-        assert cgroup.of(7, "abc").usage().memory_peak == 100
+        assert of(7, "abc").usage().memory_peak == 100
 
-    def test_that_is_gone_tells_nothing(self, kernel):
+    def test_that_is_gone_tells_nothing(self, of, kernel):
         folder = kernel(V2)
-        group = cgroup.of(7, "abc")
+        group = of(7, "abc")
         (folder / "sys/system.slice/docker-abc.scope/cpu.stat").unlink()
         assert group.usage() is None
 
     @pytest.mark.parametrize(("pid", "container"), [(8, "abc"), (7, "another"), (0, "abc")])
-    def test_of_another_machine_s_process_is_not_taken(self, kernel, pid, container):
+    def test_of_another_machine_s_process_is_not_taken(self, of, kernel, pid, container):
         kernel(V2)
-        assert cgroup.of(pid, container) is None
+        assert of(pid, container) is None
 
-    def test_that_is_not_mounted_here_is_not_taken(self, kernel):
+    def test_that_is_not_mounted_here_is_not_taken(self, of, kernel):
         kernel({"proc/7/cgroup": "0::/docker/abc\n"})
-        assert cgroup.of(7, "abc") is None
+        assert of(7, "abc") is None
 
 
 def engine(folder):

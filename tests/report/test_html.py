@@ -93,7 +93,7 @@ def test_every_reason_for_doubt_stands_above_the_numbers(known):
         dirty,
         low,
         extra=(absent,),
-        damaged=(StoreError("a.json: edited"),),
+        damaged=(StoreError("a.json: edited", hint="h"),),
     )
     told = {notice.title: notice.text for notice in page.build([run], known, {}).warnings}
     assert "Pytorch cnn" in told["Synthetic data"]
@@ -260,7 +260,7 @@ def test_no_text_gets_out_of_its_place(known, text):
         one = with_facts(one, environment={whole: {whole: [whole]}}, host={"cpu": whole})
         one = one.model_copy(update={"start": start, "neighbours": (Neighbour(name=text, cpus=1.0),)})
         lost = failed(message=text, hint=text, log=(text,))
-        return writer.render(page.build([measured(one, lost, damaged=(StoreError(text),))], known, {}))
+        return writer.render(page.build([measured(one, lost, damaged=(StoreError(text, hint="h"),))], known, {}))
 
     def shape(text):
         return [tag for tag in Reading(text).elements if tag != "wbr"]

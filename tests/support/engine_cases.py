@@ -118,7 +118,7 @@ def run_echo(
     return run_folder, runner.run(run_folder.missing(jobs), skip or {})
 
 
-def run_on_nodes(
+def run_on_nodes(  # noqa: PLR0913  (each is a setting of a spec)
     cluster,
     folder,
     *behaviours,
