@@ -28,8 +28,10 @@ MAX_EXPONENT = 7.0  # a factor of a thousand; a larger uncertainty needs no exac
 
 @dataclass(frozen=True, kw_only=True)
 class ReproductionVerdict:
-    """The verdict on a repetition. Times in seconds, accuracies from 0 to 1, losses in the
-    workload's unit; None if it could not be judged."""
+    """The verdict on a repetition; a value is None where it could not be judged.
+
+    Times are in seconds, accuracies from 0 to 1, losses in the unit of the workload's scoring.
+    """
 
     word: ReproductionWord
     why: str

@@ -119,7 +119,7 @@ def test_of_a_virtual_environment_its_own_python_is_not_taken(monkeypatch):
 def test_an_image_without_python_is_left_to_docker(engine, root):
     image = dataclasses.replace(catalog.load(root).images[0], name="julia", python=None)
     with pytest.raises(HostError, match="'julia' holds no Python") as caught:
-        engine.prepare(image, "cpu", print)
+        engine.prepare(image, "cpu")
     assert "--engine docker" in caught.value.hint
 
 

@@ -347,17 +347,17 @@ def stage(tmp_path, cache):
         name="echo", frameworks=("good",), workloads=("resnet50",), engine="process", device="cpu", dataset="synthetic"
     )
     first = dataclasses.replace(request, told=told)
-    prepared = preparation.prepare(first, pytest.fail)
+    prepared = preparation.prepare(first)
     folder = preparation.start(first, prepared)
-    return request, preparation.run(first, folder, prepared, engine_cases.Silent(), pytest.fail), folder
+    return request, preparation.run(first, folder, prepared, engine_cases.Silent()), folder
 
 
 def repeated(request, originals, **kwargs):
-    told = repetition.prepare(request, originals, 3, pytest.fail, allow_different_code=False)
+    told = repetition.prepare(request, originals, 3, allow_different_code=False)
     if isinstance(told, reproduction.ReproductionVerdict):
         return told
     folder = preparation.start(told.request, told.prepared)
-    return repetition.run(told, folder, engine_cases.Silent(), pytest.fail, allow_different_code=False)
+    return repetition.run(told, folder, engine_cases.Silent(), allow_different_code=False)
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from orchestrator.record import telemetry
 from orchestrator.record.events import Epoch, Inference, Ready, Step
 from orchestrator.record.results import Result
 from orchestrator.record.telemetry import Around
+from orchestrator.run import measurement
 from tests.support import engine_cases, fake_nvml, published
 from tests.support.fake_nvml import UUID
 from tests.support.machines import machine
@@ -39,7 +40,7 @@ def watched(seconds=0.0, gpus=(UUID,), usage=lambda: None):
     beside = Sampler(gpus)
     with beside.beside(usage):
         time.sleep(seconds)
-    return beside.found()[0]
+    return measurement.telemetry_of(beside.observations(), measurement.TimedPart())[0]
 
 
 def summary(taken, timed=()):
@@ -246,7 +247,7 @@ class TestSampling:
             if clock[0] >= 60:
                 over.set()
 
-        monkeypatch.setattr(beside, "_elapsed", lambda: clock[0])
+        monkeypatch.setattr(beside, "elapsed", lambda: clock[0])
         monkeypatch.setattr(beside, "_look", look)
         monkeypatch.setattr(beside, "_over", SimpleNamespace(is_set=over.is_set, wait=sleep))
         asked = []
@@ -263,7 +264,7 @@ class TestSampling:
             time.sleep(0.5)
             ended = time.monotonic()
         assert time.monotonic() - ended < 2 * len(ALL) * 0.05 + 0.5  # the one under way, and none after it but the last
-        assert beside.found()[0].notes == ()
+        assert beside.observations().around.notes == ()
 
     def test_that_hangs_is_left_behind(self, monkeypatch):
         fake_nvml.install(monkeypatch, fake_nvml.Card(delay=1.0))
@@ -272,19 +273,17 @@ class TestSampling:
         assert used.samples == 0
         assert ["took longer than 2 s" in note for note in used.notes] == [True]
 
-    def test_finds_the_timed_part_by_what_it_hears(self, monkeypatch):
-        clock = iter((1.0, 2.0, 5.0, 9.0, 20.0))
-        beside = Sampler()
-        monkeypatch.setattr(beside, "_elapsed", lambda: next(clock))
-        for number, (kind, fields) in enumerate((
-            (Ready, {"event": "ready", "load_s": 0.0, "build_s": 0.0, "compile_s": 0.0}),
-            (Step, {"event": "step", "epoch": 1, "step": 1, "samples": 64, "seconds": 0.9, "loss": 1.0}),
-            (Epoch, {"event": "epoch", "epoch": 1, "samples": 640, "seconds": 3.5, "loss": 1.0}),
-            (Epoch, {"event": "epoch", "epoch": 2, "samples": 640, "seconds": 1e9, "loss": 1.0}),
-            (Inference, {"event": "inference", "samples": 64, "seconds": 2.0, "batch_seconds": [2.0]}),
+    def test_finds_the_timed_part_by_when_events_arrived(self):
+        timed = measurement.TimedPart()
+        for number, (at, kind, fields) in enumerate((
+            (1.0, Ready, {"event": "ready", "load_s": 0.0, "build_s": 0.0, "compile_s": 0.0}),
+            (2.0, Step, {"event": "step", "epoch": 1, "step": 1, "samples": 64, "seconds": 0.9, "loss": 1.0}),
+            (5.0, Epoch, {"event": "epoch", "epoch": 1, "samples": 640, "seconds": 3.5, "loss": 1.0}),
+            (9.0, Epoch, {"event": "epoch", "epoch": 2, "samples": 640, "seconds": 1e9, "loss": 1.0}),
+            (20.0, Inference, {"event": "inference", "samples": 64, "seconds": 2.0, "batch_seconds": [2.0]}),
         )):  # fmt: skip
-            beside.hear(kind(seq=number, t=0.0, **fields))
-        assert beside._timed == [Timed(1.5, 5.0, 640), Timed(5.0, 9.0, 640), Timed(18.0, 20.0, 64)]
+            timed.add(kind(seq=number, t=0.0, **fields), at)
+        assert timed.spans == [Timed(1.5, 5.0, 640), Timed(5.0, 9.0, 640), Timed(18.0, 20.0, 64)]
 
     def test_that_goes_wrong_is_a_note(self, tmp_path, monkeypatch):
         fake_nvml.install(monkeypatch, fake_nvml.Card(power=ValueError("a bug\n\x1b[31m" + "x" * 1000)))
