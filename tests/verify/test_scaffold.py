@@ -14,13 +14,14 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.plan import catalog
+from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.verify import scaffold
 
 CHOICE = scaffold.NewFramework(framework="other-np", title="Other", packages=("numpy==2.4.6",), python="3.11")
 PROMISED = {
     "images/other-np/Dockerfile",
     "images/other-np/requirements-cpu.in",
-    *(f"workloads/other_np/{name}" for name in scaffold.WORKLOAD_FILES),
+    *(f"workloads/other_np/{name}.py" for name in ("__init__", "runtime", *WORKLOADS)),
     "tests/docker/test_other_np.py",
 }
 
