@@ -19,7 +19,7 @@ OPTIONS = $(CONFIG) \
 .PHONY: help install bench test test-fast check-all lint benchmark lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null || true
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
 	@echo '  bench takes FRAMEWORK= WORKLOAD= DEVICE=cpu|gpu ENGINE=docker|process|ray CONFIG=FILE DATASET= REPEATS= ARGS='
 	@echo '  for example: make bench FRAMEWORK=pytorch WORKLOAD="cnn rnn" DATASET=synthetic'

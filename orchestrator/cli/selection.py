@@ -10,7 +10,7 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.judge.conditions import sound
 from orchestrator.plan.spec import did_you_mean
 from orchestrator.record import capsule, certificates, run_folder
-from orchestrator.record.results import Result
+from orchestrator.record.results import Result, split_damaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +31,19 @@ def sources(results: Path, word: str | None) -> Sequence[run_folder.RunSource]:
 def certificates_of(
     sources: Sequence[run_folder.RunSource],
 ) -> tuple[list[certificates.Certificate], list[StoreError]]:
-    """The certificates in capsules and beside run folders, each once; and why others cannot be read."""
-    damaged: list[StoreError] = []
-    folders = dict.fromkeys(source.path.parent for source in sources if isinstance(source, run_folder.RunFolder))
-    there = [each for folder in folders for each in certificates.held(folder, damaged.append)]
-    there += (each for source in sources if isinstance(source, capsule.Kept) for each in source.certificates)
+    """The certificates in capsules and beside run folders, each once; and an error for each that cannot be read."""
     found: list[certificates.Certificate] = []
-    for each in there:  # not a set: certificates have no hash
-        if each not in found:
-            found.append(each)
-    return found, damaged
+    damaged: list[StoreError] = []
+    for folder in dict.fromkeys(source.path.parent for source in sources if isinstance(source, run_folder.RunFolder)):
+        beside, unreadable = certificates.held(folder)
+        found += beside
+        damaged += unreadable
+    found += (each for source in sources if isinstance(source, capsule.Kept) for each in source.certificates)
+    different: list[certificates.Certificate] = []
+    for each in found:  # not a set: certificates hold dictionaries and have no hash
+        if each not in different:
+            different.append(each)
+    return different, damaged
 
 
 def select(results: Path, word: str) -> Selection:
@@ -90,9 +93,8 @@ def _whole(folder: run_folder.RunFolder) -> Selection:
 
 
 def _sound(results: Iterable[Result], where: str) -> Sequence[Result]:
-    """The same results. Raises StoreError for the first that cannot be shown."""
-
-    def refuse(error: StoreError) -> None:
-        raise error
-
-    return tuple(sound(results, where, refuse))
+    """The same results. Raises StoreError for one that cannot be compared."""
+    found, damaged = split_damaged(sound(results, where))
+    if damaged:
+        raise damaged[0]
+    return found

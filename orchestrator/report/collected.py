@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.errors import StoreError
 from orchestrator.judge.conditions import sound
 from orchestrator.record.certificates import Certificate
-from orchestrator.record.results import Result
+from orchestrator.record.results import Result, split_damaged
 from orchestrator.record.run_folder import Run, RunSource
 from orchestrator.report import certified, published
 from orchestrator.report.certified import Known
@@ -72,6 +72,5 @@ def left_out(damaged: Sequence[StoreError]) -> StoreError:
 
 def _read(source: RunSource) -> CollectedRun:
     run = source.read_run()
-    damaged: list[StoreError] = []
-    results = tuple(sound(source.each_result(damaged.append, run), source.id, damaged.append))
-    return CollectedRun(source=source, run=run, results=results, damaged=tuple(damaged))
+    results, damaged = split_damaged(sound(source.each_result(), source.id))
+    return CollectedRun(source=source, run=run, results=tuple(results), damaged=tuple(damaged))

@@ -50,7 +50,9 @@ def host_by_host(results: Iterable[Result]) -> list[Table]:
 
     Hosts are told apart by name where a run was made on each host of a cluster, else by what they are: CPU and GPUs.
     """
-    found = _by_workload(result for result in results if result.provenance.host)  # else no host could run it
+    found = _by_workload(
+        result for result in results if not result.provenance.host.is_empty
+    )  # else no host could run it
     return [_speeds(WORKLOADS[name], some) for name, some in found.items() if len(_hosts(some)) > 1]
 
 
@@ -61,8 +63,7 @@ def _host(result: Result) -> str:
 
 def _hosts(results: Iterable[Result]) -> dict[str, str]:
     """What the hosts of results are called, and what they are."""
-    different = {(result.job.host, id(result.provenance)): result for result in results}
-    return {_host(result): machine(result.provenance.host) for result in different.values()}
+    return {_host(result): machine(result.provenance.host) for result in results}
 
 
 def _by_host(results: Iterable[Result]) -> dict[str, list[Result]]:

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from orchestrator.engines import nodes as hosts
 from orchestrator.engines.base import Cluster, EngineError, NodeEngine
@@ -22,6 +21,9 @@ from orchestrator.errors import HostError
 from orchestrator.plan.catalog import Catalog
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import Spec
+from orchestrator.record import fingerprint
+from orchestrator.record.fingerprint import Checkout
+from orchestrator.record.provenance import EnvironmentFacts, HostFacts
 from orchestrator.record.results import Failure, NodeFacts, Provenance, Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run.lanes import Locked, NodeListener, OneAtATime, OnNode
@@ -52,7 +54,7 @@ def gather(
     spec: Spec,
     folder: RunFolder,
     store: InputsFor,
-    code: Mapping[str, Any],
+    code: Checkout,
     listener: Listener,
     given: Collection[str] = (),
 ) -> Crew:
@@ -77,7 +79,13 @@ def gather(
         )
 
     def nowhere(job: Job, why: Failure) -> Result:
-        return unrun(folder, job, why, Provenance(engine=cluster.name, environment={}, code=dict(code), host={}))
+        provenance = Provenance(
+            engine=cluster.name,
+            environment=EnvironmentFacts(),
+            code=fingerprint.of_module(code, job.module),
+            host=HostFacts(),
+        )
+        return unrun(folder, job, why, provenance)
 
     def nodes() -> list[Node]:
         return hosts.places(cluster.nodes(), spec)

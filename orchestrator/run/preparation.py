@@ -161,7 +161,7 @@ def runner(
             spec=prepared.spec,
             folder=folder,
             store=made,
-            code=fingerprint.facts(request.root),
+            code=fingerprint.inspect(request.root),
             listener=listener,
             given=request.pythons,
         )
@@ -170,7 +170,7 @@ def runner(
         engine=prepared.engine,
         folder=folder,
         inputs=made,
-        code=fingerprint.facts(request.root),
+        code=fingerprint.inspect(request.root),
         host=prepared.host,
         listener=listener,
         turns=neighbours.Turns(request.cache),

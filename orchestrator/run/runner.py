@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from orchestrator.engines.base import Engine, EngineError, Environment, Execution, Exit, Launch, Seen
 from orchestrator.engines.sampler import Sampler
@@ -26,6 +26,8 @@ from orchestrator.plan.jobs import Job
 from orchestrator.record import fingerprint
 from orchestrator.record.events import Event, Start
 from orchestrator.record.figures import Figures
+from orchestrator.record.fingerprint import Checkout
+from orchestrator.record.provenance import EnvironmentFacts, environment_facts, host_facts
 from orchestrator.record.results import FINAL, Failure, FailureKind, NodeFacts, Provenance, Result, Status
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.record.telemetry import Telemetry
@@ -101,14 +103,14 @@ class Runner:
         engine: Engine,
         folder: RunFolder,
         inputs: InputsFor,
-        code: Mapping[str, Any],
+        code: Checkout,
         host: Host,
         listener: Listener,
         turns: Turns | None,
         node: NodeFacts | None = None,
         halt: Halt | None = None,
     ) -> None:
-        """`code` is what code.facts told, for provenance; `host` says which CPUs and GPUs jobs may use.
+        """`code` is this checkout's, for provenance; `host` says which CPUs and GPUs jobs may use.
 
         `node` is the cluster's node that `host` is, where it is not this machine. Then it looks itself who else uses
         its processors, and minds the turns on its GPUs; here `turns` is for that.
@@ -138,7 +140,7 @@ class Runner:
         results = []
         for number, job in enumerate(jobs, start=1):
             if job.id in skip:
-                result = unrun(self._folder, job, skip[job.id], self._provenance(job, {}))
+                result = unrun(self._folder, job, skip[job.id], self._provenance(job))
             else:
                 result, _ = self.run_one(job, number, len(jobs), job.retries)
             self._listener.job_finished(result)
@@ -189,7 +191,7 @@ class Runner:
 
     def _attempt(self, job: Job, number: int, total: int) -> Result:
         """One job from start to result."""
-        report = _Report(job, self._folder.set_aside(job.id), self._provenance(job, {}))
+        report = _Report(job, self._folder.set_aside(job.id), self._provenance(job))
         try:
             return self._tried(report, job, number, total)
         except EngineError as error:  # while something was prepared
@@ -200,7 +202,7 @@ class Runner:
         environment = self._environment(job)
         if isinstance(environment, OrchestratorError):
             return report.failed(_kind(environment), environment.message, environment.hint)
-        report.provenance = report.provenance.model_copy(update={"environment": dict(environment.facts)})
+        report.provenance = report.provenance.model_copy(update={"environment": environment_facts(environment.facts)})
         try:
             self._listener.preparing(f"data and weights for {job.workload}")
             prepared = self._inputs.for_job(job)
@@ -327,12 +329,12 @@ class Runner:
             gpus=tuple(self._gpus[uuid] for uuid in job.gpus),
         )
 
-    def _provenance(self, job: Job, environment: Mapping[str, Any]) -> Provenance:
+    def _provenance(self, job: Job) -> Provenance:
         return Provenance(
             engine=self._engine.name,
-            environment=dict(environment),
+            environment=EnvironmentFacts(),
             code=fingerprint.of_module(self._code, job.module),
-            host={**self._host.facts(), **self._engine_facts, "cpus_used": list(self._host.cpus[: job.cpus])},
+            host=host_facts(self._host, self._engine_facts, self._host.cpus[: job.cpus]),
             node=self._node,
         )
 

@@ -13,7 +13,7 @@ from orchestrator.plan import catalog, spec
 from orchestrator.plan.spec import Override, WorkloadName
 from orchestrator.plan.workload import TrainingSettings
 from orchestrator.plan.workloads import MISTAKES, WORKLOADS
-from orchestrator.record import certificates, fingerprint, run_folder
+from orchestrator.record import certificates, run_folder
 from orchestrator.record.certificates import Envelope, Parity
 from orchestrator.record.figures import Figures
 from orchestrator.record.results import Failure, Result
@@ -137,8 +137,8 @@ class Verifier:
         return verdict
 
     def _certificate(self, result: Result, verdict: Parity, reference: ReferenceRun) -> certificates.Certificate:
-        job, data = result.job, result.provenance.data
-        if result.start is None or data is None:  # a judged job has said what it is, and had inputs
+        job, data, code = result.job, result.provenance.data, result.provenance.code
+        if result.start is None or data is None or code.parts_sha256 is None or code.workloads_sha256 is None:
             raise AssertionError(job.id)
         return certificates.Certificate(
             framework=job.framework,
@@ -150,8 +150,8 @@ class Verifier:
             envelope=reference.envelope,
             steps=job.trace,
             environment=certificates.environment_hashes(result.provenance.environment),
-            code=result.provenance.code[fingerprint.PARTS],
-            workloads_sha256=result.provenance.code[fingerprint.WHOLE],
+            code=code.parts_sha256,
+            workloads_sha256=code.workloads_sha256,
             weights_sha256=data.inputs[certificates.WEIGHTS],
             data=data.fingerprint,
             versions={job.framework: result.start.version, **result.start.versions},

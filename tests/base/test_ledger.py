@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from tests.support import checks
+from tests.support.cells import CELLS
 from tests.support.ledger import COMMITTED, Check, Fingerprints, Ledger, read
 
 TREE = ("orchestrator", "workloads", "images", "configs", "ci", "tests", "requirements.txt", "requirements-dev.txt")
@@ -122,6 +123,16 @@ def test_an_input_that_is_not_there_is_an_error(tmp_path):
 def test_a_fact_counts(tree):
     one, other = (Check(name="c", inputs=("ci",), facts=(fact,)) for fact in ("a", "b"))
     assert Fingerprints(tree).of(one) != Fingerprints(tree).of(other)
+
+
+def test_one_small_check_of_docker_and_one_of_ray_always_run(root):
+    """The process engine has no expensive checks: its tests run every time."""
+    cells = [checks.cell(*each) for each in CELLS]
+    clusters = [
+        checks.cluster(path.relative_to(root).as_posix()) for path in (root / "tests" / "ray").glob("test_*.py")
+    ]
+    assert [check.name for check in cells if check.always] == ["cell numpy-cnn"]
+    assert [check.name for check in clusters if check.always] == ["ray local"]
 
 
 CHECK = Check(name="cell a-b", inputs=())
@@ -244,7 +255,9 @@ LEFT_OUT = {**PASSED, "first": "skipped", "two_a": "skipped", "two_b": "skipped"
 
 def test_what_has_passed_is_left_out_until_an_input_changes(session, tmp_path):
     assert session() == PASSED
+    assert "checks: 3 of 3 run (ROSETTA_CHECKS=changed)" in session.output
     assert session() == LEFT_OUT
+    assert "checks: 1 of 3 run (ROSETTA_CHECKS=changed)" in session.output
     assert "with the same inputs; ROSETTA_CHECKS=all repeats it" in session.output
     assert (tmp_path / "ran").read_text() == "x"  # its fixture was not used again
     (tmp_path / "first.txt").write_text("other")

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.report import published, tables
-from tests.support import engine_cases, fuzz
+from tests.support import checks, engine_cases, fuzz
 
 KILLS = int(os.environ.get("ROSETTA_KILLS", "10"))
 JOBS = ("good", "good2", "good3")
@@ -61,8 +61,13 @@ def test_whatever_a_job_prints_there_is_a_result():
     assert counts["failed"] > 100
 
 
+IN_DOCKER = checks.engine("kill -9 in docker", "tests/documents/test_reliability.py")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["process", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.mark.parametrize(
+    "engine", ["process", pytest.param("docker", marks=[pytest.mark.docker, checks.mark(IN_DOCKER)])]
+)
 def test_kill_9_at_any_moment_loses_the_running_job_at_most(root, tmp_path, request, engine):
     """ROSETTA_KILLS=200 makes it a long test. Resumed, every run ends in the tables of one that nobody killed."""
     if engine == "docker":

@@ -143,7 +143,7 @@ def test_rounds_are_recorded_as_they_are_added_and_can_be_resumed(prepared, cach
     assert folder.missing(run.jobs) == []
     assert run.ended == "settled after 5 rounds: resnet50: every median is known to ± 2 %"
     assert told == [f"no further round: {run.ended}"]
-    assert run_folder.find(tmp_path / "results", None).results(pytest.fail)
+    assert run_folder.find(tmp_path / "results", None).results()
 
 
 class _Impatient(engine_cases.Silent):

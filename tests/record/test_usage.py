@@ -107,7 +107,7 @@ def test_a_capsule_keeps_what_is_drawn_and_nothing_more(known, tmp_path):
     folder = RunFolder(real.unpack(tmp_path))
     for job in ("pytorch-cnn-cpu-1", "numpy-cnn-cpu-1"):
         folder.write_telemetry(job, map(json.loads, lines(gpu_samples(600.0, cards=usage.MAX_GPUS + 1))))
-    kept = capsule.kept(folder, (), pytest.fail)
+    kept, _ = capsule.kept(folder, ())
     capsule.write(tmp_path / "without.json", [kept.model_copy(update={"used": {}})])
     capsule.write(tmp_path / "with.json", [kept])
     (again,) = capsule.runs_in(tmp_path / "with.json")
@@ -143,7 +143,7 @@ def test_a_row_without_samples_says_so(known):
     sampled = cnn().model_copy(update={"telemetry": told})
     (cell,) = page.build([measured(sampled)], known, {}).cells
     assert cell.no_usage in html.render(page.build([measured(sampled)], known, {}))
-    assert cell.no_usage.startswith("What these jobs used over time cannot be drawn")
+    assert cell.no_usage.startswith("Usage over time cannot be drawn")
     there = measured(sampled, usage={"pytorch-cnn-cpu-1": usage.of_lines(lines(host_samples()))})
     assert [each.no_usage for each in page.build([there], known, {}).cells] == [""]
     assert [each.no_usage for each in page.build([measured(cnn())], known, {}).cells] == [""]

@@ -38,7 +38,7 @@ def test_the_mark_of_a_result():
 def test_other_weights_are_told_as_what_was_not_verified():
     mark = certified.of(ran(trained(), weights="5"), certified.known([certificate()]))
     assert (mark.word, mark.why) == ("stale", "weights")
-    assert mark.sentence.startswith("verified in another environment, or with other code or weights")
+    assert mark.sentence.startswith("verified only in another environment, or with other code or weights")
 
 
 def test_a_variant_is_certified_by_its_own_certificate_only(tmp_path):
@@ -100,24 +100,22 @@ def test_every_form_of_the_table_marks_rows(known, root):
     shown = text.markdown([table])
     assert "| Pytorch ✓ |" in shown
     assert "- ✓ computes the same as the reference (certificate of 2026-11-23)\n" in shown
+    assert "- ≠ differs from the reference (certificate of 2026-11-23): Numpy (the loss of step 3" in shown
     assert (
-        "- ≠ computes something else than the reference (certificate of 2026-11-23): Numpy (the loss of step 3" in shown
-    )
-    assert (
-        "○ verified in another environment, or with other code or weights, so not certified as measured here (certificate of 2026-11-20): Jax (id)"
+        "○ verified only in another environment, or with other code or weights (certificate of 2026-11-20): Jax (id)"
         in shown
     )
     assert (
-        "- ≈ computes something else than the reference, which its notes declare and explain wholly (certificate of "
-        "2026-11-23): Cntk (the loss of step 3 is off)\n" in shown
+        "- ≈ differs from the reference in a known, documented way (certificate of 2026-11-23): Cntk (the loss of step 3 is off)\n"
+        in shown
     )
     (run, *_) = published.runs()
     kept = run.model_copy(update={"results": tuple(rows)})
     printed = "".join(formats.load("table").write(collected.of_runs([kept], root, found)))
     assert "Pytorch ✓" in printed
     assert "Cntk ≈" in printed
-    assert "≠ computes something else" in printed
-    assert "≈ computes something else" in printed
+    assert "≠ differs from the reference" in printed
+    assert "≈ differs from the reference" in printed
     assert [row["certificate"] for row in csv.DictReader(text.csv_lines(rows, marks))] == [
         "certified",
         "diverges",
@@ -125,15 +123,13 @@ def test_every_form_of_the_table_marks_rows(known, root):
         "",
         "declared",
     ]
-    document = json.loads("".join(text.json_pieces([table], rows, marks)))
+    document = json.loads(text.json_text([table], rows, marks))
     assert document["tables"][0]["certificates"] == ["diverges", "stale", None, "declared", "certified"]
     assert document["certificates"] == ["certified", "diverges", "stale", None, "declared"]
     checker = jsonschema.Draft202012Validator(json.loads((root / "docs" / "report.schema.json").read_text()))
     checker.validate(document)
     written = html.render(page.build([measured(*rows)], known, {}, marks))
-    assert (
-        'class="verified declared" role="img" aria-label="computes something else than the reference, which' in written
-    )
+    assert 'class="verified declared" role="img" aria-label="differs from the reference in a known' in written
     assert 'aria-label="computes the same as the reference (certificate of 2026-11-23)"' in written
     assert "✓ computes the same as the reference" in written
 
@@ -156,7 +152,8 @@ def test_certificates_lie_beside_runs_and_a_damaged_one_is_told(tmp_path):
 
 def test_a_capsule_keeps_the_certificates_of_its_cells(tmp_path):
     (run, *_) = published.runs()
-    kept = capsule.kept(run, [certificate(), certificate("nobody")], pytest.fail)
+    kept, damaged = capsule.kept(run, [certificate(), certificate("nobody")])
+    assert damaged == []
     assert [each.framework for each in kept.certificates] == ["pytorch"]
     capsule.write(tmp_path / "capsule.json", [kept, kept])
     sources = selection.sources(tmp_path, str(tmp_path / "capsule.json"))

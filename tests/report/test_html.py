@@ -18,6 +18,7 @@ from orchestrator.report import html as writer
 from orchestrator.report.charts import plotting
 from orchestrator.text import clip, plain
 from tests.support import published as real
+from tests.support.facts import with_facts
 from tests.support.results import HOSTILE, cnn, failed, measured, result, trained, with_epochs
 
 PLOTTER = 5_500_000  # bytes; plotly.min.js is 4.8 MB
@@ -81,8 +82,7 @@ def test_every_reason_for_doubt_stands_above_the_numbers(known):
     absent = result("gluon").job
     disturbed = cnn("caffe2").model_copy(update={"neighbours": (Neighbour(name="stress", cpus=1.0),)})
     dirty = cnn("chainer")
-    code = {"git_dirty": True, "workloads_sha256": "other"}
-    dirty = dirty.model_copy(update={"provenance": dirty.provenance.model_copy(update={"code": code})})
+    dirty = with_facts(dirty, code={"git_dirty": True, "workloads_sha256": "other"})
     low = cnn("keras-tf")
     low = low.model_copy(update={"job": low.job.model_copy(update={"accuracy": (0.9, 0.95)})})
     run = measured(
@@ -95,7 +95,7 @@ def test_every_reason_for_doubt_stands_above_the_numbers(known):
     assert told["A result was left out"] == "a.json: edited"
     assert told["Disturbed"].endswith("caffe2-cnn-cpu-1")
     assert told["Doubtful"].startswith("keras-tf-cnn-cpu-1: accuracy of 76.5 % is not within the expected 90 to 95 %")
-    assert told["Several versions of the workloads"].endswith("Not the same in all: workloads/")
+    assert told["Several versions of the workloads"].endswith("What differs: workloads/")
     assert told["Uncommitted changes"].endswith("chainer-cnn-cpu-1")
     assert list(page.build([measured(cnn())], known, {}).warnings) == []
 
@@ -249,14 +249,9 @@ def test_no_text_gets_out_of_its_place(known, text):
     def write(text):
         one = cnn(title=text)
         start = one.start.model_copy(update={"notes": [text], "versions": {text: text}, "version": text})
-        env = {"environment": {text: {text: [text]}}, "host": {"cpu": text}}
-        one = one.model_copy(
-            update={
-                "start": start,
-                "provenance": one.provenance.model_copy(update=env),
-                "neighbours": (Neighbour(name=text, cpus=1.0),),
-            }
-        )
+        whole = text.encode(errors="replace").decode()  # no file with half characters can be read
+        one = with_facts(one, environment={whole: {whole: [whole]}}, host={"cpu": whole})
+        one = one.model_copy(update={"start": start, "neighbours": (Neighbour(name=text, cpus=1.0),)})
         lost = failed(message=text, hint=text, log=(text,))
         return writer.render(page.build([measured(one, lost, damaged=(text,))], known, {}))
 
@@ -312,15 +307,13 @@ def test_the_code_beside_a_number_is_the_code_that_was_measured(root, published)
     assert "sha256 " in published
     assert "this checkout&#39;s workloads differ" not in published
     assert sources.trees(root, []) == {}
-    unknown = cnn()
-    code = {"workloads_sha256": "0" * 64, "git_commit": "--output=/tmp/x"}
-    unknown = unknown.model_copy(update={"provenance": unknown.provenance.model_copy(update={"code": code})})
+    unknown = with_facts(cnn(), code={"workloads_sha256": "0" * 64, "git_commit": "--output=/tmp/x"})
     assert sources.trees(root, [unknown]) == {}
 
 
 def test_code_that_is_not_at_hand_is_not_shown(known):
     text = writer.render(page.build([measured(cnn())], known, {}))
-    assert "The code that was measured is not at hand" in text
+    assert "The measured code is not available" in text
     assert "<summary><code>" not in text
 
 
@@ -351,7 +344,7 @@ def test_the_command_measures_the_same_job_again(root, known):
     assert results
     for each in results:
         checkout, bench = again.commands(each)
-        assert checkout == f"git checkout {each.provenance.code['git_commit']}"
+        assert checkout == f"git checkout {each.provenance.code.git_commit}"
         words = shlex.split(bench.replace("\\\n", " "))
         options = dict(zip(words[3::2], words[4::2], strict=True))
         settings = [words[n + 1] for n, word in enumerate(words) if word == "--set"]

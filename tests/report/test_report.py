@@ -15,6 +15,7 @@ from orchestrator.record.telemetry import GpuTelemetry, Quantity, Telemetry
 from orchestrator.report import document, notes, tables, terminal, text
 from orchestrator.report.table import Doubtful, Measurement
 from tests.support import engine_cases
+from tests.support.facts import with_facts
 from tests.support.results import result, trained
 
 
@@ -209,9 +210,9 @@ def test_gpus_of_one_host_that_are_not_alike_share_no_row(known):
 
     def on(uuid, cards):
         it = trained(device="gpu")
-        job, told = it.job.model_copy(update={"gpus": (uuid,)}), it.provenance
-        host = {**told.host, "gpus": cards}
-        return it.model_copy(update={"job": job, "provenance": told.model_copy(update={"host": host})})
+        job = it.job.model_copy(update={"gpus": (uuid,)})
+        host = {**it.provenance.host.model_dump(), "gpus": cards}
+        return with_facts(it.model_copy(update={"job": job}), host=host)
 
     columns, rows, _ = table([on("GPU-1", gpus), on("GPU-2", gpus)], known)
     assert columns[1] == "gpu"
@@ -261,7 +262,7 @@ def test_what_was_odd_about_repeats_stands_below_the_table(known):
 
 def test_repeats_are_numbers_in_csv_and_json(known):
     results = repeated("pytorch", 90.0, 100.0, 170.0)
-    document = json.loads("".join(text.json_pieces(tables.tables(results, known), results)))
+    document = json.loads(text.json_text(tables.tables(results, known), results))
     assert document["tables"][0]["rows"][0][2] == {"median": 100.0, "low": 90.0, "high": 170.0, "n": 3}
     rows = list(csv.DictReader(text.csv_lines(results)))
     assert [float(row["train_s"]) for row in rows] == [90.0, 100.0, 170.0]
@@ -337,7 +338,7 @@ def test_csv_has_the_epochs_of_a_training_in_one_cell():
 
 
 def test_json_holds_tables_and_results(known):
-    document = json.loads("".join(text.json_pieces(tables.tables([trained()], known), [trained()])))
+    document = json.loads(text.json_text(tables.tables([trained()], known), [trained()]))
     assert document["tables"][0]["rows"][0][0] == "Pytorch"
     assert Result.model_validate_json(json.dumps(document["results"][0])) == trained()
 
@@ -351,7 +352,7 @@ def test_the_published_schema_is_that_of_the_json_report(root, known):
         result("cntk", failure=Failure(kind="build", message="no", hint="")),
         result("mxnet", "resnet50", images_per_s=7.0),
     ]
-    written = json.loads("".join(text.json_pieces(tables.tables(results, known), results)))
+    written = json.loads(text.json_text(tables.tables(results, known), results))
     checker = jsonschema.Draft202012Validator(json.loads(published))
     checker.validate(written)
     written["tables"][0]["rows"][0][0] = ["no", "cell"]
@@ -361,8 +362,7 @@ def test_the_published_schema_is_that_of_the_json_report(root, known):
 def test_the_same_framework_on_different_gpus_has_a_column_for_each(known):
     def on(gpu, framework, rate, repeat=1):
         found = result(framework, "resnet50", device="gpu", images_per_s=rate, repeat=repeat)
-        host = {**found.provenance.host, "gpus": [{"name": gpu}]}
-        return found.model_copy(update={"provenance": found.provenance.model_copy(update={"host": host})})
+        return with_facts(found, host={**found.provenance.host.model_dump(), "gpus": [{"name": gpu}]})
 
     results = [on("A100", "pytorch", 900.0), on("H100", "pytorch", 2000.0), on("A100", "mxnet", 700.0)]
     (found,) = tables.host_by_host(results)

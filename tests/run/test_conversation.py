@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.engines.base import Exit, Output
 from orchestrator.plan import catalog, jobs, spec
-from orchestrator.record.run_folder import Recorder
+from orchestrator.record.recorder import Recorder
 from orchestrator.run.conversation import Conversation
 from tests.support.results import START
 

@@ -18,6 +18,7 @@ from orchestrator.host.neighbours import Turns
 from orchestrator.inputs import job_inputs
 from orchestrator.plan import catalog, jobs, spec
 from orchestrator.plan.workloads import WORKLOADS
+from orchestrator.record import fingerprint
 from orchestrator.record.results import Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run.runner import Runner
@@ -64,7 +65,7 @@ def run_cell(engine: DockerEngine, results: Path, framework: str, workload: str,
     chosen = told.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
     folder, cache = RunFolder.create(results, "cells"), files.default_cache()
     runner = Runner(
-        catalog=KNOWN, engine=engine, folder=folder, code={}, host=machine.inspect(), listener=Silent(),
+        catalog=KNOWN, engine=engine, folder=folder, code=fingerprint.inspect(ROOT), host=machine.inspect(), listener=Silent(),
         inputs=job_inputs.Store(cache=cache, choice="synthetic"), turns=Turns(cache),
     )  # fmt: skip
     (result,) = runner.run(jobs.plan(chosen, KNOWN, "cpu"))

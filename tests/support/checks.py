@@ -31,8 +31,8 @@ BASES = ("ci/make-bases.sh",) if PREFIX else ()
 JUDGEMENT = ("workloads/mistakes", "orchestrator/judge", "orchestrator/verify", "orchestrator/engines/process")
 # Of tests of frameworks in Docker.
 SUPPORT = ("tests/support/cells.py", "tests/support/docker_images.py", "tests/support/small_job.py")
-BUILD = ("orchestrator/engines/docker/images.py", "orchestrator/engines/docker/builder.py",
-         "orchestrator/engines/build_failure.py")  # fmt: skip
+BUILD = ("orchestrator/engines/docker/images.py", "orchestrator/engines/docker/build_inputs.py",
+         "orchestrator/engines/docker/builder.py", "orchestrator/engines/build_failure.py")  # fmt: skip
 
 
 def cell(framework: str, workload: str, *, root: Path = ROOT) -> Check:
@@ -61,9 +61,9 @@ def cuda(image: str, *, root: Path = ROOT) -> Check:
     known = next(each for each in _catalog(root).images if each.name == image)
     return Check(
         name=f"cuda {image}",
-        inputs=(*BUILD, *_recipe(root, known, "cuda"), *_code(root, *(each.id for each in known.frameworks)),
-                "tests/docker/test_cuda.py", "tests/docker/cuda_inside.py", "tests/support/borrowed.py",
-                "tests/support/cells.py", "tests/support/docker_images.py", "tests/support/small_job.py"),
+        inputs=(*BUILD, *SUPPORT, *_recipe(root, known, "cuda"),
+                *_code(root, REFERENCE, *(each.id for each in known.frameworks)), "configs/smoke.yaml",
+                "tests/docker/test_cuda.py", "tests/docker/cuda_inside.py", "tests/support/borrowed.py"),
         facts=(PREFIX,),
     )  # fmt: skip
 
@@ -71,32 +71,19 @@ def cuda(image: str, *, root: Path = ROOT) -> Check:
 def frameworks(name: str, test: str, *used: str, inputs: tuple[str, ...] = (), root: Path = ROOT) -> Check:
     """The tests in the file `test`, which run the containers of the frameworks `used`."""
     found = tuple(part for framework in used for part in _cells(root, framework))
-    return Check(name=name, inputs=(*DOCKER, *found, *SUPPORT, *inputs, test), facts=(PREFIX,))
+    return Check(name=name, inputs=(*DOCKER, *BASES, *found, *SUPPORT, *inputs, test), facts=(PREFIX,))
 
 
 def engine(name: str, test: str, *inputs: str, always: bool = False) -> Check:
     """The tests of an engine in the file `test`, on the small jobs of tests/echo."""
-    return Check(
-        name=name,
-        inputs=(
-            *RUN,
-            *BASES,
-            "orchestrator/engines",
-            "requirements-dev.txt",
-            "tests/echo",
-            "tests/support",
-            *inputs,
-            test,
-        ),
-        facts=(PREFIX,),
-        always=always,
-    )
+    built_on = ("orchestrator/engines", "requirements-dev.txt", "tests/echo", "tests/support")
+    return Check(name=name, inputs=(*RUN, *BASES, *built_on, *inputs, test), facts=(PREFIX,), always=always)
 
 
 def cluster(test: str, *, root: Path = ROOT) -> Check:
     """The tests in one file of tests/ray."""
     name = Path(test).stem.removeprefix("test_")
-    inputs = ["tests/ray/conftest.py", "tests/ray/clusters.py", "tests/benchmarks/clusters.py"]
+    inputs = ["tests/ray/conftest.py", "tests/support/clusters.py", "tests/benchmarks/clusters.py"]
     if name == "smoke":  # cells of these frameworks, as tables
         inputs += [*_cells(root, "pytorch"), "orchestrator/report", "orchestrator/judge", "configs/smoke.yaml"]
     return engine(f"ray {name}", test, *inputs, always=name == "local")
@@ -115,7 +102,7 @@ def _catalog(root: Path) -> Catalog:
 @functools.cache
 def _parts(root: Path) -> dict[str, dict[str, str]]:
     """The parts of each module below workloads/, as provenance has them."""
-    return dict(fingerprint.facts(root)[fingerprint.OF_MODULES])
+    return fingerprint.inspect(root).modules
 
 
 def _cells(root: Path, framework: str) -> tuple[str, ...]:

@@ -66,6 +66,11 @@ class Checks:
                 self._names[item.nodeid] = check.name
                 self._waiting[check.name].add(item.nodeid)
 
+    def pytest_report_collectionfinish(self, items: Sequence[pytest.Item]) -> str | None:
+        found = {check.name: check for item in items if (check := check_of(item))}
+        due = sum(self.due(check) for check in found.values())
+        return f"checks: {due} of {len(found)} run (ROSETTA_CHECKS={self._mode})" if found else None
+
     @pytest.hookimpl(tryfirst=True)  # before fixtures, which are what makes a check expensive
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         check = check_of(item)

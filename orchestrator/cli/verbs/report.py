@@ -106,8 +106,7 @@ def _deliver(content: ReportContent, form: str, output: Path | None, screen: Scr
 def _write_capsule(path: Path, runs: Sequence[RunSource], certificates: Sequence[Certificate], screen: Screen) -> None:
     from orchestrator.record import capsule
 
-    damaged: list[StoreError] = []  # the same as those of the report, which names them
-    kept = [capsule.kept(source, certificates, damaged.append) for source in runs]
+    kept = [capsule.kept(source, certificates)[0] for source in runs]  # the report names what is damaged
     capsule.write(path, kept)
     screen.dim(f"{sum(len(each.results) for each in kept)} results are in {path}")
 

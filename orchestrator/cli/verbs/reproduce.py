@@ -74,10 +74,10 @@ def command(
     """
     from orchestrator.cli import requesting
     from orchestrator.cli.screen import Screen
-    from orchestrator.judge import reproduction
+    from orchestrator.judge import stored_jobs
     from orchestrator.record import capsule
 
-    cells = reproduction.cells_of(
+    cells = stored_jobs.cells_of(
         capsule.results_in(result), str(result), jobs=job or (), frameworks=framework or (), workloads=workload or ()
     )
     request = requesting.base_request(results, python)
@@ -147,7 +147,7 @@ def _exit_code(answers: Iterable[Answer]) -> int:
 
 def _command(result: Path, left: Sequence[ReadyRepetition]) -> str:
     """The command that reproduces the cells in `left`, or all of them when there are none."""
-    from orchestrator.judge import reproduction
+    from orchestrator.judge import stored_jobs
 
-    jobs = [f"--job={reproduction.name_of(each.originals[0])}" for each in left]
+    jobs = [f"--job={stored_jobs.name_of(each.originals[0])}" for each in left]
     return shlex.join(["orchestrator", "reproduce", str(result), *jobs])

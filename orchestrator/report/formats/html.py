@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.record.results import firsts
-from orchestrator.report import curves, highlight, html, page, sources
+from orchestrator.report import curves, html, page, sources
 from orchestrator.report.collected import CollectedRun, ReportContent
 from orchestrator.report.notices import Measured
 
@@ -16,9 +16,7 @@ def write(content: ReportContent) -> Iterator[str]:
     """The text of the file."""
     trees = sources.trees(content.root, content.results)
     measured = [_measured(each) for each in content.runs]
-    shown = page.build(measured, content.studies(), trees, content.known)
-    with highlight.ahead(sources.of_results(content.results, trees)) as marked:
-        yield html.render(shown, marked)
+    yield html.render(page.build(measured, content.studies(), trees, content.known))
 
 
 def _measured(each: CollectedRun) -> Measured:
@@ -29,5 +27,5 @@ def _measured(each: CollectedRun) -> Measured:
         results=each.results,
         curves={job: curves.of_events(each.source.events(job)) for job in drawn},
         usage={job: used for job in drawn if (used := each.source.usage(job)) is not None},
-        damaged=tuple(error.message for error in each.damaged),
+        damaged=each.damaged,
     )
