@@ -169,22 +169,22 @@ def _used_over_time(name: str, results: Sequence[Result], used: Mapping[Key, Usa
 
 def _by_provenance(results: Sequence[Result], trees: Mapping[str, Tree]) -> list[SharedProvenance]:
     """The provenance of results; results with the same facts and commands, such as repeats, share one."""
-    groups: dict[tuple[object, ...], list[Result]] = {}
+    groups: dict[tuple[tuple[Facts, ...], tuple[str, ...]], list[Result]] = {}
     for result in results:
         groups.setdefault((_facts(result), again.commands(result)), []).append(result)
-    return [_provenance(alike, trees) for alike in groups.values()]
-
-
-def _provenance(results: Sequence[Result], trees: Mapping[str, Tree]) -> SharedProvenance:
-    first = results[0]
-    tree = trees.get(first.provenance.code.workloads_sha256 or "")
-    return SharedProvenance(
-        jobs=tuple(clip(result.job.id) for result in results),
-        facts=_facts(first),
-        commands=again.commands(first),
-        sources=() if tree is None else sources.of_job(first.job, tree),
-        no_source="" if tree is not None else NO_SOURCE,
-    )
+    found = []
+    for (facts, commands), alike in groups.items():
+        first = alike[0]
+        tree = trees.get(first.provenance.code.workloads_sha256 or "")
+        shared = SharedProvenance(
+            jobs=tuple(clip(result.job.id) for result in alike),
+            facts=facts,
+            commands=commands,
+            sources=() if tree is None else sources.of_job(first.job, tree),
+            no_source="" if tree is not None else NO_SOURCE,
+        )
+        found.append(shared)
+    return found
 
 
 def _facts(result: Result) -> tuple[Facts, ...]:

@@ -214,7 +214,7 @@ def test_a_capsule_reproduces_elsewhere_or_says_why_it_cannot(run, tmp_path):
     assert (results / verdict["run"] / "numpy-resnet50-cpu-2.json").is_file()
     # With the interpreter of the lock instead of the given one, it would be another environment.
     done = run("reproduce", capsule, check=4)
-    assert "CANNOT numpy-resnet50-cpu-1: the environment is another" in done.stdout
+    assert "CANNOT numpy-resnet50-cpu-1: the environment differs" in done.stdout
 
 
 @pytest.mark.slow

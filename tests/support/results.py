@@ -1,5 +1,6 @@
 """Made-up results: for tests of what is computed from results."""
 
+from orchestrator.errors import StoreError
 from orchestrator.plan import spec
 from orchestrator.plan.jobs import Job
 from orchestrator.record.events import Start
@@ -116,4 +117,6 @@ def measured(*results, extra=(), curves=(), usage=(), damaged=()):
         spec=spec.Spec(name="test"),
         jobs=(*(each.job for each in results), *extra),
     )
-    return notices.Measured(run=run, results=results, curves=dict(curves), usage=dict(usage), damaged=damaged)
+    return notices.Measured(
+        run=run, results=results, curves=dict(curves), usage=dict(usage), damaged=tuple(map(StoreError, damaged))
+    )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.run.repetition import ReadyRepetition
 
 EXIT_CODES = (
-    "Exit codes: 0 reproduced · 1 a job is slower, faster, or of different accuracy · 4: some jobs could not be judged"
+    "Exit codes: 0 reproduced · 1 a job is slower, faster, or of different accuracy or loss · 4: some jobs could not be judged"
     " · 2, 8 and 70 as elsewhere"
 )
 ResultArgument = Annotated[
