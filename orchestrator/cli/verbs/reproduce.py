@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from orchestrator.run.repetition import ReadyRepetition
 
 EXIT_CODES = (
-    "Exit codes: 0 reproduced · 1 a job is slower, faster, or of different accuracy or loss · 4: some jobs could not be judged"
-    " · 2, 8 and 70 as elsewhere"
+    "Exit codes: 0 reproduced · 1 a job is slower, faster, or of different accuracy or loss"
+    " · 4: some jobs could not be judged · 2, 8 and 70 as elsewhere"
 )
 ResultArgument = Annotated[
     Path, typer.Argument(help="a result file, results/RUN/JOB.json, or a capsule", metavar="RESULT")
