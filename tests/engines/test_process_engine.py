@@ -26,6 +26,7 @@ def engine(tmp_path):
     return ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [value for name, value in vars(engine_cases).items() if name.startswith("check_")])
 def test_the_contract_of_engines(check, engine, tmp_path):
     check(engine, tmp_path)
