@@ -1,7 +1,8 @@
 """Made-up certificates, and results that fit them."""
 
-from orchestrator.record import certificates, fingerprint
+from orchestrator.record import certificates
 from orchestrator.record.certificates import Envelope, Parity
+from tests.support.facts import with_facts
 
 PARTS = {"__init__.py": "1", "common": "2", "pytorch": "3"}
 
@@ -20,9 +21,9 @@ def certificate(framework="pytorch", word="certified", *, made="2026-11-23T10:00
 def ran(each, *, environment="sha256:1", parts=PARTS, weights="4"):
     """A result measured with these."""
     data = each.provenance.data and each.provenance.data.model_copy(update={"inputs": {"weights.npz": weights}})
-    told = {
-        "environment": {"id": environment},
-        "code": {fingerprint.WHOLE: "6", fingerprint.PARTS: parts},
-        "data": data,
-    }
-    return each.model_copy(update={"provenance": each.provenance.model_copy(update=told)})
+    return with_facts(
+        each,
+        environment={"id": environment},
+        code={"workloads_sha256": "6", "parts_sha256": parts},
+        data=data,
+    )
