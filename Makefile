@@ -16,10 +16,10 @@ OPTIONS = $(CONFIG) \
 	$(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test lint benchmark lock clean
+.PHONY: help install bench test test-fast check-all lint benchmark lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null || true
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
 	@echo '  bench takes FRAMEWORK= WORKLOAD= DEVICE=cpu|gpu ENGINE=docker|process|ray CONFIG=FILE DATASET= REPEATS= ARGS='
 	@echo '  for example: make bench FRAMEWORK=pytorch WORKLOAD="cnn rnn" DATASET=synthetic'
@@ -29,14 +29,21 @@ install: $(VENV)/installed ## make .venv with the orchestrator in it
 bench: install ## run a benchmark and print its tables
 	@$(RUN)orchestrator bench $(OPTIONS)
 
-test: $(VENV)/installed-dev lint ## run every test this machine can run
+test: $(VENV)/installed-dev lint ## run every test this machine can run, but for checks that have passed
 	$(RUN)pytest $(ARGS)
 
-lint: $(VENV)/installed-dev ## check style, types, the order of imports
+test-fast: $(VENV)/installed-dev ## run the unit tests only (no Docker, browser or cluster)
+	ROSETTA_CHECKS=none $(RUN)pytest -m "not slow and not docker and not browser and not ray" $(ARGS)
+
+check-all: $(VENV)/installed-dev lint ## run every check, passed before or not, and write ci/ledger.json
+	ROSETTA_CHECKS=all ROSETTA_CUDA_IMAGES=all $(RUN)pytest --write-ledger $(ARGS)
+
+lint: $(VENV)/installed-dev ## check style, types, spelling, the order of imports
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
 	$(RUN)mypy
 	$(RUN)lint-imports
+	$(RUN)codespell
 	$(RUN)vermin --quiet --no-tips --target=3.6- --violations workloads
 
 benchmark: $(VENV)/installed-dev ## measure the orchestrator itself

@@ -1,20 +1,19 @@
-"""Everything that can stop the program, as one tree.
+"""The errors that stop the program, as one tree.
 
-A job that fails is not here: it is a value (`results.Result`) and the sweep goes on. These are the errors after
-which there is nothing left to run. Each says what happened and, in `hint`, what to do now; each has one exit code.
-They are raised anywhere and caught once, in `cli.py`.
+A job that fails is not an error but a value (`record.results.Result`), and the run goes on. An error here says what
+happened and, in `hint`, what to do now. Each class has one exit code. Errors are caught once, in `cli/app.py`.
 """
 
-EXIT_OK = 0
 EXIT_JOBS_FAILED = 1
 EXIT_USAGE = 2
+EXIT_CRASHED = 70  # os.EX_SOFTWARE, which Windows lacks
 EXIT_INTERRUPTED = 130
 
 
 class OrchestratorError(Exception):
-    """An error meant for a person: one line of what happened and one line of what to do."""
+    """An error for a person to read: one line that says what happened, and one that says what to do."""
 
-    exit_code = 70
+    exit_code = EXIT_CRASHED
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -23,13 +22,13 @@ class OrchestratorError(Exception):
 
 
 class UsageError(OrchestratorError):
-    """The command line asks for something that does not exist or does not fit together."""
+    """The command line names something that does not exist, or its options contradict each other."""
 
     exit_code = EXIT_USAGE
 
 
 class SpecError(OrchestratorError):
-    """A run spec cannot be read or says something that is not allowed."""
+    """A run spec cannot be read or is not valid."""
 
     exit_code = 3
 
@@ -41,11 +40,11 @@ class HostError(OrchestratorError):
 
 
 class DiskError(HostError):
-    """There is too little room on a disk for what is asked."""
+    """A disk has too little free space."""
 
 
 class DataError(OrchestratorError):
-    """A dataset or weights file is missing, corrupt or not what it claims to be."""
+    """A dataset or weights file is missing, corrupt, or has other content than expected."""
 
     exit_code = 5
 
@@ -61,11 +60,11 @@ class PullError(BuildError):
 
 
 class MissingWheelError(BuildError):
-    """A pinned build is on no package index within reach, such as a build for CPUs only."""
+    """No reachable package index has a pinned build, such as a build for CPUs only."""
 
 
 class CatalogError(OrchestratorError):
-    """An image folder or a workload folder of this checkout is malformed."""
+    """An image folder or a workload folder of this checkout is not valid."""
 
     exit_code = 7
 
@@ -74,3 +73,9 @@ class StoreError(OrchestratorError):
     """A run directory or a result file cannot be read or written."""
 
     exit_code = 8
+
+
+class CrashError(OrchestratorError):
+    """This program failed in a way that it does not expect: the cause is its own fault, and a crash report tells it."""
+
+    exit_code = EXIT_CRASHED

@@ -1,7 +1,7 @@
-"""Writes that are never half done, fingerprints of files and folders, and where the cache is.
+"""Atomic writes, fingerprints of files and folders, and the location of the cache.
 
-Every file of this program that another process may read is written beside its final name and renamed into
-place, so a reader sees the old content or the new one, whatever happens to the writer.
+Every file that another process may read is written beside its final name and then renamed. So a reader sees the old
+content or the new one, even if the writer is killed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import secrets
 import shutil
@@ -19,20 +20,22 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+_log = logging.getLogger(__name__)
+
 _CHUNK = 1 << 20  # bytes read at a time
 
 
 def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where datasets, weights, environments and locks are kept: ROSETTA_CACHE, or the user's cache folder."""
+    """The folder for datasets, weights, environments and locks: ROSETTA_CACHE, or the user's cache folder."""
     from platformdirs import user_cache_path
 
     return Path(environ.get("ROSETTA_CACHE") or user_cache_path("rosetta")).expanduser().resolve()
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """Make `path` a file holding exactly `data`; its folder is created when missing.
+    """Write `data` to `path`, and create its folder if it is missing.
 
-    Raises OSError as any write does; `path` is then what it was before.
+    Raises OSError; `path` is then unchanged.
     """
     with atomic_file(path) as stream:
         stream.write(data)
@@ -40,11 +43,11 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a binary stream whose content becomes `path` when the block ends and vanishes when it raises."""
+    """Yield a binary stream. Its content becomes `path` when the block ends, and is removed when the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_name(path)
     try:
-        # "x" and not tempfile: the user's umask decides who may read the file, a container's user among them.
+        # Not tempfile: the umask of the user decides who may read the file, and a container's user may have to.
         with temporary.open("xb") as stream:
             yield stream
             stream.flush()
@@ -58,11 +61,10 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `path` when the block ends and is removed when it raises.
+    """Yield an empty folder. It becomes `path` when the block ends, and is removed when the block raises.
 
-    An existing `path` is replaced as a whole: it is moved aside first, because no portable call swaps two
-    folders. A reader may find no folder for that instant, but never a mixture. Two writers of the same `path`
-    need a lock.
+    An existing `path` is replaced as a whole. It is moved aside first, because no portable call swaps two folders:
+    for a moment a reader may find no folder, but never a mixture. Two writers of the same `path` need a lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_name(path)
@@ -83,8 +85,26 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def locked(path: Path, *, waiting: str) -> Iterator[None]:
+    """Hold the lock file `path` during the block. While another process holds it, log `waiting` and wait."""
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        _log.warning(waiting)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def remove_leftovers(path: Path) -> None:
-    """Delete what killed writers of `path` left beside it. Call it only while holding the lock of `path`."""
+    """Delete the temporary files of killed writers of `path`. Call it only while holding the lock of `path`."""
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -93,14 +113,14 @@ def remove_leftovers(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a file or folder, also one made by somebody hostile: links are not followed, depth and modes don't matter.
+    """Delete an untrusted file or folder: links are not followed, and any depth and any modes are handled.
 
-    Raises OSError when something is left.
+    Raises OSError if something is left.
     """
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return
-    # Not shutil.rmtree: a tree a thousand levels deep is more than its recursion takes.
+    # Not shutil.rmtree: its recursion fails on a tree that is a thousand levels deep.
     subprocess.run(["chmod", "-R", "u+rwx", "--", str(path)], capture_output=True, check=False)
     done = subprocess.run(["rm", "-rf", "--", str(path)], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -120,10 +140,9 @@ def sha256_of(path: Path) -> str:
 def sha256_of_tree(folder: Path, *, ignore: Collection[str] = ("__pycache__",)) -> str:
     """Return one SHA-256 over the names and contents of everything under `folder`, as 64 hex digits.
 
-    Two folders have the same value exactly when they hold the same relative paths with the same bytes; modes,
-    times and empty folders do not count. Files and folders whose name is in `ignore` are left out. A symbolic
-    link counts as the text it holds and is never followed. Raises OSError; NotADirectoryError when `folder`
-    is no folder.
+    Two folders have the same value exactly if they have the same relative paths with the same bytes. Modes, times and
+    empty folders do not count. Files and folders whose name is in `ignore` are left out. A symbolic link is not
+    followed; its target counts as its content. Raises OSError, and NotADirectoryError if `folder` is not a folder.
     """
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
@@ -156,7 +175,7 @@ def _sync_tree(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
+    """Flush a rename in `folder` to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

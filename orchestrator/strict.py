@@ -1,4 +1,4 @@
-"""The base of every stored or user-written model."""
+"""The base of every model that is stored or written by a user."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Strict(BaseModel):
-    """Frozen, no unknown keys, no silent conversions (a quoted "3" is not a number), no number that is none."""
+    """A frozen model. It rejects unknown keys, other types (a quoted "3" is not a number), NaN and infinity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

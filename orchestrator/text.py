@@ -1,4 +1,4 @@
-"""Text that anybody may have written, made fit to be looked at: names, notes, log lines of containers. Pure."""
+"""Makes untrusted text safe to show: names, notes, log lines of containers. Pure."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 MAX_CHARACTERS = 100
 MAX_NAME = 60
 MAX_NOTE = 500
-MARK = "\N{REPLACEMENT CHARACTER}"  # in place of what is not for the eye
-# Control characters but tab and newline, halves of characters, and commands that turn the direction of text.
+MARK = "\N{REPLACEMENT CHARACTER}"  # in place of a character that must not be shown
+# Control characters except tab and newline, lone surrogates, and characters that change the direction of text.
 _DECEIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: str, limit: int = MAX_CHARACTERS) -> str:
-    """`text` on one line of a terminal, cut at `limit` characters."""
+    """`text` for one line of a terminal, cut at `limit` characters."""
     return "".join(character if character.isprintable() else MARK for character in clip(text, limit))
 
 
 def plain(text: str) -> str:
-    """`text` on a page, its lines kept; a mark for each character that would hide or reorder what stands beside it."""
+    """`text` for a page, with its lines. Characters that would hide or reorder other text are replaced."""
     return _DECEIVING.sub(MARK, text)
 
 

@@ -1,1 +1,1 @@
-"""The command line: one module per verb, and the screen."""
+"""The command line: app.py lists the verbs, verbs/ holds one module for each, screen.py prints."""

@@ -1,4 +1,4 @@
-"""The command line: one function per verb. The only place that prints errors and decides the exit code.
+"""The command line: the list of verbs, and the only place that prints errors and decides the exit code.
 
 Heavy modules are imported by the verb that needs them, so that --help and a mistyped option answer at once.
 """
@@ -6,236 +6,114 @@ Heavy modules are imported by the verb that needs them, so that --help and a mis
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
-from pathlib import Path
-from typing import Annotated, Optional
+import traceback
+from typing import Any
 
 import typer
+import typer.core
 
-from orchestrator.cli import conformance_verbs, results_verbs, stock_verbs
-from orchestrator.cli.options import (
-    DEFAULT_RESULTS,
-    EXIT_CODES,
-    ROOT,
-    JsonOption,
-    PythonOption,
-    ResultsOption,
-    interruptible,
-    python_option,
+from orchestrator import files
+from orchestrator.cli import crash
+from orchestrator.cli.options import EXIT_CODES
+from orchestrator.cli.verbs import (
+    bench,
+    check,
+    clean,
+    compare,
+    data,
+    doctor,
+    frameworks,
+    images,
+    report,
+    reproduce,
+    verify,
 )
-from orchestrator.engines import registry
-from orchestrator.errors import EXIT_JOBS_FAILED, HostError, OrchestratorError
+from orchestrator.errors import EXIT_INTERRUPTED, OrchestratorError
+
+
+class Verbs(typer.core.TyperGroup):
+    """All verbs. An interruption that no verb handles ends with one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, typer.Abort):  # Abort: at a question
+            typer.secho("\ninterrupted", fg="yellow", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+class Verb(typer.core.TyperCommand):
+    """A verb whose help names workloads and datasets: looking them up takes time that only help needs."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        parts: list[Any] = [self, *self.params]
+        for part in parts:
+            part.help = _filled(getattr(part, "help", None) or "")
+        super().format_help(ctx, formatter)
+
+
+def _filled(text: str) -> str:
+    """A help text with the names of workloads and datasets in place of {workloads} and {datasets}."""
+    from orchestrator.inputs.datasets import labelled, labelled_names
+    from orchestrator.plan.workloads import WORKLOADS
+
+    names = labelled_names()
+    formats = "\n".join(f"{name}: {labelled(name).format}" for name in names)
+    text = text.replace("{workloads}", ", ".join(WORKLOADS))
+    return text.replace("{datasets}", ", ".join(names)).replace("{formats}", formats)
+
 
 app = typer.Typer(
-    help="Runs the same three models in many deep learning frameworks, each in its own pinned environment.",
+    cls=Verbs,
+    help="Runs the same workloads in many deep learning frameworks, each in its own pinned environment.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(stock_verbs.images_app, name="images")
-app.add_typer(stock_verbs.data_app, name="data")
-app.add_typer(results_verbs.app)
-app.add_typer(conformance_verbs.app)
+app.command("bench", epilog=EXIT_CODES, cls=Verb)(bench.command)
+app.command("report")(report.command)
+app.command("compare", epilog=compare.EXIT_CODES)(compare.command)
+app.command("reproduce", epilog=reproduce.EXIT_CODES)(reproduce.command)
+app.command("verify", epilog=verify.EXIT_CODES, cls=Verb)(verify.command)
+app.command("check", epilog=check.EXIT_CODES)(check.command)
+app.command("list")(frameworks.ls)
+app.command("new")(frameworks.new)
+app.command("doctor")(doctor.command)
+app.command("clean")(clean.command)
 
+images_app = typer.Typer(help="Build the images, or show which are built.", no_args_is_help=True)
+images_app.command("build")(images.build)
+images_app.command("ls")(images.ls)
+app.add_typer(images_app, name="images")
 
-@app.command(epilog=EXIT_CODES)
-def bench(
-    spec: Annotated[
-        Optional[Path], typer.Argument(help="a YAML spec; by default configs/quick.yaml, on a GPU configs/seed.yaml")
-    ] = None,
-    framework: Annotated[Optional[list[str]], typer.Option(help="only this framework (repeatable)")] = None,
-    workload: Annotated[
-        Optional[list[str]], typer.Option(help="only this workload: cnn, rnn, resnet50 (repeatable)")
-    ] = None,
-    device: Annotated[Optional[str], typer.Option(help="auto, cpu or gpu")] = None,
-    gpu: Annotated[Optional[str], typer.Option(help="which GPU: its index, its UUID, or all", metavar="GPU")] = None,
-    engine: Annotated[Optional[str], typer.Option(help=", ".join(registry.names()))] = None,
-    address: Annotated[
-        str, typer.Option(help="ray engine: the cluster; auto finds or starts one, local starts one, HOST:PORT")
-    ] = "auto",
-    dataset: Annotated[Optional[str], typer.Option(help="auto, real, official, imported or synthetic")] = None,
-    repeats: Annotated[
-        Optional[str], typer.Option(help="run every job this often; auto: until the rankings are decided", metavar="N")
-    ] = None,
-    budget: Annotated[
-        Optional[str], typer.Option(help="how long --repeats auto may take, e.g. 30m", metavar="TIME")
-    ] = None,
-    retries: Annotated[Optional[int], typer.Option(help="run a failed job up to N more times")] = None,
-    set_: Annotated[
-        Optional[list[str]],
-        typer.Option("--set", help="change any value of the spec, e.g. cnn.epochs=1", metavar="KEY=VALUE"),
-    ] = None,
-    python: PythonOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the jobs and stop")] = False,
-    resume: Annotated[
-        Optional[str], typer.Option(help="go on with an earlier run: only what is missing", metavar="RUN")
-    ] = None,
-    results: ResultsOption = DEFAULT_RESULTS,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="show all output of builds and installations")
-    ] = False,
-) -> None:
-    """Run a spec and print its tables.
-
-    \b
-    Examples:
-      orchestrator bench --framework pytorch
-      orchestrator bench configs/seed.yaml --workload cnn --dataset synthetic
-      orchestrator bench configs/smoke.yaml --set cnn.epochs=2 --set trace=5
-      orchestrator bench --workload rnn --repeats auto --budget 2h
-      orchestrator bench --resume 20261123-140000-quick-pytorch
-    """
-    from orchestrator import files
-    from orchestrator.cli import selection
-    from orchestrator.cli.screen import Screen
-    from orchestrator.plan.spec import Override, parse_setting
-    from orchestrator.run import preparation
-
-    options = {
-        "frameworks": framework or None,
-        "workloads": workload or None,
-        "device": device,
-        "gpu": gpu,
-        "engine": engine,
-        "dataset": dataset,
-        "repeats": int(repeats) if repeats is not None and re.fullmatch("[0-9]{1,9}", repeats) else repeats,
-        "budget": budget,
-        "retries": retries,
-    }
-    overrides = [
-        Override(path=(key,), value=value, origin=f"--{key.removesuffix('s') if isinstance(value, list) else key}")
-        for key, value in options.items()
-        if value is not None
-    ]
-    request = preparation.Request(
-        root=ROOT,
-        results=results,
-        cache=files.default_cache(),
-        spec=spec,
-        overrides=[*overrides, *map(parse_setting, set_ or ())],
-        pythons=dict(map(python_option, python or ())),
-        resume=resume,
-        address=address,
-    )
-    screen = Screen()
-    if resume is not None:
-        folder, prepared = preparation.resume(request)
-    else:
-        prepared = preparation.prepare(request)
-        if dry_run:
-            screen.show_plan(prepared)
-            return
-        folder = preparation.start(request, prepared)
-    screen.show_start(folder.path, prepared)
-    where = "" if address == "auto" else f" --address {address}"
-    with interruptible(f"orchestrator bench --resume {folder.id}{where}"), screen.live(verbose=verbose) as listener:
-        preparation.run(request, folder, prepared, listener)
-    measured = folder.results()
-    screen.show_report(measured, ROOT, selection.certificates_of([folder], lambda error: screen.warn(error.message)))
-    skipped = sum(result.status == "skipped" for result in measured)
-    screen.say(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))
-    if any(result.status not in {"ok", "skipped"} for result in measured):
-        raise typer.Exit(EXIT_JOBS_FAILED)
-
-
-@app.command("list")
-def list_(json: JsonOption = False) -> None:
-    """Show every framework: title, version, workloads, image, and whether it is built.
-
-    \b
-    Examples:
-      orchestrator list
-      orchestrator list --json
-    """
-    from orchestrator.cli import listing
-    from orchestrator.cli.screen import Screen
-    from orchestrator.plan import catalog
-
-    frameworks = listing.frameworks(catalog.load(ROOT))
-    if json:
-        Screen().print_json(frameworks)
-    else:
-        Screen().show_rows("Frameworks", [{k: v for k, v in row.items() if k != "variants"} for row in frameworks])
-
-
-@app.command()
-def doctor(
-    gpu: Annotated[str, typer.Option(help="judge by this GPU: its index or its UUID")] = "0",
-    json: JsonOption = False,
-) -> None:
-    """Show what this machine can run, what it lacks, and what to do. Builds and downloads nothing.
-
-    Ends with exit code 4 only where no engine can run a single job.
-
-    \b
-    Examples:
-      orchestrator doctor
-      orchestrator doctor --gpu 1 --json
-    """
-    from orchestrator import files
-    from orchestrator.cli import diagnosis as examining
-    from orchestrator.cli.screen import Screen
-    from orchestrator.plan import catalog
-
-    diagnosis = examining.examine(catalog.load(ROOT), files.default_cache(), gpu)
-    if json:
-        Screen().print_json(diagnosis.as_json())
-    else:
-        Screen().show_diagnosis(diagnosis)
-    if not diagnosis.usable:
-        raise typer.Exit(HostError.exit_code)
-
-
-@app.command()
-def clean(
-    all_: Annotated[bool, typer.Option("--all", help="also all images, environments, datasets and weights")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
-) -> None:
-    """Remove what killed runs left behind; with --all, everything but results/.
-
-    \b
-    Examples:
-      orchestrator clean
-      orchestrator clean --all
-    """
-    from rich.filesize import decimal
-
-    from orchestrator import files
-    from orchestrator.cli.screen import Screen
-    from orchestrator.engines import leftovers
-
-    screen = Screen()
-    found = leftovers.find(files.default_cache(), everything=all_)
-    if not found:
-        screen.say("nothing to remove" + ("" if all_ else "; --all would look at images and caches too"))
-        return
-    rows = [{"kind": e.kind, "name": e.name, "size": "" if e.size is None else decimal(e.size)} for e in found]
-    screen.show_rows(f"{len(found)} things to remove", rows)
-    if not yes and not typer.confirm("Remove them?"):
-        screen.say("nothing was removed")
-        return
-    for each in found:
-        try:
-            each.remove()
-        except (OSError, HostError) as error:
-            screen.warn(f"{each.kind} {each.name} stays: {error}")
-    screen.say("removed")
+data_app = typer.Typer(help="Prepare datasets, import your own copies, or show what is there.", no_args_is_help=True)
+data_app.command("prepare", cls=Verb)(data.prepare)
+data_app.command("import", cls=Verb)(data.import_)
+data_app.command("ls")(data.ls)
+app.add_typer(data_app, name="data")
 
 
 def main() -> None:
-    """Run the command line; errors become one line and an exit code. ROSETTA_DEBUG=1 shows the traceback."""
-    # A closed terminal and SIGTERM are Ctrl-C by other means: they end the running job, and the run can be resumed.
+    """Run the command line. An error becomes one line and an exit code; ROSETTA_DEBUG=1 also shows the traceback."""
+    # A closed terminal and SIGTERM act like Ctrl-C: they end the running job, and the run can be resumed.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         app()
     except OrchestratorError as error:
-        if os.environ.get("ROSETTA_DEBUG"):
-            raise
-        typer.secho(f"error: {error.message}", fg="red", err=True)
-        if error.hint:
-            typer.secho(f"  → {error.hint}", fg="yellow", err=True)
-        sys.exit(error.exit_code)
+        sys.exit(_explain(error))
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is a fault of this program)
+        sys.exit(_explain(crash.crashed(files.default_cache() / "crashes", error)))
+
+
+def _explain(error: OrchestratorError) -> int:
+    """Print an error and what to do about it; return its exit code."""
+    if os.environ.get("ROSETTA_DEBUG"):
+        traceback.print_exception(error)
+    typer.secho(f"error: {error.message}", fg="red", err=True)
+    if error.hint:
+        typer.secho(f"  → {error.hint}", fg="yellow", err=True)
+    return error.exit_code

@@ -1,4 +1,4 @@
-"""`orchestrator doctor` on a terminal: one screen, readable from 80 columns on."""
+"""`orchestrator doctor` on a terminal: one screen, for 80 columns or more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.host.machine import Gpu
 from orchestrator.plan.compat import GpuSupport, Problem
 from orchestrator.text import printable
 
-MAX_CHARACTERS = 300  # of what drivers and daemons say of themselves
+MAX_CHARACTERS = 300  # of each name or message of a driver or daemon
 KINDS: dict[GpuSupport, tuple[str, str]] = {
     "native": ("native", "green"),
     "jit": ("JIT", "yellow"),
@@ -25,7 +25,7 @@ KINDS: dict[GpuSupport, tuple[str, str]] = {
 
 
 def page(diagnosis: Diagnosis) -> RenderableType:
-    """Machine, Docker, GPUs, and what every framework can do with them."""
+    """Machine, Docker, GPUs, and how each framework can run on them."""
     return Group(
         _section("Machine", _machine(diagnosis)),
         _section("Docker", _docker(diagnosis)),
@@ -71,14 +71,14 @@ def _gpus(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
 
 def _gpu(gpu: Gpu) -> str:
     modes = {"ECC": gpu.ecc, "persistence": gpu.persistence, "MIG": gpu.mig}
-    told = [
+    facts = [
         gpu.name,
         _gib(gpu.memory),
         f"compute capability {gpu.capability}",
         *([] if gpu.power_limit is None else [f"{gpu.power_limit:.0f} W"]),
         *(f"{mode} {'on' if on else 'off'}" for mode, on in modes.items() if on is not None),
     ]
-    return ", ".join(told)
+    return ", ".join(facts)
 
 
 def _problems(diagnosis: Diagnosis) -> RenderableType:
@@ -111,7 +111,7 @@ def _frameworks(diagnosis: Diagnosis) -> RenderableType:
 
 
 def _why(row: FrameworkDiagnosis, *, gpu_expected: bool) -> str:
-    """What keeps a framework from its full speed; nothing where that is only that there is no GPU."""
+    """What limits a framework here; empty when the only limit is that there is no GPU."""
     if row.problem is not None:
         return f"{row.problem.reason} → {row.problem.remedy}"
     if not gpu_expected:
@@ -134,5 +134,5 @@ def _gib(size: int | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """Names come from drivers and daemons."""
+    """Text that is safe to print: names come from drivers and daemons."""
     return printable(text, MAX_CHARACTERS)

@@ -1,4 +1,4 @@
-"""What there is, as rows of plain values: for `list`, `images ls` and `data ls`, on the screen and as JSON."""
+"""Frameworks, images and datasets as rows of plain values: `list`, `images ls` and `data ls` print them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.plan.catalog import Catalog, Image
 ListedRow = dict[str, Any]
 
 
-def frameworks(catalog: Catalog) -> list[ListedRow]:
+def framework_rows(catalog: Catalog) -> list[ListedRow]:
     """One row per framework."""
     built = _built(catalog)
     return [
@@ -30,14 +30,14 @@ def frameworks(catalog: Catalog) -> list[ListedRow]:
     ]
 
 
-def images(chosen: Sequence[Image]) -> list[ListedRow]:
-    """One row per image and variant; `built` is None where no Docker daemon can tell."""
-    from orchestrator.engines.docker import images as building
+def image_rows(chosen: Sequence[Image]) -> list[ListedRow]:
+    """One row per image and variant; `built` is None when no Docker daemon answers."""
+    from orchestrator.engines.docker import images
 
     try:
-        listed = building.listing(chosen)
+        listed = images.listing(chosen)
     except HostError:
-        listed = [(image, variant, building.tag(image, variant), None) for image in chosen for variant in image.locks]
+        listed = [(image, variant, images.tag(image, variant), None) for image in chosen for variant in image.locks]
         known = False
     else:
         known = True
@@ -54,9 +54,9 @@ def images(chosen: Sequence[Image]) -> list[ListedRow]:
     ]
 
 
-def datasets(cache: Path) -> list[ListedRow]:
+def dataset_rows(cache: Path) -> list[ListedRow]:
     """One row per prepared dataset."""
-    from orchestrator.inputs import datasets as data
+    from orchestrator.inputs import data_sources
 
     return [
         {
@@ -65,14 +65,14 @@ def datasets(cache: Path) -> list[ListedRow]:
             "fingerprint": prepared.fingerprint,
             "folder": str(prepared.folder),
         }
-        for prepared in data.ls(cache)
+        for prepared in data_sources.ls(cache)
     ]
 
 
 def _built(catalog: Catalog) -> dict[str, list[str] | None]:
-    """The built variants by image; None where no daemon can tell."""
+    """The built variants of each image; None when no Docker daemon answers."""
     found: dict[str, list[str] | None] = {}
-    for row in images(catalog.images):
+    for row in image_rows(catalog.images):
         if row["built"] is None:
             found[row["image"]] = None
         else:

@@ -1,42 +1,51 @@
-"""What the verbs of the command line share: options, the way out, words for wrong ones."""
+"""The options that several verbs share, each declared once, and the texts about exit codes."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from orchestrator.errors import EXIT_INTERRUPTED, UsageError
+from orchestrator.engines import registry
+from orchestrator.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_RESULTS = ROOT / "results"
 EXIT_CODES = """\
 Exit codes: 0 all jobs ok, or skipped · 1 some job failed · 2 wrong usage · 3 wrong spec · 4 this host lacks something ·
 5 data missing or corrupt · 6 an image could not be built · 7 this checkout is malformed · 8 results cannot be
-read or written · 130 interrupted"""
-ResultsOption = Annotated[Path, typer.Option("--results", help="folder that holds the runs", metavar="DIR")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
+read or written · 70 a fault of this program · 130 interrupted"""
+
+# app.py replaces {workloads}, {datasets} and {formats} when it prints the help.
+FrameworkOption = Annotated[
+    Optional[list[str]], typer.Option("--framework", help="only this framework (repeatable)", metavar="FRAMEWORK")
+]
+WorkloadOption = Annotated[
+    Optional[list[str]],
+    typer.Option("--workload", help="only this workload: {workloads} (repeatable)", metavar="WORKLOAD"),
+]
+DeviceOption = Annotated[Optional[str], typer.Option("--device", help="auto, cpu or gpu")]
+LocalEngineOption = Annotated[
+    Optional[str], typer.Option("--engine", help=", ".join(filter(registry.is_local, registry.names())))
+]
+SetOption = Annotated[
+    Optional[list[str]],
+    typer.Option("--set", help="change any value of the spec, e.g. seed=2 (repeatable)", metavar="KEY=VALUE"),
+]
 PythonOption = Annotated[
     Optional[list[str]],
     typer.Option("--python", help="process engine: use this interpreter for an image", metavar="IMAGE=PATH"),
 ]
-DEFAULT_RESULTS = ROOT / "results"
-
-
-@contextlib.contextmanager
-def interruptible(command: str) -> Iterator[None]:
-    """Turn an interruption into the way to go on: `command`."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.secho(f"\ninterrupted; go on with: {command}", fg="yellow", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+ResultsOption = Annotated[Path, typer.Option("--results", help="folder that holds the runs", metavar="DIR")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="show details, such as all output of builds and installations")
+]
 
 
 def python_option(text: str) -> tuple[str, Path]:
-    """IMAGE=PATH in its two parts. Raises UsageError."""
+    """Split IMAGE=PATH into its two parts. Raises UsageError."""
     image, equals, path = text.partition("=")
     if not equals or not image or not path:
         raise UsageError(

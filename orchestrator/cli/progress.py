@@ -1,8 +1,10 @@
-"""What a person sees while a run goes on: a bar for each job that runs, and a line when it has ended."""
+"""Progress of a run on the terminal: a bar for each running job, and a line for each job that has ended."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+import threading
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,15 +22,17 @@ from rich.progress import (
 from rich.text import Text
 
 from orchestrator.plan.jobs import Job
+from orchestrator.plan.workload import TrainingWorkload
 from orchestrator.record import events
 from orchestrator.record.results import Result
 from orchestrator.report import terminal
 
+_log = logging.getLogger(__name__)
 REFRESHES_PER_SECOND = 2  # drawing takes CPU time that the job should have
 
 
 class _Field(ProgressColumn):
-    """A value the task carries, right-aligned in a fixed width."""
+    """A value of the task, right-aligned in a column of fixed width."""
 
     def __init__(self, name: str, width: int) -> None:
         super().__init__()
@@ -39,13 +43,24 @@ class _Field(ProgressColumn):
         return Text(str(task.fields.get(self._name, "")).rjust(self._width))
 
 
-class LiveListener:
-    """Draws a run's progress; the runner's Listener. On a terminal a live bar, elsewhere a line per job."""
+class _Details(logging.Handler):
+    """Shows what is logged during a preparation in its bar: each node of a cluster has its own thread and bar."""
 
-    def __init__(self, console: Console, notice: Callable[[str], None], *, verbose: bool = False) -> None:
+    def __init__(self, lanes: Sequence[_Lane]) -> None:
+        super().__init__(logging.INFO)
+        self._lanes = lanes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for lane in self._lanes if record.levelno == logging.INFO else ():
+            if lane.thread == record.thread:
+                lane.detail(self.format(record))
+
+
+class LiveListener:
+    """Draws the progress of a run: bars on a terminal, elsewhere one line per job. Meets the Listener of run/."""
+
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self.notice = notice
-        self._verbose = verbose
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -59,55 +74,58 @@ class LiveListener:
             refresh_per_second=REFRESHES_PER_SECOND,
             transient=True,
         )
-        self._lane = _Lane(console, self._progress, notice, verbose=verbose)
-        self.preparing, self.log = self._lane.preparing, self._lane.log
+        self._lane = _Lane(console, self._progress)
+        self.preparing = self._lane.preparing
         self.job_started, self.job_event = self._lane.job_started, self._lane.job_event
         self.job_finished = self._lane.job_finished
+        self._lanes = [self._lane]
+        self._details = _Details(self._lanes)
 
     def __enter__(self) -> LiveListener:  # noqa: PYI034  (Self is newer than Python 3.10)
+        logging.getLogger("orchestrator").addHandler(self._details)
         self._progress.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._progress.stop()
+        logging.getLogger("orchestrator").removeHandler(self._details)
 
     def lane(self, node: str) -> _Lane:
-        """A bar of its own for each node of a cluster."""
+        """A bar of its own for each node of a cluster; without a name, the first bar."""
         if not node:
             return self._lane
-        return _Lane(self._console, self._progress, self.notice, verbose=self._verbose, node=node)
+        self._lanes.append(_Lane(self._console, self._progress, node=node))
+        return self._lanes[-1]
 
 
 class _Lane:
-    """One bar: of what is prepared, or of the job that runs; meets runner.Listener."""
+    """One bar: for what is being prepared, or for the running job. Meets the Listener of run/."""
 
-    def __init__(
-        self, console: Console, progress: Progress, notice: Callable[[str], None], *, verbose: bool, node: str = ""
-    ) -> None:
+    def __init__(self, console: Console, progress: Progress, *, node: str = "") -> None:
         self._console = console
         self._progress = progress
-        self.notice = notice
-        self._verbose = verbose
         self._where = f"[dim]{escape(node)}[/dim] " if node else ""
         self._task: TaskID | None = None
         self._label = ""
+        self.thread: int | None = None  # that prepares something
         self._epoch_samples = 1
 
     def close(self) -> None:
         self._end()
 
     def preparing(self, what: str) -> None:
+        _log.debug("preparing %s", what)
+        self.thread = threading.get_ident()
         self._begin(f"{self._where}preparing {escape(what)}", total=None)
 
-    def log(self, line: str) -> None:
-        if self._verbose:
-            self._console.print(Text(line, style="dim", overflow="fold"))
-        elif self._task is not None:
-            words = line.strip()[:70]
-            told = f"{self._where}[dim]{escape(words)}[/dim]" if words else None
-            self._progress.update(self._task, description=told)
+    def detail(self, line: str) -> None:
+        """Show a line of output in place of what is being prepared."""
+        if self._task is not None and (words := line.strip()[:70]):
+            self._progress.update(self._task, description=f"{self._where}[dim]{escape(words)}[/dim]")
 
     def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
+        _log.debug("job %s starts, %d of %d", job.id, number, total)
+        self.thread = None
         self._epoch_samples = epoch_samples or 1
         what = f"{escape(job.title)} {job.workload} on {job.device}"
         self._label = f"{self._where}[bold]\\[{number}/{total}][/bold] {what}"
@@ -131,6 +149,7 @@ class _Lane:
         self._progress.update(self._task, completed=done, **fields)  # type: ignore[arg-type]
 
     def job_finished(self, result: Result) -> None:
+        _log.debug("job %s ends: %s", result.job.id, result.status)
         self._end()
         if result.failure is not None:
             self._console.print(terminal.failure(result))
@@ -149,7 +168,7 @@ class _Lane:
 
 def _work(job: Job) -> float | None:
     """The whole of a job's bar: epochs, or the two passes over the images."""
-    return 2.0 if job.workload == "resnet50" else float(job.settings["epochs"])
+    return float(job.settings["epochs"]) if job.declaration.trains else 2.0
 
 
 def _done(event: events.Event, epoch_samples: int) -> float | None:
@@ -170,6 +189,14 @@ def _rate(samples: int, seconds: float) -> str:
     return f"{samples / seconds:,.0f}/s" if seconds else ""
 
 
+def _score(result: Result) -> list[str]:
+    """The score of a training, with its unit."""
+    workload, score = result.job.declaration, result.figures.score
+    if score is None or not isinstance(workload, TrainingWorkload):
+        return []
+    return [f"{workload.scoring.name} {workload.scoring.text(score)}"]
+
+
 def _summary(result: Result) -> Text:
     """One line for a job that went well."""
     figures, job = result.figures, result.job
@@ -178,7 +205,7 @@ def _summary(result: Result) -> Text:
         told = [f"{figures.images_per_s:,.1f} images/s"]
     else:
         told = [
-            f"accuracy {100 * (figures.accuracy or 0):.1f} %",
+            *_score(result),
             f"{figures.train_s or 0:,.1f} s",
             f"{figures.train_samples_per_s or 0:,.0f}/s",
         ]

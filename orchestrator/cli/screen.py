@@ -1,10 +1,11 @@
-"""Everything the command line prints, but for errors: notices, plans, tables."""
+"""Everything the command line prints, except errors: warnings, plans, tables."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,51 +15,58 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli import logs
+
 if TYPE_CHECKING:
     from orchestrator.cli.diagnosis import Diagnosis
     from orchestrator.cli.progress import LiveListener
-    from orchestrator.errors import StoreError
     from orchestrator.judge.comparison import Comparison
     from orchestrator.judge.reproduction import Answer
-    from orchestrator.record.certificates import Certificate
-    from orchestrator.record.results import Result
-    from orchestrator.record.run_folder import RunSource
-    from orchestrator.report.certified import Known
-    from orchestrator.report.table import Table as ReportTable
+    from orchestrator.report.collected import ReportContent
     from orchestrator.run.preparation import PreparedRun
     from orchestrator.verify.conformance import Finding
     from orchestrator.verify.verifier import VerifiedCell
 
-REFERENCE = "results/reference/2017.json"
-
 
 class Screen:
-    """Results go to stdout; what only matters while waiting goes to stderr."""
+    """Prints results to stdout, and what matters only while a person waits to stderr.
 
-    def __init__(self) -> None:
+    Used in a `with` block it also prints log messages: warnings, and details when it is verbose.
+    """
+
+    def __init__(self, *, verbose: bool = False) -> None:
         self._out = Console(highlight=False)
         self._notices = Console(stderr=True, highlight=False)
+        self._verbose = verbose
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Screen:  # noqa: PYI034  (Self is newer than Python 3.10)
+        self._open.enter_context(logs.on_terminal(self, verbose=self._verbose))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._open.close()
 
     def say(self, text: str) -> None:
-        """A line on stdout."""
+        """Print a line to stdout."""
         self._out.print(Text(text))
 
     def dim(self, text: str) -> None:
-        """A line that matters only while waiting."""
-        self._notices.print(Text(text, style="dim"))
+        """Print a line that matters only while a person waits."""
+        self._notices.print(Text(text, style="dim", overflow="fold"))
 
     def warn(self, text: str) -> None:
-        """A notice nobody should miss."""
+        """Print a warning in a frame. While progress is shown, it appears above the bars."""
         self._notices.print(Panel(Text(text), style="yellow", box=box.HEAVY, title="note", title_align="left"))
 
-    def live(self, *, verbose: bool) -> LiveListener:
+    def live(self) -> LiveListener:
         """The listener that draws a run's progress."""
         from orchestrator.cli.progress import LiveListener
 
-        return LiveListener(self._notices, self.warn, verbose=verbose)
+        return LiveListener(self._notices)
 
     def show_start(self, folder: Path, prepared: PreparedRun) -> None:
-        """What is about to happen."""
+        """Print what is about to run, and where."""
         jobs = prepared.jobs
         device = jobs[0].device if jobs else "cpu"
         self.dim(f"{prepared.host.title()}")
@@ -68,7 +76,7 @@ class Screen:
         )
 
     def show_plan(self, prepared: PreparedRun) -> None:
-        """The jobs of a dry run, in order, and which of them this machine's GPU cannot run."""
+        """Print the jobs of a dry run in order, and those that this machine's GPU cannot run."""
         jobs = prepared.jobs
         rows = [
             {"#": number, "job": job.id, "image": job.image, "data": job.dataset, "settings": _settings(job.settings)}
@@ -81,7 +89,7 @@ class Screen:
             self.say(f"skipped: {job}: {why.message}")
 
     def show_rows(self, title: str, rows: Sequence[dict[str, Any]]) -> None:
-        """Plain rows as a table."""
+        """Print rows of plain values as a table."""
         table = Table(
             title=title,
             box=box.SIMPLE_HEAD,
@@ -97,30 +105,29 @@ class Screen:
         self._out.print(table)
 
     def show_diagnosis(self, diagnosis: Diagnosis) -> None:
-        """What this machine can run, on one screen."""
+        """Print what this machine can run."""
         from orchestrator.cli import diagnosis_page
 
         self._out.print(diagnosis_page.page(diagnosis))
 
     def print_json(self, value: object) -> None:
-        """JSON for a program."""
+        """Print JSON for a program."""
         self._out.out(json.dumps(value, indent=1), highlight=False)
 
-    def show_report(self, results: Sequence[Result], root: Path, certificates: Iterable[Certificate] = ()) -> None:
-        """The tables of results, with their marks, and what failed."""
-        from orchestrator.report import certified, terminal
+    def show_report(self, content: ReportContent) -> None:
+        """Print the tables of results, then the jobs that failed."""
+        from orchestrator.report import terminal
 
-        known = certified.known(certificates)
-        terminal.show(self._out, _tables(results, root, known), results)
+        terminal.show(self._out, content.tables(), content.results)
 
     def show_comparison(self, found: Comparison, a: str, b: str, limit: float | None) -> None:
-        """Two sets of results, cell by cell."""
+        """Print a comparison of two sets of results, cell by cell."""
         from orchestrator.report import comparison_text
 
         comparison_text.show(self._out, found, a, b, limit)
 
     def show_answer(self, answer: Answer, *, json: bool) -> None:
-        """What became of the repetition of a stored job, as soon as it is known; JSON waits for all."""
+        """Print the verdict on one stored job. JSON is printed for all jobs together, by show_answers."""
         from orchestrator.report import reproduction_text
 
         if not json:
@@ -129,7 +136,7 @@ class Screen:
                 self.say(f"  stored in {self.shorten(answer.run)}/")
 
     def show_answers(self, answers: Sequence[Answer], *, json: bool) -> None:
-        """What became of all of them: for a program everything, for a person how many there are of each kind."""
+        """Print all verdicts as JSON, or how many there are of each kind."""
         from orchestrator.report import reproduction_text
 
         if json:
@@ -138,7 +145,7 @@ class Screen:
             self.say(f"\n{reproduction_text.summary(answers)}")
 
     def show_parity(self, cells: Sequence[VerifiedCell], run: str, *, json: bool) -> None:
-        """Which cells compute the same as the reference, and what the others do instead."""
+        """Print which cells compute the same as the reference, and how the others differ."""
         from orchestrator.report import parity_text
 
         if json:
@@ -147,7 +154,7 @@ class Screen:
             parity_text.show(self._out, cells)
 
     def show_findings(self, framework: str, findings: Sequence[Finding], *, json: bool) -> None:
-        """What `check` asked a framework, and the answers."""
+        """Print the tests of `check` and their outcomes."""
         if json:
             self.print_json({"framework": framework, "findings": [dataclasses.asdict(each) for each in findings]})
             return
@@ -159,95 +166,29 @@ class Screen:
                 table.add_row("", "", Text(f"→ {finding.advice}", style="yellow"))
         self._out.print(table)
         wrong = sum(not finding.ok for finding in findings)
-        self.say(f"\n{framework} conforms" if not wrong else f"\n{wrong} of {len(findings)} are not as they should be")
+        self.say(f"\n{framework} conforms" if not wrong else f"\n{wrong} of {len(findings)} tests failed")
 
     def show_next(self, framework: str, paths: Sequence[str], *, locked: bool) -> None:
-        """What to do with the files of a new framework."""
+        """Print what to do with the files of a new framework."""
+        edited = [path for path in paths if path.startswith("workloads/") and "__init__" not in path]
         steps = [
-            *(
-                []
-                if locked
-                else [f"ci/lock.sh {framework}, which did not work just now: it pins what the image installs"]
-            ),
-            f"edit {' '.join(path for path in paths if path.startswith('workloads/') and '__init__' not in path)}",
-            f"orchestrator check {framework}: it builds the image and says what is missing; again, until it conforms",
-            "add its row to README.md, and docs/gpu.md where it has a build with CUDA",
+            f"edit {' '.join(edited)}",
+            f"run `orchestrator check {framework}`, which builds the image and says what is missing, until it conforms",
+            "add its row to README.md, and to docs/gpu.md if it has a build with CUDA",
         ]
+        if not locked:
+            steps.insert(0, f"run `ci/lock.sh {framework}`, which pins what the image installs: it failed just now")
         self.say("\nnext:")
         for number, step in enumerate(steps, start=1):
             self.say(f"  {number}. {step}")
 
-    def render_report(
-        self, results: Iterable[Result], root: Path, form: str, certificates: Iterable[Certificate] = ()
-    ) -> Iterator[str]:
-        """The tables of results as text, piece by piece: table, markdown, csv or json."""
-        from orchestrator.report import certified, terminal, text
-
-        known = certified.known(certificates)
-        if form == "csv":  # of any number of results, and no tables
-            yield from text.csv_lines(results, known)
-            return
-        results = list(results)
-        tables = _tables(results, root, known)
-        if form == "json":
-            yield from text.json_pieces(tables, results, known)
-            return
-        if form == "markdown":
-            yield text.markdown(tables)
-            return
-        console = Console(width=140, no_color=True, highlight=False)
-        with console.capture() as capture:
-            terminal.show(console, tables, results)
-        yield capture.get()
-
-    @staticmethod
-    def render_page(
-        runs: Sequence[RunSource],
-        root: Path,
-        certificates: Iterable[Certificate] = (),
-        complain: Callable[[StoreError], None] = lambda _: None,
-    ) -> str:
-        """The HTML report of runs. It says itself which results cannot be read, and so hears `complain`."""
-        from orchestrator.judge import conditions
-        from orchestrator.record.results import firsts
-        from orchestrator.report import certified, curves, highlight, html, notices, page, published, sources
-
-        measured = []
-        for source in runs:
-            damaged: list[StoreError] = []
-            run = source.read_run()
-            results = tuple(conditions.sound(source.each_result(damaged.append, run), source.id, damaged.append))
-            drawn = firsts(results)
-            measured.append(
-                notices.Measured(
-                    run=run,
-                    results=results,
-                    curves={job: curves.of_events(source.events(job)) for job in drawn},
-                    usage={job: used for job in drawn if (used := source.usage(job)) is not None},
-                    damaged=tuple(error.message for error in damaged),
-                )
-            )
-            for error in damaged:
-                complain(error)
-        everything = [result for each in measured for result in each.results]
-        trees = sources.trees(root, everything)
-        with highlight.ahead(sources.of_results(everything, trees)) as marked:
-            known = certified.known(certificates)
-            return html.render(page.build(measured, published.load(root / REFERENCE), trees, known), marked)
-
     @staticmethod
     def shorten(path: Path) -> str:
-        """A path as a person would type it here."""
+        """A path relative to the current folder, where it is below that."""
         try:
             return str(path.resolve().relative_to(Path.cwd()))
         except ValueError:
             return str(path)
-
-
-def _tables(results: Sequence[Result], root: Path, known: Known) -> list[ReportTable]:
-    from orchestrator.report import published, tables
-
-    return [*tables.tables(results, published.load(root / REFERENCE), known), *tables.host_by_host(results)]
 
 
 def _settings(settings: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""What a person calls by one word on the command line: a run, a result file, a framework → its results."""
+"""The results that one word of the command line names: a run, a result file, a capsule, or a framework."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,43 +10,47 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.judge.conditions import sound
 from orchestrator.plan.spec import did_you_mean
 from orchestrator.record import capsule, certificates, run_folder
-from orchestrator.record.results import Result
+from orchestrator.record.results import Result, split_damaged
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Results and how to call them."""
+    """Results, and the name that a comparison shows for them."""
 
     label: str
     results: Sequence[Result]
 
 
 def sources(results: Path, word: str | None) -> Sequence[run_folder.RunSource]:
-    """The runs that `word` stands for: those in a capsule, or a run; without it the latest. Raises StoreError."""
+    """The runs that `word` names: a run, or those in a capsule. None names the latest run. Raises StoreError."""
     if word is not None and run_folder.is_file(Path(word)):
         return capsule.runs_in(Path(word))
     return (run_folder.find(results, word),)
 
 
 def certificates_of(
-    sources: Sequence[run_folder.RunSource], complain: Callable[[StoreError], None]
-) -> Sequence[certificates.Certificate]:
-    """Those in capsules and beside run folders, each once; one that is damaged is told to `complain`."""
-    folders = dict.fromkeys(source.path.parent for source in sources if isinstance(source, run_folder.RunFolder))
-    there = [each for folder in folders for each in certificates.held(folder, complain)]
-    there += (each for source in sources if isinstance(source, capsule.Kept) for each in source.certificates)
+    sources: Sequence[run_folder.RunSource],
+) -> tuple[list[certificates.Certificate], list[StoreError]]:
+    """The certificates in capsules and beside run folders, each once; and an error for each that cannot be read."""
     found: list[certificates.Certificate] = []
-    for each in there:  # no set: they have no hash
-        if each not in found:
-            found.append(each)
-    return found
+    damaged: list[StoreError] = []
+    for folder in dict.fromkeys(source.path.parent for source in sources if isinstance(source, run_folder.RunFolder)):
+        beside, unreadable = certificates.held(folder)
+        found += beside
+        damaged += unreadable
+    found += (each for source in sources if isinstance(source, capsule.Kept) for each in source.certificates)
+    different: list[certificates.Certificate] = []
+    for each in found:  # not a set: certificates hold dictionaries and have no hash
+        if each not in different:
+            different.append(each)
+    return different, damaged
 
 
 def select(results: Path, word: str) -> Selection:
-    """The results that `word` stands for.
+    """The results that `word` names.
 
-    That is a result file, a capsule, a run, RUN:FRAMEWORK, or a framework of the latest run. Raises StoreError
-    when they cannot be read whole, UsageError when there are none.
+    It is a result file, a capsule, a run, RUN:FRAMEWORK, or a framework of the latest run. Raises StoreError
+    when one of the results cannot be read, UsageError when there are none.
     """
     if run_folder.is_file(Path(word)):
         return Selection(label=word, results=_sound(capsule.results_in(Path(word)), word))
@@ -65,7 +69,7 @@ def select(results: Path, word: str) -> Selection:
     if not chosen:
         there = {result.job.framework for result in measured}
         raise UsageError(
-            f"{word!r} is no result file and no run, and run {folder.id} has no framework {framework!r}"
+            f"{word!r} is neither a result file nor a run, and run {folder.id} has no framework {framework!r}"
             + did_you_mean(framework, there),
             hint="name a run (`ls results/`), RUN:FRAMEWORK, a result file, or a framework of the latest run",
         )
@@ -89,9 +93,8 @@ def _whole(folder: run_folder.RunFolder) -> Selection:
 
 
 def _sound(results: Iterable[Result], where: str) -> Sequence[Result]:
-    """The same, all of them. Raises StoreError."""
-
-    def refuse(error: StoreError) -> None:
-        raise error
-
-    return tuple(sound(results, where, refuse))
+    """The same results. Raises StoreError for one that cannot be compared."""
+    found, damaged = split_damaged(sound(results, where))
+    if damaged:
+        raise damaged[0]
+    return found

@@ -1,4 +1,4 @@
-"""Why an image build failed, told from its output; pure."""
+"""Why an image build failed, read from its output."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SHOWN_LINES = 12
 _SHOWN_CHARACTERS = 300  # of a line; pip can put hundreds of file names into one
 _STEP = re.compile(r"^#(?P<number>\d+) (?:(?P<seconds>\d+\.\d+) )?(?P<text>.*)$")
 _NO_FILE = (
-    "the package index answers, so try again; if it stays so, a proxy may limit the size of files or their time "
-    "(PIP_DEFAULT_TIMEOUT sets pip's patience in seconds), or put the folder with the wheel into PIP_FIND_LINKS"
+    "the package index answers, so try again. If it happens again, a proxy may limit size or time of downloads: raise "
+    "pip's time limit in seconds with PIP_DEFAULT_TIMEOUT, or put the folder with the wheel into PIP_FIND_LINKS"
 )
 
 
@@ -28,18 +28,19 @@ class _Cause:
     hint: str
 
 
-# The first that matches wins: pip reports a network it cannot reach as a package that does not exist.
+# The first match counts. The order matters: pip reports a network that it cannot reach as a missing package.
 _CAUSES = (
     _Cause(
         pattern=r"(?i)no space left on device",
         says="the disk is full",
-        hint="see what Docker holds with `docker system df`; `docker builder prune` empties its build cache",
+        hint="see what uses Docker's disk with `docker system df`; `docker builder prune` empties its build cache",
     ),
     _Cause(
         pattern=r"DO NOT MATCH THE HASHES[^\n]*\n\s*(\S+)",
         says="{} is not the file that the lock names",
-        hint="a download that was cut off looks like this: try again; if it stays so, something between here and the "
-        "package index changes files, or a release was replaced: find out which before running ci/lock.sh",
+        hint="an incomplete download looks like this, so try again. If it happens again, something between this "
+        "machine and the package index changes files, or a release was replaced: find out which before you run "
+        "ci/lock.sh",
     ),
     _Cause(
         error=PullError,
@@ -51,8 +52,8 @@ _CAUSES = (
     ),
     _Cause(
         pattern=r"CERTIFICATE_VERIFY_FAILED",
-        says="the package index shows a certificate that is not trusted",
-        hint="behind a proxy that signs TLS itself, set PIP_CERT to the file with all certificates you trust",
+        says="the certificate of the package index is not trusted",
+        hint="behind a proxy that signs TLS itself, set PIP_CERT to the file with all trusted certificates",
     ),
     _Cause(
         pattern=r"(?:HTTP error \d+ while getting|Max retries exceeded with url:) \S*/([^\s/#]+\.(?:whl|tar\.gz|zip))",
@@ -60,7 +61,7 @@ _CAUSES = (
         hint=_NO_FILE,
     ),
     _Cause(
-        # pip's own message does not name the file: it is the last that pip began with.
+        # pip's own message does not name the file: it is the last one that pip started to download.
         pattern=r"[\s\S]*Downloading (?:\S*/)?(\S+)[\s\S]*exceptions\.(?:ProtocolError|ReadTimeoutError)",
         says="the download of {} broke off",
         hint=_NO_FILE,
@@ -69,13 +70,13 @@ _CAUSES = (
         pattern=r"(?:NewConnection|ConnectTimeout|ReadTimeout|Proxy)Error[\s\S]*from versions: (?:none)?\)"
         r"|HTTPS?ConnectionPool",
         says="the package index cannot be reached from inside a build",
-        hint="check the network and the proxy variables, or set PIP_INDEX_URL to an index within reach",
+        hint="check the network and the proxy variables, or set PIP_INDEX_URL to an index that can be reached",
     ),
     _Cause(
         error=MissingWheelError,
         pattern=r"No matching distribution found for (\S+\+\S+)",
         says="the package index has no {}",
-        hint="{} is a local version, which public indexes do not carry: put the folder with its wheel into "
+        hint="{} is a local version, which public indexes do not have: put the folder with its wheel into "
         "PIP_FIND_LINKS, or an index that has it into PIP_EXTRA_INDEX_URL",
     ),
     _Cause(
@@ -94,8 +95,8 @@ _CAUSES = (
 def explain(subject: str, lines: Sequence[str], *, otherwise: str = "a step of its Dockerfile failed") -> BuildError:
     """Return the error for a failed build of `subject` whose output was `lines`, oldest first.
 
-    Its message is one line with the cause and, below it, the last lines of the step that failed; its hint is
-    the remedy for that cause; a cause that is not known is told as `otherwise`.
+    Its message is one line with the cause and, below it, the last lines of the failed step. Its hint is the remedy.
+    When the cause is not known, the message says `otherwise`.
     """
     text = "\n".join(_text(line) for line in lines)
     error, says, hint = BuildError, otherwise, "the lines above are the end of that step's output"
@@ -109,13 +110,13 @@ def explain(subject: str, lines: Sequence[str], *, otherwise: str = "a step of i
 
 
 def _text(line: str) -> str:
-    """A line without BuildKit's step number and clock."""
+    """A line without BuildKit's step number and time."""
     step = _STEP.match(line)
     return step["text"] if step else line
 
 
 def _failed_step(lines: Sequence[str]) -> list[str]:
-    """What the failed step printed; if it printed nothing, the reason BuildKit gives; else all there is."""
+    """What the failed step printed; if nothing, the reason that BuildKit gives; if there is none, all lines."""
     steps = [step for line in lines if (step := _STEP.match(line))]
     failed = [step for step in steps if step["text"].startswith("ERROR: ")]
     if not failed:

@@ -1,12 +1,13 @@
-"""What runs leave on a machine, for `orchestrator clean`: found by label and by place, removed one by one.
+"""What runs leave on a machine, for `orchestrator clean`: containers, job folders, images and the cache.
 
-Nothing here belongs to a run that is going on: a container and a job's folder name the orchestrator that made them.
-What a living one made is left alone, and so is what another user's, another machine's or another container's
-orchestrator made: from here nobody can see whether that one lives.
+Containers and job folders carry the name of the orchestrator that made them. Only those of an orchestrator that has
+certainly ended are removed. It may still run when it is another user's, or on another machine or in another container:
+its processes cannot be seen from here.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,13 +18,16 @@ from typing import Literal
 
 import psutil
 
-from orchestrator.engines.docker import docker_cli
+from orchestrator.errors import HostError
 from orchestrator.files import remove_tree
 from orchestrator.host import machine
 
+_log = logging.getLogger(__name__)
+
 OWNER_LABEL = "rosetta.orchestrator"
+IMAGE_LABEL = "rosetta.frameworks"  # on every image of this project
 JOB_FOLDER = "rosetta-job-"
-CLOCK_SECONDS = 2.0  # by which the time a process began may change where it is told in terms of a clock that is set
+CLOCK_SECONDS = 2.0  # a process's start time may change by this much when the clock is set
 LeftoverKind = Literal["container", "job folder", "image", "environment", "dataset", "weights", "batch order"]
 CACHED: dict[str, LeftoverKind] = {
     "venvs": "environment",
@@ -35,23 +39,23 @@ CACHED: dict[str, LeftoverKind] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """One thing that can be removed. What is cached is made again when it is needed."""
+    """One thing that can be removed. Cached things are made again when they are needed."""
 
     kind: LeftoverKind
     name: str
-    size: int | None  # bytes; None where it takes no space worth telling or cannot be told
+    size: int | None  # bytes; None when it is negligible or unknown
     remove: Callable[[], None]
 
 
 def owner() -> str:
-    """This process, as what it makes should name it: a process id alone may be used again, and is used elsewhere."""
+    """The name of this process, for what it makes. A process id alone is not unique: the system uses it again."""
     return f"{_realm()}-{os.getpid()}-{_began(os.getpid()):.2f}"
 
 
 def _began(pid: int) -> float:
-    """When a process began. Raises psutil.Error, NoSuchProcess when there is none.
+    """When a process started. Raises psutil.Error; NoSuchProcess when there is no such process.
 
-    Linux tells it in seconds since it booted, which setting the clock does not change; others since 1970.
+    On Linux in seconds since boot, which setting the clock does not change; on other systems since 1970.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
@@ -62,11 +66,11 @@ def _began(pid: int) -> float:
 
 @lru_cache(maxsize=1)
 def _realm() -> str:
-    """Whose and where a process id is: user, machine, which of its boots, and which container's ids they are."""
+    """Where a process id is valid: user, machine, boot, and namespace of process ids (containers have their own)."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip().replace("-", "")[:12]
         ids = Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         boot, ids = "", 0
     return f"{os.getuid()}.{(machine.machine_id() or '')[:12]}.{boot}.{ids}"
 
@@ -77,7 +81,7 @@ def _is_dead(name: str) -> bool:
     pid, _, began = process.partition("-")
     try:
         number, time = int(pid), float(began)
-    except ValueError:  # what some other program, or version, wrote
+    except ValueError:  # written by another program or version
         return False
     if realm != _realm():
         return _is_of_an_earlier_boot(realm)
@@ -90,30 +94,40 @@ def _is_dead(name: str) -> bool:
 
 
 def _is_of_an_earlier_boot(realm: str) -> bool:
-    """Whether what has this realm was this user's on this machine, which has been started anew since."""
+    """Whether a realm is this user's on this machine, but before the machine was started again."""
     theirs, ours = realm.split("."), _realm().split(".")
     return len(theirs) == len(ours) and bool(ours[1]) and theirs[:2] == ours[:2] and theirs[2] != ours[2]
 
 
 def find(cache: Path, *, everything: bool) -> list[Leftover]:
-    """What killed orchestrators left behind; with `everything`, also all images and all that is in the cache."""
+    """What killed orchestrators left behind; with `everything`, also all images and the whole cache."""
     found = [*_containers(), *_job_folders()]
     return [*found, *_images(), *_cached(cache)] if everything else found
 
 
 def _containers() -> Iterator[Leftover]:
-    for container in docker_cli.labelled("container", OWNER_LABEL):
-        if _is_dead(container.label):
-            remove = partial(docker_cli.remove, "container", container.name)
-            yield Leftover(kind="container", name=container.name, size=None, remove=remove)
+    from orchestrator.engines.docker import client
+
+    try:
+        found = client.labelled_containers(OWNER_LABEL)
+    except HostError as error:
+        _log.info("containers are not searched: %s", error)
+        return
+    for name, maker in found.items():
+        if _is_dead(maker):
+            yield Leftover(kind="container", name=name, size=None, remove=partial(client.remove_container, name))
 
 
 def _images() -> Iterator[Leftover]:
-    names = [image.name for image in docker_cli.labelled("image", "rosetta.frameworks")]
-    sizes = docker_cli.inspect(names) if names else {}
-    for name in names:
-        size = sizes[name].size if name in sizes else None
-        yield Leftover(kind="image", name=name, size=size, remove=partial(docker_cli.remove, "image", name))
+    from orchestrator.engines.docker import client
+
+    try:
+        found = client.labelled_images(IMAGE_LABEL)
+    except HostError as error:
+        _log.info("images are not searched: %s", error)
+        return
+    for image in found:
+        yield Leftover(kind="image", name=image.tag, size=image.size, remove=partial(client.remove_image, image.tag))
 
 
 def _job_folders() -> Iterator[Leftover]:

@@ -14,8 +14,9 @@ from orchestrator.errors import HostError, UsageError
 from orchestrator.host.machine import Host
 from orchestrator.plan import compat
 from orchestrator.plan.catalog import Image
-from orchestrator.plan.jobs import Device, Job, choose, file_word
+from orchestrator.plan.jobs import Job, choose, file_word
 from orchestrator.plan.spec import Hosts, Spec
+from orchestrator.plan.workload import Device
 from orchestrator.record.results import Failure
 
 _log = logging.getLogger(__name__)

@@ -102,7 +102,7 @@ class TakenMachine:
     def run(self, environment: Environment, launch: Launch) -> Iterator[ObservedJob]:
         gpus = launch.job.gpus
         asked = time.monotonic()
-        with Turns(self._cache, _log.warning).on(gpus) as others:
+        with Turns(self._cache).on(gpus) as others:
             waited = time.monotonic() - asked
             watch, sampler = Watch(gpus, others), Sampler(gpus)
             observed = None

@@ -1,19 +1,36 @@
-"""Runs a command and hands over its output line by line, as it comes."""
+"""Runs a command and logs its output line by line, as it comes."""
 
 from __future__ import annotations
 
+import logging
+import shlex
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+_log = logging.getLogger(__name__)
+
+_KEPT_LINES = 400  # enough to explain a failed build
 _STOP_SECONDS = 10
 
 
-def stream(argv: Sequence[str], log: Callable[[str], None], environ: Mapping[str, str]) -> int:
-    """Run a command, hand every line it prints to `log` as it comes, return its exit status.
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A command that has ended."""
 
-    Whatever interrupts this call stops the command too.
+    status: int  # its exit status
+    lines: tuple[str, ...]  # the last lines that it printed
+
+
+def run_logged(argv: Sequence[str], environ: Mapping[str, str]) -> Finished:
+    """Run a command until it ends; log the command and every line it prints, at level INFO.
+
+    Any exception, such as KeyboardInterrupt, also stops the command.
     """
-    # A session of its own: Ctrl-C reaches this program alone, which then stops the client in an orderly way.
+    _log.info("$ %s", shlex.join(argv))
+    lines: deque[str] = deque(maxlen=_KEPT_LINES)
+    # In its own session: Ctrl-C then reaches this program alone, which stops the command in an orderly way.
     with subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -23,9 +40,10 @@ def stream(argv: Sequence[str], log: Callable[[str], None], environ: Mapping[str
         start_new_session=True,
     ) as child:
         try:
-            for line in child.stdout or ():
-                log(line.decode(errors="replace").rstrip())
-            return child.wait()
+            for raw in child.stdout or ():
+                lines.append(raw.decode(errors="replace").rstrip())
+                _log.info("%s", lines[-1])
+            return Finished(status=child.wait(), lines=tuple(lines))
         finally:
             _stop(child)
 

@@ -1,4 +1,4 @@
-"""NVIDIA's figures: which driver runs which CUDA, and which GPUs a driver still knows. Data, and how versions compare.
+"""Which driver runs which CUDA, and which GPUs newer drivers no longer support: NVIDIA's tables, and version functions.
 
 Sources, as of CUDA 13.2:
 [1] CUDA Toolkit Release Notes, "CUDA Toolkit and Corresponding Driver Versions", Linux x86_64,
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 Version = tuple[int, int]  # of CUDA, or a compute capability: (8, 6)
 
-# CUDA → the driver it was released with [1]: the oldest that compiles its PTX, and before CUDA 11 the oldest that runs
-# it at all [2].
+# CUDA → the driver that it was released with [1]. This is the oldest driver that compiles its PTX, and before CUDA 11
+# the oldest one that runs it at all [2].
 TOOLKIT_DRIVERS: Mapping[Version, str] = {
     (10, 0): "410.48",
     (10, 1): "418.39",
@@ -45,18 +45,18 @@ TOOLKIT_DRIVERS: Mapping[Version, str] = {
     (13, 1): "590.44.01",
     (13, 2): "595.45.04",
 }
-# CUDA's major version → the oldest driver that runs machine code of all its minor versions [1], [2].
+# CUDA's major version → the oldest driver that runs the machine code of all its minor versions [1], [2].
 FAMILY_DRIVERS: Mapping[int, str] = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """GPUs that newer drivers no longer know."""
+    """A generation of GPUs that newer drivers no longer support."""
 
     name: str
     first: Version  # compute capability
     last: Version
-    branch: int  # the last branch of the driver that knows them
+    branch: int  # the last driver branch that supports them
 
 
 RETIRED = (  # [3]
@@ -74,22 +74,22 @@ def version(text: str) -> Version:
 
 
 def written(value: Version) -> str:
-    """A version as people write it."""
+    """A version as text: "8.6"."""
     return f"{value[0]}.{value[1]}"
 
 
 def older(driver: str, than: str) -> bool:
-    """Whether a driver's version, such as "535.104.05", comes before another."""
+    """Whether one driver version, such as "535.104.05", is older than another."""
     return _parts(driver) < _parts(than)
 
 
 def branch(driver: str) -> int:
-    """The branch a driver's version belongs to: 535 for "535.104.05"; 0 for what is no version."""
+    """The branch of a driver version: 535 for "535.104.05"; 0 for text without a number."""
     return (*_parts(driver), 0)[0]
 
 
 def generation(capability: Version) -> Generation | None:
-    """The retired generation a GPU belongs to; None while current drivers know it."""
+    """The retired generation of a GPU; None if current drivers support it."""
     return next((each for each in RETIRED if each.first <= capability <= each.last), None)
 
 

@@ -1,4 +1,4 @@
-"""What this machine is: the facts a figure depends on, and those a plan needs."""
+"""What this machine is: CPU, memory, system, driver and GPUs. Results record it, and plans depend on it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import hmac
 import os
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
+
+from orchestrator.host import nvml
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """One NVIDIA GPU as the driver describes it; None where it does not say."""
+    """One NVIDIA GPU as the driver describes it; None where the driver gives no answer."""
 
     index: int  # NVML's
     name: str
@@ -42,22 +44,22 @@ class Host:
     machine: str
     driver: str | None  # NVIDIA driver version
     gpus: tuple[Gpu, ...]  # those this process may use
-    id: str | None = None  # tells this installation from others; None where the system has no such thing
+    id: str | None = None  # differs between installations; None where the system has none
     cuda: str | None = None  # the CUDA the driver supports, "12.4"
     driver_problem: str | None = None  # why a driver that is installed offers no GPU, in NVML's words
 
     def facts(self) -> dict[str, Any]:
-        """For a result's provenance: as JSON will have it."""
+        """All fields in the form that results record as JSON."""
         return {**asdict(self), "cpus": list(self.cpus), "gpus": [asdict(gpu) for gpu in self.gpus]}
 
     def title(self) -> str:
-        """One line that names the machine under a table."""
+        """One line that describes the machine below a table."""
         gpus = f", {len(self.gpus)} x {self.gpus[0].name}" if self.gpus else ""
         return f"{self.cpu}, {len(self.cpus)} CPUs, {self.memory / 2**30:.0f} GiB{gpus}"
 
 
 def inspect() -> Host:
-    """Look at this machine. Takes milliseconds; never fails for want of a GPU."""
+    """Describe this machine. Takes milliseconds; a machine without a GPU is no error."""
     host = Host(
         cpu=_cpu_model(),
         cpus=tuple(sorted(_affinity())),
@@ -73,22 +75,22 @@ def inspect() -> Host:
 
 
 def find_gpu(gpus: Sequence[Gpu], name: str) -> Gpu | None:
-    """The one GPU that has this index, or whose UUID begins like this."""
+    """The only GPU with this index, or with a UUID that begins with `name`; None if no or several GPUs match."""
     if name.isascii() and name.isdigit():
         return gpus[int(name)] if int(name) < len(gpus) else None
     found = [gpu for gpu in gpus if name and gpu.uuid.lower().startswith(name.lower())]
     return found[0] if len(found) == 1 else None
 
 
-def visible(gpus: Sequence[Gpu], told: str | None) -> tuple[Gpu, ...]:
-    """Those of `gpus` that CUDA_VISIBLE_DEVICES (`told`) leaves, in its order; a batch system sets it for its jobs.
+def visible(gpus: Sequence[Gpu], variable: str | None) -> tuple[Gpu, ...]:
+    """Those of `gpus` that CUDA_VISIBLE_DEVICES (its value is `variable`) names, in its order; all when it is None.
 
-    As for CUDA itself, the first entry that names no GPU ends the list.
+    Batch systems set it for their jobs. As in CUDA itself, the first entry that names no GPU ends the list.
     """
-    if told is None:
+    if variable is None:
         return tuple(gpus)
     chosen: list[Gpu] = []
-    for entry in told.split(","):
+    for entry in variable.split(","):
         gpu = find_gpu(gpus, entry.strip())
         if gpu is None or gpu in chosen:
             break
@@ -97,7 +99,10 @@ def visible(gpus: Sequence[Gpu], told: str | None) -> tuple[Gpu, ...]:
 
 
 def machine_id(path: Path = Path("/etc/machine-id")) -> str | None:
-    """What machine-id(5) asks for: the file's own content is confidential, so a hash keyed with it is told."""
+    """An id of this installation; None where the system has none.
+
+    machine-id(5) says that the file's content is confidential, so this is a hash with that content as the key.
+    """
     try:
         secret = path.read_bytes().strip()
     except OSError:
@@ -128,63 +133,30 @@ def _system() -> str:
 
 
 def _nvidia() -> dict[str, Any]:
-    """What NVML says of driver and GPUs, as fields of Host; nothing without a driver."""
-    import pynvml
-
+    """The driver and the GPUs, as fields of Host; empty without a driver."""
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        absent = isinstance(error, pynvml.NVMLError_LibraryNotFound | pynvml.NVMLError_DriverNotLoaded)
-        return {} if absent else {"driver_problem": str(error)}
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        found = tuple(map(_gpu, range(len(handles)), handles))
-        return {
-            "driver": _text(pynvml.nvmlSystemGetDriverVersion()),
-            "gpus": visible(found, os.environ.get("CUDA_VISIBLE_DEVICES")),
-            "cuda": _told(lambda: _cuda(pynvml.nvmlSystemGetCudaDriverVersion_v2())),
-        }
-    except pynvml.NVMLError as error:  # a driver that is loaded but broken has no GPU to offer
+        with nvml.opened_driver() as driver:
+            if driver is None:
+                return {}
+            gpus = tuple(map(_gpu, driver.cards()))
+            return {
+                "driver": driver.version(),
+                "gpus": visible(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")),
+                "cuda": driver.cuda(),
+            }
+    except nvml.DriverError as error:  # a broken driver has no GPU to offer
         return {"driver_problem": str(error)}
-    finally:
-        pynvml.nvmlShutdown()
 
 
-def _gpu(index: int, handle: Any) -> Gpu:
-    import pynvml
-
-    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+def _gpu(card: nvml.Card) -> Gpu:
     return Gpu(
-        index=index,
-        name=_text(pynvml.nvmlDeviceGetName(handle)),
-        uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
-        memory=_told(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)),
-        capability=f"{major}.{minor}",
-        power_limit=_told(lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),  # told in mW
-        ecc=_told(lambda: bool(pynvml.nvmlDeviceGetEccMode(handle)[0])),  # [now, after the next restart]
-        persistence=_told(lambda: bool(pynvml.nvmlDeviceGetPersistenceMode(handle))),
-        mig=_told(lambda: bool(pynvml.nvmlDeviceGetMigMode(handle)[0])),  # [now, after the next reset]
+        index=card.index,
+        name=card.name(),
+        uuid=card.uuid(),
+        memory=card.memory(),
+        capability=card.capability(),
+        power_limit=card.power_limit(),
+        ecc=card.ecc(),
+        persistence=card.persistence(),
+        mig=card.mig(),
     )
-
-
-NvmlValue = TypeVar("NvmlValue")
-
-
-def _told(ask: Callable[[], NvmlValue]) -> NvmlValue | None:
-    """NVML's answer, or None: what a GPU does not have, or a driver does not know, raises an error of its own."""
-    import pynvml
-
-    try:
-        return ask()
-    except pynvml.NVMLError:
-        return None
-
-
-def _cuda(number: int) -> str:
-    """CUDA's version as people write it: "12.4" for 12040."""
-    return f"{number // 1000}.{number % 1000 // 10}"
-
-
-def _text(value: str | bytes) -> str:
-    """NVML's bindings answer in bytes or text, depending on their version."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else value

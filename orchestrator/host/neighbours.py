@@ -1,20 +1,26 @@
-"""Who else uses the processors while a job is measured. A figure taken beside another program says so."""
+"""Which other programs use the processors while a job is measured. Its result then counts as disturbed."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
 
+from orchestrator.files import locked
+from orchestrator.host import nvml
 from orchestrator.strict import Strict
 from orchestrator.text import MAX_NAME, printable
 
-WORTH_TELLING = 0.1  # of one CPU, on average over the job
-_Identity = tuple[int, float]  # process id and when it began: ids are used again
+_log = logging.getLogger(__name__)
+
+REPORTED_FROM = 0.1  # CPUs, on average over the job: programs that use less are not reported
+_Identity = tuple[int, float]  # process id and start time: the system uses ids again
 
 
 class Neighbour(Strict):
@@ -25,10 +31,11 @@ class Neighbour(Strict):
 
 
 class Watch:
-    """Starts before a job; `neighbours`, after it, are the programs that used CPU time meanwhile or are on its GPUs.
+    """Finds the programs that use CPU time or the job's GPUs during a job. Make it before the job starts.
 
-    `gpus` are the UUIDs of those the job gets, `others` the programs that were on them before it. The job's own
-    processes are gone by then, and this process is not counted. A program that has ended by then is not seen either.
+    `gpus` are the UUIDs of the job's GPUs; `others` are the programs that used these GPUs before the job. This process
+    does not count. Call `neighbours` after the job: its own processes have ended then, and so do not count either. A
+    program that ended before that call is not seen.
     """
 
     def __init__(self, gpus: Iterable[str] = (), others: Iterable[Neighbour] = ()) -> None:
@@ -38,76 +45,52 @@ class Watch:
         self._before = {identity: seconds for identity, _, seconds in _processes()}
 
     def neighbours(self) -> tuple[Neighbour, ...]:
-        """Other programs on the GPUs, before the job or now; then other programs' use of the CPUs, largest first."""
-        now_there = (other for uuid in self._gpus for other in _on_gpu(uuid))
-        late = dict.fromkeys(other for other in now_there if other not in self._others)
+        """Other programs on the GPUs, before the job or now; then other programs on the CPUs, the busiest first."""
+        now = (other for uuid in self._gpus for other in _on_gpu(uuid))
+        late = dict.fromkeys(other for other in now if other not in self._others)
         elapsed = time.monotonic() - self._began
         used: dict[str, float] = {}
         for identity, name, seconds in _processes():
             used[name] = used.get(name, 0.0) + (seconds - self._before.get(identity, 0.0)) / elapsed
         shares = sorted(used.items(), key=lambda item: -item[1])
-        busy = (Neighbour(name=name, cpus=round(share, 2)) for name, share in shares if share >= WORTH_TELLING)
+        busy = (Neighbour(name=name, cpus=round(share, 2)) for name, share in shares if share >= REPORTED_FROM)
         return (*self._others, *late, *busy)
 
 
 class Turns:
-    """One job at a time on a GPU, whichever orchestrator of this user starts it."""
+    """One job at a time on a GPU, across all orchestrators of this user. `cache` holds the lock files."""
 
-    def __init__(self, cache: Path, notify: Callable[[str], None]) -> None:
+    def __init__(self, cache: Path) -> None:
         self._locks = cache / "locks"
-        self._notify = notify
 
     @contextlib.contextmanager
     def on(self, gpus: Iterable[str]) -> Iterator[tuple[Neighbour, ...]]:
-        """Wait for a job's turn on these GPUs, told by UUID; yields the programs that use them all the same."""
+        """Wait until no other orchestrator uses these GPUs (UUIDs). Yields the other programs that use them now."""
         with contextlib.ExitStack() as held:
             others: list[Neighbour] = []
-            for uuid in sorted(gpus):  # in one order everywhere: nobody waits in a circle
+            for uuid in sorted(gpus):  # every orchestrator takes locks in the same order, so there is no deadlock
                 held.enter_context(self._turn(uuid))
                 others += _on_gpu(uuid)
             for other in others:
-                self._notify(f"{other.name} is using the GPU too: what is measured now is recorded as disturbed")
+                _log.warning("%s is using the GPU too: what is measured now is recorded as disturbed", other.name)
             yield tuple(others)
 
-    @contextlib.contextmanager
-    def _turn(self, uuid: str) -> Iterator[None]:
-        from filelock import FileLock, Timeout
-
-        self._locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._locks / f"{uuid}.lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            self._notify("waiting for another orchestrator's job on this GPU")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+    def _turn(self, uuid: str) -> AbstractContextManager[None]:
+        return locked(self._locks / f"{uuid}.lock", waiting="waiting for another orchestrator's job on this GPU")
 
 
 def _on_gpu(uuid: str) -> tuple[Neighbour, ...]:
-    """Programs that compute on a GPU now; none where the driver does not tell."""
-    import pynvml
-
-    with contextlib.suppress(pynvml.NVMLError):
-        pynvml.nvmlInit()
-        try:
-            handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-            running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-            return tuple(Neighbour(name=_program(process.pid), cpus=None) for process in running)
-        finally:
-            pynvml.nvmlShutdown()
-    return ()
+    """Programs that compute on a GPU now."""
+    return tuple(Neighbour(name=_program(pid), cpus=None) for pid in nvml.programs_on(uuid))
 
 
 def _processes() -> Iterator[tuple[_Identity, str, float]]:
     """Every process but this one: identity, name, CPU seconds so far."""
     for process in psutil.process_iter(["name", "create_time", "cpu_times"]):
-        told = process.info
-        if process.pid != os.getpid() and told["cpu_times"] is not None:
-            times = told["cpu_times"]
-            yield (process.pid, told["create_time"]), _name(told["name"]), times.user + times.system
+        facts = process.info
+        if process.pid != os.getpid() and facts["cpu_times"] is not None:
+            times = facts["cpu_times"]
+            yield (process.pid, facts["create_time"]), _name(facts["name"]), times.user + times.system
 
 
 def _program(pid: int) -> str:
@@ -118,5 +101,5 @@ def _program(pid: int) -> str:
 
 
 def _name(text: str) -> str:
-    """A program chooses its own name."""
+    """A program's name, made safe to print: any program chooses its own."""
     return printable(text, MAX_NAME)

@@ -1,6 +1,6 @@
-"""Samples of what a job uses: one look, a series of them, and the energy that adds up meanwhile. Pure.
+"""Samples of what a job uses: single readings, series of samples, and energy. No input or output.
 
-Times are seconds since sampling began, which is when the job starts.
+Times are seconds since sampling began, at the start of the job.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-MAX_SAMPLES = 18_000  # kept of a job: 24 minutes at 12.5 Hz; a longer job keeps every second, fourth, … one
+MAX_SAMPLES = 18_000  # kept per job: 24 minutes at 12.5 Hz; of a longer job, every second, fourth, … sample is kept
 
 EnergySource = Literal["counter", "power"]
 
-# https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html: bit → why the clocks are what they are
+# https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html: bit → what limits the clocks
 REASONS = {
     0x001: "idle",
     0x002: "application clocks",
@@ -25,25 +25,25 @@ REASONS = {
     0x080: "power brake",
     0x100: "display clocks",
 }
-CHOSEN = {"idle", "application clocks", "display clocks"}  # nothing slows the GPU down against its owner's wish
+CHOSEN = {"idle", "application clocks", "display clocks"}  # these are idleness or settings, not throttling
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceUsage:
-    """What a job has used so far, all its processes together."""
+    """What all processes of a job together have used so far."""
 
     cpu_seconds: float
     memory: int  # bytes, now
     memory_peak: int  # bytes, so far
-    source: str  # who says so, in words
+    source: str  # where these figures come from: "cgroup v2"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GpuReading:
-    """One look at a GPU. None where the card does not tell."""
+    """One reading of a GPU's sensors. None for a sensor that the card lacks."""
 
     utilisation: float | None = None  # % of the driver's last sampling period in which a kernel ran
-    memory: int | None = None  # bytes in use, by whatever program
+    memory: int | None = None  # bytes in use, by all programs
     power: float | None = None  # W
     temperature: float | None = None  # °C
     sm_clock: float | None = None  # MHz
@@ -54,7 +54,7 @@ class GpuReading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """Everything seen at one moment."""
+    """Everything that was read at one moment."""
 
     t: float
     gpus: tuple[GpuReading, ...] = ()
@@ -65,7 +65,7 @@ class Sample:
 
 
 class Timed(NamedTuple):
-    """An epoch or the timed inference pass: when it began and ended, and how many samples it worked through."""
+    """An epoch or the timed inference pass: when it began and ended, and how many samples it processed."""
 
     began: float
     ended: float
@@ -73,7 +73,7 @@ class Timed(NamedTuple):
 
 
 class EnergyMeter:
-    """Joules of one GPU since its first reading: from its energy counter, else its power by the trapezoid rule."""
+    """Joules of one GPU since its first reading: from its energy counter, else from its power (trapezoid rule)."""
 
     def __init__(self) -> None:
         self.source: EnergySource | None = None
@@ -82,7 +82,7 @@ class EnergyMeter:
         self._integral = 0.0
 
     def joules(self, t: float, reading: GpuReading) -> float | None:
-        """Take a reading made at `t`; None when it tells no energy. What the first one tells decides the source."""
+        """Add a reading made at `t`. None when it has no energy. The first reading decides which source is used."""
         if self.source is None:
             self.source = "counter" if reading.counter is not None else "power" if reading.power is not None else None
         if self.source == "counter":
@@ -96,7 +96,7 @@ class EnergyMeter:
             return None
         if self._first is None:
             self._first = counter
-        # A counter below its first value was reset with the driver: it says nothing about this job any more.
+        # A counter below its first value was reset with the driver, so its difference is meaningless.
         return (counter - self._first) / 1000 if counter >= self._first else None
 
     def _integrated(self, t: float, power: float) -> float:
@@ -108,7 +108,7 @@ class EnergyMeter:
 
 
 class Series:
-    """Samples in order, thinned out evenly so that no more than `limit` are kept. The last one always is."""
+    """Samples in order, thinned out evenly so that at most `limit` are kept. The last one is always kept."""
 
     def __init__(self, limit: int = MAX_SAMPLES) -> None:
         self._limit = limit
@@ -118,31 +118,31 @@ class Series:
         self.seen = 0
 
     def add(self, sample: Sample) -> None:
-        """Take the next sample."""
+        """Add the next sample."""
         if self.seen % self._every == 0:
             self._kept.append(sample)
-            if len(self._kept) >= self._limit:  # one place stays free for the last sample
+            if len(self._kept) >= self._limit:  # one place is left for the last sample
                 self._kept = self._kept[::2]
                 self._every *= 2
         self._last = sample
         self.seen += 1
 
     def samples(self) -> list[Sample]:
-        """What is kept, the first and the last one included."""
+        """The samples that are kept, including the first and the last one."""
         if self._last is None or self._kept[-1] is self._last:
             return list(self._kept)
         return [*self._kept, self._last]
 
 
 def reasons_of(bits: int) -> list[str]:
-    """The names behind a bit mask; a bit that a newer driver has is named by its value."""
+    """The names of the bits in a mask; a bit of a newer driver is named by its value."""
     return [REASONS.get(1 << place, f"{1 << place:#x}") for place in range(bits.bit_length()) if bits >> place & 1]
 
 
 def lines_of(
     samples: Sequence[Sample], timed: Sequence[Timed], gpus: Sequence[str], usage_source: str | None
 ) -> Iterator[dict[str, Any]]:
-    """The lines of <job>.telemetry.jsonl: what the series is of, then the samples; what is unknown is left out."""
+    """The lines of <job>.telemetry.jsonl: a header, then the samples. Unknown values are left out."""
     yield {
         "gpus": list(gpus),
         "usage_source": usage_source,

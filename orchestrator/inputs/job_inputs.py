@@ -6,7 +6,7 @@ Everything lives in the cache; a job gets paths and their fingerprints, never co
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import numpy as np
 
 from orchestrator.errors import DataError
 from orchestrator.files import atomic_write, sha256_of
-from orchestrator.inputs import datasets, orders, weights
+from orchestrator.inputs import data_sources, orders, weights
+from orchestrator.inputs.dataset_folder import Dataset
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import DatasetChoice
 from orchestrator.record.results import DataFacts
@@ -33,11 +34,10 @@ class Inputs:
 class Store:
     """Makes inputs on demand and remembers what it has verified in this process."""
 
-    def __init__(self, *, cache: Path, choice: DatasetChoice, notify: Callable[[str], None]) -> None:
+    def __init__(self, *, cache: Path, choice: DatasetChoice) -> None:
         self._cache = cache
         self._choice = choice
-        self._notify = notify
-        self._datasets: dict[tuple[object, ...], datasets.Dataset] = {}
+        self._datasets: dict[tuple[object, ...], Dataset] = {}
         self._made: dict[tuple[object, ...], tuple[Path, str]] = {}
 
     def for_job(self, job: Job) -> Inputs:
@@ -46,7 +46,7 @@ class Store:
         files = dict(dataset.files)
         hashes = {"weights.npz": self._weights(job)}
         wanted: dict[str, int] = {}
-        if job.workload != "resnet50":
+        if job.declaration.trains:
             lengths = {split: dataset.shapes[f"y_{split}.npy"][0] for split in ("train", "test")}
             wanted = {split: _wanted(job, dataset, split, lengths[split]) for split in lengths}
             hashes["order.npy"] = self._order(job, wanted["train"])
@@ -59,16 +59,15 @@ class Store:
         )
         return Inputs(files=files, facts=facts, train_samples=wanted.get("train"), test_samples=wanted.get("test"))
 
-    def _dataset(self, job: Job) -> datasets.Dataset:
-        if job.dataset == "images":
-            batches, batch = job.settings["batches"], job.settings["batch"]
-            key: tuple[object, ...] = (job.dataset, job.seed, batches, batch)
+    def _dataset(self, job: Job) -> Dataset:
+        if job.declaration.trains:
+            key: tuple[object, ...] = (job.dataset,)
             if key not in self._datasets:
-                self._datasets[key] = datasets.images(job.seed, batches, batch, cache=self._cache)
+                self._datasets[key] = data_sources.resolve(job.dataset, self._choice, cache=self._cache)
             return self._datasets[key]
-        key = (job.dataset,)
+        key = (job.dataset, job.seed, repr(job.settings))
         if key not in self._datasets:
-            self._datasets[key] = datasets.resolve(job.dataset, self._choice, cache=self._cache, notify=self._notify)
+            self._datasets[key] = data_sources.generate(job.dataset, job.seed, job.settings, cache=self._cache)
         return self._datasets[key]
 
     def _weights(self, job: Job) -> tuple[Path, str]:
@@ -89,7 +88,7 @@ class Store:
         return self._made[key]
 
 
-def _wanted(job: Job, dataset: datasets.Dataset, split: str, available: int) -> int:
+def _wanted(job: Job, dataset: Dataset, split: str, available: int) -> int:
     wanted = job.settings[f"{split}_samples"]
     if wanted is not None and wanted > available:
         raise DataError(

@@ -17,7 +17,7 @@ def batch_order(seed: int, epochs: int, samples: int) -> NDArray[np.int32]:
     """
     import numpy as np
 
-    from orchestrator.inputs.datasets.draws import Draws
+    from orchestrator.inputs.draws import Draws
 
     order = np.empty((epochs, samples), np.int32)
     for epoch in range(epochs):

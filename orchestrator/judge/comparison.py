@@ -1,27 +1,26 @@
-"""Two sets of results → what differs in how they came about, and which cells became slower or faster. Pure.
+"""Compares two sets of results: what differs in their provenance, and which cells became slower or faster. Pure.
 
-The ratio of a cell is B's time over A's, so that 1.10 means B is 10 % slower. What is not like for like gets no ratio:
-a number that must not be compared is better not printed.
+The ratio of a cell is B's time divided by A's, so 1.10 means that B takes 10 % longer. Cells that were not measured
+under the same conditions get no ratio.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from orchestrator.judge import stats
 from orchestrator.judge.conditions import conditions_of
-from orchestrator.record import fingerprint
-from orchestrator.record.results import Result, gpus_of
-from orchestrator.text import MAX_CHARACTERS, printable
+from orchestrator.judge.named_facts import facts_of, in_words
+from orchestrator.plan.workload import Declaration, TrainingWorkload
+from orchestrator.record.results import Result
 
 ComparisonWord = stats.RatioWord | Literal["not comparable"]
 
-MAX_FACT = 4000  # characters that are compared; whoever shows a difference cuts it
-
-CONDITIONS: Mapping[str, str] = {  # of report.rows.conditions_of
+# What must be equal on both sides, as `conditions_of` names it → in words.
+CONDITIONS: Mapping[str, str] = {
     "data": "dataset",
     "amount": "amount of work",
     "device": "device",
@@ -31,13 +30,13 @@ CONDITIONS: Mapping[str, str] = {  # of report.rows.conditions_of
     "seed": "seed",
     "trace": "trace",
 }
-# Those that are one thing within a side, and may be another on the other side: which machine is faster is a question.
+# What must be equal within a side only, since two machines may be compared.
 MACHINE: Mapping[str, str] = {"host": "host", "node": "node", "gpu": "GPU"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A fact of provenance that A and B do not share, and the cells it concerns."""
+    """A fact of provenance that differs between A and B, and the cells that it concerns."""
 
     what: str
     a: str
@@ -47,21 +46,23 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One side of a cell. Times in seconds: of the training, or per image of inference."""
+    """One side of a cell. Times in seconds: of the training, or per image for inference."""
 
     framework: str
     times: tuple[float, ...]
-    accuracy: float | None  # median, 0 to 1
+    accuracy: float | None  # median, 0 to 1; None of a workload that is not scored by it
+    test_loss: float | None  # median, likewise
+    score: str  # either of them with its unit; empty for inference
 
     @property
     def summary(self) -> stats.Summary | None:
-        """The times in a few numbers; None without any."""
+        """Median and interval of the times; None without times."""
         return stats.summary(self.times) if self.times else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedCell:
-    """One workload of one framework, or of the two frameworks compared."""
+    """One workload of one framework, or of the two frameworks that are compared."""
 
     name: str
     workload: str
@@ -73,11 +74,11 @@ class ComparedCell:
 
     @property
     def lost(self) -> bool:
-        """Whether A has a time and B none: it failed, or is not there."""
+        """Whether A has a time and B has none, because it failed or has no such cell."""
         return bool(self.a and self.a.times) and not (self.b and self.b.times)
 
     def slower_than(self, limit: float) -> bool | None:
-        """Whether B takes more than 1 + `limit` times as long as A; None when the interval does not decide."""
+        """Whether B takes more than 1 + `limit` times as long as A; None when the interval includes 1 + `limit`."""
         interval = self.ratio.interval if self.ratio else None
         if interval is None or interval.low <= 1 + limit < interval.high:
             return None
@@ -86,7 +87,7 @@ class ComparedCell:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What `orchestrator compare` shows."""
+    """The result of `orchestrator compare`."""
 
     differences: tuple[Difference, ...]
     cells: tuple[ComparedCell, ...]
@@ -94,10 +95,10 @@ class Comparison:
 
 
 def compare(a: Sequence[Result], b: Sequence[Result], margin: float) -> Comparison:
-    """Compare two sets of results cell by cell; less than `margin` apart is the same.
+    """Compare two sets of results cell by cell. Times that differ by less than `margin` (relative) are the same.
 
-    Cells are paired by framework, workload and device: by workload alone when each side has one framework, and without
-    the device when each side has one, so that two frameworks, or a CPU and a GPU, can be compared.
+    Cells are paired by framework, workload and device. When each side has one framework, the framework does not count,
+    so that two frameworks can be compared; likewise the device, so that a CPU and a GPU can be compared.
     """
     one_each = all(len({result.job.framework for result in side}) == 1 for side in (a, b))
     by_device = any(len({result.job.device for result in side}) > 1 for side in (a, b))
@@ -110,57 +111,13 @@ def compare(a: Sequence[Result], b: Sequence[Result], margin: float) -> Comparis
         warnings=(
             *_machines(pairs),
             *(
-                f"{side} {name}: {told}"
+                f"{side} {name}: {warning}"
                 for name, pair in pairs.items()
                 for side, results in zip("AB", pair, strict=True)
-                for told in _warnings(results)
+                for warning in _warnings(results)
             ),
         ),
     )
-
-
-def facts_of(result: Result) -> dict[str, str]:
-    """What may explain a difference: environment, code, machine and versions, in words."""
-    provenance, start = result.provenance, result.start
-    environment, host = provenance.environment, provenance.host
-    facts: dict[str, Any] = {
-        "image id": environment.get("id"),
-        "image digests": environment.get("digests"),
-        "base image": environment.get("base"),
-        "image's files sha256": environment.get("recipe_sha256"),
-        "lock sha256": environment.get("lock_sha256"),
-        "interpreter": environment.get("interpreter"),
-        "Python": environment.get("python"),
-        "NVIDIA driver": host.get("driver"),
-        "GPUs": [gpu.get("name") for gpu in gpus_of(host)],
-        "GPU power limits": [limit for gpu in gpus_of(host) if (limit := gpu.get("power_limit")) is not None],
-        "device": start.device_name if start else None,
-        "machine id": host.get("id"),
-        "CPU": host.get("cpu"),
-        "CPUs used": host.get("cpus_used"),
-        "memory": host.get("memory"),
-        "kernel": host.get("kernel"),
-        "system": host.get("system"),
-        "Docker": host.get("docker"),
-        "version of this program": provenance.code.get("version"),
-        **_code_sha256(provenance.code),
-        "git commit": provenance.code.get("git_commit"),
-        "uncommitted changes": provenance.code.get("git_dirty"),
-        "framework version": start.version if start else None,
-        "threads": start.threads if start else None,
-        "fused kernel": start.fused if start else None,
-        "denormals": start.denormals if start else None,
-    }
-    facts |= {f"version of {name}": version for name, version in (start.versions if start else {}).items()}
-    return {name: _text(value, MAX_FACT) for name, value in facts.items() if value not in (None, [], "")}
-
-
-def _code_sha256(told: Mapping[str, Any]) -> dict[str, Any]:
-    """The fingerprints of the workload code: of what the job is made of; of all, where no more is known."""
-    parts = fingerprint.parts(told)
-    if parts is None:
-        return {"workload code sha256": told.get(fingerprint.WHOLE)}
-    return {f"workloads/{name} sha256": digest for name, digest in parts.items()}
 
 
 def _cells(results: Sequence[Result], *, by_framework: bool, by_device: bool) -> dict[str, list[Result]]:
@@ -190,77 +147,104 @@ def _side(results: Sequence[Result]) -> Side | None:
     if not results:
         return None
     good = [result.figures for result in results if result.status == "ok"]
-    accuracies = [figures.accuracy for figures in good if figures.accuracy is not None]
+    accuracy = _median(figures.accuracy for figures in good)
+    test_loss = _median(figures.test_loss for figures in good)
     return Side(
         framework=results[0].job.framework,
         times=tuple(figures.ranking_s for figures in good if figures.ranking_s is not None),
-        accuracy=statistics.median(accuracies) if accuracies else None,
+        accuracy=accuracy,
+        test_loss=test_loss,
+        score=_in_unit(results[0].job.declaration, accuracy if accuracy is not None else test_loss),
     )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def _in_unit(workload: Declaration, score: float | None) -> str:
+    return workload.scoring.text(score) if isinstance(workload, TrainingWorkload) and score is not None else ""
 
 
 def _obstacle(a: Sequence[Result], b: Sequence[Result], side_a: Side | None, side_b: Side | None) -> str:
     """Why two cells must not be compared; empty when they may be."""
-    for letter, results, side in (("A", a, side_a), ("B", b, side_b)):
-        if side is None:
-            return f"{letter} has no such cell"
-        if not side.times:
-            failure = next((result.failure for result in results if result.failure), None)
-            return f"{letter} has no time for it" + (f": {failure.kind}: {_text(failure.message)}" if failure else "")
+    return _missing("A", a, side_a) or _missing("B", b, side_b) or "; ".join(_unequal_conditions(a, b))
+
+
+def _missing(letter: str, results: Sequence[Result], side: Side | None) -> str:
+    """Why a side has no times; empty when it has."""
+    if side is None:
+        return f"{letter} has no such cell"
+    if side.times:
+        return ""
+    failure = next((result.failure for result in results if result.failure), None)
+    return f"{letter} has no time for it" + (f": {failure.kind}: {in_words(failure.message)}" if failure else "")
+
+
+def _unequal_conditions(a: Sequence[Result], b: Sequence[Result]) -> list[str]:
+    """The conditions that differ between two sides, or within one of them."""
     conditions = [[_conditions(result) for result in results if result.status == "ok"] for results in (a, b)]
     reasons = []
     for name, title in {**CONDITIONS, **MACHINE}.items():
-        values = [list(dict.fromkeys(told[name] for told in side)) for side in conditions]
+        values = [list(dict.fromkeys(each[name] for each in side)) for side in conditions]
         mixed = [letter for letter, found in zip("AB", values, strict=True) if len(found) > 1]
         if mixed:
             reasons.append(f"{title} varies within {' and '.join(mixed)}")
         elif values[0] != values[1] and name not in MACHINE:
-            reasons.append(f"other {title} ({values[0][0] or 'none'} / {values[1][0] or 'none'})")
-    contents = [{told["content"] for told in side} for side in conditions]
+            reasons.append(f"different {title} ({values[0][0] or 'none'} / {values[1][0] or 'none'})")
+    contents = [{each["content"] for each in side} for side in conditions]
     if not reasons and contents[0] != contents[1]:
-        reasons.append("data, weights or batch order have the same name and other content")
-    return "; ".join(reasons)
+        reasons.append("data, weights or batch order have the same name but different content")
+    return reasons
 
 
 def _conditions(result: Result) -> dict[str, str]:
-    """What has to be equal, in words; `content` is that of the input files."""
+    """The conditions of a result in words; `content` identifies the content of its input files."""
     data = result.provenance.data
     content = f"{data.fingerprint} {sorted(data.inputs.items())}" if data else ""
-    return {**{name: _text(told) for name, told in conditions_of(result).items()}, "content": content}
+    return {**{name: in_words(words) for name, words in conditions_of(result).items()}, "content": content}
 
 
 def _doubt(found: stats.Ratio, margin: float, n_a: int, n_b: int) -> str:
-    """Why it is undecided, and what to do."""
+    """Why a cell is undecided, and what to do."""
     if found.interval is None:
-        return f"{n_a} and {n_b} measurements are too few to tell: measure both with --repeats {stats.FEW} or more"
-    return f"the difference is neither clear nor surely below {100 * margin:.3g} %: more repeats would tell"
+        return f"{n_a} and {n_b} measurements are too few: measure both with --repeats {stats.FEW} or more"
+    return (
+        f"the interval neither excludes equal times nor a difference of {100 * margin:.3g} %: measure with more repeats"
+    )
 
 
 def _machines(pairs: Mapping[str, tuple[Sequence[Result], Sequence[Result]]]) -> list[str]:
-    """Whose ratio is also that of two machines."""
-    told = {name: [{_machine(result) for result in side} for side in pair] for name, pair in pairs.items() if all(pair)}
-    others = [name for name, (a, b) in told.items() if a != b]
+    """A warning that names the cells whose sides were measured on different machines."""
+    machines = {
+        name: [{_machine(result) for result in side} for side in pair] for name, pair in pairs.items() if all(pair)
+    }
+    others = [name for name, (a, b) in machines.items() if a != b]
     if not others:
         return []
-    where = "" if len(others) == len(told) else f" ({', '.join(others)})"
-    return [f"measured on different machines{where}: a ratio tells of machine and everything else together"]
+    where = "" if len(others) == len(machines) else f" ({', '.join(others)})"
+    return [f"measured on different machines{where}: the ratio includes the difference between the machines"]
 
 
 def _machine(result: Result) -> tuple[str, ...]:
-    told = conditions_of(result)
-    return tuple(told[name] for name in MACHINE)
+    conditions = conditions_of(result)
+    return tuple(conditions[name] for name in MACHINE)
 
 
 def _warnings(results: Sequence[Result]) -> list[str]:
     good = [result for result in results if result.status == "ok"]
     times = [result.figures.ranking_s for result in good if result.figures.ranking_s is not None]
-    alike = len({tuple(conditions_of(result).values()) for result in good}) == 1  # else they are repeats of nothing
-    told = stats.warnings(times) if alike and len(times) > 1 else []
+    are_repeats = len({tuple(conditions_of(result).values()) for result in good}) == 1
+    warnings = stats.warnings(times) if are_repeats and len(times) > 1 else []
     for result in good:
         steady = stats.steady(result.figures.part_seconds)
         if steady is not None and not steady.settled:
             parts = "epochs" if result.figures.epochs else "batches"
-            told.append(f"repeat {result.job.repeat} never became steady: its {parts} kept growing slower or faster")
-    return told
+            warnings.append(
+                f"repeat {result.job.repeat} never became steady: its {parts} kept getting slower or faster"
+            )
+    return warnings
 
 
 def _differences(pairs: Mapping[str, tuple[Sequence[Result], Sequence[Result]]]) -> tuple[Difference, ...]:
@@ -274,13 +258,6 @@ def _differences(pairs: Mapping[str, tuple[Sequence[Result], Sequence[Result]]])
 
 
 def _merged(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The facts of all repeats; where they differ, each value once."""
+    """The facts of all repeats. Where repeats differ, each value once."""
     names = dict.fromkeys(name for each in facts for name in each)
     return {name: " / ".join(dict.fromkeys(each[name] for each in facts if name in each)) for name in names}
-
-
-def _text(value: Any, limit: int = MAX_CHARACTERS) -> str:
-    """A fact in words, cut at `limit` characters."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return printable(" ".join(map(str, value)) if isinstance(value, list | tuple) else str(value), limit)

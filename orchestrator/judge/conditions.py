@@ -6,29 +6,26 @@ They are when everything but the repeat is the same: data, device, engine, preci
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.errors import StoreError
-from orchestrator.record.results import Provenance, Result, gpu_models, gpus_of
+from orchestrator.record.provenance import HostFacts
+from orchestrator.record.results import Provenance, Result
 from orchestrator.text import printable
 
-SAMPLES = {"cnn": "images", "rnn": "reviews", "resnet50": "images"}
 NO_DATA = "no data"  # of a job that failed before it had any
 NOWHERE = "no node"  # of a job that no node of a cluster could run
-MAX_KNOWN = 4096  # kinds of results whose conditions are kept in words
-# Settings that describe the amount of work; a table says them in words.
-AMOUNTS = ("epochs", "batch", "train_samples", "test_samples", "batches")
 
 
 def conditions_of(result: Result) -> dict[str, str]:
     """All that has to be equal for two results to be comparable, in words."""
     job, provenance = result.job, result.provenance
     data = provenance.data.label if provenance.data else NO_DATA
-    others = {key: value for key, value in job.settings.items() if key not in AMOUNTS}
+    workload = job.declaration
+    others = {key: value for key, value in job.settings.items() if key not in workload.amounts}
     return {
         "data": data,
-        "amount": _amount(job.workload, job.settings),
+        "amount": workload.amount(job.settings),
         "device": job.device.upper() if job.device == "cpu" else "GPU",
         "gpu": _gpu(result),
         "engine": _engine(provenance),
@@ -41,62 +38,36 @@ def conditions_of(result: Result) -> dict[str, str]:
     }
 
 
-class Words:
-    """`conditions_of` many results, put into words once for all that are alike."""
+def sound(found: Iterable[Result | StoreError], where: str) -> Iterator[Result | StoreError]:
+    """The same results, with an error in the place of each that cannot be shown or compared.
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], tuple[Provenance, dict[str, str]]] = {}
-
-    def of(self, result: Result) -> dict[str, str]:
-        """The conditions of a result; nobody may change them."""
-        job = result.job
-        planned = (job.workload, job.device, job.gpus, job.precision, job.seed, job.trace, job.host, repr(job.settings))
-        key = (id(result.provenance), *planned)
-        provenance, told = self._known.get(key, (None, {}))
-        if provenance is not result.provenance:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            told = conditions_of(result)
-            self._known[key] = result.provenance, told  # held, so that nothing else gets its id
-        return told
-
-
-def sound(results: Iterable[Result], where: str, complain: Callable[[StoreError], None]) -> Iterator[Result]:
-    """The results that can be shown and compared: anybody can write a file whose digest is right.
-
-    The others are told to `complain`; `where` says what they are from.
+    A file with a valid digest may still hold settings that this program never writes. `where` names the source.
     """
-    words = Words()
-    for result in results:
+    for each in found:
+        if isinstance(each, StoreError):
+            yield each
+            continue
         try:
-            words.of(result)
+            conditions_of(each)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            complain(
-                StoreError(
-                    f"{where}: {printable(result.job.id)}: not written by this program: "
-                    f"{type(error).__name__}: {printable(str(error))}",
-                    hint="only results that `orchestrator bench` wrote can be shown and compared",
-                )
+            yield StoreError(
+                f"{where}: {printable(each.job.id)}: not written by this program: "
+                f"{type(error).__name__}: {printable(str(error))}",
+                hint="only results that `orchestrator bench` wrote can be shown and compared",
             )
         else:
-            yield result
+            yield each
 
 
 def grouped(results: Iterable[Result], ignore: Sequence[str] = ()) -> list[tuple[dict[str, str], list[Result]]]:
-    """Results that differ in nothing but the repeat, together, with their conditions but for those to `ignore`."""
+    """Results that differ only in the repeat, together, with their conditions except those in `ignore`."""
     groups: dict[tuple[str, ...], tuple[dict[str, str], list[Result]]] = {}
-    alike: dict[tuple[str, int], list[Result]] = {}  # the same, by what is cheap to look at
-    words, held = Words(), []
     for result in results:
-        told = words.of(result)
-        key = (result.job.framework, id(told))
-        if key not in alike:
-            held.append(told)  # so that nothing else gets its id
-            conditions = {name: word for name, word in told.items() if name not in ignore}
-            if "batches" in ignore:
-                conditions["amount"] = f"batches of {result.job.settings['batch']}"
-            alike[key] = groups.setdefault((result.job.framework, *conditions.values()), (conditions, []))[1]
-        alike[key].append(result)
+        conditions = {name: words for name, words in conditions_of(result).items() if name not in ignore}
+        if "batches" in ignore:
+            conditions["amount"] = f"batches of {result.job.settings['batch']}"
+        key = (result.job.framework, *conditions.values())
+        groups.setdefault(key, (conditions, []))[1].append(result)
     return list(groups.values())
 
 
@@ -111,13 +82,13 @@ def split(conditions: Sequence[Mapping[str, str]]) -> tuple[list[str], list[str]
     return [word for name in values if name not in varying for word in values[name] if word], varying
 
 
-def machine(host: Mapping[str, Any]) -> str:
+def machine(host: HostFacts) -> str:
     """The machine in words; its GPUs too, whether the job used them or not: both kinds of job share a row."""
-    if not host:
+    if host.is_empty:
         return NOWHERE
-    names = Counter(str(gpu.get("name")) for gpu in gpus_of(host))
+    names = Counter(str(gpu.name) for gpu in host.gpus)
     cards = "".join(f", {count} x {name}" for name, count in names.items())
-    return f"{host.get('cpu', 'unknown CPU')}, {len(host.get('cpus_used', ()))} CPUs{cards}"
+    return f"{host.cpu or 'unknown CPU'}, {len(host.cpus_used)} CPUs{cards}"
 
 
 def _engine(provenance: Provenance) -> str:
@@ -125,22 +96,12 @@ def _engine(provenance: Provenance) -> str:
     if provenance.node is not None:
         beside = "" if provenance.node.exclusive else ", beside other jobs"
         return f"{provenance.node.engine} engine through {provenance.engine}{beside}"
-    return f"{provenance.engine} engine" if provenance.host else NOWHERE
+    return NOWHERE if provenance.host.is_empty else f"{provenance.engine} engine"
 
 
 def _gpu(result: Result) -> str:
     """Which of its host's GPUs a job had, where they are not all alike."""
-    if not result.job.gpus or len({str(gpu.get("name")) for gpu in gpus_of(result.provenance.host)}) < 2:
+    job, host = result.job, result.provenance.host
+    if not job.gpus or len({gpu.name for gpu in host.gpus}) < 2:
         return ""
-    return ", ".join(gpu_models(result.job, result.provenance.host))
-
-
-def _amount(workload: str, settings: Mapping[str, Any]) -> str:
-    if workload == "resnet50":
-        return f"{settings['batches']} batches of {settings['batch']}"
-    samples = settings["train_samples"]
-    epochs = settings["epochs"]
-    parts = [f"{epochs} epoch{'s' if epochs > 1 else ''} of {f'{samples:,}' if samples else 'all'} {SAMPLES[workload]}"]
-    if settings["test_samples"]:
-        parts.append(f"scored on {settings['test_samples']:,}")
-    return ", ".join([*parts, f"batch {settings['batch']}"])
+    return ", ".join(host.models_of(job.gpus))

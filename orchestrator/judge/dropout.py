@@ -1,9 +1,9 @@
 """What a cell does with dropout: on while it trains, off while it is scored. Pure.
 
-Frameworks draw different numbers, so no two can be compared while dropout is on. The CNN therefore runs a second time,
-with dropout, and with so small a learning rate that no weight moves: its scores must then be those of the initial
-weights, and its first loss must not be the one without dropout. It has as many training samples as the first job: the
-order of batches depends on their number, and the two first losses have to be of the same batch.
+Frameworks draw different numbers, so no two can be compared while dropout is on. A workload with dropout therefore runs
+a second time, with dropout, and with so small a learning rate that no weight moves: its scores must then be those of
+the initial weights, and its first loss must not be the one without dropout. It has as many training samples as the
+first job: the order of batches depends on their number, and the two first losses have to be of the same batch.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from __future__ import annotations
 from orchestrator.judge import parity
 from orchestrator.judge.parity import ReferenceRun, Trace
 from orchestrator.plan.jobs import Job
-from orchestrator.plan.spec import Cnn
+from orchestrator.plan.workload import TrainingWorkload
 from orchestrator.record.certificates import Parity
 
 STANDSTILL = 1e-30  # a learning rate; w - 1e-30 v is w in float32 and in float64
-RATES = ("dropout_conv", "dropout_dense")
 _SUFFIX = "-dropout"
 
 
 def job(first: Job, *, on: bool) -> Job | None:
     """The second job of the cell that `first` verifies, with dropout on or off; None for a workload without dropout."""
-    if first.workload != "cnn":
+    workload = first.declaration
+    if not isinstance(workload, TrainingWorkload) or not workload.dropout:
         return None
-    rates = {name: Cnn.model_fields[name].default if on else 0.0 for name in RATES}
+    rates = {name: rate if on else 0.0 for name, rate in workload.dropout.items()}
     settings = {**first.settings, **rates, "lr": STANDSTILL}
     return first.model_copy(update={"id": second(first.id), "trace": 1, "settings": settings})
 

@@ -1,7 +1,7 @@
-"""What a cell computed and what the oracle computed → do they compute the same, and if not, which mistake is it? Pure.
+"""Whether a cell computes what the reference computes, and if not, which known mistake explains it. Pure.
 
-The oracle is the same workload in float64. How far rounding alone may lead away from it is measured: the oracle also
-runs in float32, several times, and ALLOWANCE times the largest distance then seen is the envelope. docs/parity.md says
+The reference is the same workload in float64. How far rounding alone may lead away from it is measured: the reference
+also runs in float32, several times, and the envelope is ALLOWANCE times the largest distance seen. docs/parity.md says
 why.
 """
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from orchestrator.record.certificates import Envelope, Parity
 
-# Frameworks sum in other orders than the oracle does, and some use faster algorithms with larger errors.
+# Frameworks add numbers in other orders than the reference, and some use faster algorithms with larger errors.
 # docs/parity.md has the distances measured in this project's containers.
 ALLOWANCE = 32.0
 FP32_EPSILON = 2.0**-23  # no float32 result is asked to be nearer than its own precision
-NEARER = 100.0  # a planted mistake explains a cell that is so many times nearer to it than to the oracle,
-CLOSE = 0.01  # and no further from it than this, relative
+NEARER = 100.0  # a planted mistake explains a cell that is this many times nearer to it than to the reference,
+CLOSE = 0.01  # and at most this far from it, relative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Trace:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceRun:
-    """What the oracle says about one workload."""
+    """What the reference says about one workload."""
 
     oracle: Trace
     envelope: Envelope
@@ -65,20 +65,20 @@ def log_probabilities(scores: NDArray[Any]) -> NDArray[np.float64]:
     return normalised
 
 
-def envelope(oracle: Trace, rounded: Sequence[Trace]) -> Envelope:
-    """How far from the oracle a correct float32 computation may be; `rounded` are the oracle's own runs in float32.
+def envelope(reference: Trace, rounded: Sequence[Trace]) -> Envelope:
+    """How far from the reference a correct float32 computation may be; `rounded` are its own runs in float32.
 
     Errors of training grow with the steps, and a single one may be small by luck: what a step is allowed, later steps
     are too. Raises ValueError when they are not runs of the same job.
     """
-    steps, probe = np.full(len(oracle.losses), FP32_EPSILON), FP32_EPSILON
-    updates = dict.fromkeys(oracle.updates, FP32_EPSILON)
+    steps, probe = np.full(len(reference.losses), FP32_EPSILON), FP32_EPSILON
+    updates = dict.fromkeys(reference.updates, FP32_EPSILON)
     for run in rounded:
-        error = probe_error(oracle.probe, run.probe)
-        moved = update_errors(oracle.updates, run.updates)
-        if len(oracle.losses) != len(run.losses) or error is None or set(moved) != set(updates):
-            raise ValueError("the oracle's runs in float64 and float32 are not of the same job")
-        steps, probe = np.maximum(steps, loss_errors(oracle.losses, run.losses)), max(probe, error)
+        error = probe_error(reference.probe, run.probe)
+        moved = update_errors(reference.updates, run.updates)
+        if len(reference.losses) != len(run.losses) or error is None or set(moved) != set(updates):
+            raise ValueError("the reference's runs in float64 and float32 are not of the same job")
+        steps, probe = np.maximum(steps, loss_errors(reference.losses, run.losses)), max(probe, error)
         updates = {name: max(worst, moved[name]) for name, worst in updates.items()}
     return Envelope(
         losses=tuple(ALLOWANCE * float(each) for each in np.maximum.accumulate(steps)),
@@ -110,50 +110,74 @@ def probe_error(expected: NDArray[np.float64] | None, found: NDArray[np.float64]
     return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), FP32_EPSILON))
 
 
-def judge(cell: Trace, oracle: Trace, allowed: Envelope, *, broke_off: str = "") -> Parity:
-    """Compare a cell with the oracle. `broke_off` says why a training ended early, where it did."""
-    errors = loss_errors(oracle.losses, cell.losses)
-    counted = cell.scored if cell.scored != oracle.scored else None  # where it is not as many samples as it should be
-    expected = oracle.probe if counted is None or oracle.probe is None else oracle.probe[:counted]
+def judge(cell: Trace, reference: Trace, allowed: Envelope, *, broke_off: str = "") -> Parity:
+    """Compare a cell with the reference. `broke_off` says why a training ended early, if it did."""
+    found = _measured(cell, reference, allowed)
+    if (divergence := _divergence(found, cell, reference, allowed)) is not None:
+        why, culprits = divergence
+        return Parity(word="diverges", why=why, culprits=culprits, **found)
+    missing = broke_off or _missing(found, cell, reference)
+    if missing:
+        return Parity(word="not run", why=missing, **found)
+    if found["probe_error"] > allowed.probe:
+        what = "scores after the training" if reference.losses else "features"
+        why = f"the {what} are off by {found['probe_error']:.1e}, rounding explains {allowed.probe:.1e}"
+        return Parity(word="diverges", why=why, **found)
+    return Parity(word="certified", why="", **found)
+
+
+def _measured(cell: Trace, reference: Trace, allowed: Envelope) -> dict[str, Any]:
+    """The errors of a cell, as fields of Parity."""
+    errors = loss_errors(reference.losses, cell.losses)
+    expected = _expected_probe(cell, reference)
     error = probe_error(expected, cell.probe)
-    moved = update_errors(oracle.updates, cell.updates)
-    first = next((step for step, each in enumerate(errors, start=1) if each > allowed.losses[step - 1]), None)
-    astray = tuple(name for name, each in moved.items() if each > allowed.updates[name])
-    figures: dict[str, Any] = {
+    moved = update_errors(reference.updates, cell.updates)
+    return {
         "loss_errors": errors,
         "update_errors": moved,
-        "weights": astray,
+        "weights": tuple(name for name, each in moved.items() if each > allowed.updates[name]),
         "probe_error": error,
         "cosine": None if error is None else _cosine(cell.probe, expected),
         "times_rounding": _times_rounding(errors, moved, error, allowed),
-        "first_step": first,
+        "first_step": next((n for n, each in enumerate(errors, start=1) if each > allowed.losses[n - 1]), None),
     }
+
+
+def _expected_probe(cell: Trace, reference: Trace) -> NDArray[np.float64] | None:
+    """The reference's probe, cut to the samples that the cell scored, so that those can be compared."""
+    if cell.scored == reference.scored or cell.scored is None or reference.probe is None:
+        return reference.probe
+    return reference.probe[: cell.scored]
+
+
+def _divergence(
+    found: Mapping[str, Any], cell: Trace, reference: Trace, allowed: Envelope
+) -> tuple[str, tuple[str, ...]] | None:
+    """Why a cell diverges, the first reason in the order of a training, and the mistakes that this reason names."""
+    first, astray = found["first_step"], found["weights"]
     if first is not None:
-        off, limit = errors[first - 1], allowed.losses[first - 1]
-        why = f"the loss of step {first} is off by {off:.1e}, rounding explains {limit:.1e}"
-        return Parity(word="diverges", why=why, **figures)
+        off, limit = found["loss_errors"][first - 1], allowed.losses[first - 1]
+        return f"the loss of step {first} is off by {off:.1e}, rounding explains {limit:.1e}", ()
     if astray:
         name = astray[-1]
-        why = f"the first update of {name} is off by {moved[name]:.1e}, rounding explains {allowed.updates[name]:.1e}"
-        return Parity(word="diverges", why=why, **figures)
-    if counted is not None and oracle.scored is not None:
-        cut = counted < oracle.scored and error is not None and error <= allowed.probe
-        why = f"it scored {counted} test samples of {oracle.scored}"
-        return Parity(word="diverges", why=why, culprits=("test-truncated",) if cut else (), **figures)
-    if broke_off:
-        return Parity(word="not run", why=broke_off, **figures)
-    if len(cell.losses) != len(oracle.losses):
-        return Parity(word="not run", why=f"it told {len(cell.losses)} of {len(oracle.losses)} losses", **figures)
-    if set(moved) != set(oracle.updates):
-        missing = next(name for name in oracle.updates if name not in moved)
-        return Parity(word="not run", why=f"it did not show {missing} after the first step", **figures)
-    if error is None:
-        return Parity(word="not run", why="it left no scores or features to compare", **figures)
-    if error > allowed.probe:
-        what = "scores after the training" if oracle.losses else "features"
-        why = f"the {what} are off by {error:.1e}, rounding explains {allowed.probe:.1e}"
-        return Parity(word="diverges", why=why, **figures)
-    return Parity(word="certified", why="", **figures)
+        off, limit = found["update_errors"][name], allowed.updates[name]
+        return f"the first update of {name} is off by {off:.1e}, rounding explains {limit:.1e}", ()
+    if cell.scored is not None and reference.scored is not None and cell.scored != reference.scored:
+        error = found["probe_error"]
+        truncated = cell.scored < reference.scored and error is not None and error <= allowed.probe
+        why = f"it scored {cell.scored} test samples of {reference.scored}"
+        return why, ("test-truncated",) if truncated else ()
+    return None
+
+
+def _missing(found: Mapping[str, Any], cell: Trace, reference: Trace) -> str:
+    """What a cell did not show of itself; empty when nothing is missing."""
+    if len(cell.losses) != len(reference.losses):
+        return f"it reported {len(cell.losses)} of {len(reference.losses)} losses"
+    if set(found["update_errors"]) != set(reference.updates):
+        missing = next(name for name in reference.updates if name not in found["update_errors"])
+        return f"it did not show {missing} after the first step"
+    return "it left no scores or features to compare" if found["probe_error"] is None else ""
 
 
 def at(verdict: Parity) -> str:
@@ -189,13 +213,13 @@ def where(verdict: Parity) -> str:
     return "all losses are right: look at the evaluation" if verdict.loss_errors else "look at the model or its input"
 
 
-def explain(cell: Trace, oracle: Trace, planted: Mapping[str, Trace], allowed: Envelope) -> tuple[str, ...]:
+def explain(cell: Trace, reference: Trace, planted: Mapping[str, Trace], allowed: Envelope) -> tuple[str, ...]:
     """Those of the planted mistakes that lead where the cell went, the nearest first.
 
-    A mistake explains a cell that is within the envelope around it; or a hundred times nearer to it than to the oracle
-    and within 1 %: some mistakes let rounding errors grow faster than the oracle does.
+    A mistake explains a cell that is within the envelope around it; or a hundred times nearer to it than to the
+    reference and within 1 %: some mistakes let rounding errors grow faster than in the reference.
     """
-    limit = distance(cell, oracle, allowed).envelopes / NEARER
+    limit = distance(cell, reference, allowed).envelopes / NEARER
     found = sorted((distance(cell, trace, allowed), name) for name, trace in planted.items())
     return tuple(
         name for apart, name in found if apart.envelopes <= 1 or (apart.envelopes <= limit and apart.relative <= CLOSE)
@@ -224,7 +248,7 @@ def distance(cell: Trace, other: Trace, allowed: Envelope) -> Apart:
 def _times_rounding(
     losses: Sequence[float], updates: Mapping[str, float], probe: float | None, allowed: Envelope
 ) -> float | None:
-    """The largest error in units of what float32 costs the oracle; None where there was nothing to compare."""
+    """The largest error in units of the error of float32 in the reference; None where there was nothing to compare."""
     shares = [error / limit for error, limit in zip(losses, allowed.losses, strict=False)]
     shares += [error / allowed.updates[name] for name, error in updates.items()]
     shares += [] if probe is None else [probe / allowed.probe]

@@ -1,8 +1,8 @@
-"""`repeats: auto`: whether another round is worth its time. Pure; bench.py asks after every round.
+"""`repeats: auto`: decides after every round whether another round is needed. Pure.
 
-A table is one workload on one host: with `each_host` there are several of each, and no two hosts share a row. It is
-settled when each of its rows is told from the next, or shown to be the same; or when every median in it is known well
-enough. Settled tables are not measured again.
+A table is one workload on one host; with `each_host` there is one for each host. It is settled when neighbouring rows
+of its ranking are different or the same, as shown by their intervals, or when every median is known precisely enough.
+Settled tables are not measured again.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from orchestrator.plan.jobs import Job, round_of
 from orchestrator.plan.spec import MAX_REPEATS, Spec
 from orchestrator.record.results import Result
 
-TableKey = tuple[str, str | None]  # workload, and host where the job is bound to one
+TableKey = tuple[str, str | None]  # workload, and the host if the job is bound to one
 
-ENOUGH = stats.FEW  # repeats of every row before anything is called settled
-# Who looks after every round, and stops when the answer is clear, finds differences where there are none: at the usual
-# 95 % in up to 12 % of cases within 20 rounds, at this level in up to 6 % (docs/statistics.md).
+ENOUGH = stats.FEW  # repeats of every row that a settled table has at least
+# Checking after every round, and stopping when the answer is clear, creates false positives: within 20 rounds, up to
+# 12 % of cases at the usual 95 %, and up to 6 % at this level (docs/statistics.md).
 LEVEL = 0.99
-WIDTH = 0.02  # half the interval, relative to the median: what is known this well need not be known better
+WIDTH = 0.02  # half the interval, relative to the median: this is precise enough
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The jobs of the next round, or none; and why."""
+    """The jobs of the next round, possibly none, and why."""
 
     jobs: tuple[Job, ...]
     why: str
 
 
 def following(spec: Spec, jobs: Sequence[Job], results: Sequence[Result]) -> Decision:
-    """What follows the rounds `jobs`, which gave `results`, of a run of `spec`.
+    """Decide what follows the rounds of `jobs`, which gave `results`, in a run of `spec`.
 
-    A framework that has failed at a workload in every round so far is not asked again.
+    A framework that has failed at a workload in every round so far is not measured again.
     """
     measured = [result for result in results if result.status == "ok" and result.figures.ranking_s is not None]
     if not measured:
         return Decision(jobs=(), why="no job succeeded, so there is nothing to repeat")
     tables = _tables(measured, spec.workloads)
     settled = {table: _settled(rows) for table, rows in tables.items()}
-    told = "; ".join(f"{_name(table)}: {why or _unsettled(tables[table])}" for table, why in settled.items())
+    states = "; ".join(f"{_name(table)}: {why or _unsettled(tables[table])}" for table, why in settled.items())
     first = [
         job
         for job in jobs
@@ -52,20 +52,20 @@ def following(spec: Spec, jobs: Sequence[Job], results: Sequence[Result]) -> Dec
     ]
     repeat = max(job.repeat for job in jobs) + 1
     if not first or repeat > MAX_REPEATS:
-        return Decision(jobs=(), why=f"settled after {repeat - 1} rounds: {told}")
+        return Decision(jobs=(), why=f"settled after {repeat - 1} rounds: {states}")
     spent = sum(result.seconds for result in results)
     price = sum(_mean_seconds(results, job) for job in first)
     if spent + price > spec.budget:
         return Decision(
             jobs=(),
             why=f"the budget is spent: the jobs took {spent:,.0f} of {spec.budget:,.0f} s, and another round would "
-            f"take about {price:,.0f} s more. {told}",
+            f"take about {price:,.0f} s more. {states}",
         )
-    return Decision(jobs=tuple(round_of(first, repeat)), why=f"round {repeat}: {told}")
+    return Decision(jobs=tuple(round_of(first, repeat)), why=f"round {repeat}: {states}")
 
 
 def _tables(results: Sequence[Result], workloads: Sequence[str]) -> dict[TableKey, dict[str, list[float]]]:
-    """Table → framework → the seconds it took, one for each successful repeat; in the order of `workloads`."""
+    """Table → framework → seconds of each successful repeat; tables in the order of `workloads`."""
     found: dict[TableKey, dict[str, list[float]]] = {}
     for result in sorted(results, key=lambda each: workloads.index(each.job.workload)):
         seconds = result.figures.ranking_s
@@ -75,7 +75,7 @@ def _tables(results: Sequence[Result], workloads: Sequence[str]) -> dict[TableKe
 
 
 def _table(job: Job) -> TableKey:
-    """The table in which the job has a place."""
+    """The table that the job belongs to."""
     return job.workload, job.host
 
 
@@ -85,19 +85,19 @@ def _name(table: TableKey) -> str:
 
 
 def _settled(rows: Mapping[str, Sequence[float]]) -> str | None:
-    """Why the table with these rows needs no further round; None when it does."""
+    """Why the table with these rows needs no further round; None if it needs one."""
     if min(map(len, rows.values())) < ENOUGH:
         return None
     if max(map(_width, rows.values())) <= WIDTH:
         return f"every median is known to ± {100 * WIDTH:.0f} %"
     ranked = sorted(rows.values(), key=statistics.median)
-    if len(ranked) > 1 and all(_told_apart(slow, fast) for fast, slow in itertools.pairwise(ranked)):
+    if len(ranked) > 1 and all(_is_decided(slow, fast) for fast, slow in itertools.pairwise(ranked)):
         return "the ranking is decided"
     return None
 
 
-def _told_apart(slow: Sequence[float], fast: Sequence[float]) -> bool:
-    """Whether two neighbours in a ranking need no further repeats: they differ, or are the same."""
+def _is_decided(slow: Sequence[float], fast: Sequence[float]) -> bool:
+    """Whether two neighbours in a ranking are shown to differ, or to be the same."""
     found = stats.ratio(slow, fast, LEVEL)
     return stats.distinguishable(found) or stats.decide(found) == "same"
 
@@ -116,7 +116,7 @@ def _width(times: Sequence[float]) -> float:
 
 
 def _mean_seconds(results: Sequence[Result], like: Job) -> float:
-    """What a repeat of `like` took so far, on average."""
+    """The mean time of the repeats of `like` so far."""
     return statistics.fmean(
         result.seconds
         for result in results

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.inputs import weights
-from orchestrator.inputs.datasets import npy
+from orchestrator.inputs import npy, weights
 from orchestrator.judge import parity
 from orchestrator.judge.parity import Trace
 from orchestrator.record.results import Result
@@ -18,15 +17,15 @@ MAX_BYTES = 32 << 20  # of one array; the embedding in float64 has 30 MB
 
 
 def read(folder: RunFolder, result: Result) -> Trace:
-    """The trace of a job. A probe that is missing, or is none, is None; such an update is left out."""
-    inference = result.job.workload == "resnet50"
-    probe = _array(folder, result, "features-0.npy" if inference else "scores-0.npy")
+    """The trace of a job. A probe that is missing or no matrix is None; an update of another shape is left out."""
+    workload = result.job.declaration
+    probe = _array(folder, result, workload.probe)
     if probe is not None and probe.ndim != 2:
         probe = None
-    if inference:
+    if not workload.trains:
         return Trace(losses=(), probe=probe)
     updates = {}
-    for name, initial in weights.initial_weights(result.job.workload, result.job.seed).items():
+    for name, initial in weights.initial_weights(workload.name, result.job.seed).items():
         found = _array(folder, result, f"weights-1.{name}.npy")
         if found is not None and found.shape == initial.shape:
             updates[name] = found - initial

@@ -32,7 +32,8 @@ from pathlib import Path
 
 from orchestrator.errors import CatalogError, UsageError
 from orchestrator.host import cuda
-from orchestrator.plan.spec import WORKLOADS, did_you_mean
+from orchestrator.plan.spec import did_you_mean
+from orchestrator.plan.workloads import WORKLOADS
 
 PREFIX = "rosetta."
 VARIANTS = ("cpu", "cuda")
@@ -231,7 +232,7 @@ def _framework(name: str, labels: Mapping[str, str], dockerfile: Path, workloads
     if missing or not present:
         raise CatalogError(
             f"{dockerfile}: workloads/{module}/ has no {', '.join(missing) or 'workload'} for {name!r}",
-            hint="a workload is a file named cnn, rnn or resnet50",
+            hint=f"a workload is a file named after one of: {', '.join(WORKLOADS)}",
         )
     return Framework(
         id=name,

@@ -6,21 +6,18 @@ import itertools
 import random
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from orchestrator.errors import UsageError
 from orchestrator.host.machine import Gpu, find_gpu
 from orchestrator.plan.catalog import COMMAND, Catalog, Framework, Image
-from orchestrator.plan.spec import Spec, WorkloadName
+from orchestrator.plan.spec import BANDS, Spec, WorkloadName
+from orchestrator.plan.workload import Declaration, Device
+from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.strict import Strict
 
 PROTOCOL_VERSION = 1  # of workloads/common/PROTOCOL.md
-Device = Literal["cpu", "gpu"]
-DatasetName = Literal["cifar10", "imdb", "images"]
-
-DATASETS: Mapping[WorkloadName, DatasetName] = {"cnn": "cifar10", "rnn": "imdb", "resnet50": "images"}
-INFERENCE_BATCHES: Mapping[Device, int] = {"gpu": 40, "cpu": 8}  # the 2017 study's
 
 
 class Place(NamedTuple):
@@ -42,7 +39,7 @@ class Job(Strict):
     command: str = COMMAND  # as the image's label has it
     env: dict[str, str]
     workload: WorkloadName
-    dataset: DatasetName
+    dataset: str
     device: Device
     gpus: tuple[str, ...] = ()  # UUIDs of those it gets; on a cluster known when it has its node
     host: str | None = None  # the one node of a cluster that may run it
@@ -53,11 +50,22 @@ class Job(Strict):
     learning_curve: bool = False
     settings: dict[str, Any]
     timeout: float  # seconds
-    accuracy: tuple[float, float] | None = None  # what real data should give
+    accuracy: tuple[float, float] | None = None  # what real data should give, of a workload scored by accuracy
+    loss: tuple[float, float] | None = None  # the same of one scored by a loss
     silence: float = 1800.0  # seconds without an event
     retries: int = 0
     memory: int | None  # bytes
     cpus: int | None
+
+    @property
+    def declaration(self) -> Declaration:
+        """What the host knows of the job's workload."""
+        return WORKLOADS[self.workload]
+
+    @property
+    def expected_score(self) -> tuple[float, float] | None:
+        """The lowest and the highest score that real data should give; None where the spec does not say."""
+        return self.accuracy or self.loss
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -147,10 +155,8 @@ def file_word(host: str) -> str:
 
 
 def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName, place: Place) -> Job:
-    settings = getattr(spec, workload).model_dump()
-    accuracy = settings.pop("accuracy", None)
-    if workload == "resnet50" and settings["batches"] is None:
-        settings["batches"] = INFERENCE_BATCHES[place.device]
+    settings = spec.settings_of(workload).for_device(place.device)
+    bands = {name: settings.pop(name) for name in BANDS if name in settings}
     return Job(
         id=_id(framework.id, workload, place.device, place.host, 1),
         framework=framework.id,
@@ -160,7 +166,7 @@ def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName,
         command=image.command,
         env=dict(framework.env),
         workload=workload,
-        dataset=DATASETS[workload],
+        dataset=WORKLOADS[workload].dataset,
         device=place.device,
         gpus=place.gpus,
         host=place.host,
@@ -170,7 +176,7 @@ def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName,
         trace=spec.trace,
         learning_curve=spec.learning_curve,
         settings=settings,
-        accuracy=accuracy,
+        **bands,
         timeout=spec.limits.timeout,
         silence=spec.limits.silence,
         retries=spec.retries,

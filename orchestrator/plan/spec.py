@@ -13,19 +13,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 from pydantic import ByteSize, Field
 
 from orchestrator.errors import SpecError
 from orchestrator.plan import yaml_tree
+from orchestrator.plan.workload import Count, Positive, Settings
+from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.strict import Strict
 
 MAX_REPEATS = 10_000
-WorkloadName = Literal["cnn", "rnn", "resnet50"]
-WORKLOADS: tuple[WorkloadName, ...] = ("cnn", "rnn", "resnet50")
-
+BANDS = ("accuracy", "loss")  # keys of a workload's settings that say which score to expect
 DeviceChoice = Literal["auto", "cpu", "gpu"]
 
 
@@ -41,8 +41,6 @@ EngineName = Annotated[  # engines/registry.py knows which there are
 ]
 DatasetChoice = Literal["auto", "real", "official", "imported", "synthetic"]
 Precision = Literal["fp32", "tf32", "amp", "fp64"]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MemorySize = Annotated[  # bytes, written "8 GiB"
     int,
     pydantic.BeforeValidator(lambda value: pydantic.TypeAdapter(ByteSize).validate_python(value)),
@@ -69,56 +67,15 @@ def _seconds(value: Any) -> Any:
 
 Repeats = Annotated[int | Literal["auto"], pydantic.BeforeValidator(_repeats)]
 Duration = Annotated[float, pydantic.BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]  # written "30m"
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class Training(Strict):
-    """What the two training workloads have in common. Defaults are the 2017 study's."""
-
-    epochs: Count = Field(default=1, description="passes over the training set")
-    batch: Count = Field(default=64, description="samples per step; full batches only")
-    train_samples: Count | None = Field(default=None, description="use only the first N training samples")
-    test_samples: Count | None = Field(default=None, description="score only the first N test samples")
-    accuracy: Annotated[tuple[Fraction, Fraction], Field(strict=False)] | None = Field(
-        default=None, description="lowest and highest accuracy that real data should give; a result outside is marked"
-    )
-
-    @pydantic.field_validator("accuracy")
-    @classmethod
-    def _in_order(cls, band: tuple[float, float] | None) -> tuple[float, float] | None:
-        if band is not None and band[0] > band[1]:
-            raise ValueError("must be [lowest, highest]")
-        return band
+def _known_workload(name: str) -> str:
+    if name not in WORKLOADS:
+        raise ValueError(f"no workload is called {name!r}{did_you_mean(name, WORKLOADS)}")
+    return name
 
 
-class Cnn(Training):
-    """The CNN on CIFAR-10: SGD with momentum."""
-
-    epochs: Count = 10
-    lr: Positive = Field(default=0.01, description="learning rate")
-    momentum: Fraction = 0.9
-    dropout_conv: Fraction = Field(default=0.25, description="after each pair of convolutions")
-    dropout_dense: Fraction = Field(default=0.5, description="before the last layer")
-
-
-class Rnn(Training):
-    """The GRU on IMDB: Adam, bias-corrected."""
-
-    epochs: Count = 3
-    lr: Positive = Field(default=0.001, description="learning rate")
-    beta1: Fraction = 0.9
-    beta2: Fraction = 0.999
-    epsilon: Positive = 1e-8
-
-
-class ResNet50(Strict):
-    """ResNet-50 feature extraction."""
-
-    batch: Annotated[int, Field(ge=1, le=4096)] = Field(default=32, description="images per batch")
-    batches: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="batches in the timed pass; by default 40 on a GPU and 8 on a CPU"
-    )
-    variant: Literal["v1", "v1.5"] = Field(default="v1", description="v1.5 moves the stride to the 3x3 convolution")
+WorkloadName = Annotated[str, pydantic.AfterValidator(_known_workload)]
 
 
 class Limits(Strict):
@@ -142,15 +99,15 @@ class Hosts(Strict):
     exclusive: bool = Field(default=True, description="one job at a time on a node; else as many as its CPUs allow")
 
 
-class Spec(Strict):
-    """One run: which frameworks, which workloads, how, where, how often."""
+class SpecBase(Strict):
+    """One run: which frameworks, which workloads, how, where, how often. `Spec` adds each workload's own settings."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     description: Annotated[str, Field(max_length=500)] = ""
     frameworks: Annotated[tuple[str, ...], Field(strict=False, max_length=1000)] = Field(
         default=(), description="rows of the tables; all when empty"
     )
-    workloads: Annotated[tuple[WorkloadName, ...], Field(strict=False, min_length=1, max_length=3)] = WORKLOADS
+    workloads: Annotated[tuple[WorkloadName, ...], Field(strict=False, min_length=1, max_length=100)] = tuple(WORKLOADS)
     device: DeviceChoice = "auto"
     gpu: Annotated[str, Field(pattern=r"^(all|[0-9]{1,3}|(GPU|MIG)-[0-9a-fA-F-]{1,60})$")] = Field(
         default="0", description="which GPU jobs get: its index, its UUID, or all"
@@ -174,9 +131,6 @@ class Spec(Strict):
     learning_curve: bool = Field(
         default=False, description="score after every epoch, not only after the last; not part of the training time"
     )
-    cnn: Cnn = Cnn()
-    rnn: Rnn = Rnn()
-    resnet50: ResNet50 = ResNet50()
     limits: Limits = Limits()
 
     @pydantic.field_validator("gpu", mode="before")
@@ -201,12 +155,17 @@ class Spec(Strict):
             raise ValueError(f"{twice[0]!r} is listed more than once; to measure again use `repeats`")
         return names
 
-    @pydantic.model_validator(mode="after")
-    def _enough_samples(self) -> Spec:
-        for name, settings in (("cnn", self.cnn), ("rnn", self.rnn)):
-            if settings.train_samples is not None and settings.train_samples < settings.batch:
-                raise ValueError(f"{name}.train_samples is smaller than one batch of {settings.batch}")
-        return self
+    def settings_of(self, workload: str) -> Settings:
+        """The settings of one workload."""
+        settings: Settings = getattr(self, workload)
+        return settings
+
+
+if TYPE_CHECKING:
+    Spec = SpecBase
+else:
+    _SETTINGS = {name: (each.settings, each.settings()) for name, each in WORKLOADS.items()}
+    Spec = pydantic.create_model("Spec", __base__=SpecBase, **_SETTINGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,13 +250,13 @@ def _apply(tree: dict[str, Any], override: Override) -> None:
 
 
 def _forget_expectations(tree: dict[str, Any], overrides: Sequence[Override]) -> None:
-    """With other settings than the file's, a workload need not give the accuracy the file expects."""
+    """With other settings than the file's, a workload need not give the score that the file expects."""
     changed = {override.path[0] for override in overrides if len(override.path) > 1}
-    told = {override.path[0] for override in overrides if override.path[1:] == ("accuracy",)}
-    for section in changed - told:
+    kept = {override.path[0] for override in overrides if len(override.path) == 2 and override.path[1] in BANDS}
+    for section in changed - kept:
         settings = tree.get(section)
-        if isinstance(settings, Mapping) and "accuracy" in settings:
-            tree[section] = {key: value for key, value in settings.items() if key != "accuracy"}
+        if isinstance(settings, Mapping):
+            tree[section] = {key: value for key, value in settings.items() if key not in BANDS}
 
 
 def _independent(errors: Sequence[Any]) -> list[Any]:

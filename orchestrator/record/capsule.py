@@ -1,11 +1,11 @@
-"""Runs and all their results in one file, to be read on another machine and in another checkout.
+"""Capsules: one file with runs and all their results, to be read on another machine and in another checkout.
 
-`orchestrator report --capsule FILE` writes one. It is sealed as a result file is: a capsule edited by hand is refused.
+`orchestrator report --capsule FILE` writes one. It carries a digest as result files do: an edited capsule is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,21 +17,21 @@ from orchestrator.files import atomic_write
 from orchestrator.record import run_folder
 from orchestrator.record.certificates import Certificate
 from orchestrator.record.events import Event
-from orchestrator.record.results import Result, firsts
+from orchestrator.record.results import Result, firsts, split_damaged
 from orchestrator.record.usage import UsageCurves
 from orchestrator.strict import Strict
 
 
 class Kept(Strict):
-    """A run: its spec and jobs, each result with its provenance, the certificates of its cells. A store.Source.
+    """A run in a capsule: spec, jobs, results with their provenance, and the certificates of its cells. A RunSource.
 
-    Of samples it keeps what a report draws, a few kilobytes for a cell; a job's file of them may be megabytes.
+    Of the samples it keeps only what a report draws, a few kilobytes for a cell. A job's file may have megabytes.
     """
 
     run: run_folder.Run
     results: tuple[Result, ...]
     certificates: tuple[Certificate, ...] = ()
-    used: dict[str, UsageCurves] = Field(default_factory=dict)  # by job: of one for each cell
+    used: dict[str, UsageCurves] = Field(default_factory=dict)  # job id → curves, for one job of each cell
 
     @property
     def id(self) -> str:
@@ -40,14 +40,10 @@ class Kept(Strict):
     def read_run(self) -> run_folder.Run:
         return self.run
 
-    def each_result(
-        self,
-        complain: Callable[[StoreError], None],  # noqa: ARG002  (it is whole)
-        run: run_folder.Run | None = None,  # noqa: ARG002
-    ) -> Iterator[Result]:
+    def each_result(self) -> Iterator[Result | StoreError]:
         return iter(self.results)
 
-    def events(self, job: str) -> Iterator[Event]:  # noqa: ARG002  (a capsule keeps none)
+    def events(self, job: str) -> Iterator[Event]:  # noqa: ARG002  (a capsule has no events)
         return iter(())
 
     def usage(self, job: str) -> UsageCurves | None:
@@ -55,7 +51,7 @@ class Kept(Strict):
 
 
 class Capsule(Strict):
-    """What the file holds."""
+    """The content of a capsule file."""
 
     schema_version: Literal[1] = 1
     kind: Literal["capsule"] = "capsule"
@@ -64,11 +60,11 @@ class Capsule(Strict):
 
 def write(path: Path, runs: Sequence[Kept]) -> None:
     """Write a capsule. Raises StoreError."""
-    content = sealed.sealed(Capsule(runs=tuple(runs)))
+    content = sealed.dump(Capsule(runs=tuple(runs)))
     if len(content) > sealed.MAX_BYTES:
         raise StoreError(
             f"{path}: {len(content) >> 20} MiB are more than the {sealed.MAX_BYTES >> 20} MiB that a capsule may have",
-            hint="write several, each of some of the runs",
+            hint="write several capsules, each with some of the runs",
         )
     try:
         atomic_write(path, content)
@@ -76,21 +72,22 @@ def write(path: Path, runs: Sequence[Kept]) -> None:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file") from error
 
 
-def kept(
-    source: run_folder.RunSource, certificates: Iterable[Certificate], complain: Callable[[StoreError], None]
-) -> Kept:
-    """What a capsule keeps of a run: of `certificates`, those of its cells. Damaged results are told to `complain`."""
+def kept(source: run_folder.RunSource, certificates: Iterable[Certificate]) -> tuple[Kept, list[StoreError]]:
+    """What a capsule keeps of a run, and an error for each result that cannot be read.
+
+    Of `certificates` it keeps those of the run's cells.
+    """
     run = source.read_run()
-    results = tuple(source.each_result(complain, run))
+    results, damaged = split_damaged(source.each_result())
     cells = {(result.job.framework, result.job.workload, result.job.device) for result in results}
     own = (each for each in certificates if (each.framework, each.workload, each.device) in cells)
     used = {job: found for job in firsts(results) if (found := source.usage(job)) is not None}
-    return Kept(run=run, results=results, certificates=tuple(own), used=used)
+    return Kept(run=run, results=tuple(results), certificates=tuple(own), used=used), damaged
 
 
 def runs_in(path: Path) -> tuple[Kept, ...]:
     """The runs in a capsule. Raises StoreError."""
-    return sealed.read(path, Capsule).runs
+    return sealed.load(path, Capsule).runs
 
 
 def results_in(path: Path) -> tuple[Result, ...]:
@@ -106,4 +103,4 @@ def results_in(path: Path) -> tuple[Result, ...]:
         raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a result file?") from error
     if b'"kind": "capsule"' in head:
         return tuple(result for kept in runs_in(path) for result in kept.results)
-    return (sealed.read(path, Result),)
+    return (sealed.load(path, Result),)

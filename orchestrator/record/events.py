@@ -85,16 +85,19 @@ class Epoch(_Event):
 
 
 class Score(_Event):
-    """Correct predictions over all test samples, after the epoch before."""
+    """How the model did on all test samples, after the epoch before: correct predictions, or the mean loss."""
 
     event: Literal["score"]
     samples: Annotated[int, Field(ge=1, le=10**12)]
-    correct: Samples
+    correct: Samples | None = None
+    loss: LossValue | None = None
     seconds: Seconds
 
     @pydantic.model_validator(mode="after")
-    def _not_more_than_all(self) -> Score:
-        if self.correct > self.samples:
+    def _one_figure(self) -> Score:
+        if (self.correct is None) == (self.loss is None):
+            raise ValueError("a score has either 'correct' or 'loss'")
+        if self.correct is not None and self.correct > self.samples:
             raise ValueError("more correct predictions than samples")
         return self
 

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from orchestrator.plan.jobs import PROTOCOL_VERSION, Job
+from orchestrator.plan.workload import TrainingWorkload
 from orchestrator.record import events
 from orchestrator.record.events import Event, Violation
 from orchestrator.strict import Strict
@@ -27,6 +28,12 @@ class EpochFigure(Strict):
     seconds: Time
     loss: float
     accuracy: Amount | None = None  # share of all test samples predicted correctly after it; None if not scored
+    test_loss: float | None = None  # mean loss over all test samples after it, of a workload scored by it
+
+    @property
+    def score(self) -> float | None:
+        """The accuracy or the test loss, as the workload is scored; None if it was not scored after this epoch."""
+        return self.accuracy if self.accuracy is not None else self.test_loss
 
 
 class Figures(Strict):
@@ -41,6 +48,7 @@ class Figures(Strict):
     steady_samples_per_s: Amount | None = None  # without the first epoch; None when there is only one
     test_samples: events.Samples | None = None
     accuracy: Amount | None = None  # share of all test samples predicted correctly, 0 to 1
+    test_loss: float | None = None  # mean loss over all test samples, of a workload scored by it
     score_s: Amount | None = None  # of all scorings: with a learning curve there is one after every epoch
     cold_s: Amount | None = None
     inference_s: Amount | None = None
@@ -50,9 +58,14 @@ class Figures(Strict):
     artifacts: tuple[str, ...] = ()
 
     @property
+    def score(self) -> float | None:
+        """The accuracy or the test loss, as the workload is scored; None of inference, or of a training not scored."""
+        return self.accuracy if self.accuracy is not None else self.test_loss
+
+    @property
     def ranking_s(self) -> float | None:
         """The time that tables rank by: all epochs of a training that was scored, or an image of the timed pass."""
-        if self.accuracy is not None:
+        if self.score is not None:
             return self.train_s or None
         return 1 / self.images_per_s if self.images_per_s else None
 
@@ -89,9 +102,9 @@ class Collector:
                 self._check_epoch(event)
                 self._epochs.append(EpochFigure(samples=event.samples, seconds=event.seconds, loss=event.loss))
             case events.Score():
+                self._check_score(event)
                 self._scores[len(self._epochs)] = event
-                accuracy = event.correct / event.samples
-                self._epochs[-1] = self._epochs[-1].model_copy(update={"accuracy": accuracy})
+                self._epochs[-1] = self._epochs[-1].model_copy(update=_score_figures(event))
             case events.Cold() | events.Inference():
                 self._passes[event.event] = event
             case events.Artifact():
@@ -112,7 +125,7 @@ class Collector:
             train_s=sum(epoch.seconds for epoch in epochs) if epochs else None,
             train_samples_per_s=_rate(epochs),
             steady_samples_per_s=_rate(epochs[1:]),
-            accuracy=score.correct / score.samples if score else None,
+            **(_score_figures(score) if score else {}),
             test_samples=score.samples if score else None,
             score_s=sum(each.seconds for each in self._scores.values()) if score else None,
             cold_s=cold.seconds if cold else None,
@@ -130,11 +143,11 @@ class Collector:
         """
         if self._ready is None:
             raise Violation("no 'ready' event")
-        if self._job.workload == "resnet50":
-            self._check_passes()
-        else:
+        if self._job.declaration.trains:
             self._check_epochs(train_samples)
             self._check_scores(test_samples)
+        else:
+            self._check_passes()
 
     def _check_passes(self) -> None:
         missing = [name for name in ("cold", "inference") if name not in self._passes]
@@ -174,11 +187,26 @@ class Collector:
             if getattr(event, key) != getattr(self._job, key):
                 raise Violation(f"{key} is {getattr(event, key)!r}, the job asked for {getattr(self._job, key)!r}")
 
+    def _check_score(self, event: events.Score) -> None:
+        workload = self._job.declaration
+        if not isinstance(workload, TrainingWorkload):
+            raise Violation("'score' of a workload that does not train")
+        if workload.scoring.counted != (event.correct is not None):
+            wanted = "'correct'" if workload.scoring.counted else "'loss'"
+            raise Violation(f"the score of this workload is told by {wanted}")
+
     def _check_epoch(self, event: events.Epoch) -> None:
         if event.epoch > self._job.settings.get("epochs", 0):
             raise Violation(f"epoch {event.epoch} of {self._job.settings.get('epochs', 0)}")
         if event.samples % self._job.settings["batch"]:
             raise Violation(f"epoch of {event.samples} samples is no whole number of batches")
+
+
+def _score_figures(event: events.Score) -> dict[str, float]:
+    """The fields of figures that a score fills."""
+    if event.correct is not None:
+        return {"accuracy": event.correct / event.samples}
+    return {} if event.loss is None else {"test_loss": event.loss}
 
 
 def _rate(epochs: Sequence[EpochFigure]) -> float | None:

@@ -1,73 +1,71 @@
-"""Which code produced a figure: fingerprints of the workloads, git commit, version of this program."""
+"""Fingerprints of the workload code: which code produced a result, and what differs between two results."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import orchestrator
 from orchestrator.files import sha256_of, sha256_of_tree
 from orchestrator.record import imports
-
-WHOLE = "workloads_sha256"  # of all that is below workloads/
-OF_MODULES = "modules_sha256"  # folder of a framework → the next; in facts of a checkout only
-PARTS = "parts_sha256"  # what the framework's code is made of: a folder, or a file, below workloads/ → its sha256
+from orchestrator.record.provenance import CodeFacts
+from orchestrator.strict import Strict
 
 
-def facts(root: Path) -> dict[str, Any]:
-    """What is known of the checkout at `root`. `git_commit` and `git_dirty` are None outside a git checkout."""
+class Checkout(Strict):
+    """The code of one checkout."""
+
+    code: CodeFacts  # without parts, which are those of one framework
+    modules: dict[str, dict[str, str]]  # folder of a framework → part of workloads/ that it uses → sha256
+
+
+def inspect(root: Path) -> Checkout:
+    """Hash the workloads of the checkout at `root`. Commit and dirty flag are None outside a git checkout."""
     commit = _git(root, "rev-parse", "HEAD")
     status = _git(root, "status", "--porcelain", "--", "workloads", "orchestrator", "images")
-    return {
-        "version": orchestrator.__version__,
-        WHOLE: sha256_of_tree(root / "workloads"),
-        OF_MODULES: _modules(root / "workloads"),
-        "git_commit": commit,
-        "git_dirty": None if status is None or commit is None else bool(status),
-    }
+    code = CodeFacts(
+        version=orchestrator.__version__,
+        workloads_sha256=sha256_of_tree(root / "workloads"),
+        git_commit=commit,
+        git_dirty=None if status is None or commit is None else bool(status),
+    )
+    return Checkout(code=code, modules=_modules(root / "workloads"))
 
 
-def of_module(known: Mapping[str, Any], module: str) -> dict[str, Any]:
-    """The facts of a checkout, as the provenance of a job of one framework has them."""
-    told = {key: value for key, value in known.items() if key != OF_MODULES}
-    parts = known.get(OF_MODULES, {}).get(module)
-    return told if parts is None else {**told, PARTS: parts}
+def of_module(checkout: Checkout, module: str) -> CodeFacts:
+    """The code of a job of one framework, for its provenance."""
+    parts = checkout.modules.get(module)
+    return checkout.code if parts is None else checkout.code.model_copy(update={"parts_sha256": parts})
 
 
-def parts(told: Mapping[str, Any]) -> dict[str, str] | None:
-    """What the code of a provenance is made of, with the sha256; None of one from before that was recorded."""
-    found = told.get(PARTS)
-    return {str(name): str(digest) for name, digest in found.items()} if isinstance(found, Mapping) else None
+def differences(there: CodeFacts, here: CodeFacts) -> list[str]:
+    """The parts of the workload code that differ between two jobs of a framework; empty when none does.
 
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What of the workload code differs between the provenances of two jobs of a framework; empty where nothing does.
-
-    Where one is from before parts were recorded, only the sha256 of all workloads together can be compared, and that is
-    another as soon as any framework's code is. So it is where the code is made of other parts now.
+    When one of them has no parts recorded (older results), or when the code now consists of other parts, only the
+    sha256 of all workloads can be compared. That one changes with the code of any framework.
     """
-    one, other = parts(there), parts(here)
+    one, other = there.parts_sha256, here.parts_sha256
     if one is not None and other is not None and one.keys() == other.keys():
         return [f"workloads/{name}" for name in sorted(one) if one[name] != other[name]]
-    return [] if there.get(WHOLE) == here.get(WHOLE) else ["workloads/, compared as a whole"]
+    return [] if there.workloads_sha256 == here.workloads_sha256 else ["workloads/, compared as a whole"]
 
 
-def mixed(told: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What of the workload code is not the same in all of these provenances, of any frameworks."""
-    known = [parts(each) for each in told]
-    only_whole = None in known
+def mixed(codes: Iterable[CodeFacts]) -> list[str]:
+    """The parts of the workload code that are not the same in all of these jobs, of any frameworks."""
+    codes = list(codes)
+    only_whole = any(code.parts_sha256 is None for code in codes)
     digests: dict[str, set[str]] = {}
-    for each, own in zip(told, known, strict=True):
-        whole = {"": str(each.get(WHOLE))}
-        for name, digest in (whole if only_whole or own is None else own).items():
+    for code in codes:
+        whole = {"": str(code.workloads_sha256)}
+        parts = whole if only_whole or code.parts_sha256 is None else code.parts_sha256
+        for name, digest in parts.items():
             digests.setdefault(name, set()).add(digest)
     return sorted(f"workloads/{name}" for name, found in digests.items() if len(found) > 1)
 
 
 def _modules(workloads: Path) -> dict[str, dict[str, str]]:
-    """Of each folder below workloads/: what its code is made of, with the sha256."""
+    """For each folder below workloads/: the parts that its code uses, with their sha256."""
     paths = [path for path in workloads.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     files = {path.relative_to(workloads).as_posix(): path.read_text("utf-8", "replace") for path in paths}
     there = sorted({name.partition("/")[0] for name in files})

@@ -1,9 +1,9 @@
-"""Source files below workloads/ → which parts of it the code of a framework is made of. Pure.
+"""Finds the parts of workloads/ that the code of a framework uses. Pure.
 
-A part is a folder below workloads/, or a file beside the folders. Which parts a folder uses is read from its source:
-Python's import statements and calls of `import_module` and `__import__`, Julia's `include`. What cannot be told from
-the source (a name put together at run time, a language not known here, a file that does not parse) may be any part, so
-all count: a fingerprint that changes too often costs a measurement, one that changes too seldom costs the truth.
+A part is a folder below workloads/, or a file beside the folders. The parts that a folder uses are read from its
+source: Python's import statements and calls of `import_module` and `__import__`, and Julia's `include`. If the source
+does not show it (a name that is built at run time, an unknown language, a file that does not parse), all parts count.
+A fingerprint that changes too often costs a measurement; one that changes too seldom gives a wrong comparison.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from orchestrator.plan.spec import WORKLOADS
+from orchestrator.plan.workloads import WORKLOADS
 
 ROOT = "workloads"
-FIRST = "__init__.py"  # beside the folders: Python runs it before any of them
+FIRST = "__init__.py"  # beside the folders; Python runs it before it imports any of them
 _INCLUDE = re.compile(r'\binclude\s*\(\s*(?:"([^"$\\]*)"\s*\))?')
 
 
 class _AnyPart(Exception):
-    """The source does not tell what it uses."""
+    """The source does not show which parts it uses."""
 
 
 def parts_of(module: str, files: Mapping[str, str]) -> frozenset[str]:
-    """The parts that workloads/`module` is made of, itself included; `files` is path below workloads/ → source."""
+    """The parts that workloads/`module` uses, itself included; `files` is path below workloads/ → source."""
     everything = frozenset(_part(path) for path in files)
     by_part: dict[str, list[str]] = {}
     for path in files:
@@ -55,7 +55,7 @@ def _part(path: str) -> str:
 
 
 def _languages(paths: Iterable[str]) -> set[str]:
-    """The suffixes of a framework's workloads."""
+    """The suffixes of a framework's workload files."""
     return {PurePosixPath(path).suffix for path in paths if PurePosixPath(path).stem in WORKLOADS}
 
 
@@ -81,14 +81,14 @@ def _python(path: str, source: str) -> Iterator[str]:
 
 
 def _called(function: ast.expr) -> str:
-    """The last word of what is called."""
+    """The last name of the function that is called."""
     if isinstance(function, ast.Attribute):
         return function.attr
     return function.id if isinstance(function, ast.Name) else ""
 
 
 def _literal(call: ast.Call) -> str:
-    """The name that a call imports, where it stands there."""
+    """The name that a call imports, if it is a literal."""
     name = call.args[0] if call.args else None
     if isinstance(name, ast.Constant) and isinstance(name.value, str) and not name.value.startswith("."):
         return name.value
@@ -96,7 +96,7 @@ def _literal(call: ast.Call) -> str:
 
 
 def _named(module: tuple[str, ...]) -> Iterator[str]:
-    """The part that a dotted name leads to, if any does."""
+    """The part that a dotted name refers to, if any."""
     if module[0] == ROOT and len(module) > 1:
         if module[1] == "*":
             raise _AnyPart
@@ -104,7 +104,7 @@ def _named(module: tuple[str, ...]) -> Iterator[str]:
 
 
 def _julia(path: str, source: str) -> Iterator[str]:
-    """The parts that a Julia file includes, by paths from where it lies."""
+    """The parts that a Julia file includes, by paths relative to its own."""
     for match in _INCLUDE.finditer(source):
         if match[1] is None:
             raise _AnyPart

@@ -1,14 +1,16 @@
-"""The outcome of a job, as stored in results/<run>/<job>.json and read by every report."""
+"""The result of a job, as stored in results/<run>/<job>.json and read by every report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Iterable
+from typing import Final, Literal
 
+from orchestrator.errors import StoreError
 from orchestrator.host.neighbours import Neighbour
 from orchestrator.plan.jobs import Job
 from orchestrator.record.events import Start
 from orchestrator.record.figures import Figures
+from orchestrator.record.provenance import CodeFacts, EnvironmentFacts, HostFacts
 from orchestrator.record.telemetry import Telemetry
 from orchestrator.strict import Strict
 
@@ -19,14 +21,14 @@ Status = Literal[
     "failed",
     "timeout",
     "interrupted",
-    "skipped",  # known beforehand to be impossible here: nothing was built, nothing ran
+    "skipped",  # known to be impossible on this machine before anything was built
 ]
 FailureKind = Literal[
-    "incompatible",  # what the image carries cannot run on this machine's GPU: the job was skipped
-    "environment",  # this machine lacks what the job runs in: a Python, disk space
+    "incompatible",  # the image cannot run on this machine's GPU: the job was skipped
+    "environment",  # this machine lacks a Python or disk space
     "pull",  # a base image could not be pulled
-    "build",  # the image or virtual environment could not be made
-    "no_gpu",  # the engine cannot hand out a GPU
+    "build",  # the image or virtual environment could not be built
+    "no_gpu",  # the engine cannot give the job a GPU
     "data",  # a dataset is missing or corrupt
     "out_of_memory",  # main memory: the machine's, or the job's limit
     "gpu_memory",  # the GPU's
@@ -38,17 +40,17 @@ FailureKind = Literal[
     "unsupported",
     "exception",
     "engine",  # the engine could not start or lost the job
-    "node",  # the cluster lost the node that the job ran on, or has none left for it
-    "interrupted",  # by a person; --resume runs the job again
+    "node",  # the cluster lost the job's node, or has no node for the job
+    "interrupted",  # by the user; --resume runs the job again
 ]
-# What another attempt cannot change.
+# Failures that another attempt cannot change.
 FINAL: Final[frozenset[FailureKind]] = frozenset(
     {"incompatible", "environment", "pull", "build", "no_gpu", "data", "protocol", "unsupported", "interrupted"}
 )
 
 
 class Failure(Strict):
-    """Why a job has no figures: one line of cause, what to do, and the last useful lines of its log."""
+    """Why a job has no figures: the cause in one line, what to do, and the last useful lines of its log."""
 
     kind: FailureKind
     message: str
@@ -57,7 +59,7 @@ class Failure(Strict):
 
 
 class DataFacts(Strict):
-    """Which inputs a job had."""
+    """The inputs of a job."""
 
     label: str  # "cifar10", "cifar10 (imported)", "cifar10 (synthetic)", …
     source: str
@@ -69,28 +71,28 @@ class NodeFacts(Strict):
     """The node of a cluster that a job ran on; `host` of the same provenance describes that machine."""
 
     name: str
-    engine: str  # the node's own, which ran the job
-    exclusive: bool = True  # whether it ran one job at a time
+    engine: str  # that ran the job on the node
+    exclusive: bool = True  # whether the node ran one job at a time
 
 
 class Provenance(Strict):
-    """Where a figure comes from: all that another person needs to judge or repeat it."""
+    """Where a figure comes from: everything needed to judge or repeat it."""
 
     engine: str
-    environment: dict[str, Any]  # image id, digest, base and lock, or interpreter and lock: the engine's own facts
-    code: dict[str, Any]  # workloads sha256, git commit, dirty, version of this program
-    host: dict[str, Any]
+    environment: EnvironmentFacts
+    code: CodeFacts
+    host: HostFacts
     data: DataFacts | None = None
-    node: NodeFacts | None = None  # None of a job that ran on the machine of its orchestrator
+    node: NodeFacts | None = None  # None for a job that ran on the orchestrator's own machine
 
     @property
     def local_engine(self) -> str:
-        """The engine that ran the job on its machine, whether a cluster's node or the orchestrator's own."""
+        """The engine that ran the job on its machine: on a cluster, the engine of the node."""
         return self.node.engine if self.node else self.engine
 
 
 class Result(Strict):
-    """One job's outcome."""
+    """The result of one job."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     job: Job
@@ -101,25 +103,26 @@ class Result(Strict):
     figures: Figures = Figures()
     provenance: Provenance
     began: str  # UTC, ISO 8601
-    seconds: float  # wall clock of the whole job as the host saw it, container start included
+    seconds: float  # wall time of the whole job on the host, including the start of the container
     exit_code: int | None = None
-    neighbours: tuple[Neighbour, ...] = ()  # other programs on the same processors while it ran
-    telemetry: Telemetry | None = None  # None of a job that never ran
+    neighbours: tuple[Neighbour, ...] = ()  # other programs that used the same processors while the job ran
+    telemetry: Telemetry | None = None  # None for a job that never ran
 
 
-def gpu_models(job: Job, host: Mapping[str, Any]) -> list[str]:
-    """The models of the GPUs that a job had, as its host tells; a file may say anything."""
-    return sorted(str(gpu.get("name")) for gpu in gpus_of(host) if gpu.get("uuid") in job.gpus)
-
-
-def gpus_of(host: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The facts of all GPUs that a host has, as it tells."""
-    told = host.get("gpus")
-    return [gpu for gpu in told if isinstance(gpu, Mapping)] if isinstance(told, list | tuple) else []
+def split_damaged(found: Iterable[Result | StoreError]) -> tuple[list[Result], list[StoreError]]:
+    """The results, and the errors of those that cannot be read."""
+    results: list[Result] = []
+    damaged: list[StoreError] = []
+    for each in found:
+        if isinstance(each, StoreError):
+            damaged.append(each)
+        else:
+            results.append(each)
+    return results, damaged
 
 
 def firsts(results: Iterable[Result]) -> list[str]:
-    """Of each cell the first job that ended well, on each host: the one whose course over time a report shows."""
+    """The ids of the jobs whose course over time a report shows: for each cell and host, the first that succeeded."""
     found: dict[tuple[str, str, str, str | None], str] = {}
     for result in results:
         if result.status == "ok":

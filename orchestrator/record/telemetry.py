@@ -1,8 +1,8 @@
-"""What a job used while it ran: samples → the figures stored with its result. Pure; sampler.py takes the samples.
+"""Computes what a job used from the samples taken while it ran. Pure; engines/sampler.py takes the samples.
 
-The *timed part* of a job is what its speed is
-computed from: its epochs, or the timed inference pass. Workloads have clocks of their own, so it is found by when
-their events arrived: an epoch that took s seconds and whose event arrived at t is the span from t - s to t.
+The *timed part* of a job is the part that its speed is computed from: its epochs, or the timed inference pass.
+Workloads have their own clocks, so the timed part is found by the arrival of their events: an epoch that took s seconds
+and whose event arrived at t is the span from t - s to t.
 """
 
 from __future__ import annotations
@@ -16,53 +16,53 @@ from typing import Literal, NamedTuple
 from orchestrator.host.samples import CHOSEN, EnergyMeter, EnergySource, GpuReading, Sample, Timed, reasons_of
 from orchestrator.strict import Strict
 
-MIN_TIMED = 2.0  # seconds of timed part below which samples at 5 to 10 Hz are too coarse to cut it out
+MIN_TIMED = 2.0  # seconds; samples at 5 to 10 Hz are too coarse for a shorter timed part
 
 
 class Quantity(Strict):
-    """Mean and peak of what was read."""
+    """Mean and peak of the readings."""
 
     mean: float
     peak: float
 
 
 class GpuTelemetry(Strict):
-    """A GPU's figures over the span that `Telemetry.over` names, but where a field says another."""
+    """A GPU's figures over the span in `Telemetry.over`, unless a field names another."""
 
     uuid: str
     utilisation: Quantity | None = None  # % of the time in which a kernel ran
-    memory: Quantity | None = None  # bytes in use on the card, by whatever program
+    memory: Quantity | None = None  # bytes in use on the GPU, by any program
     power: Quantity | None = None  # W
     temperature: Quantity | None = None  # °C
     sm_clock: Quantity | None = None  # MHz
     memory_clock: Quantity | None = None  # MHz
-    throttled: dict[str, float]  # what slowed it down → share of the samples, 0 to 1; empty where nothing did
+    throttled: dict[str, float]  # reason for a lower clock → share of the samples, 0 to 1
     memory_peak: int | None = None  # bytes, over the whole job
     joules: float | None = None  # over the whole job, loading and compiling included
-    timed_joules: float | None = None  # over the timed part; None where that was shorter than MIN_TIMED
-    energy_source: EnergySource | None = None  # the card's energy counter, or its power integrated over time
+    timed_joules: float | None = None  # over the timed part; None if that was shorter than MIN_TIMED
+    energy_source: EnergySource | None = None  # the GPU's energy counter, or its power integrated over time
 
 
 class Telemetry(Strict):
-    """What a job used. Means and peaks are over its timed part, or the whole job where that was too short to cut out.
+    """What a job used. Means and peaks are over its timed part, or over the whole job if that part was too short.
 
-    `samples_per_joule` is the timed part's samples divided by the energy of all GPUs during that same part; the energy
-    of CPUs, memory and power supply is in none of these figures.
+    `samples_per_joule` is the number of samples in the timed part divided by the energy of all GPUs during that part.
+    No figure includes the energy of CPUs, memory and power supply.
     """
 
     over: Literal["timed", "job"]
     seconds: float  # between the first and the last sample
-    samples: int  # looks taken; the series may keep fewer
-    hz: float | None  # looks per second; None where there was one
+    samples: int  # samples taken; the series may keep fewer
+    hz: float | None  # samples per second; None for a single sample
     timed_s: float
     timed_samples: int  # images or reviews
     gpus: tuple[GpuTelemetry, ...] = ()
     samples_per_joule: float | None = None
     memory_peak: int | None = None  # bytes, of the job in main memory, over the whole job
     cpus: float | None = None  # CPU seconds of the job per second
-    usage_source: str | None = None  # who told the two
+    usage_source: str | None = None  # where memory_peak and cpus come from
     orchestrator_cpus: float  # CPU seconds of the orchestrator itself per second, over the whole job
-    sampling_cpus: float  # the part of it that went into sampling
+    sampling_cpus: float  # the part of orchestrator_cpus that sampling took
     notes: tuple[str, ...] = ()  # what went wrong while sampling
 
     @property
@@ -78,13 +78,13 @@ class Telemetry(Strict):
 
     @property
     def gpu_memory_peak(self) -> int | None:
-        """Bytes in use on the fullest GPU, at most."""
+        """Bytes, of the GPU with the highest peak."""
         return max((gpu.memory_peak for gpu in self.gpus if gpu.memory_peak is not None), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """What is known beside the samples; see the fields of Telemetry."""
+    """Facts that do not come from the samples; see the fields of Telemetry."""
 
     usage_source: str | None
     orchestrator_cpus: float
@@ -99,7 +99,7 @@ def summarise(
     gpus: Sequence[tuple[str, EnergyMeter]],
     around: Around,
 ) -> Telemetry:
-    """The figures. `looks` is how many samples were taken, of which `samples` were kept; `gpus` are (UUID, meter)."""
+    """Compute the figures. `looks` samples were taken, of which `samples` were kept; `gpus` are (UUID, meter)."""
     whole = (samples[0].t, samples[-1].t) if samples else (0.0, 0.0)
     seconds = whole[1] - whole[0]
     timed_s = sum(each.ended - each.began for each in timed)
@@ -128,9 +128,9 @@ def summarise(
 
 
 def rise(points: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """How much a quantity that only grows grew during `spans`, and how many seconds of them `points` cover.
+    """How much a growing quantity grew during `spans`, and how many seconds of the spans `points` cover.
 
-    `points` are (time, value) in order of time, at least one; between two of them growth is taken to be even.
+    `points` are (time, value) in order of time, at least one. Between two points it is interpolated linearly.
     """
     import numpy
 
@@ -144,11 +144,11 @@ class _GpuSamples(NamedTuple):
     """The samples of one GPU, which is number `number` in each of them."""
 
     whole: Sequence[Sample]
-    inside: Sequence[Sample]  # the spans that figures are over
+    inside: Sequence[Sample]  # those within the spans that the figures cover
     number: int
 
     def values(self, read: Callable[[GpuReading], float | None], *, whole: bool = False) -> list[float]:
-        """What is known of one quantity."""
+        """The readings of one quantity, without missing ones."""
         readings = (sample.gpus[self.number] for sample in (self.whole if whole else self.inside) if sample.gpus)
         return [value for reading in readings if (value := read(reading)) is not None]
 
@@ -157,19 +157,19 @@ class _GpuSamples(NamedTuple):
         return Quantity(mean=sum(values) / len(values), peak=max(values)) if values else None
 
     def energy(self) -> list[tuple[float, float]]:
-        told = ((sample.t, sample.joules[self.number]) for sample in self.whole if sample.joules)
-        return [(t, joules) for t, joules in told if joules is not None]
+        readings = ((sample.t, sample.joules[self.number]) for sample in self.whole if sample.joules)
+        return [(t, joules) for t, joules in readings if joules is not None]
 
 
 def _gpu(
     uuid: str, source: EnergySource | None, samples: _GpuSamples, timed: Sequence[tuple[float, float]] | None
 ) -> GpuTelemetry:
-    """`timed` is the timed part, or None where it cannot be cut out."""
+    """The figures of one GPU; `timed` are the spans of the timed part, or None if that is too short."""
     energy = samples.energy()
     timed_joules = None
     if timed is not None and energy:
         grown, covered = rise(energy, timed)
-        if covered > 0.99 * sum(ended - began for began, ended in timed):  # not of a GPU lost on the way
+        if covered > 0.99 * sum(ended - began for began, ended in timed):  # else the GPU was lost during the job
             timed_joules = grown
     memory = samples.values(lambda reading: reading.memory, whole=True)
     return GpuTelemetry(
@@ -200,7 +200,7 @@ def _throttled(masks: Sequence[float]) -> dict[str, float]:
 
 
 def _rate(points: Sequence[tuple[float, float | None]], spans: Sequence[tuple[float, float]]) -> float | None:
-    """Growth per second over the part of `spans` that points cover, or None where that is less than half of it."""
+    """Growth per second over the part of `spans` that points cover; None if they cover less than half."""
     known = [(t, value) for t, value in points if value is not None]
     if not known:
         return None
@@ -209,7 +209,7 @@ def _rate(points: Sequence[tuple[float, float | None]], spans: Sequence[tuple[fl
 
 
 def _total(values: Iterable[float | None]) -> float | None:
-    """The sum, or None where there is nothing to add or an addend is unknown."""
+    """The sum; None if there are no values, or if one is unknown."""
     found = list(values)
     known = [value for value in found if value is not None]
     return sum(known) if found and len(known) == len(found) else None

@@ -1,6 +1,6 @@
-"""Lines of <job>.telemetry.jsonl → what a job used over time, in few points. Pure.
+"""Reads <job>.telemetry.jsonl: what a job used over time, in few points. Pure.
 
-A file in a run folder may be anybody's: what is no number in its place is left out, and nothing here grows with it.
+The file is untrusted. Values that are not numbers are left out, and the number of points is bounded.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from orchestrator.record.figures import Amount
 from orchestrator.strict import Strict
 
 MAX_POINTS = 150  # of a curve: about as many as the pixels of a phone show
-MAX_GPUS = 8  # lines in a chart
+MAX_GPUS = 8  # lines in one chart
 MAX_SPANS = 20  # of the timed part
-MAX_SECONDS = 1e8  # three years: more is no time of a job
+MAX_SECONDS = 1e8  # three years; larger values are not valid
 MAX_VALUE = 1e18  # an exabyte
-MIN_STEP = 1e-3  # seconds between two looks at a counter, below which their quotient says nothing
+MIN_STEP = 1e-3  # seconds; two readings of a counter closer than this give no useful rate
 GPU_QUANTITIES = ("utilisation", "power", "memory")
 
 Points = Annotated[tuple[tuple[Amount, Amount], ...], Field(max_length=MAX_POINTS)]  # (seconds since the job began, …)
@@ -32,7 +32,7 @@ GpuCurves = Annotated[dict[str, Points], Field(max_length=len(GPU_QUANTITIES))]
 
 
 class UsageCurves(Strict):
-    """What a job used. `timed` are spans of its timed part; GPU quantities have the names and units of samples."""
+    """What a job used over time. `timed` are the spans of its timed part; GPU quantities are those of samples."""
 
     timed: Annotated[tuple[tuple[Amount, Amount], ...], Field(max_length=MAX_SPANS)]
     gpus: Annotated[tuple[GpuCurves, ...], Field(max_length=MAX_GPUS)]
@@ -42,7 +42,7 @@ class UsageCurves(Strict):
 
 @dataclass(kw_only=True)
 class _Curves:
-    """All points, until they are thinned."""
+    """All points, before there are too many."""
 
     gpus: list[dict[str, list[tuple[float, float]]]] = field(default_factory=list)
     cpu_seconds: list[tuple[float, float]] = field(default_factory=list)
@@ -50,18 +50,18 @@ class _Curves:
 
 
 def of_lines(lines: Iterable[bytes]) -> UsageCurves | None:
-    """What the lines of a file tell, up to the first that is none; None where they tell nothing."""
+    """The curves in the lines of a file, up to the first invalid line; None without a single point."""
     curves, before = _Curves(), 0.0
     timed: tuple[tuple[float, float], ...] = ()
-    for number, told in enumerate(_documents(lines)):
+    for number, document in enumerate(_documents(lines)):
         if number == 0:
-            timed = _spans(told.get("timed"))
+            timed = _spans(document.get("timed"))
             continue
-        t = _number(told.get("t"), MAX_SECONDS)
+        t = _number(document.get("t"), MAX_SECONDS)
         if t is None or t < before:
             break
         before = t
-        _take(curves, t, told)
+        _take(curves, t, document)
         if number >= MAX_SAMPLES:
             break
     gpus = tuple(
@@ -77,20 +77,20 @@ def of_lines(lines: Iterable[bytes]) -> UsageCurves | None:
 def _documents(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
-            told = json.loads(line)
+            document = json.loads(line)
         except (ValueError, RecursionError):
             return
-        if not isinstance(told, dict):
+        if not isinstance(document, dict):
             return
-        yield told
+        yield document
 
 
-def _take(curves: _Curves, t: float, told: Mapping[str, Any]) -> None:
-    """Add what one sample tells."""
+def _take(curves: _Curves, t: float, sample: Mapping[str, Any]) -> None:
+    """Add the values of one sample."""
     for points, name in ((curves.cpu_seconds, "cpu_seconds"), (curves.memory, "memory")):
-        if (value := _number(told.get(name), MAX_VALUE)) is not None:
+        if (value := _number(sample.get(name), MAX_VALUE)) is not None:
             points.append((t, value))
-    readings = told.get("gpus")
+    readings = sample.get("gpus")
     for place, reading in enumerate(readings[:MAX_GPUS] if isinstance(readings, list) else ()):
         if place == len(curves.gpus):
             curves.gpus.append({})
@@ -99,10 +99,10 @@ def _take(curves: _Curves, t: float, told: Mapping[str, Any]) -> None:
                 curves.gpus[place].setdefault(name, []).append((t, value))
 
 
-def _spans(told: object) -> tuple[tuple[float, float], ...]:
-    """The timed part; of very many spans, one from the first to the last."""
+def _spans(value: object) -> tuple[tuple[float, float], ...]:
+    """The spans of the timed part. Too many are replaced by one, from the first to the last."""
     found = []
-    for each in told if isinstance(told, list) else ():
+    for each in value if isinstance(value, list) else ():
         ends = [_number(end, MAX_SECONDS) for end in each[:2]] if isinstance(each, list) else []
         if len(ends) == 2 and ends[0] is not None and ends[1] is not None and ends[0] <= ends[1]:
             found.append((ends[0], ends[1]))
@@ -121,7 +121,7 @@ def _mean(values: list[float]) -> float:
 
 
 def _thin(points: list[tuple[float, float]], together: Callable[[list[float]], float]) -> Points:
-    """At most MAX_POINTS: what lies in one of as many equal spans of time becomes one, at its last moment."""
+    """At most MAX_POINTS points, one for each of so many equal spans of time, at the last time within it."""
     if len(points) <= MAX_POINTS:
         return tuple(points)
     first, last = points[0][0], points[-1][0]
@@ -133,7 +133,7 @@ def _thin(points: list[tuple[float, float]], together: Callable[[list[float]], f
 
 
 def _rates(points: Points) -> Points:
-    """Growth per second between points; a counter that fell was another one."""
+    """Growth per second between points. Where a counter fell it was started again, which gives no rate."""
     pairs = itertools.pairwise(points)
     return tuple(
         (t, (value - was) / (t - then)) for (then, was), (t, value) in pairs if t - then >= MIN_STEP and value >= was

@@ -1,4 +1,4 @@
-"""The commands that measure a job again, for people to copy. Pure."""
+"""The commands that measure a job again, for a reader of the report to copy. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import shlex
 
 from orchestrator.record.results import Result
 
-BASE = "configs/quick.yaml"  # any spec will do: every value that decides the outcome is given
+BASE = "configs/quick.yaml"  # any spec works: the options below set every value that decides the outcome
 
 
 def commands(result: Result) -> tuple[str, ...]:
-    """Shell commands: the code as it was, where the result knows it; then one job with the same settings."""
+    """Shell commands: check out the recorded commit, if the result has one; run one job with the same settings."""
     job, code = result.job, result.provenance.code
     values = {
         "seed": job.seed,
@@ -29,12 +29,12 @@ def commands(result: Result) -> tuple[str, ...]:
     if job.gpus:
         options.append(("--gpu", "all" if len(job.gpus) > 1 else job.gpus[0]))
     options.append(("--engine", result.provenance.local_engine))
-    if result.provenance.data is not None and job.dataset != "images":
+    if result.provenance.data is not None and job.declaration.trains:
         options.append(("--dataset", result.provenance.data.source))
     for key, value in values.items():
         if value is not None:
             options.append(("--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"))
     bench = " \\\n  ".join([f"orchestrator bench {BASE}", *map(shlex.join, options)])
-    commit = code.get("git_commit")
-    known = isinstance(commit, str) and re.fullmatch(r"[0-9a-f]{40}", commit) and not code.get("git_dirty")
-    return (*([f"git checkout {commit}"] if known else []), bench)
+    commit = code.git_commit
+    is_exact = commit is not None and re.fullmatch(r"[0-9a-f]{40}", commit) and not code.git_dirty
+    return (*([f"git checkout {commit}"] if is_exact else []), bench)

@@ -1,4 +1,4 @@
-"""Showing a file to a person: the only module that starts a browser."""
+"""Opens files in the user's browser. No other module starts one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def show(path: Path, environ: Mapping[str, str] = os.environ) -> bool:
-    """Open `path` in the user's browser; False where there is none to open it in, such as on a server.
+    """Open `path` in the user's browser. Returns False when there is none, for example on a server.
 
-    Without a display only a browser that BROWSER names is used: one in the terminal would not show the charts.
+    Without a display only the browser in BROWSER is used: a text browser would not show the charts.
     """
     display = environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY") or sys.platform in {"darwin", "win32"}
     if not display and not environ.get("BROWSER"):

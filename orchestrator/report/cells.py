@@ -1,10 +1,9 @@
-"""Where the figures of a table's row come from: every fact of its jobs, and how to measure them again. Pure."""
+"""The details behind a row of a table: every fact about its jobs, and the commands to measure them again. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 from orchestrator.judge.conditions import conditions_of
@@ -21,12 +20,9 @@ from orchestrator.report.sources import SourceFile, Tree
 from orchestrator.report.table import Column
 from orchestrator.text import MAX_NOTE, clip
 
-NO_SOURCE = "The code that was measured is not at hand: this checkout's workloads differ, and its history lacks them."
-NO_USAGE = "What these jobs used over time cannot be drawn: no samples of them are at hand, only the figures above."
-MAX_JOBS = 50  # listed behind a row
-# What repeats have in common, but for dictionaries and lists.
-PLANNED = attrgetter(*(name for name in Job.model_fields if name not in {"id", "repeat", "settings", "env"}))
-STARTED = attrgetter(*(name for name in Start.model_fields if name not in {"seq", "t", "versions", "gpus", "notes"}))
+NO_SOURCE = "The measured code is not available: the workloads of this checkout differ, and its git history lacks them."
+NO_USAGE = "Usage over time cannot be drawn: the samples of these jobs were not kept, only the figures above."
+MAX_JOBS = 50  # listed for a row
 JOBS = (
     Column(title="job"),
     Column(title="status"),
@@ -54,18 +50,18 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedProvenance:
-    """What several jobs have in common: all of it."""
+    """The provenance that several jobs have in common."""
 
     jobs: tuple[str, ...]
     facts: tuple[Facts, ...]
     commands: tuple[str, ...]
     sources: tuple[SourceFile, ...]
-    no_source: str  # why there are none
+    no_source: str  # why there are no sources
 
 
 @dataclass(frozen=True, kw_only=True)
 class Used:
-    """What a job used while it ran, in charts."""
+    """What a job used over time, in charts."""
 
     job: str
     charts: tuple[Chart, ...]
@@ -73,7 +69,7 @@ class Used:
 
 @dataclass(frozen=True, kw_only=True)
 class CellDetails:
-    """Everything behind one row of a table."""
+    """The details behind one row of a table."""
 
     id: str
     title: str
@@ -81,9 +77,9 @@ class CellDetails:
     conditions: tuple[str, ...]
     mark: Mark | None
     jobs: Grid
-    more_jobs: int  # that are not listed
-    used: tuple[Used, ...]  # of one job for each device
-    no_usage: str  # why there is nothing of the kind, where something was measured
+    more_jobs: int  # how many are not listed
+    used: tuple[Used, ...]  # one job for each device
+    no_usage: str  # why there are no charts, if usage was measured
     provenance: tuple[SharedProvenance, ...]
 
 
@@ -97,33 +93,32 @@ def cell(
     mark: Mark | None,
     used: Mapping[Key, UsageCurves],
 ) -> CellDetails:
-    """The cell of a row; `trees` holds the workload code that is at hand, by fingerprint; `used` some jobs' samples."""
+    """The details of a row; `trees` holds the available workload code by its fingerprint, `used` some jobs' samples."""
     drawn = tuple(_used_over_time(name, results, used))
-    alike = list(_alike(results))
     sampled = any(result.telemetry is not None for result in results)
     return CellDetails(
         id=name,
         title=title,
         workload=workload,
-        conditions=_conditions([same[0] for same in alike]),
+        conditions=_conditions(results),
         mark=mark,
         jobs=_jobs(results[:MAX_JOBS]),
         more_jobs=max(0, len(results) - MAX_JOBS),
         used=drawn,
         no_usage=NO_USAGE if sampled and not drawn else "",
-        provenance=tuple(_provenance(same, trees) for same in alike),
+        provenance=tuple(_by_provenance(results, trees)),
     )
 
 
 def _conditions(results: Sequence[Result]) -> tuple[str, ...]:
-    """Under which a row was measured; in a row of several devices or hosts, all that there were."""
-    told = [conditions_of(result) for result in results]
-    joined = (" / ".join(dict.fromkeys(each[name] for each in told if each[name])) for name in told[0])
+    """The conditions of a row, in words. Where its results differ (two devices, say), all values."""
+    conditions = [conditions_of(result) for result in results]
+    joined = (" / ".join(dict.fromkeys(each[name] for each in conditions if each[name])) for name in conditions[0])
     return tuple(clip(words, MAX_NOTE) for words in joined if words)
 
 
 def _jobs(results: Sequence[Result]) -> Grid:
-    """A line per job; a column that would be empty is left out."""
+    """One line for each job, without columns that are empty."""
     lines = list(map(_job, results))
     filled = [place for place in range(len(JOBS)) if any(line[place] is not None for line in lines)]
     return Grid(
@@ -152,7 +147,7 @@ def _job(result: Result) -> tuple[str | float | None, ...]:
 
 
 def _used(telemetry: Telemetry | None) -> tuple[float | None, ...]:
-    """CPUs, memory, GPU, GPU memory, energy: in the units of JOBS."""
+    """CPUs, memory, GPU, GPU memory and energy, in the units of JOBS."""
     if telemetry is None:
         return (None,) * 5
     memory, gpu_memory = (
@@ -162,7 +157,7 @@ def _used(telemetry: Telemetry | None) -> tuple[float | None, ...]:
 
 
 def _used_over_time(name: str, results: Sequence[Result], used: Mapping[Key, UsageCurves]) -> Iterable[Used]:
-    """Of each device, the first job whose samples are at hand."""
+    """For each device, the first job whose samples were kept."""
     first: dict[str, Result] = {}
     for result in results:
         if key_of(result) in used:
@@ -172,72 +167,68 @@ def _used_over_time(name: str, results: Sequence[Result], used: Mapping[Key, Usa
         yield Used(job=clip(result.job.id), charts=tuple(charts))
 
 
-def _alike(results: Sequence[Result]) -> Iterable[list[Result]]:
-    """Results with equal provenance, together: repeats of one run have one.
-
-    They are told apart by what `_facts` and `again.commands` are made from, which is cheaper to look at than these; the
-    provenance that many results have in common is written once.
-    """
-    written: dict[int, str] = {}  # the results hold their provenance, so nothing else gets the id of one
-    groups: dict[tuple[object, ...], list[Result]] = {}
+def _by_provenance(results: Sequence[Result], trees: Mapping[str, Tree]) -> list[SharedProvenance]:
+    """The provenance of results; results with the same facts and commands, such as repeats, share one."""
+    groups: dict[tuple[tuple[Facts, ...], tuple[str, ...]], list[Result]] = {}
     for result in results:
-        start, provenance = result.start, result.provenance
-        if id(provenance) not in written:
-            written[id(provenance)] = repr(provenance)
-        begun = () if start is None else (*STARTED(start), repr((start.versions, start.gpus, start.notes)))
-        key = (*PLANNED(result.job), repr(result.job.settings), repr(result.job.env), *begun, written[id(provenance)])
-        groups.setdefault(key, []).append(result)
-    return groups.values()
-
-
-def _provenance(results: Sequence[Result], trees: Mapping[str, Tree]) -> SharedProvenance:
-    first = results[0]
-    tree = trees.get(str(first.provenance.code.get("workloads_sha256")))
-    return SharedProvenance(
-        jobs=tuple(clip(result.job.id) for result in results),
-        facts=_facts(first),
-        commands=again.commands(first),
-        sources=() if tree is None else sources.of_job(first.job, tree),
-        no_source="" if tree is not None else NO_SOURCE,
-    )
+        groups.setdefault((_facts(result), again.commands(result)), []).append(result)
+    found = []
+    for (facts, commands), alike in groups.items():
+        first = alike[0]
+        tree = trees.get(first.provenance.code.workloads_sha256 or "")
+        shared = SharedProvenance(
+            jobs=tuple(clip(result.job.id) for result in alike),
+            facts=facts,
+            commands=commands,
+            sources=() if tree is None else sources.of_job(first.job, tree),
+            no_source="" if tree is not None else NO_SOURCE,
+        )
+        found.append(shared)
+    return found
 
 
 def _facts(result: Result) -> tuple[Facts, ...]:
-    """All facts, group by group; whatever an engine or a later version records is shown under its own name."""
-    job, provenance, start = result.job, result.provenance, result.start
-    told: dict[str, Mapping[str, Any]] = {
-        "Framework": {}
-        if start is None
-        else {
-            "version": start.version,
-            **start.versions,
-            "device": start.device_name or start.device,
-            "threads": start.threads,
-            "denormals": start.denormals,
-            "fused": start.fused,
-            "notes": start.notes,
-        },
-        "Settings": {
-            "precision": job.precision,
-            "seed": job.seed,
-            **job.settings,
-            "environment": job.env,
-            "command": " ".join(job.argv),
-            "memory": job.memory,
-            "cpus": job.cpus,
-            "timeout": job.timeout,
-        },
-        f"Environment ({provenance.local_engine} engine)": provenance.environment,
+    """All facts, group by group. Unknown facts of an engine or a newer version are shown under their own names."""
+    provenance = result.provenance
+    groups: dict[str, Mapping[str, Any]] = {
+        "Framework": {} if result.start is None else _framework_facts(result.start),
+        "Settings": _settings(result.job),
+        f"Environment ({provenance.local_engine} engine)": provenance.environment.model_dump(),
         "Data": {} if provenance.data is None else provenance.data.model_dump(),
-        "Code": provenance.code,
-        "Host": provenance.host,
+        "Code": provenance.code.model_dump(),
+        "Host": provenance.host.model_dump(),
         "Node of a cluster": provenance.node.model_dump() if provenance.node else {},
     }
-    return tuple(Facts(title=clip(title), rows=tuple(_flat(values))) for title, values in told.items() if values)
+    return tuple(Facts(title=clip(title), rows=tuple(_flat(values))) for title, values in groups.items() if values)
+
+
+def _framework_facts(start: Start) -> dict[str, Any]:
+    return {
+        "version": start.version,
+        **start.versions,
+        "device": start.device_name or start.device,
+        "threads": start.threads,
+        "denormals": start.denormals,
+        "fused": start.fused,
+        "notes": start.notes,
+    }
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    return {
+        "precision": job.precision,
+        "seed": job.seed,
+        **job.settings,
+        "environment": job.env,
+        "command": " ".join(job.argv),
+        "memory": job.memory,
+        "cpus": job.cpus,
+        "timeout": job.timeout,
+    }
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Nested facts as names with dots; what is empty or unknown is left out."""
+    """Nested facts, with dots in their names. Empty and unknown ones are left out."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")

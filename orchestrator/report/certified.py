@@ -1,7 +1,7 @@
-"""Results and certificates → the mark that a row of a table bears, and what the marks mean. Pure.
+"""Gives rows of a table the mark that certificates give them, and says what the marks mean. Pure.
 
-A certificate speaks of what its hashes name and of nothing else, so a result is certified by any whose hashes are its
-own, wherever it lay. Where none fits, those of the same cell are stale: it was verified, but as something else.
+A certificate is valid for what its hashes identify, and for nothing else. A result is certified by any certificate
+with the same hashes, wherever that was stored. If there are only others for the cell, its mark is "stale".
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ MarkWord = Literal["certified", "declared", "diverges", "stale"]
 CellKey = tuple[str, str, str | None, str]  # framework, workload, its variant, device
 Known = Mapping[CellKey, Sequence[Certificate]]
 NONE: Known = MappingProxyType({})
-GRAVITY: tuple[MarkWord, ...] = ("certified", "declared", "diverges")  # of what a certificate says, the gravest last
+GRAVITY: tuple[MarkWord, ...] = ("certified", "declared", "diverges")  # the worst last
 SYMBOLS: Mapping[MarkWord, str] = {"certified": "✓", "declared": "≈", "diverges": "≠", "stale": "○"}
 MEANINGS: Mapping[MarkWord, str] = {
     "certified": "computes the same as the reference",
-    "declared": "computes something else than the reference, which its notes declare and explain wholly",
-    "diverges": "computes something else than the reference",
-    "stale": "verified in another environment, or with other code or weights, so not certified as measured here",
+    "declared": "differs from the reference in a known, documented way",
+    "diverges": "differs from the reference",
+    "stale": "verified only in another environment, or with other code or weights",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """What certificates say of a result, or of a row."""
+    """What certificates say about a result or a row."""
 
     word: MarkWord
     made: str  # the day of the certificate
-    why: str = ""  # how it diverges, or what it was not verified with
+    why: str = ""  # how it differs, or what has changed since it was verified
 
     @property
     def symbol(self) -> str:
-        """One character, so that no mark is told by its colour alone."""
+        """One character, so that marks differ in more than their colour."""
         return SYMBOLS[self.word]
 
     @property
     def sentence(self) -> str:
-        """The same in words."""
+        """The mark in words."""
         why = f": {self.why}" if self.why else ""
         return f"{MEANINGS[self.word]} (certificate of {self.made}){why}"
 
 
 def known(certificates: Iterable[Certificate]) -> Known:
-    """Certificates by the cell they are of."""
+    """The certificates of each cell."""
     found: dict[CellKey, list[Certificate]] = {}
     for each in certificates:
         found.setdefault((each.framework, each.workload, each.variant, each.device), []).append(each)
@@ -58,7 +58,7 @@ def known(certificates: Iterable[Certificate]) -> Known:
 
 
 def of(result: Result, certificates: Known) -> Mark | None:
-    """What is known of a result; None of one without figures, or that was never verified."""
+    """The mark of a result; None for one without figures, or for a cell that was never verified."""
     job = result.job
     there = certificates.get((job.framework, job.workload, variant_of(job), job.device), ())
     if result.status != "ok" or job.precision != PRECISION or not there:
@@ -68,17 +68,15 @@ def of(result: Result, certificates: Known) -> Mark | None:
     if not fitting:
         latest, others = max(changed, key=lambda pair: pair[0].made)
         return Mark(word="stale", made=_day(latest), why=printable(", ".join(others), MAX_NOTE))
-    # Of several that fit, one that found something wrong did so in more steps, or with luck: it is not outvoted.
+    # One valid certificate that found a difference counts more than others that did not: it may have run more steps.
     word = max((each.word for each in fitting), key=GRAVITY.index)
     latest = max((each for each in fitting if each.word == word), key=lambda each: each.made)
     return Mark(word=word, made=_day(latest), why=printable(latest.parity.why, MAX_NOTE))
 
 
 def of_row(results: Sequence[Result], certificates: Known) -> Mark | None:
-    """The mark of a row: what is known of all its results with figures, or the worst that is known of any."""
-    # What repeats have in common, the provenance among it, says the same of all of them.
-    different = {(id(result.provenance), result.job.device): result for result in results if result.status == "ok"}
-    marks = [of(result, certificates) for result in different.values()] if certificates else []
+    """The mark of a row: the worst mark of its results. It is certified only if all results with figures are."""
+    marks = [of(result, certificates) for result in results if result.status == "ok"] if certificates else []
     for word in ("diverges", "stale", "declared"):
         if found := next((mark for mark in marks if mark is not None and mark.word == word), None):
             return found
@@ -96,9 +94,9 @@ def legend(rows: Iterable[tuple[str, Mark | None]]) -> list[str]:
 
 def _line(word: MarkWord, rows: Sequence[tuple[str, Mark]]) -> str:
     days = sorted({mark.made for _, mark in rows})
-    told = f"certificate of {days[0]}" if len(days) == 1 else f"certificates of {days[0]} to {days[-1]}"
+    dates = f"certificate of {days[0]}" if len(days) == 1 else f"certificates of {days[0]} to {days[-1]}"
     named = "; ".join(dict.fromkeys(f"{title} ({mark.why})" for title, mark in rows if mark.why))
-    return f"{SYMBOLS[word]} {MEANINGS[word]} ({told})" + (f": {named}" if named else "")
+    return f"{SYMBOLS[word]} {MEANINGS[word]} ({dates})" + (f": {named}" if named else "")
 
 
 def _day(certificate: Certificate) -> str:

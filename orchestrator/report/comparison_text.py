@@ -1,4 +1,4 @@
-"""A comparison for a terminal and for programs."""
+"""A comparison as text for a terminal, and as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLES = {"slower": "bold red", "faster": "bold green", "same": "green", "undeci
 
 
 def show(console: Console, comparison: Comparison, a: str, b: str, limit: float | None) -> None:
-    """Print what differs in how A and B came about, then every cell, then what is to be told about them."""
+    """Print how the conditions of A and B differ, then every cell, then reasons, warnings and the limit's verdicts."""
     console.print(Text.assemble(("A ", "bold"), a, "\n", ("B ", "bold"), b))
     if comparison.differences:
         console.print(_differences(comparison))
@@ -30,12 +30,13 @@ def show(console: Console, comparison: Comparison, a: str, b: str, limit: float 
             console.print(Text(f"{cell.name}: {cell.word}: {cell.why}", style="dim"))
     for warning in comparison.warnings:
         console.print(Text(warning, style="yellow"))
-    for cell in comparison.cells if limit is not None else ():
-        console.print(_judgement(cell, limit or 0.0))
+    if limit is not None:
+        for cell in comparison.cells:
+            console.print(_judgement(cell, limit))
 
 
 def as_json(comparison: Comparison, a: str, b: str, margin: float, limit: float | None) -> dict[str, Any]:
-    """The same as plain values. Times in seconds, ratios B over A; null where there is none."""
+    """The comparison as plain values: times in seconds, ratios B / A, null for what is missing."""
     return {
         "schema_version": 1,
         "a": a,
@@ -64,7 +65,7 @@ def as_json(comparison: Comparison, a: str, b: str, margin: float, limit: float 
 
 
 def _differences(comparison: Comparison) -> Table:
-    table = _table("What differs in how they came about", "what", "A", "B", "where")
+    table = _table("What differs besides the figures", "what", "A", "B", "where")
     for each in comparison.differences:
         everywhere = len(each.cells) == len([cell for cell in comparison.cells if cell.a and cell.b])
         table.add_row(
@@ -81,7 +82,9 @@ def _cells(comparison: Comparison) -> Table:
         sides = [_figures(side) for side in (cell.a, cell.b)]
         repeats = ", ".join(str(len(side.times)) if side else "–" for side in (cell.a, cell.b))
         table.add_row(*map(Text, (cell.name, *sides, repeats, _ratio(cell))), Text(cell.word, style=STYLES[cell.word]))
-    table.caption = "Median time of the whole training, or per image of inference; test accuracy; 95 % intervals"
+    table.caption = (
+        "Median time of the whole training, or per image of inference; accuracy or loss on the test set; 95 % intervals"
+    )
     return table
 
 
@@ -91,7 +94,10 @@ def _judgement(cell: ComparedCell, limit: float) -> Text:
     words = {
         True: (f"{cell.name}: more than {100 * limit:.3g} % slower", "bold red"),
         False: (f"{cell.name}: not more than {100 * limit:.3g} % slower", "green"),
-        None: (f"{cell.name}: whether it is more than {100 * limit:.3g} % slower cannot be told", "yellow"),
+        None: (
+            f"{cell.name}: undecided whether it is more than {100 * limit:.3g} % slower",
+            "yellow",
+        ),
     }
     return Text(*words[cell.slower_than(limit)])
 
@@ -107,8 +113,7 @@ def _figures(side: Side | None) -> str:
     found = side.summary if side else None
     if side is None or found is None:
         return "–"
-    accuracy = "" if side.accuracy is None else f", {100 * side.accuracy:.1f} %"
-    return f"{found.median:.4g} s{accuracy}"
+    return ", ".join(part for part in (f"{found.median:.4g} s", side.score) if part)
 
 
 def _ratio(cell: ComparedCell) -> str:
@@ -119,7 +124,7 @@ def _ratio(cell: ComparedCell) -> str:
 
 
 def _short(fact: str) -> str:
-    """A fact with its long hexadecimal numbers cut to what git shows of them; --json has them whole."""
+    """A fact with long hexadecimal numbers cut to 12 digits, as git does. JSON has all digits."""
     return clip(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}…?", r"\1…", fact), MAX_NOTE)
 
 
@@ -134,6 +139,7 @@ def _side(side: Side | None) -> dict[str, Any] | None:
         "interval_s": _ends(found.interval if found else None),
         "times_s": list(side.times),
         "accuracy": side.accuracy,
+        "test_loss": side.test_loss,
     }
 
 

@@ -51,15 +51,15 @@ def of_epochs(epochs: Iterable[EpochFigure]) -> Curve:
     return tuple(points)
 
 
-def accuracies(figures: Figures) -> list[tuple[float, float]]:
-    """(seconds of training so far, share of test samples predicted correctly) after each scored epoch and the last."""
+def scores(figures: Figures) -> list[tuple[float, float]]:
+    """(seconds of training so far, accuracy or test loss) after each scored epoch and the last."""
     seconds, moments = 0.0, []
     for epoch in figures.epochs:
         seconds += epoch.seconds
-        moments.append((seconds, epoch.accuracy))
+        moments.append((seconds, epoch.score))
     if moments:
-        moments[-1] = (seconds, figures.accuracy)  # older results say it there alone
-    return [(at, accuracy) for at, accuracy in moments if accuracy is not None]
+        moments[-1] = (seconds, figures.score)  # older results say it there alone
+    return [(at, score) for at, score in moments if score is not None]
 
 
 def thin(curve: Sequence[Moment], most: int = MAX_POINTS) -> tuple[Moment, ...]:

@@ -1,4 +1,4 @@
-"""The JSON report as a type: what a program may rely on.
+"""The JSON report as a type: the contract for programs that read it.
 
 docs/report.schema.json is made from it:
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.record.results import Result
-from orchestrator.report.certified import MarkWord
+from orchestrator.report import certified
+from orchestrator.report.certified import Known, MarkWord
 from orchestrator.report.table import Doubtful, Measurement, Table
 
 
@@ -29,10 +30,10 @@ class TableDocument(BaseModel):
     columns: list[str]
     rows: list[list[str | float | Measurement | Doubtful | None]] = Field(
         description="text, a number, null where there is nothing, a median with its interval where n jobs were run; "
-        "or one of these as `doubtful`, where it is none to be trusted"
+        "or one of these as `doubtful`, where the value must not be trusted"
     )
     notes: list[str]
-    certificates: list[MarkWord | None] = Field(description="what `orchestrator verify` found of each row, if anything")
+    certificates: list[MarkWord | None] = Field(description="the verdict of `orchestrator verify` on each row, if any")
 
 
 class ReportDocument(BaseModel):
@@ -44,14 +45,16 @@ class ReportDocument(BaseModel):
     tables: list[TableDocument]
     results: list[Result] = Field(description="all that the tables were made from")
     certificates: list[MarkWord | None] = Field(
-        description="of each result: certified to compute the same as the reference; known to compute something else, "
-        "which its own notes declare and explain wholly (declared) or not (diverges); or only verified in another "
-        "environment or with other code or weights (stale); null where nothing is known"
+        description="of each result: it computes the same as the reference (certified); it differs from the reference "
+        "only as its own notes say (declared), or otherwise (diverges); it was verified only in another environment or "
+        "with other code or weights (stale); null where it was not verified"
     )
 
 
-def of(tables: Iterable[Table], certificates: Sequence[MarkWord | None]) -> ReportDocument:
-    """The document of these tables, with room for the results that `certificates` are of."""
+def of(tables: Iterable[Table], results: Iterable[Result], known: Known = certified.NONE) -> ReportDocument:
+    """The document of these tables and of the results that they were made from; `known` are the certificates."""
+    results = list(results)
+    marks = [certified.of(result, known) for result in results]
     return ReportDocument(
         tables=[
             TableDocument(
@@ -64,8 +67,8 @@ def of(tables: Iterable[Table], certificates: Sequence[MarkWord | None]) -> Repo
             )
             for table in tables
         ],
-        results=[],
-        certificates=list(certificates),
+        results=results,
+        certificates=[None if mark is None else mark.word for mark in marks],
     )
 
 

@@ -1,7 +1,7 @@
-"""The page → one HTML file that needs nothing else: no network, no folder beside it.
+"""Writes the page as one HTML file that needs nothing else: no network and no folder beside it.
 
-All that comes from results is escaped by the templates, or stands as JSON in an inert script block. The browser is told
-to load nothing and to run only the two scripts whose sha256 stand in the head.
+Everything from results is escaped by the templates, or is JSON in a script block that the browser does not run. A
+content security policy in the head forbids loading anything and running any script except the two with a listed sha256.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
 from orchestrator.report import highlight
 from orchestrator.report.page import Page
-from orchestrator.report.sources import SourceFile
 from orchestrator.text import plain
 
-EMPTY = ""  # Plotly adds its few style rules to a style element that it creates empty
-# Plotly also brings the styles of its maps, unless there is an element with this id. There are no maps here.
+EMPTY = ""  # Plotly creates an empty style element and adds its few rules to it
+# Plotly adds the styles of its maps unless an element with this id exists. The report has no maps.
 _MAP_STYLES = re.compile(r'document\.getElementById\("([0-9a-f]{64})"\)')
 
 
-def render(page: Page, marked: Callable[[SourceFile], str] = highlight.of) -> str:
-    """The file's text; `marked` gives source code as HTML."""
+def render(page: Page) -> str:
+    """The text of the file."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -44,7 +42,7 @@ def render(page: Page, marked: Callable[[SourceFile], str] = highlight.of) -> st
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"script-src {_hash(plotter)} {_hash(script)}; "
         f"style-src-elem {_hash(style)} {_hash(without_scripts)} {_hash(EMPTY)}; "
-        "style-src-attr 'unsafe-inline'"  # Plotly sets attributes; no attribute of the page itself is untrusted
+        "style-src-attr 'unsafe-inline'"  # Plotly sets style attributes; the page itself has no untrusted ones
     )
     return environment.get_template("page.html.j2").render(
         page=page,
@@ -55,7 +53,7 @@ def render(page: Page, marked: Callable[[SourceFile], str] = highlight.of) -> st
         plotter=plotter,
         map_styles=_MAP_STYLES.findall(plotter),
         figures=_inert({chart.id: chart.figure for chart in charts}),
-        highlight=marked,
+        highlight=highlight.of,
     )
 
 
@@ -64,21 +62,21 @@ def _text(name: str) -> str:
 
 
 def _plotly() -> str:
-    """The script of Plotly. plotly.offline would read it too, and import half of the package first."""
+    """The script of Plotly. plotly.offline reads it too, but imports half of the package first."""
     return (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
 def _hash(content: str) -> str:
-    """An inline script or style as a content security policy names it."""
+    """The name of an inline script or style in a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def _inert(value: object) -> str:
-    """JSON that nothing in it can end the script block of: without <, > and &."""
+    """JSON without <, > and &, so that nothing in it can end its script block."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _legible(value: Any) -> Any:
-    """Every value a template shows, before it is escaped; what a template calls safe is no text of a result."""
+    """Make text from results readable before it is escaped. What a template calls safe does not come from results."""
     return plain(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

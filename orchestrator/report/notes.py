@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.host.neighbours import Neighbour
 from orchestrator.judge import stats
+from orchestrator.plan.workload import TrainingWorkload
 from orchestrator.record.results import Result
 from orchestrator.record.telemetry import Telemetry
 from orchestrator.report.published import PublishedStudy
@@ -16,12 +17,14 @@ STEADY = 5.0  # seconds; in shorter jobs the orchestrator's share is that of sta
 
 
 def notes_of(
-    results: Sequence[Result], reference: PublishedStudy, ranked: Sequence[tuple[str, Sequence[float]]]
+    results: Sequence[Result], study: PublishedStudy | None, ranked: Sequence[tuple[str, Sequence[float]]]
 ) -> tuple[str, ...]:
     """What a reader has to know; `ranked` is each row's label with the times that its place stands on, in order."""
-    notes = {f"{reference.title}: {reference.source}, {reference.hardware}": None}  # a set that keeps its order
+    notes: dict[str, None] = {}  # a set that keeps its order
+    if study is not None:
+        notes[f"{study.title}: {study.source}, {study.hardware}"] = None
     sources = {result.provenance.data.source for result in results if result.provenance.data}
-    if "synthetic" in sources and results[0].job.workload != "resnet50":
+    if "synthetic" in sources and results[0].job.declaration.trains:
         notes["SYNTHETIC DATA: times are real, accuracy is not comparable with any published figure"] = None
     for result in results:
         told = [*(result.start.notes if result.start else ()), *doubts(result)]
@@ -34,18 +37,19 @@ def notes_of(
 
 
 def expected(result: Result) -> tuple[float, float] | None:
-    """The accuracy that real data should give, where that can be said."""
+    """The range of scores that real data should give, where the spec says one."""
     data = result.provenance.data
-    return result.job.accuracy if data is not None and data.source != "synthetic" else None
+    return result.job.expected_score if data is not None and data.source != "synthetic" else None
 
 
 def doubts(result: Result) -> list[str]:
-    """Why the accuracy of a result may be none to be trusted."""
-    band, accuracy = expected(result), result.figures.accuracy
-    if band is None or accuracy is None or band[0] <= accuracy <= band[1]:
+    """Why the score of a result may be wrong."""
+    band, score, workload = expected(result), result.figures.score, result.job.declaration
+    if band is None or score is None or not isinstance(workload, TrainingWorkload) or band[0] <= score <= band[1]:
         return []
-    low, high = (f"{100 * bound:.3g}" for bound in band)
-    return [f"accuracy of {100 * accuracy:.1f} % is not within the {low} to {high} % to be expected"]
+    scoring = workload.scoring
+    low, high = (f"{scoring.shown(bound):.3g}" for bound in band)
+    return [f"{scoring.name} of {scoring.text(score)} is not within the expected {low} to {high} {scoring.unit}"]
 
 
 def _repeat_notes(ranked: Sequence[tuple[str, Sequence[float]]]) -> list[str]:

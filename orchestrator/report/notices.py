@@ -1,11 +1,12 @@
-"""What a reader has to know before any number: failed jobs, made-up data, doubtful figures. Pure."""
+"""The notices above all tables: failed jobs, synthetic data, doubtful figures. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from orchestrator.errors import StoreError
 from orchestrator.record import fingerprint
 from orchestrator.record.results import Result
 from orchestrator.record.run_folder import Run
@@ -19,37 +20,45 @@ MAX_LISTED = 8  # names in a notice
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A run as the store has it."""
+    """A run and everything that was recorded about it."""
 
     run: Run
     results: tuple[Result, ...]
-    curves: Mapping[str, Curve]  # job id → what its events say, of those that show it
-    usage: Mapping[str, UsageCurves] = field(
-        default_factory=dict
-    )  # job id → what it used over time, of those that show it
-    damaged: tuple[str, ...] = ()  # why results are missing that cannot be read
+    curves: Mapping[str, Curve]  # job id → its course over time, for the jobs that are drawn
+    usage: Mapping[str, UsageCurves] = field(default_factory=dict)  # job id → what it used over time, likewise
+    damaged: tuple[StoreError, ...] = ()  # one for each result that cannot be read
 
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """Something a reader has to know before any number."""
+    """Something that a reader must know before reading a number."""
 
     level: Literal["danger", "caution"]
     title: str
     text: str
 
 
-def of(measured: Sequence[Measured]) -> Iterable[Notice]:
-    """All there is to say about these runs, the worst of each kind once."""
+def of(measured: Sequence[Measured]) -> Iterator[Notice]:
+    """The notices for these runs: about the data, the jobs without figures, the measurements and the code."""
     results = [result for each in measured for result in each.results]
+    yield from _about_data(results)
+    yield from _about_absent_figures(measured, results)
+    yield from _about_measurements(results)
+    yield from _about_code(results)
+
+
+def _about_data(results: Sequence[Result]) -> Iterator[Notice]:
     synthetic = [result for result in results if result.status == "ok" and _is_synthetic(result)]
     if synthetic:
         yield Notice(
             level="danger",
             title="Synthetic data",
-            text="Times are real; accuracies are of made-up data and comparable with no published figure: "
+            text="Times are real. Accuracies come from synthetic data and cannot be compared with published ones: "
             + _listed(f"{result.job.title} {result.job.workload}" for result in synthetic),
         )
+
+
+def _about_absent_figures(measured: Sequence[Measured], results: Sequence[Result]) -> Iterator[Notice]:
     for status in dict.fromkeys(result.status for result in results if result.status != "ok"):
         which = [result.job.id for result in results if result.status == status]
         jobs = "job" if len(which) == 1 else "jobs"
@@ -61,33 +70,38 @@ def of(measured: Sequence[Measured]) -> Iterable[Notice]:
     absent = [job for each in measured for job in _absent(each)]
     if absent:
         yield Notice(level="caution", title=f"{len(absent)} planned, without a result", text=_listed(absent))
-    for damaged in (message for each in measured for message in each.damaged):
-        yield Notice(level="danger", title="A result was left out", text=clip(damaged, MAX_NOTE))
+    for error in (error for each in measured for error in each.damaged):
+        yield Notice(level="danger", title="A result was left out", text=clip(error.message, MAX_NOTE))
+
+
+def _about_measurements(results: Sequence[Result]) -> Iterator[Notice]:
     disturbed = [result.job.id for result in results if result.neighbours]
     if disturbed:
         yield Notice(
             level="caution",
             title="Disturbed",
-            text=f"Other programs used the processors meanwhile: {_listed(disturbed)}",
+            text=f"Other programs used the processors while these jobs ran: {_listed(disturbed)}",
         )
     doubtful = [f"{result.job.id}: {doubt}" for result in results for doubt in doubts(result)]
     if doubtful:
         yield Notice(level="caution", title="Doubtful", text=_listed(doubtful, MAX_NOTE, "; "))
-    different = {id(result.provenance): result.provenance for result in results}  # repeats have one in common
-    mixed = fingerprint.mixed([provenance.code for provenance in different.values()])
+
+
+def _about_code(results: Sequence[Result]) -> Iterator[Notice]:
+    mixed = fingerprint.mixed(result.provenance.code for result in results)
     if mixed:
         yield Notice(
             level="caution",
             title="Several versions of the workloads",
-            text="Not all rows were measured with the same code; each row's provenance says with which. "
-            f"Not the same in all: {_listed(mixed)}",
+            text="Not all rows were measured with the same code. The provenance of each row names its code. "
+            f"What differs: {_listed(mixed)}",
         )
-    dirty = [result.job.id for result in results if result.provenance.code.get("git_dirty")]
+    dirty = [result.job.id for result in results if result.provenance.code.git_dirty]
     if dirty:
         yield Notice(
             level="caution",
             title="Uncommitted changes",
-            text=f"The checkout differed from its commit when these ran: {_listed(dirty)}",
+            text=f"The checkout differed from its commit when these jobs ran: {_listed(dirty)}",
         )
 
 
@@ -99,10 +113,10 @@ def _absent(measured: Measured) -> list[str]:
 
 def _is_synthetic(result: Result) -> bool:
     data = result.provenance.data
-    return data is not None and data.source == "synthetic" and result.job.workload != "resnet50"
+    return data is not None and data.source == "synthetic" and result.job.declaration.trains
 
 
 def _listed(names: Iterable[str], length: int = MAX_NAME, between: str = ", ") -> str:
-    told = [clip(name, length) for name in dict.fromkeys(names)]
-    more = len(told) - MAX_LISTED
-    return between.join(told[:MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
+    shown = [clip(name, length) for name in dict.fromkeys(names)]
+    more = len(shown) - MAX_LISTED
+    return between.join(shown[:MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")

@@ -1,15 +1,15 @@
-"""Runs → everything the HTML report shows, as plain data. Pure; html.py writes it."""
+"""Builds everything that the HTML report shows, as plain data. Pure; html.py writes it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.record.results import Result, gpus_of
+from orchestrator.record.results import Result
 from orchestrator.report import cells, certified, notices, sections
 from orchestrator.report.certified import Known
 from orchestrator.report.notices import Measured, Notice
-from orchestrator.report.published import PublishedStudy
+from orchestrator.report.published import Studies
 from orchestrator.report.sections import Section
 from orchestrator.report.sources import SourceFile, Tree
 from orchestrator.report.tables import host_by_host, tables
@@ -18,7 +18,7 @@ from orchestrator.text import MAX_NOTE, clip
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """Jobs without figures, all for the same reason."""
+    """Jobs without figures that failed for the same reason."""
 
     jobs: tuple[str, ...]
     status: str
@@ -43,12 +43,12 @@ class Page:
 
 
 def build(
-    measured: Sequence[Measured], reference: PublishedStudy, trees: Mapping[str, Tree], known: Known = certified.NONE
+    measured: Sequence[Measured], studies: Studies, trees: Mapping[str, Tree], known: Known = certified.NONE
 ) -> Page:
-    """The page of some runs; `trees` holds the workload code that is at hand, by fingerprint."""
+    """The page of some runs; `trees` holds the available workload code by its fingerprint."""
     results = [result for each in measured for result in each.results]
-    found, by_host = tables(results, reference, known), host_by_host(results)
-    shown = [*sections.of(found, measured, reference), *map(sections.of_hosts, by_host)]
+    found, by_host = tables(results, studies, known), host_by_host(results)
+    shown = [*sections.of(found, measured, studies), *map(sections.of_hosts, by_host)]
     used = {
         sections.key_of(result): each.usage[result.job.id]
         for each in measured
@@ -76,8 +76,8 @@ def build(
 def _run_facts(measured: Measured) -> cells.Facts:
     run = measured.run
     hosts = dict.fromkeys(_host(result) for result in measured.results)
-    versions = dict.fromkeys(str(result.provenance.code.get("version", "")) for result in measured.results)
-    told = {
+    versions = dict.fromkeys(result.provenance.code.version or "" for result in measured.results)
+    facts = {
         "date": run.began[:16].replace("T", " ") + " UTC",
         "host": "; ".join(hosts),
         "engine": run.engine,
@@ -87,30 +87,30 @@ def _run_facts(measured: Measured) -> cells.Facts:
         "orchestrator": ", ".join(versions),
     }
     return cells.Facts(
-        title=clip(run.id), rows=tuple((name, clip(value, MAX_NOTE)) for name, value in told.items() if value)
+        title=clip(run.id), rows=tuple((name, clip(value, MAX_NOTE)) for name, value in facts.items() if value)
     )
 
 
 def _host(result: Result) -> str:
     host = result.provenance.host
-    gpus = [str(gpu.get("name")) for gpu in gpus_of(host)]
-    parts = [host.get("cpu", "unknown CPU"), f"{len(host.get('cpus_used', ()))} CPUs", *gpus, host.get("system")]
-    return ", ".join(str(part) for part in parts if part)
+    gpus = [str(gpu.name) for gpu in host.gpus]
+    parts = [host.cpu or "unknown CPU", f"{len(host.cpus_used)} CPUs", *gpus, host.system]
+    return ", ".join(part for part in parts if part)
 
 
 def _for_the_same_reason(results: Iterable[Result]) -> Iterable[list[Result]]:
-    """The jobs without figures: where one image cannot be built, three jobs and all their repeats say the same."""
+    """The jobs without figures, grouped by cause: one image that cannot be built fails several jobs."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         if result.status != "ok":
             reason = result.failure
-            told = (reason.kind, reason.message, reason.hint) if reason else ()
-            groups.setdefault((result.job.framework, result.status, *told), []).append(result)
+            cause = (reason.kind, reason.message, reason.hint) if reason else ()
+            groups.setdefault((result.job.framework, result.status, *cause), []).append(result)
     return groups.values()
 
 
 def _failed(results: Sequence[Result]) -> Failed:
-    """One account of them, with the log of the first."""
+    """The common cause of these failures, with the log of the first."""
     reason = results[0].failure
     return Failed(
         jobs=tuple(clip(result.job.id) for result in results),

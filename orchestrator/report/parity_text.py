@@ -1,4 +1,4 @@
-"""Who computes the same as the reference: a matrix for a terminal, and plain values for programs."""
+"""The verdicts of `verify`, as a matrix for a terminal and as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.judge import parity
-from orchestrator.judge.mistakes import CULPRITS
+from orchestrator.plan.workloads import MISTAKES
 from orchestrator.text import MAX_NOTE, printable
 from orchestrator.verify.verifier import VerifiedCell
 
@@ -19,7 +19,7 @@ STYLES = {"certified": "green", "declared": "cyan", "diverges": "bold red", "not
 
 
 def show(console: Console, cells: Sequence[VerifiedCell]) -> None:
-    """Print one row per framework, then what there is to say about each cell that is not certified."""
+    """Print one row per framework, then an explanation of each cell that is not certified."""
     workloads = list(dict.fromkeys(cell.workload for cell in cells))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("Computes the same?", min_width=18)
@@ -39,7 +39,7 @@ def show(console: Console, cells: Sequence[VerifiedCell]) -> None:
 
 
 def as_json(cells: Sequence[VerifiedCell], run: str) -> dict[str, Any]:
-    """The same as plain values; errors are relative, null where there was nothing to compare."""
+    """The verdicts as plain values. Errors are relative, and null when nothing was compared."""
     return {
         "schema_version": 1,
         "run": run,
@@ -51,7 +51,7 @@ def as_json(cells: Sequence[VerifiedCell], run: str) -> dict[str, Any]:
                 "loss_error": cell.parity.loss_error,
                 "at": parity.at(cell.parity),
                 "where": parity.where(cell.parity),
-                "explained_by": [CULPRITS[name].sentence for name in cell.parity.culprits],
+                "explained_by": [MISTAKES[name].sentence for name in cell.parity.culprits],
                 "allowed": cell.envelope.model_dump(mode="json") if cell.envelope else None,
                 "notes": [printable(note, MAX_NOTE) for note in cell.notes],
             }
@@ -61,7 +61,7 @@ def as_json(cells: Sequence[VerifiedCell], run: str) -> dict[str, Any]:
 
 
 def _word(cell: VerifiedCell) -> Text:
-    """The word, below it where and when a cell that is not certified left the envelope, and the errors."""
+    """The verdict; below it the step at which the cell exceeded the allowed error, and the largest errors."""
     verdict = cell.parity
     errors = [f"{error:.0e}" for error in (verdict.loss_error, verdict.probe_error) if error is not None]
     figures = " / ".join(errors) if verdict.word != "not run" else ""
@@ -71,7 +71,7 @@ def _word(cell: VerifiedCell) -> Text:
 
 
 def _story(cell: VerifiedCell) -> Iterator[Text]:
-    """What there is to say about a cell that is not certified."""
+    """An explanation of a cell that is not certified: where it differs, and which known mistake gives the same."""
     verdict = cell.parity
     if verdict.word == "certified":
         return
@@ -81,11 +81,11 @@ def _story(cell: VerifiedCell) -> Iterator[Text]:
         return
     if verdict.weights and parity.where(verdict):
         yield Text(f"  {parity.where(verdict)}")
-    sentences = [CULPRITS[culprit].sentence for culprit in verdict.culprits]
+    sentences = [MISTAKES[culprit].sentence for culprit in verdict.culprits]
     if sentences:
-        yield Text(f"  → it computes what the reference computes when {', or '.join(sentences)}")
+        yield Text(f"  → the reference gives the same when {', or '.join(sentences)}")
     else:
         hint = "" if verdict.weights else f"; {parity.where(verdict)}"
         yield Text(f"  → no known mistake explains it{hint}")
     for note in cell.notes:
-        yield Text(f"  its own note: {printable(note, MAX_NOTE)}", style="dim")
+        yield Text(f"  note of the framework: {printable(note, MAX_NOTE)}", style="dim")

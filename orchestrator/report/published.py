@@ -1,58 +1,69 @@
-"""The published tables that every report shows beside its own: results/reference/*.json."""
+"""The published tables that reports show beside their own: results/reference/*.json."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pydantic
 
 from orchestrator.errors import StoreError
+from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.strict import Strict
 
 
-class TrainingRow(Strict):
-    """A row of the training tables: accuracy in percent, time in seconds."""
+class PublishedRow(Strict):
+    """A row of a published table. What a table does not give is None."""
 
-    framework: str
-    title: str
-    accuracy: float
-    seconds: float
-    cudnn: str | None = None
+    framework: str = ""
+    title: str = ""
+    accuracy: float | None = None  # %
+    loss: float | None = None  # in the unit of the workload's scoring
+    seconds: float | None = None  # of the training
+    cudnn: str | None = None  # whether a kernel of cuDNN was used, in the study's words
+    gpu: float | None = None  # samples per second of inference, by device
+    cpu: float | None = None
 
-
-class InferenceRow(Strict):
-    """A row of the feature extraction table: images per second."""
-
-    framework: str
-    title: str
-    gpu: float
-    cpu: float
+    @property
+    def score(self) -> float | None:
+        """The accuracy or the loss, in the unit of the workload's scoring."""
+        return self.accuracy if self.accuracy is not None else self.loss
 
 
 class PublishedStudy(Strict):
-    """One published study."""
+    """One published study: where it was measured, and its tables by workload."""
 
-    schema_version: int
     title: str
     source: str
     hardware: str
-    cnn: list[TrainingRow]
-    rnn: list[TrainingRow]
-    resnet50: list[InferenceRow]
+    tables: dict[str, tuple[PublishedRow, ...]]
 
-    def training(self, workload: str, framework: str) -> TrainingRow | None:
-        """The row of `framework` in the table of `workload` (cnn or rnn)."""
-        rows: list[TrainingRow] = getattr(self, workload)
-        return next((row for row in rows if row.framework == framework), None)
-
-    def inference(self, framework: str) -> InferenceRow | None:
-        """The row of `framework` in the resnet50 table."""
-        return next((row for row in self.resnet50 if row.framework == framework), None)
+    def row(self, workload: str, framework: str) -> PublishedRow | None:
+        """The row of `framework` in the table of `workload`."""
+        return next((row for row in self.tables.get(workload, ()) if row.framework == framework), None)
 
 
-def load(path: Path) -> PublishedStudy:
-    """Read one reference file. Raises StoreError."""
+Studies = Mapping[str, PublishedStudy]  # by the name of their file
+
+
+def study_of(workload: str, studies: Studies) -> PublishedStudy | None:
+    """The study that a workload's declaration names."""
+    name = WORKLOADS[workload].published
+    return studies.get(name) if name else None
+
+
+def load(path: Path) -> Studies:
+    """Read one reference file, or all of a folder. Raises StoreError."""
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    return {file.stem: _read(file) for file in files}
+
+
+def _read(path: Path) -> PublishedStudy:
     try:
-        return PublishedStudy.model_validate_json(path.read_bytes())
+        content: dict[str, Any] = pydantic.TypeAdapter(dict[str, Any]).validate_json(path.read_bytes())
+        tables = {name: content.pop(name) for name in list(content) if name in WORKLOADS}
+        content.pop("schema_version", None)
+        return PublishedStudy.model_validate_json(pydantic.TypeAdapter(Any).dump_json({**content, "tables": tables}))
     except (OSError, pydantic.ValidationError) as error:
         raise StoreError(f"{path}: cannot be read: {error}", hint="`git checkout results/reference`") from error

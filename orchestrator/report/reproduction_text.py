@@ -1,4 +1,4 @@
-"""Verdicts on repetitions, for a terminal and for programs."""
+"""The verdicts of `reproduce`, as text for a terminal and as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLES = {"REPRODUCED": "bold green", "CANNOT": "bold yellow"}  # anything else 
 
 
 def show(console: Console, answer: Answer) -> None:
-    """Print the word, why, the figures it rests on, and what else is to be known."""
+    """Print one verdict: its word, the reason, the times that were compared, and notes."""
     job, verdict = answer.job, answer.verdict
     console.print(
         Text.assemble(
@@ -32,18 +32,20 @@ def show(console: Console, answer: Answer) -> None:
         console.print(
             Text("  accuracy {:.2f} % stored, {:.2f} % here".format(*(100 * each for each in verdict.accuracy)))
         )
+    if verdict.test_loss:
+        console.print(Text("  test loss {:.4f} stored, {:.4f} here".format(*verdict.test_loss)))
     for note in verdict.notes:
         console.print(Text(f"  {printable(note, 1000)}", style="dim"))
 
 
 def summary(answers: Sequence[Answer]) -> str:
-    """How many there are of each word."""
+    """How many jobs have each verdict."""
     counts = Counter(answer.verdict.word for answer in answers)
     return f"{len(answers)} jobs: " + ", ".join(f"{count} {word}" for word, count in counts.most_common())
 
 
 def as_json(answers: Sequence[Answer]) -> dict[str, Any]:
-    """All of them as plain values; `run` is the run that holds the repeats."""
+    """The verdicts as plain values. `run` is the run that holds the repeats."""
     return {
         "schema_version": 1,
         "jobs": [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.plan.workload import Declaration, TrainingWorkload
 from orchestrator.record.results import Result
 from orchestrator.report import charts, curves
 from orchestrator.report.certified import Mark
@@ -12,7 +13,7 @@ from orchestrator.report.charts import Chart, Line, Style
 from orchestrator.report.curves import Curve
 from orchestrator.report.notes import doubts
 from orchestrator.report.notices import Measured
-from orchestrator.report.published import PublishedStudy
+from orchestrator.report.published import PublishedStudy, Studies, study_of
 from orchestrator.report.table import CellValue, Column, Table
 from orchestrator.text import MAX_NAME, MAX_NOTE, clip, plain
 
@@ -61,7 +62,7 @@ class Section:
     charts: tuple[Chart, ...]
 
 
-def of(tables: Sequence[Table], measured: Sequence[Measured], reference: PublishedStudy) -> list[Section]:
+def of(tables: Sequence[Table], measured: Sequence[Measured], studies: Studies) -> list[Section]:
     """One section per table; a framework looks the same in all of them."""
     kept = {
         key_of(result): each.curves[result.job.id]
@@ -71,13 +72,12 @@ def of(tables: Sequence[Table], measured: Sequence[Measured], reference: Publish
     }
     names = sorted({result.job.framework for each in measured for result in each.results})
     styles = {name: charts.style(number) for number, name in enumerate(names)}
-    return [_section(table, kept, styles, reference) for table in tables]
+    return [_section(table, kept, styles, studies) for table in tables]
 
 
-def _section(
-    table: Table, kept: Mapping[Key, Curve], styles: Mapping[str, Style], reference: PublishedStudy
-) -> Section:
-    workload = table.results[0][0].job.workload
+def _section(table: Table, kept: Mapping[Key, Curve], styles: Mapping[str, Style], studies: Studies) -> Section:
+    workload = table.results[0][0].job.declaration
+    study = study_of(workload.name, studies)
     labels = _labels(table)
     lines = [
         Line(
@@ -86,15 +86,17 @@ def _section(
             style=styles[ended[0].job.framework],
             results=ended,
             curve=kept.get(key_of(ended[0])) or curves.of_epochs(ended[0].figures.epochs),
-            published=_published(workload, ended[0].job.framework, reference),
+            published=_published(workload, ended[0].job.framework, study),
         )
         for row, results in enumerate(table.results)
         if (ended := tuple(filter(_has_figures, results)))
     ]
-    source = f"{reference.title}, measured on {reference.hardware}"
-    inference = workload == "resnet50"
-    drawn = charts.of_inference(lines, source) if inference else charts.of_training(workload, lines, source)
-    return _framed(workload, table, lines, drawn)
+    source = f"{study.title}, measured on {study.hardware}" if study else ""
+    if isinstance(workload, TrainingWorkload):
+        drawn = charts.of_training(workload, lines, source)
+    else:
+        drawn = charts.of_inference(workload, lines, source)
+    return _framed(workload.name, table, lines, drawn)
 
 
 def of_hosts(table: Table) -> Section:
@@ -137,20 +139,20 @@ def _labels(table: Table) -> list[str]:
     return labels
 
 
-def _published(workload: str, framework: str, reference: PublishedStudy) -> Mapping[str, float]:
-    """What the reference has for a row: by device, or the training time."""
-    if workload == "resnet50":
-        then = reference.inference(framework)
-        return {"gpu": then.gpu, "cpu": then.cpu} if then else {}
-    row = reference.training(workload, framework)
-    return {"seconds": row.seconds} if row else {}
+def _published(workload: Declaration, framework: str, study: PublishedStudy | None) -> Mapping[str, float]:
+    """What the study has for a row: by device, or the training time."""
+    row = study.row(workload.name, framework) if study else None
+    figures = {"gpu": row.gpu, "cpu": row.cpu, "seconds": row.seconds} if row else {}
+    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def _has_figures(result: Result) -> bool:
     """Whether a result has what charts are made of; one that ended well always has."""
     figures = result.figures
-    needed = [figures.images_per_s] if result.job.workload == "resnet50" else [figures.accuracy, figures.train_s]
-    return result.status == "ok" and None not in needed and (len(needed) == 1 or bool(figures.epochs))
+    if not result.job.declaration.trains:
+        return result.status == "ok" and figures.images_per_s is not None
+    needed = [figures.score, figures.train_s]
+    return result.status == "ok" and None not in needed and bool(figures.epochs)
 
 
 def key_of(result: Result) -> Key:

@@ -1,4 +1,4 @@
-"""The workload code a result was measured with, shown only when its fingerprint is the recorded one."""
+"""The workload code that results were measured with. It is shown only if its fingerprint is the recorded one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import hashlib
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from orchestrator.files import sha256_of_tree
 from orchestrator.plan.jobs import Job
-from orchestrator.plan.spec import WORKLOADS
+from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.record.results import Result
 
 Tree = Mapping[str, bytes]  # path from the root of the checkout → content
@@ -23,7 +22,7 @@ _MENTION = re.compile(rb"\bworkloads\.([a-z][a-z0-9_]*)")
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """A file of workload code as it was measured."""
+    """A file of the workload code that was measured."""
 
     id: str
     path: str
@@ -32,20 +31,21 @@ class SourceFile:
 
 
 def trees(root: Path, results: Iterable[Result]) -> dict[str, Tree]:
-    """The workloads/ of every fingerprint that `results` record and this checkout, or its history, still has."""
-    commits = {str(code["workloads_sha256"]): code.get("git_commit") for code in map(_code, results) if code}
+    """The workload code that this checkout or its git history has, for the fingerprints that `results` record."""
+    codes = (result.provenance.code for result in results)
+    commits = {code.workloads_sha256: code.git_commit for code in codes if code.workloads_sha256 is not None}
     found: dict[str, Tree] = {}
     present = sha256_of_tree(root / "workloads")
     for fingerprint, commit in commits.items():
         if fingerprint == present:
             found[fingerprint] = _read(root)
-        elif isinstance(commit, str) and _COMMIT.fullmatch(commit):
+        elif commit is not None and _COMMIT.fullmatch(commit):
             found |= _committed(root, commit, fingerprint)
     return found
 
 
 def of_job(job: Job, tree: Tree) -> tuple[SourceFile, ...]:
-    """The files of `tree` a job's code is made of, its own first. Pure."""
+    """The files of `tree` that a job uses, its workload file first. Pure."""
     own = sorted(path for path in tree if _parts(path)[:2] == ("workloads", job.module) and _serves(path, job))
     own.sort(key=lambda path: PurePosixPath(path).stem != job.workload)
     suffixes = {PurePosixPath(path).suffix for path in own[:1]}
@@ -60,16 +60,6 @@ def of_job(job: Job, tree: Tree) -> tuple[SourceFile, ...]:
     return tuple(_source(path, tree[path]) for path in own + others if tree[path].strip())
 
 
-def of_results(results: Iterable[Result], trees: Mapping[str, Tree]) -> Iterator[SourceFile]:
-    """The code of all jobs in `results`, as far as `trees` holds it. Pure."""
-    different = {
-        (str(_code(each).get("workloads_sha256")), each.job.module, each.job.workload): each for each in results
-    }
-    for (fingerprint, _, _), result in different.items():
-        if fingerprint in trees:
-            yield from of_job(result.job, trees[fingerprint])
-
-
 def _source(path: str, content: bytes) -> SourceFile:
     digest = hashlib.sha256(content).hexdigest()
     place = hashlib.sha256(path.encode()).hexdigest()
@@ -79,17 +69,12 @@ def _source(path: str, content: bytes) -> SourceFile:
 
 
 def _serves(path: str, job: Job) -> bool:
-    """Whether a file is not another workload's."""
+    """Whether a file does not belong to another workload."""
     return PurePosixPath(path).stem == job.workload or PurePosixPath(path).stem not in WORKLOADS
 
 
 def _parts(path: str) -> tuple[str, ...]:
     return PurePosixPath(path).parts
-
-
-def _code(result: Result) -> Mapping[str, Any]:
-    code = result.provenance.code
-    return code if isinstance(code.get("workloads_sha256"), str) else {}
 
 
 def _read(root: Path) -> Tree:
@@ -101,7 +86,7 @@ def _read(root: Path) -> Tree:
 
 
 def _committed(root: Path, commit: str, fingerprint: str) -> dict[str, Tree]:
-    """The same from git's history, where this is a git checkout that has the commit."""
+    """The tree with this fingerprint from git's history, if this is a git checkout that has the commit."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             archive = subprocess.run(
@@ -111,5 +96,5 @@ def _committed(root: Path, commit: str, fingerprint: str) -> dict[str, Tree]:
             if sha256_of_tree(Path(scratch) / "workloads") == fingerprint:
                 return {fingerprint: _read(Path(scratch))}
         except (OSError, subprocess.SubprocessError):
-            pass  # no git, or a commit it does not have: the page says that this code is not at hand
+            pass  # no git, or an unknown commit: the page says that this code is not available
     return {}

@@ -16,7 +16,7 @@ from orchestrator.text import plain
 
 
 def show(console: Console, tables: Iterable[Table], results: Iterable[Result]) -> None:
-    """Print tables, then what was skipped or failed, and why."""
+    """Print tables, then the jobs that were skipped or failed, with the reasons."""
     for table in tables:
         console.print()
         console.print(_table(table))
@@ -32,7 +32,7 @@ def show(console: Console, tables: Iterable[Table], results: Iterable[Result]) -
 
 
 def failure(result: Result) -> RenderableType:
-    """A job that failed or was skipped: which, why, what to do, and the end of its log."""
+    """A job that failed or was skipped: its name, the reason, what to do, and the end of its log."""
     reason = result.failure
     if reason is None:
         return Text()
@@ -54,11 +54,11 @@ def failure(result: Result) -> RenderableType:
 def _table(table: Table) -> RenderableType:
     grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in table.columns:
-        then = column.title[:4].isdigit()
+        published = column.title[:4].isdigit()  # the title of a published figure begins with its year
         grid.add_column(
             plain(column.title),
             justify="right" if column.form else "left",
-            style="dim" if then else "bold" if column.form else None,
+            style="dim" if published else "bold" if column.form else None,
             vertical="bottom",
             min_width=max(map(len, column.title.split())),
         )

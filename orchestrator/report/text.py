@@ -1,4 +1,4 @@
-"""Tables as Markdown, and results as CSV and JSON."""
+"""The report as Markdown, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from orchestrator.judge.conditions import Words
+from orchestrator.judge.conditions import conditions_of
 from orchestrator.record.results import Result
 from orchestrator.report import certified, document
 from orchestrator.report.certified import Known
 from orchestrator.report.table import Table
 from orchestrator.text import plain
 
+CONDITIONS = ("data", "amount", "device", "engine", "precision", "seed", "host")  # of `conditions_of`
 FIGURES = (
     "accuracy",
+    "test_loss",
     "train_s",
     "train_samples_per_s",
     "steady_samples_per_s",
@@ -27,8 +29,8 @@ FIGURES = (
     "compile_s",
     "score_s",
 )
-EPOCHS = ("epoch_seconds", "epoch_accuracy")  # a value for each epoch, with semicolons between them
-# Of `Telemetry`, in its units: utilisation in %, memory in bytes.
+EPOCHS = ("epoch_seconds", "epoch_accuracy", "epoch_test_loss")  # the values of all epochs, separated by semicolons
+# Fields of `Telemetry`, in its units: utilisation in %, memory in bytes.
 USAGE = (
     "samples_per_joule",
     "joules",
@@ -46,16 +48,14 @@ def markdown(tables: Iterable[Table]) -> str:
 
 
 def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Iterator[str]:
-    """A head, then one line per result, failed ones included; empty where nothing was measured. Times in seconds.
+    """A head, then one line per result, failed ones included. Times are in seconds; a missing value is empty.
 
-    Takes one result at a time, however many there are. `known` are the certificates there are.
+    `known` are the certificates.
     """
-    conditions = ("data", "amount", "device", "engine", "precision", "seed", "host")
-    head = ["job", "framework", "workload", "repeat", "status", "failure", *conditions, "node"]
+    head = ["job", "framework", "workload", "repeat", "status", "failure", *CONDITIONS, "node"]
     yield _csv_line([*head, *FIGURES, *EPOCHS, *USAGE, "certificate"])
-    words = Words()
     for result in results:
-        told, mark = words.of(result), certified.of(result, known)
+        conditions, mark = conditions_of(result), certified.of(result, known)
         reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
         yield _csv_line(
             [
@@ -65,31 +65,21 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
                 result.job.repeat,
                 result.status,
                 reason,
-                *(told[name] for name in conditions),
+                *(conditions[name] for name in CONDITIONS),
                 result.provenance.node.name if result.provenance.node else "",
                 *(_number(getattr(result.figures, name)) for name in FIGURES),
                 _numbers(epoch.seconds for epoch in result.figures.epochs),
                 _numbers(epoch.accuracy for epoch in result.figures.epochs),
+                _numbers(epoch.test_loss for epoch in result.figures.epochs),
                 *(_number(getattr(result.telemetry, name, None)) for name in USAGE),
                 mark.word if mark else "",
             ]
         )
 
 
-def json_pieces(tables: Iterable[Table], results: Sequence[Result], known: Known = certified.NONE) -> Iterator[str]:
-    """The tables as shown and the results they were made from, a result at a time.
-
-    Their JSON Schema is docs/report.schema.json.
-    """
-    marks = [certified.of(result, known) for result in results]
-    words = [None if mark is None else mark.word for mark in marks]
-    frame = document.of(tables, words).model_dump_json(indent=1)
-    empty = '"results": []'  # within a string, quotes are escaped
-    before, _, after = frame.partition(empty)
-    yield before + empty[:-1]
-    for number, result in enumerate(results):
-        yield (",\n" if number else "\n") + result.model_dump_json(indent=1)
-    yield "]" + after + "\n"
+def json_text(tables: Iterable[Table], results: Iterable[Result], known: Known = certified.NONE) -> str:
+    """The tables as shown, and the results they were made from. Their JSON Schema is docs/report.schema.json."""
+    return document.of(tables, results, known).model_dump_json(indent=1) + "\n"
 
 
 def _csv_line(cells: Sequence[object]) -> str:
@@ -108,7 +98,7 @@ def _markdown(table: Table) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text that anybody may have written, as text of a table or a list: no markup, no link, on one line."""
+    """Untrusted text for a table or a list: on one line, without markup or links."""
     return re.sub(r"([\\|`\[\]])", r"\\\1", plain(text).replace("\n", " ")).replace("<", "&lt;")
 
 
@@ -117,5 +107,5 @@ def _number(value: float | None) -> str:
 
 
 def _numbers(values: Iterable[float | None]) -> str:
-    told = [_number(value) for value in values]
-    return ";".join(told) if any(told) else ""
+    numbers = [_number(value) for value in values]
+    return ";".join(numbers) if any(numbers) else ""

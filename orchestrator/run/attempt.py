@@ -16,6 +16,8 @@ from orchestrator.inputs.job_inputs import Inputs
 from orchestrator.plan.catalog import Catalog
 from orchestrator.plan.jobs import Job
 from orchestrator.record import fingerprint
+from orchestrator.record.fingerprint import Checkout
+from orchestrator.record.provenance import EnvironmentFacts, environment_facts, host_facts
 from orchestrator.record.results import Failure, NodeFacts, Provenance, Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run.conversation import Conversation, Stop, Watchman
@@ -55,7 +57,7 @@ class RunContext:
     engine: str  # its name, for provenance
     folder: RunFolder
     inputs: InputStore
-    code: Mapping[str, Any]  # what fingerprint.facts found, for provenance
+    code: Checkout  # for provenance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,7 @@ class Attempt:
         environment = environments.of(self._job)
         if isinstance(environment, OrchestratorError):
             return Failure(kind=kind_of(environment), message=environment.message, hint=environment.hint)
-        self._add_provenance(environment=dict(environment.facts))
+        self._add_provenance(environment=environment_facts(environment.facts))
         try:
             self._lane.preparing(f"data and weights for {self._job.workload}")
             inputs = self._taken.inputs(self._job, self._run.inputs.for_job(self._job))
@@ -200,11 +202,10 @@ class Attempt:
 
 def provenance_of(run: RunContext, node: Node, job: Job) -> Provenance:
     """Where the result of a job comes from, as far as it is known before anything is prepared."""
-    used = {"cpus_used": list(node.host.cpus[: job.cpus])}
     return Provenance(
         engine=run.engine,
-        environment={},
+        environment=EnvironmentFacts(),
         code=fingerprint.of_module(run.code, job.module),
-        host={**node.host.facts(), **node.engine_facts, **used},
+        host=host_facts(node.host, node.engine_facts, node.host.cpus[: job.cpus]),
         node=None if node.local else NodeFacts(name=node.name, engine=node.engine, exclusive=node.share is None),
     )

@@ -15,8 +15,9 @@ from orchestrator.engines.base import Exit, Output
 from orchestrator.plan.jobs import Job
 from orchestrator.record.events import Error, Event, Lines, Reader, Start, Violation
 from orchestrator.record.figures import Collector
+from orchestrator.record.recorder import Recorder
 from orchestrator.record.results import Failure, FailureKind
-from orchestrator.record.run_folder import MAX_OUTPUT_BYTES, Recorder
+from orchestrator.record.run_folder import MAX_OUTPUT_BYTES
 from orchestrator.run.measurement import TimedPart
 
 LOG_LINES = 12  # shown with a failure; all of it is in <job>.log

@@ -20,6 +20,8 @@ from orchestrator.engines.nodes import Node
 from orchestrator.errors import HostError
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import Spec
+from orchestrator.record import fingerprint
+from orchestrator.record.provenance import EnvironmentFacts, HostFacts
 from orchestrator.record.results import Failure, Provenance, Result
 from orchestrator.run.attempt import RunContext, provenance_of
 from orchestrator.run.halt import Halt
@@ -49,7 +51,13 @@ def gather(engine: Engine, run: RunContext, *, spec: Spec, listener: Listener, g
     def without_a_node(job: Job, why: Failure) -> Result:
         if engine.local:
             return unrun(run.folder, job, why, provenance_of(run, engine.nodes()[0], job))
-        return unrun(run.folder, job, why, Provenance(engine=run.engine, environment={}, code=dict(run.code), host={}))
+        provenance = Provenance(
+            engine=run.engine,
+            environment=EnvironmentFacts(),
+            code=fingerprint.of_module(run.code, job.module),
+            host=HostFacts(),
+        )
+        return unrun(run.folder, job, why, provenance)
 
     def nodes() -> list[Node]:
         return hosts.places(engine.nodes(), spec)

@@ -18,8 +18,9 @@ from orchestrator.inputs import job_inputs
 from orchestrator.judge import rounds
 from orchestrator.plan import catalog, spec
 from orchestrator.plan import jobs as plan
-from orchestrator.plan.jobs import Device, Job
+from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import Override, Spec
+from orchestrator.plan.workload import Device
 from orchestrator.record import fingerprint, run_folder
 from orchestrator.record.results import Failure, Result
 from orchestrator.run.attempt import OneAtATime, RunContext
@@ -132,8 +133,8 @@ def crew_for(request: Request, folder: run_folder.RunFolder, prepared: PreparedR
         catalog=prepared.catalog,
         engine=prepared.engine.name,
         folder=folder,
-        inputs=OneAtATime(job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=_log.warning)),
-        code=fingerprint.facts(request.root),
+        inputs=OneAtATime(job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset)),
+        code=fingerprint.inspect(request.root),
     )
     return gather(prepared.engine, context, spec=prepared.spec, listener=listener, given=request.pythons)
 

@@ -10,12 +10,13 @@ from orchestrator.engines.docker import images
 from orchestrator.errors import BuildError, DataError, HostError
 from orchestrator.host import machine
 from orchestrator.inputs import job_inputs
-from orchestrator.judge import reproduction
+from orchestrator.judge import reproduction, same_job, stored_jobs
 from orchestrator.judge.reproduction import ReproductionVerdict
 from orchestrator.plan import catalog
 from orchestrator.plan.catalog import Image
 from orchestrator.plan.jobs import Job
 from orchestrator.record import fingerprint
+from orchestrator.record.provenance import EnvironmentFacts, host_facts
 from orchestrator.record.results import Provenance, Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run import preparation
@@ -45,16 +46,16 @@ def prepare(
     reason = reproduction.unusable(originals) or _unknown(catalog.load(request.root), original.job)
     if reason:
         return ReproductionVerdict(word="CANNOT", why=reason)
-    request = replace(request, told=reproduction.spec_of(original, repeats, machine.inspect().gpus))
+    request = replace(request, told=stored_jobs.spec_of(original, repeats, machine.inspect().gpus))
     try:
         prepared = preparation.prepare(request)
         here = _here(request, prepared, original)
     except (HostError, DataError, BuildError) as error:
         return ReproductionVerdict(word="CANNOT", why=error.message + (f" ({error.hint})" if error.hint else ""))
-    reasons = reproduction.data_differences(original.provenance, here)
+    reasons = same_job.data_differences(original.provenance, here)
     if not allow_different_code:
-        reasons += reproduction.code_differences(original.provenance, here)
-        reasons += reproduction.job_differences(original.job, prepared.jobs[0])
+        reasons += same_job.code_differences(original.provenance, here)
+        reasons += same_job.job_differences(original.job, prepared.jobs[0])
     if reasons:
         return ReproductionVerdict(word="CANNOT", why="; ".join(reasons))
     return ReadyRepetition(originals=originals, request=request, prepared=prepared)
@@ -85,22 +86,21 @@ def _here(request: preparation.Request, prepared: preparation.PreparedRun, origi
     """The provenance that a repetition on this machine would have, as far as it is known before it runs."""
     job = prepared.jobs[0]
     _, image = prepared.catalog.frameworks[job.framework]
-    store = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset, notify=_log.warning)
+    store = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset)
     return Provenance(
         engine=prepared.engine.name,
         environment=_environment(request, image, original),
-        code=fingerprint.of_module(fingerprint.facts(request.root), job.module),
-        host=prepared.host.facts(),
+        code=fingerprint.of_module(fingerprint.inspect(request.root), job.module),
+        host=host_facts(prepared.host, {}, ()),
         data=store.for_job(job).facts,
     )
 
 
-def _environment(request: preparation.Request, image: Image, original: Result) -> dict[str, str]:
+def _environment(request: preparation.Request, image: Image, original: Result) -> EnvironmentFacts:
     """What the environment would be made from, by sha256; nothing where a person gives an interpreter."""
-    variant = str(original.provenance.environment.get("variant"))
-    if image.name in request.pythons or variant not in image.locks:
-        return {}
-    return {
-        "lock_sha256": images.lock_sha256(image, variant),
-        reproduction.RECIPE: images.recipe_sha256(image, variant),
-    }
+    variant = original.provenance.environment.variant
+    if image.name in request.pythons or variant is None or variant not in image.locks:
+        return EnvironmentFacts()
+    return EnvironmentFacts(
+        lock_sha256=images.lock_sha256(image, variant), recipe_sha256=images.recipe_sha256(image, variant)
+    )

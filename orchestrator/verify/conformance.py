@@ -12,7 +12,7 @@ from pathlib import PurePath
 
 from orchestrator.judge import parity
 from orchestrator.plan.catalog import Framework, Image
-from orchestrator.plan.spec import WORKLOADS
+from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.record.certificates import Envelope, Parity
 from orchestrator.record.events import Cold, Epoch, Event, Inference, Ready
 from orchestrator.record.figures import Figures

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.judge import dropout
-from orchestrator.judge.mistakes import CULPRITS
 from orchestrator.plan.catalog import Framework, Image
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import Override
+from orchestrator.plan.workloads import MISTAKES
 from orchestrator.record.certificates import Envelope
 from orchestrator.record.results import Result
 from orchestrator.record.run_folder import RunFolder
@@ -63,12 +63,12 @@ def by_running(
             continue
         framework, image = prepared.catalog.frameworks[job.framework]
         yield conformance.versions(first, framework, image)
-        yield conformance.agrees(job.workload, cell.parity, [CULPRITS[name].sentence for name in cell.parity.culprits])
+        yield conformance.agrees(job.workload, cell.parity, [MISTAKES[name].sentence for name in cell.parity.culprits])
         further = crew.run(list(_further(job)))
-        if job.workload == "resnet50":
-            yield from _inference(folder, first, *further)
-        else:
+        if job.declaration.trains:
             yield from _training(cell.envelope, folder, first, *further)
+        else:
+            yield from _inference(folder, first, *further)
     yield conformance.took(_since_first_job(folder))
 
 
@@ -93,7 +93,7 @@ def _further(job: Job) -> Iterator[Job]:
     def another(purpose: str, **changes: object) -> Job:
         return job.model_copy(update={"id": f"{job.id}-{purpose}", **changes})
 
-    if job.workload == "resnet50":
+    if not job.declaration.trains:
         yield another("refuses", precision=NO_PRECISION)
         return
     # Starting and compiling take most of a job's time here, so one job answers two questions: without a trace nothing

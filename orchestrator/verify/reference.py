@@ -14,21 +14,25 @@ from orchestrator.engines import registry
 from orchestrator.engines.registration import Setup
 from orchestrator.errors import HostError
 from orchestrator.judge import dropout, parity, traces
-from orchestrator.judge import mistakes as culprits
 from orchestrator.judge.parity import ReferenceRun, Trace
 from orchestrator.plan import jobs
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import Precision, WorkloadName
+from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.record.results import Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run import preparation
 from orchestrator.run.listener import Listener, Quiet
-from orchestrator.verify.planted_reference import NUDGES
 
 _log = logging.getLogger(__name__)
 
-HERE = Path(__file__).resolve().parents[2]  # mistakes are planted by this program, wherever another is installed
+NUDGES = tuple(f"nudged-{draw}" for draw in range(1, 5))  # of workloads/mistakes/nudges.py
 FRAMEWORK = "numpy"  # the one under workloads/ that the others are held to
+
+
+def suspects(workload: str) -> tuple[str, ...]:
+    """The mistakes that a diverging cell of this workload is compared with."""
+    return WORKLOADS[workload].traced_mistakes
 
 
 class Oracle:
@@ -61,7 +65,7 @@ class Oracle:
         """What it computes with each of the known mistakes. Those that it cannot run are left out, with a notice."""
         if workload not in self._mistakes:
             found = {}
-            for name in culprits.of(workload):
+            for name in suspects(workload):
                 result = self._ask(self._job(workload), "fp64", plant=name)
                 if result.failure is not None and result.failure.kind != "diverged":
                     _log.warning("%s cannot be compared with: %s", result.job.id, result.failure.message)
@@ -90,11 +94,10 @@ class Oracle:
         return job
 
     def _ask(self, job: Job, precision: Precision, *, plant: str = "") -> Result:
-        """Run `job` in this precision, with one of planted_oracle.PLANTS where it is named."""
+        """Run `job` in this precision, with one of the plants of workloads/mistakes/ where it is named."""
         changes: dict[str, object] = {"id": f"{job.id}-{plant or precision}", "precision": precision}
         if plant:
-            changes["command"] = f"python -m orchestrator.verify.planted_reference {plant} {{workload}}"
-            changes["env"] = {**job.env, "PYTHONPATH": str(HERE)}
+            changes["command"] = f"python -m workloads.mistakes {plant} {{workload}}"
         (result,) = self._crew.run([job.model_copy(update=changes)])
         return result
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from orchestrator.engines import registry
 from orchestrator.errors import UsageError
 from orchestrator.judge import dropout, parity, traces
-from orchestrator.judge.mistakes import CULPRITS
 from orchestrator.judge.parity import ReferenceRun
 from orchestrator.plan import catalog, spec
 from orchestrator.plan.spec import Override, WorkloadName
-from orchestrator.record import certificates, fingerprint, run_folder
+from orchestrator.plan.workload import TrainingSettings
+from orchestrator.plan.workloads import MISTAKES, WORKLOADS
+from orchestrator.record import certificates, run_folder
 from orchestrator.record.certificates import Envelope, Parity
 from orchestrator.record.figures import Figures
 from orchestrator.record.results import Failure, Result
@@ -38,16 +39,24 @@ class VerifiedCell:
 
 def request(base: preparation.Request, steps: int, overrides: Sequence[Override]) -> preparation.Request:
     """The request for a run that traces `steps` training steps. Raises SpecError, UsageError."""
-    told = spec.load(
-        base.root / SPEC, frameworks=catalog.load(base.root).frameworks, engines=registry.names(), overrides=overrides
+    small = [
+        Override(path=(name, key), value=value, origin=f"the declaration of {name}")
+        for name, workload in WORKLOADS.items()
+        for key, value in workload.small.items()
+    ]
+    frameworks = catalog.load(base.root).frameworks
+    chosen = spec.load(
+        base.root / SPEC, frameworks=frameworks, engines=registry.names(), overrides=[*small, *overrides]
     )
-    if not registry.is_local(told.engine):  # a certificate speaks of what one machine's engine ran
+    if not registry.is_local(chosen.engine):  # a certificate speaks of what one machine's engine ran
         local = " or ".join(each.name for each in registry.registrations() if each.local)
         raise UsageError("cells are verified on this machine, not on a cluster", hint=f"use --engine {local}")
-    sizes = {name: {"train_samples": steps * getattr(told, name).batch} for name in ("cnn", "rnn")}
-    settings = {name: getattr(told, name).model_copy(update=size) for name, size in sizes.items()}
-    # Runs of this kind have a folder of their own: they are no measurements, and no report should take them for one.
-    return replace(base, told=told.model_copy(update={"trace": steps, **settings}), results=base.results / "verify")
+    settings = {
+        name: each.model_copy(update={"train_samples": steps * each.batch})
+        for name in WORKLOADS
+        if isinstance(each := chosen.settings_of(name), TrainingSettings)
+    }
+    return replace(base, told=chosen.model_copy(update={"trace": steps, **settings}), results=base.results / "verify")
 
 
 def prepare(request: preparation.Request) -> preparation.PreparedRun:
@@ -99,7 +108,7 @@ class Verifier:
             reference = self._oracle.reference(job.workload)
             verdict = self._verdict(result, with_dropout, reference)
         # What the cell says of itself is taken at its word only where nothing else is wrong with it.
-        if verdict.culprits and {CULPRITS[name].sentence for name in verdict.culprits} <= set(notes):
+        if verdict.culprits and {MISTAKES[name].sentence for name in verdict.culprits} <= set(notes):
             verdict = verdict.model_copy(update={"word": "declared"})
         if self._certify and reference is not None and verdict.word != "not run":
             certificates.write(self._request.results.parent, self._certificate(result, verdict, reference))
@@ -129,8 +138,8 @@ class Verifier:
         return verdict
 
     def _certificate(self, result: Result, verdict: Parity, reference: ReferenceRun) -> certificates.Certificate:
-        job, data = result.job, result.provenance.data
-        if result.start is None or data is None:  # a judged job has said what it is, and had inputs
+        job, data, code = result.job, result.provenance.data, result.provenance.code
+        if result.start is None or data is None or code.parts_sha256 is None or code.workloads_sha256 is None:
             raise AssertionError(job.id)
         return certificates.Certificate(
             framework=job.framework,
@@ -142,8 +151,8 @@ class Verifier:
             envelope=reference.envelope,
             steps=job.trace,
             environment=certificates.environment_hashes(result.provenance.environment),
-            code=result.provenance.code[fingerprint.PARTS],
-            workloads_sha256=result.provenance.code[fingerprint.WHOLE],
+            code=code.parts_sha256,
+            workloads_sha256=code.workloads_sha256,
             weights_sha256=data.inputs[certificates.WEIGHTS],
             data=data.fingerprint,
             versions={job.framework: result.start.version, **result.start.versions},

@@ -1,12 +1,17 @@
-"""Measures the orchestrator itself: `make benchmark`. Prints a table; judges nothing.
+"""Measures the orchestrator itself: `make benchmark`. Prints figures as they are known; judges nothing.
+
+Each part runs in a process of its own and has a time limit, so that a part that fails or hangs costs no other figures.
+`python -m tests.benchmarks NAME...` runs some parts; `--full` sends ten times as many events.
 
 Overhead is the wall time of a job that does nothing, minus that of the same program started by hand: once as a bare
 child process and, where a Docker daemon answers, once with `docker run`.
 """
 
 import contextlib
-import gc
+import json
+import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -16,8 +21,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from rich.console import Console
-from rich.table import Table
 
 from orchestrator.engines.base import Output
 from orchestrator.engines.docker import engine as docker
@@ -27,6 +30,7 @@ from orchestrator.engines.sampler import Sampler
 from orchestrator.errors import HostError
 from orchestrator.host import machine, nvml
 from orchestrator.plan import catalog, jobs, spec
+from orchestrator.plan.workloads.resnet50 import ResNet50
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run import measurement
 from orchestrator.run.conversation import Conversation
@@ -62,31 +66,27 @@ def by_hand(folder, prefix):
 
 
 def echo_spec(folder):
-    told = spec.Spec(
-        name="e", frameworks=("good",), workloads=("resnet50",), resnet50=spec.ResNet50(batch=1, batches=1)
-    )
+    told = spec.Spec(name="e", frameworks=("good",), workloads=("resnet50",), resnet50=ResNet50(batch=1, batches=1))
     (job,) = jobs.plan(told, catalog.load(engine_cases.ECHO), "cpu")
-    import json
-
     (folder / "inputs").mkdir(exist_ok=True)
     (folder / "spec.json").write_text(json.dumps(job.for_workload()))
 
 
-def overhead(rows, folder):
-    """A job through each engine against the same program by hand."""
+def process_engine_overhead(folder):
+    """A job through the process engine against the same program by hand."""
     echo_spec(folder)
     process = ProcessEngine(cache=folder, pythons={"echo": Path(sys.executable)})
-    bare = seconds(lambda: by_hand(folder, []))
-    ours = seconds(lambda: engine_cases.run_echo(process, folder, "good"))
-    rows.append(("job, bare child process", *shown(*bare)))
-    rows.append(("job, process engine", *shown(*ours)))
-    rows.append(("overhead of the process engine", f"{ours[0] - bare[0]:.3f} s", "goal: within 0.3 s"))
-    rows.append(share_of_a_core(process, folder))
+    yield from compared("bare child process", lambda: by_hand(folder, []), process, folder)
+
+
+def docker_engine_overhead(folder):
+    """The same through the docker engine, against a plain `docker run`."""
     try:
         engine = docker.connect()
     except HostError as error:
-        rows.append(("docker engine", "not measured", error.message))
+        yield "docker engine", "not measured", error.message
         return
+    echo_spec(folder)
     image = engine.prepare(catalog.load(engine_cases.ECHO).images[0], "cpu").handle
     run = ["docker", "run", "--rm", "--network=none", "--workdir=/bench"]
     run += [f"--volume={engine_cases.ECHO / 'workloads'}:/bench/workloads:ro", f"--volume={folder}:{folder}"]
@@ -94,12 +94,17 @@ def overhead(rows, folder):
         f"--env={name}={folder / path}"
         for name, path in (("BENCH_SPEC", "spec.json"), ("BENCH_INPUTS", "inputs"), ("BENCH_OUTPUT", "output"))
     ]
-    bare = seconds(lambda: by_hand(folder, [*run, image]))
+    yield from compared("plain docker run", lambda: by_hand(folder, [*run, image]), engine, folder)
+
+
+def compared(title, action, engine, folder):
+    """Rows for a job by hand, which `action` runs, and through an engine."""
+    bare = seconds(action)
+    yield f"job, {title}", *shown(*bare)
     ours = seconds(lambda: engine_cases.run_echo(engine, folder, "good"))
-    rows.append(("job, plain docker run", *shown(*bare)))
-    rows.append(("job, docker engine", *shown(*ours)))
-    rows.append(("overhead of the docker engine", f"{ours[0] - bare[0]:.3f} s", "goal: within 0.3 s"))
-    rows.append(share_of_a_core(engine, folder))
+    yield f"job, {engine.name} engine", *shown(*ours)
+    yield f"overhead of the {engine.name} engine", f"{ours[0] - bare[0]:.3f} s", "goal: within 0.3 s"
+    yield share_of_a_core(engine, folder)
 
 
 def share_of_a_core(engine, folder):
@@ -131,7 +136,7 @@ class Endless:
             yield b"".join(self.STEP % number for number in range(first, min(first + 512, events)))
 
 
-def protocol_and_store(rows, folder, events):
+def protocol_and_store(folder, events=1_000_000):
     """Events through reader, figures and event file; the peak of memory tells whether anything piles up."""
     told = spec.Spec(name="e", frameworks=("good",), workloads=("resnet50",))
     (job,) = jobs.plan(told, catalog.load(engine_cases.ECHO), "cpu")
@@ -145,12 +150,10 @@ def protocol_and_store(rows, folder, events):
             busy += time.perf_counter() - began
     assert conversation.violation is None, conversation.violation
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    rows.append(
-        (f"{events:,} events, protocol + store", f"{events / busy:,.0f} events/s", f"peak memory +{grown:.0f} MiB")
-    )
+    yield f"{events:,} events, protocol + store", f"{events / busy:,.0f} events/s", f"peak memory +{grown:.0f} MiB"
 
 
-def sampling(rows, rounds=500, seconds=10.0):
+def sampling(folder, rounds=500, seconds=10.0):
     """CPU time of a look at a GPU (a stand-in that answers at once) and at a child process, one after the other and then
     at their real pace: a thread that sleeps in between finds its caches cold.
     """
@@ -163,11 +166,9 @@ def sampling(rows, rounds=500, seconds=10.0):
         with beside.beside(job.usage):
             time.sleep(seconds)
     used, _ = measurement.telemetry_of(beside.observations(), measurement.TimedPart())
-    rows.append(("a look at a GPU, without NVML's own time", f"{1e6 * gpu:.0f} µs", ""))
-    rows.append(
-        ("a look at a job, process engine", f"{1e6 * usage:.0f} µs", f"{len(psutil.pids())} processes on this machine")
-    )
-    rows.append((f"both at {used.hz:.0f} and 5 Hz", f"{100 * used.sampling_cpus:.2f} % of a core", "goal: 1 %"))
+    yield "a look at a GPU, without NVML's own time", f"{1e6 * gpu:.0f} µs", ""
+    yield "a look at a job, process engine", f"{1e6 * usage:.0f} µs", f"{len(psutil.pids())} processes on this machine"
+    yield f"both at {used.hz:.0f} and 5 Hz", f"{100 * used.sampling_cpus:.2f} % of a core", "goal: 1 %"
 
 
 @contextlib.contextmanager
@@ -191,48 +192,104 @@ def cpu_seconds(action, rounds):
     return (time.process_time() - began) / rounds
 
 
-def planning(rows):
+def planning(folder):
     """A spec of 10,000 jobs."""
     known = catalog.load(engine_cases.ECHO)
     text = "name: t\nframeworks: [good]\nworkloads: [resnet50]\nrepeats: 10000"
     taken = seconds(lambda: jobs.plan(spec.parse(text, name="t"), known, "cpu"), rounds=5)
-    rows.append(("plan of 10,000 jobs", *shown(*taken)))
+    yield "plan of 10,000 jobs", *shown(*taken)
 
 
-def start_up(rows):
+def start_up(folder):
     """The command line."""
     taken = seconds(
         lambda: subprocess.run(
             [sys.executable, "-m", "orchestrator", "--help"], capture_output=True, check=True, cwd=ROOT
         )
     )
-    rows.append(("orchestrator --help", *shown(*taken)))
+    yield "orchestrator --help", *shown(*taken)
 
 
 def shown(median, least, most):
     return f"{median:.3f} s", f"{least:.3f} to {most:.3f}"
 
 
-def main():
-    console = Console()
-    rows = []
-    events = 10_000_000 if "--full" in sys.argv else 1_000_000
-    with tempfile.TemporaryDirectory() as name, contextlib.suppress(KeyboardInterrupt):
-        folder = Path(name)
-        for measure in (start_up, planning, sampling):
-            measure(rows)
-        protocol_and_store(rows, folder, events)
-        gc.collect()
-        overhead(rows, folder)
-        clusters.measure(rows, folder)
-        reports.measure(rows, folder)
-    table = Table(title=f"The orchestrator on {machine.inspect().title()}", title_justify="left")
-    for column in ("what", f"median of {ROUNDS}", "range, or goal"):
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+PARTS = {  # name → what yields its rows, given a folder; and the seconds it may take
+    "start-up": (start_up, 60),
+    "planning": (planning, 60),
+    "sampling": (sampling, 60),
+    "events": (protocol_and_store, 300),
+    "process": (process_engine_overhead, 120),
+    "docker": (docker_engine_overhead, 300),
+    "clusters": (clusters.measure, 240),
+    "reports": (reports.measure, 300),
+}
+WIDTHS = (52, 30)  # of the first two columns
+
+
+def show(row):
+    print(*(cell.ljust(width) for cell, width in zip(row, WIDTHS, strict=False)), row[-1], flush=True)  # noqa: T201
+
+
+def run_parts(commands):
+    """Run commands that print rows, given as name → (argv, seconds), one after the other; return how many failed."""
+    failed = 0
+    for name, (argv, seconds) in commands.items():
+        problem = run_part(argv, seconds)
+        if problem:
+            failed += 1
+            show((name, "not measured", problem))
+    return failed
+
+
+def run_part(argv, seconds):
+    """Run one command in a process of its own; return what went wrong, or None."""
+    child = subprocess.Popen(argv, cwd=ROOT, start_new_session=True)
+    try:
+        status = child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return f"not done within {seconds} s"
+    else:
+        return f"failed with exit code {status}" if status else None
+    finally:
+        kill_all(child)
+
+
+def kill_all(child):
+    """End the process, if it still runs, and all it started: a cluster has processes in sessions of their own."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        found = psutil.Process(child.pid).children(recursive=True)
+    for each in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    psutil.wait_procs(found, timeout=10)
+
+
+def main(arguments):
+    """Run the parts that are named, by default all; return the exit code."""
+    options = [argument for argument in arguments if argument.startswith("--")]
+    names = [argument for argument in arguments if argument not in options] or list(PARTS)
+    show((f"The orchestrator on {machine.inspect().title()}", f"median of {ROUNDS}", "range, or goal"))
+    argv = [sys.executable, "-m", "tests.benchmarks", "--rows"]
+    failed = run_parts({name: ([*argv, name, *options], PARTS[name][1]) for name in names})
+    return 1 if failed else 0
+
+
+def rows_of(name, *options):
+    """Print the rows of one part: what the child process does."""
+    measure, _ = PARTS[name]
+    more = {"events": 10_000_000} if measure is protocol_and_store and "--full" in options else {}
+    with tempfile.TemporaryDirectory() as folder:
+        for row in measure(Path(folder), **more):
+            show(row)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--rows"]:
+        rows_of(*sys.argv[2:])
+    else:
+        sys.exit(main(sys.argv[1:]))

@@ -15,8 +15,7 @@ from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.host import machine
 from orchestrator.inputs.job_inputs import Store
 from orchestrator.plan import jobs, spec
-from tests.ray import clusters
-from tests.support import engine_cases
+from tests.support import clusters, engine_cases
 
 PYTHONS = {"echo": Path(sys.executable)}
 JOBS = 20  # for the time of one
@@ -24,30 +23,29 @@ MANY, NODES = 1000, 8
 SECONDS = 5.0  # of listening to a job that never stops talking
 
 
-def measure(rows, folder):
+def measure(folder):
     """Rows for one node, then for eight."""
     os.environ["ROSETTA_CACHE"] = str(folder / "cache")
     process = ProcessEngine(cache=folder / "cache", pythons=PYTHONS)
     with joined(["alpha"]) as cluster:
-        bare, through = per_job(process, folder / "bare"), per_job(cluster, folder / "ray")
-        rows.append(("next job, process engine", f"{bare:.3f} s", f"mean of {JOBS}"))
-        rows.append(("next job, process engine through Ray", f"{through:.3f} s", f"mean of {JOBS}"))
-        rows.append(("overhead of Ray per job", f"{through - bare:.3f} s", "goal: 0.05 s"))
+        bare = per_job(process, folder / "bare")
+        yield "next job, process engine", f"{bare:.3f} s", f"mean of {JOBS}"
+        through = per_job(cluster, folder / "ray")
+        yield "next job, process engine through Ray", f"{through:.3f} s", f"mean of {JOBS}"
+        yield "overhead of Ray per job", f"{through - bare:.3f} s", "goal: 0.05 s"
         (node,) = cluster.nodes()
         taken = cluster.take(node, lambda: True)
         for name, engine in (("process engine", process), ("process engine through Ray", taken)):
-            rows.append((f"events, {name}", f"{events_per_second(engine, folder):,.0f} events/s", ""))
+            yield f"events, {name}", f"{events_per_second(engine, folder):,.0f} events/s", ""
             late = delays(engine, folder)
-            rows.append(
-                (f"a line's way, {name}", f"{statistics.median(late):.3f} s", f"longest of 50: {max(late):.3f}")
-            )
+            yield f"a line's way, {name}", f"{statistics.median(late):.3f} s", f"longest of 50: {max(late):.3f}"
         taken.close()
     with joined([f"node-{number}" for number in range(NODES)]) as cluster:
         began = time.perf_counter()
         _, results = engine_cases.run_echo(cluster, folder / "many", "good", repeats=MANY)
         wall = time.perf_counter() - began
     assert [result.status for result in results] == ["ok"] * MANY
-    rows.append((f"{MANY:,} jobs over {NODES} nodes of this machine", f"{wall:.0f} s", f"{MANY / wall:.1f} jobs/s"))
+    yield f"{MANY:,} jobs over {NODES} nodes of this machine", f"{wall:.0f} s", f"{MANY / wall:.1f} jobs/s"
 
 
 @contextmanager
@@ -90,7 +88,7 @@ def running(engine, folder, behaviour):
     known = engine_cases.behaving((behaviour,))
     told = spec.Spec(name="e", frameworks=(behaviour,), workloads=("resnet50",))
     (job,) = jobs.plan(told, known, "cpu")
-    made = Store(cache=files.default_cache(), choice="synthetic", notify=print).for_job(job)
+    made = Store(cache=files.default_cache(), choice="synthetic").for_job(job)
     if hasattr(engine, "inputs"):  # a node that was taken, and not a local engine
         made = engine.inputs(job, made)
     place = folder / f"{behaviour}-{type(engine).__name__}"

@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from orchestrator.judge import reproduction, rounds, stats
-from tests.judge.test_reproduction import runs
+from orchestrator.plan.spec import Spec
+from tests.support.results import runs, trained
 
 DRAWS = 500
 SEED = 20261123
@@ -40,13 +41,23 @@ def coverage(generator, n):
     ]
 
 
+def settled(a, b):
+    """Whether `repeats: auto` asks for no further round of two rows with these seconds."""
+    results = [
+        trained(framework, seconds, repeat=repeat)
+        for framework, times in (("a", a), ("b", b))
+        for repeat, seconds in enumerate(times, start=1)
+    ]
+    endless = Spec(name="t", repeats="auto", workloads=("cnn",), budget=1e9)
+    return not rounds.following(endless, [each.job for each in results], results).jobs
+
+
 def ranked_by_mistake(generator, noise, looks):
     """How often the table after `repeats: auto` ranks two rows of the same speed; so many rounds fit in the budget."""
     wrong = 0
     for _ in range(DRAWS):
         a, b = draw(generator, looks, noise), draw(generator, looks, noise)
-        settled = (n for n in range(rounds.ENOUGH, looks) if rounds._settled({"a": a[:n], "b": b[:n]}) is not None)
-        n = next(settled, looks)
+        n = next((n for n in range(rounds.ENOUGH, looks) if settled(a[:n], b[:n])), looks)
         found = stats.ratio(a[:n], b[:n])
         wrong += stats.distinguishable(found) and stats.decide(found) != "same"
     return share(wrong)

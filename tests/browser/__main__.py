@@ -4,9 +4,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from orchestrator.cli.screen import Screen
-from tests import published
 from tests.browser import browser
+from tests.support import published
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 1280, 1740  # the head, one table and its first charts
@@ -18,9 +17,7 @@ def main():
     target = ROOT / "docs" / "report.png"
     with tempfile.TemporaryDirectory() as scratch:
         page = Path(scratch) / "report.html"
-        runs = published.shown()
-        marks = [each for run in runs for each in run.certificates]
-        page.write_text(Screen.render_page(runs, ROOT, marks), encoding="utf-8")
+        page.write_text(published.rendered("html", published.shown()), encoding="utf-8")
         chromium = browser.start(*programs)
         try:
             chromium.open(page).screenshot(target, *SIZE)

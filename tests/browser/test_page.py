@@ -2,16 +2,15 @@
 
 import pytest
 
-from orchestrator.cli.screen import Screen
 from orchestrator.host import samples
 from orchestrator.record.run_folder import RunFolder
-from orchestrator.report import certified, html, page
+from orchestrator.report import certified, collected, formats, html, page
 from orchestrator.report import published as reference
-from tests import published as real
 from tests.browser.browser import PHONE
-from tests.record import test_usage
-from tests.report.test_certified import certificate, ran
-from tests.report.test_html import HOSTILE, cnn, failed, measured
+from tests.support import published as real
+from tests.support.certificates import certificate, ran
+from tests.support.results import HOSTILE, cnn, failed, measured
+from tests.support.usage_samples import gpu_samples, host_samples
 
 RESULTS = [result for run in real.shown() for result in run.results]
 NAMES = "[...document.querySelectorAll('#cnn .results tbody tr:not([hidden]) th')].map(cell => cell.textContent.trim())"
@@ -21,7 +20,7 @@ NAMES = "[...document.querySelectorAll('#cnn .results tbody tr:not([hidden]) th'
 def published(root, tmp_path_factory):
     """The report of the results that README shows."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(Screen.render_page(real.shown(), root), encoding="utf-8")
+    path.write_text("".join(formats.load("html").write(collected.of_runs(real.shown(), root))), encoding="utf-8")
     return path
 
 
@@ -49,11 +48,11 @@ def sampled(root, tmp_path_factory):
     """The same results with samples beside two jobs: one of a CPU, and one as two GPUs would leave them."""
     folder = RunFolder(real.unpack(tmp_path_factory.mktemp("runs")))
     timed = [samples.Timed(12.0, 34.0, 1), samples.Timed(34.0, 58.0, 1)]
-    of_gpus = samples.lines_of(test_usage.gpu_samples(cards=2), timed, ["GPU-a", "GPU-b"], None)
-    folder.write_telemetry("pytorch-cnn-cpu-1", samples.lines_of(test_usage.host_samples(), timed, [], "cgroup v2"))
+    of_gpus = samples.lines_of(gpu_samples(cards=2), timed, ["GPU-a", "GPU-b"], None)
+    folder.write_telemetry("pytorch-cnn-cpu-1", samples.lines_of(host_samples(), timed, [], "cgroup v2"))
     folder.write_telemetry("chainer-cnn-cpu-1", of_gpus)
     path = folder.path / "report.html"
-    path.write_text(Screen.render_page([folder], root), encoding="utf-8")
+    path.write_text("".join(formats.load("html").write(collected.of_runs([folder], root))), encoding="utf-8")
     return path
 
 

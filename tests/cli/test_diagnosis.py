@@ -1,11 +1,14 @@
 """`orchestrator doctor` says what this machine can run, whatever of it is missing, broken or hostile."""
 
+import contextlib
 import dataclasses
 import io
 import json
 import re
 import shutil
-import stat
+import socket
+import tempfile
+import threading
 
 import pytest
 from rich.console import Console
@@ -16,49 +19,62 @@ from orchestrator.engines.process import pythons
 from orchestrator.errors import HostError
 from orchestrator.host import machine as host_machine
 from orchestrator.plan import catalog
+from tests.support import fake_docker
+from tests.support.fake_docker import command
 from tests.support.machines import gpu, machine
 
-VERSION = {
-    "Client": {"Version": "28.2.2"},
-    "Server": {"Version": "28.3.0", "ApiVersion": "1.51", "Components": [{"Name": "Engine"}]},
-}
-INFO = {"DockerRootDir": "/", "Runtimes": {"runc": {}}, "CDISpecDirs": None}
-ENDPOINT = diagnosis.DEFAULT_ENDPOINT
+
+@pytest.fixture
+def pythons_found():
+    """The versions that this machine has, with their interpreters. A test may change them."""
+    return {"3.11": "/usr/bin/python3.11"}
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-    """No daemon, no GPU, no hook; only the commands a test makes, and what those need."""
+def place(tmp_path, monkeypatch, pythons_found):
+    """No daemon, no GPU, no hook; of commands only those that a test makes, and what those need."""
     (tmp_path / "bin").mkdir()
-    for name in ("cat", "sleep", "git"):
+    for name in ("sleep", "git"):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name))
     monkeypatch.setenv("PATH", f"{tmp_path}/bin")
     monkeypatch.setattr(diagnosis, "PCI", tmp_path / "pci")
     monkeypatch.setattr(diagnosis, "RUN", tmp_path / "run")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run" / "user"))
-    monkeypatch.setattr(diagnosis, "_pythons", lambda known: {"3.6": None, "3.9": None, "3.11": "/usr/bin/python3.11"})
     monkeypatch.setenv("ROSETTA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
-    command(tmp_path, "docker", "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+
+    def find(version, image):
+        if version not in pythons_found:
+            raise HostError(f"no Python {version}")
+        return pythons_found[version]
+
+    monkeypatch.setattr(pythons, "find", find)
+    docker_command(tmp_path)
     on(monkeypatch, machine())
 
 
-def command(folder, name, script):
-    path = folder / "bin" / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+def docker_command(folder, buildx="echo buildx 0.13"):
+    command(folder / "bin", "docker", f'[ "$1" = buildx ] || exit 1\n{buildx}')
 
 
-def daemon(folder, version=VERSION, info=INFO, endpoint=ENDPOINT, buildx="echo buildx 0.13"):
-    """A docker command with this daemon behind it."""
-    (folder / "version").write_text(json.dumps(version))
-    (folder / "info").write_text(json.dumps(info))
-    command(
-        folder,
-        "docker",
-        f'case "$1" in version|info) cat {folder}/$1;; context) echo {endpoint};; buildx) {buildx};;'
-        " *) echo Docker version 28.2.2, build x;; esac",
-    )
+@pytest.fixture
+def daemon(monkeypatch):
+    """A Docker daemon that answers, and is the one to use."""
+    with fake_docker.serving() as made:
+        monkeypatch.setenv("DOCKER_HOST", made.endpoint)
+        yield made
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """A socket that takes connections and never answers."""
+    folder = tempfile.mkdtemp(prefix="silent-")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{folder}/docker.sock")
+        listening.listen()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/docker.sock")
+        yield
+    shutil.rmtree(folder)
 
 
 def on(monkeypatch, made):
@@ -85,7 +101,9 @@ def test_without_docker_what_has_a_python_runs_all_the_same():
     told = examine()
     assert (told["schema_version"], told["usable"]) == (1, True)
     assert told["docker"]["server"] is None
-    assert "Cannot connect to the Docker daemon" in told["problems"][0]["reason"]
+    reason = "no Docker daemon answers at unix:///nonexistent/docker.sock: No such file or directory"
+    assert told["problems"][0]["reason"] == reason
+    assert "start the Docker daemon" in told["problems"][0]["remedy"]
     assert rows(told)["numpy"]["engines"] == ["process"]
     assert rows(told)["knet"]["engines"] == []
     assert rows(told)["knet"]["problem"] == {
@@ -95,42 +113,50 @@ def test_without_docker_what_has_a_python_runs_all_the_same():
     assert rows(told)["cntk"]["problem"]["remedy"] == "get Docker going, or `pyenv install 3.6`"
 
 
-def test_a_real_client_without_a_daemon(tmp_path, monkeypatch):
-    """Through whatever docker command this machine has, if any."""
+def test_docker_that_is_not_installed_is_told_with_the_way_to_it(tmp_path):
     (tmp_path / "bin" / "docker").unlink()
-    monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin")
-    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
-    told = examine()
-    assert told["docker"]["server"] is None
-    assert re.search(r"no Docker daemon answers|no docker command", told["problems"][0]["reason"])
-    assert told["problems"][0]["remedy"]
+    problem = examine()["problems"][0]
+    assert problem["reason"].endswith("and there is no docker command on PATH")
+    assert "https://docs.docker.com/engine/install/" in problem["remedy"]
 
 
-def test_with_neither_docker_nor_a_python_nothing_can_run(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(diagnosis, "_pythons", lambda known: dict.fromkeys(("3.6", "3.9", "3.11")))
+def test_a_daemon_without_a_docker_command_runs_jobs_but_builds_no_image(tmp_path, daemon):
+    (tmp_path / "bin" / "docker").unlink()
+    docker = examine()["docker"]
+    assert (docker["engine_problem"], docker["builder"]) == (None, None)
+    assert "no docker command on PATH" in docker["build_problem"]["reason"]
+
+
+def test_with_neither_docker_nor_a_python_nothing_can_run(root, tmp_path, pythons_found):
+    pythons_found.clear()
     assert examine(code=4)["usable"] is False
     page = shown(root, tmp_path)
     assert "No engine can run any of them here." in page
     assert "`pyenv install 3.6 3.9 3.11`" in page
 
 
-def test_a_daemon_that_answers(tmp_path):
-    daemon(tmp_path)
+def test_a_daemon_that_answers(daemon):
     told = examine()
     docker = told["docker"]
-    assert (docker["server"]["product"], docker["server"]["version"], docker["engine_problem"]) == (
-        "Docker",
-        "28.3.0",
-        None,
-    )
+    assert docker["server"] == {
+        "product": "Docker",
+        "version": "28.3.0",
+        "api": "1.51",
+        "endpoint": daemon.endpoint,
+        "root": "/",
+        "runtimes": ["runc"],
+        "cdi_folders": [],
+        "cdi_devices": None,
+    }
+    assert docker["engine_problem"] is None
     assert "buildx" in docker["builder"]
     assert docker["free"] > 0
     assert rows(told)["knet"]["engines"] == ["docker"]
     assert rows(told)["numpy"]["gpu"]["kind"] == "cpu_only"
 
 
-def test_podman_is_recognised(tmp_path):
-    daemon(tmp_path, version={"Server": {"Version": "5.2", "Components": [{"Name": "Podman Engine"}]}})
+def test_podman_is_recognised(daemon):
+    daemon.version = {"Version": "5.2", "ApiVersion": "1.41", "Components": [{"Name": "Podman Engine"}]}
     assert examine()["docker"]["server"]["product"] == "Podman"
 
 
@@ -149,72 +175,90 @@ def test_podman_that_only_has_a_socket_is_told_with_the_way_to_it(tmp_path, monk
     assert "Podman" not in examine()["docker"]["engine_problem"]["reason"]
 
 
+def test_podman_without_a_socket_is_told_how_to_start_one(tmp_path):
+    command(tmp_path / "bin", "podman", "exit 0")
+    assert "systemctl --user start podman.socket" in examine()["problems"][0]["remedy"]
+
+
 @pytest.mark.parametrize(
-    ("version", "info", "reason"),
+    ("version", "info"),
     [
-        ({"Client": {"Version": "5.2"}}, INFO, "has no daemon behind it"),
-        ({"Server": None}, INFO, "has no daemon behind it"),
-        ({"Server": "28"}, INFO, "does not answer as Docker does"),
-        (VERSION, {**INFO, "Runtimes": 3}, "does not answer as Docker does"),
-        (VERSION, {**INFO, "DiscoveredDevices": ["gpu"]}, "does not answer as Docker does"),
+        ({}, fake_docker.INFO),
+        ("28", fake_docker.INFO),
+        ([1], fake_docker.INFO),
+        (fake_docker.VERSION, {**fake_docker.INFO, "Runtimes": 3}),
+        (fake_docker.VERSION, {**fake_docker.INFO, "DiscoveredDevices": ["gpu"]}),
     ],
 )
-def test_a_daemon_that_is_none_of_dockers_is_told(tmp_path, version, info, reason):
-    daemon(tmp_path, version=version, info=info)
+def test_a_server_of_another_kind_is_told(daemon, version, info):
+    daemon.version, daemon.info = version, info
     told = examine()
     assert told["docker"]["server"] is None
-    assert reason in told["docker"]["engine_problem"]["reason"]
+    assert "does not answer as Docker does" in told["docker"]["engine_problem"]["reason"]
 
 
-def test_a_daemon_that_hangs_does_not_hang_the_doctor(tmp_path, monkeypatch):
-    monkeypatch.setattr(diagnosis, "ASK_SECONDS", 0.3)
-    command(tmp_path, "docker", "exec sleep 600")
-    told = examine()
-    assert told["problems"][0]["reason"] == "the Docker daemon does not answer `docker version` within 0.3 s"
-    assert "restart" in told["problems"][0]["remedy"]
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ((200, "{"), "does not answer as Docker does"),
+        ((500, {"message": "the disk is broken"}), "answers with an error: the disk is broken"),
+    ],
+)
+def test_a_daemon_that_answers_with_an_error_is_told(daemon, error, reason):
+    daemon.error = error
+    problem = examine()["docker"]["engine_problem"]
+    assert reason in problem["reason"]
+    assert problem["remedy"]
 
 
-def test_a_client_that_hangs_in_its_plugin_cannot_build(tmp_path, monkeypatch):
-    monkeypatch.setattr(diagnosis, "ASK_SECONDS", 0.5)
-    daemon(tmp_path, buildx="exec sleep 600")
+def test_a_daemon_that_hangs_does_not_hang_the_doctor(monkeypatch, silent):
+    monkeypatch.setattr(diagnosis, "ASK_SECONDS", 1)
+    problem = examine()["problems"][0]
+    assert problem["reason"].endswith("does not answer within 1 s")
+    assert "restart" in problem["remedy"]
+
+
+def test_a_client_that_hangs_in_its_plugin_cannot_build(tmp_path, monkeypatch, daemon):
+    monkeypatch.setattr(diagnosis, "ASK_SECONDS", 1)
+    docker_command(tmp_path, buildx="exec sleep 600")
     told = examine()
     assert "buildx plugin is missing" in told["docker"]["build_problem"]["reason"]
 
 
-@pytest.mark.parametrize(
-    ("script", "reason", "remedy"),
-    [
-        ("echo 'permission denied while trying to connect' >&2; exit 1", "permission denied", "usermod -aG docker"),
-        ("echo '{'", "answers no JSON", "start the Docker daemon"),
-        ("echo '[1]'", "answers no JSON", "start the Docker daemon"),
-        ("exit 7", "exit code 7", "start the Docker daemon"),
-    ],
-)
-def test_a_daemon_that_is_out_of_reach_is_told_with_the_remedy(tmp_path, script, reason, remedy):
-    command(tmp_path, "docker", script)
-    (problem,) = [problem for problem in examine()["problems"] if "Python" not in problem["reason"]]
-    assert (reason in problem["reason"], remedy in problem["remedy"]) == (True, True), problem
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "host_variable", "reason", "remedy"),
-    [
-        ("unix:///home/u/docker.sock", None, "but jobs would be run at unix:///var/run/docker.sock", "export DOCKER_HOST=unix:///home/u/docker.sock"),
-        ("tcp://far:2376", "tcp://far:2376", "is on another machine", "unset DOCKER_HOST"),
-    ],
-)  # fmt: skip
-def test_a_daemon_that_only_the_command_line_finds_is_no_help(
-    tmp_path, monkeypatch, endpoint, host_variable, reason, remedy
-):
-    if host_variable:
-        monkeypatch.setenv("DOCKER_HOST", host_variable)
-    daemon(tmp_path, endpoint=endpoint)
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:9", "ssh://far"])
+def test_a_daemon_of_another_machine_is_no_help(monkeypatch, endpoint):
+    monkeypatch.setenv("DOCKER_HOST", endpoint)
     told = examine()
     problem = told["docker"]["engine_problem"]
-    assert (reason in problem["reason"], remedy in problem["remedy"]) == (True, True), problem
+    assert "on another machine, where this machine's files cannot be mounted" in problem["reason"]
+    assert "unset DOCKER_HOST" in problem["remedy"]
     assert rows(told)["knet"]["engines"] == []
 
 
+def test_a_daemon_of_another_machine_that_answers_is_no_help_either(monkeypatch, daemon):
+    path = daemon.endpoint.removeprefix("unix://")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=relay, args=(listening, path), daemon=True).start()
+        endpoint = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+        monkeypatch.setenv("DOCKER_HOST", endpoint)
+        docker = examine()["docker"]
+    assert docker["server"]["endpoint"] == endpoint
+    assert docker["free"] is None
+    assert docker["engine_problem"]["reason"].startswith(f"{endpoint} is on another machine")
+
+
+def relay(listening, path):
+    """Pass one request a connection, and its answer, between a network address and a Unix socket."""
+    with contextlib.suppress(OSError):
+        while True:
+            with listening.accept()[0] as near, socket.socket(socket.AF_UNIX) as far:
+                far.connect(path)
+                far.sendall(near.recv(65536))
+                while data := far.recv(65536):
+                    near.sendall(data)
+
+
+WITH_NVIDIA = {**fake_docker.INFO, "Runtimes": {"runc": {}, "nvidia": {}}}
 NATIVE, JIT, CPU, NO = "native", "jit", "cpu_only", "impossible"
 FRAMEWORKS = [
     "caffe2",
@@ -244,10 +288,11 @@ PROFILES = {  # machine: its cards, their driver; the verdict on each of FRAMEWO
 }
 
 
-@pytest.mark.parametrize(("cards", "driver", "kinds"), PROFILES.values(), ids=PROFILES)
-def test_the_verdict_on_every_framework(tmp_path, monkeypatch, root, cards, driver, kinds):
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_verdict_on_every_framework(daemon, tmp_path, monkeypatch, root, profile):
     """Of the real catalog, with all that an engine needs."""
-    daemon(tmp_path, info={**INFO, "Runtimes": {"runc": {}, "nvidia": {}}})
+    cards, driver, kinds = PROFILES[profile]
+    daemon.info = WITH_NVIDIA
     on(monkeypatch, machine(*cards, driver=driver))
     found = {row.framework: row for row in diagnosis.examine(catalog.load(root), tmp_path).frameworks}
     assert {name: found[name].gpu.kind for name in FRAMEWORKS} == dict(zip(FRAMEWORKS, kinds, strict=True))
@@ -266,12 +311,12 @@ def test_without_docker_a_gpu_is_of_use_only_where_there_is_a_python(monkeypatch
     assert found["knet"].gpu.remedy == "get Docker going"
 
 
-def test_the_screen_tells_all_of_a_gpu_and_what_must_be_compiled_for_it(root, tmp_path, monkeypatch):
+def test_the_screen_tells_all_of_a_gpu_and_what_must_be_compiled_for_it(daemon, root, tmp_path, monkeypatch):
     whole = dataclasses.replace(
         gpu("NVIDIA H100 80GB HBM3", "9.0"), memory=80 << 30, power_limit=700.0, ecc=True, persistence=False, mig=False
     )
     on(monkeypatch, dataclasses.replace(machine("H100"), gpus=(whole,), cuda="13.0"))
-    daemon(tmp_path, info={**INFO, "Runtimes": {"runc": {}, "nvidia": {}}})
+    daemon.info = WITH_NVIDIA
     page = re.sub(r"\s+", " ", shown(root, tmp_path, width=200))
     for fact in (
         "driver 580.95.05, up to CUDA 13.0",
@@ -283,22 +328,22 @@ def test_the_screen_tells_all_of_a_gpu_and_what_must_be_compiled_for_it(root, tm
         assert fact in page
 
 
-CDI = {**INFO, "CDISpecDirs": ["/etc/cdi"]}
+CDI = {**fake_docker.INFO, "CDISpecDirs": ["/etc/cdi"]}
 
 
 @pytest.mark.parametrize(
     ("info", "way"),
     [
-        ({**INFO, "Runtimes": {"runc": {}, "nvidia": {}}}, "runtime"),
+        (WITH_NVIDIA, "runtime"),
         ({**CDI, "DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]}, "cdi"),
         ({**CDI, "DiscoveredDevices": [{"Source": "cdi", "ID": "vendor.com/net=0"}]}, None),
         (CDI, None),
-        (INFO, None),
+        (fake_docker.INFO, None),
     ],
 )  # fmt: skip
-def test_how_containers_get_the_gpu(tmp_path, monkeypatch, info, way):
+def test_how_containers_get_the_gpu(daemon, tmp_path, monkeypatch, info, way):
     on(monkeypatch, machine("A100"))
-    daemon(tmp_path, info=info)
+    daemon.info = info
     told = examine()
     assert [name for name, known in told["docker"]["gpu_access"].items() if known] == ([way] if way else [])
     problem = told["docker"]["gpu_problem"]
@@ -319,24 +364,22 @@ def test_how_containers_get_the_gpu(tmp_path, monkeypatch, info, way):
         ("broken.yaml", "\x00\xff", False),
     ],
 )
-def test_an_older_daemon_has_the_cdi_devices_of_its_folders(tmp_path, monkeypatch, name, text, found):
+def test_an_older_daemon_has_the_cdi_devices_of_its_folders(daemon, tmp_path, monkeypatch, name, text, found):
     (tmp_path / "cdi").mkdir()
     (tmp_path / "cdi" / name).write_text(text)
-    daemon(tmp_path, info={**INFO, "CDISpecDirs": [str(tmp_path / "cdi"), "/nonexistent"]})
+    daemon.info = {**fake_docker.INFO, "CDISpecDirs": [str(tmp_path / "cdi"), "/nonexistent"]}
     assert examine()["docker"]["gpu_access"]["cdi"] is found
 
 
-def test_the_legacy_hook_is_seen(tmp_path, monkeypatch):
+def test_the_legacy_hook_is_seen(daemon, tmp_path, monkeypatch):
     on(monkeypatch, machine("A100"))
-    daemon(tmp_path)
-    command(tmp_path, "nvidia-container-runtime-hook", "exit 0")
+    command(tmp_path / "bin", "nvidia-container-runtime-hook", "exit 0")
     told = examine()
     assert (told["docker"]["gpu_access"]["hook"], told["docker"]["gpu_problem"]) == (True, None)
 
 
-def test_an_engine_that_alone_gets_the_gpu_is_named(root, tmp_path, monkeypatch):
+def test_an_engine_that_alone_gets_the_gpu_is_named(daemon, root, tmp_path, monkeypatch):
     on(monkeypatch, machine("H100"))
-    daemon(tmp_path)
     row = rows(examine())["pytorch"]
     assert (row["gpu"]["kind"], row["engines"], row["gpu_engines"]) == ("native", ["docker", "process"], ["process"])
     assert "with --engine process only" in re.sub(r"\s+", " ", shown(root, tmp_path))
@@ -369,9 +412,8 @@ def test_a_broken_driver_is_told_in_its_own_words(root, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("width", [80, 100])
 @pytest.mark.parametrize("cards", [(), ("K80",), ("H100", "A100")])
-def test_the_screen_fits(root, tmp_path, monkeypatch, width, cards):
+def test_the_screen_fits(daemon, root, tmp_path, monkeypatch, width, cards):
     on(monkeypatch, machine(*cards))
-    daemon(tmp_path)
     lines = shown(root, tmp_path, width).splitlines()
     assert max(map(len, lines)) <= width
     page = "\n".join(lines)
@@ -390,8 +432,7 @@ def test_a_hostile_name_is_only_text(root, tmp_path, monkeypatch):
     assert page.count("x") < 1000
 
 
-def test_pythons_are_looked_for_once_a_version(root, monkeypatch):
-    monkeypatch.undo()
+def test_pythons_are_looked_for_once_a_version(monkeypatch):
     asked = []
 
     def find(version, image):
@@ -401,7 +442,7 @@ def test_pythons_are_looked_for_once_a_version(root, monkeypatch):
         return f"/opt/{version}"
 
     monkeypatch.setattr(pythons, "find", find)
-    assert diagnosis._pythons(catalog.load(root)) == {"3.6": None, "3.9": "/opt/3.9", "3.11": "/opt/3.11"}
+    assert examine()["pythons"] == {"3.6": None, "3.9": "/opt/3.9", "3.11": "/opt/3.11"}
     assert asked == ["3.6", "3.9", "3.11"]
 
 

@@ -1,47 +1,36 @@
 """Every cell of the tables in its own real container, with the smoke spec: it runs, and it computes the same thing.
 
 Without dropout, from the same weights and the same batches, the first losses (or the features) of every framework
-must be those of the NumPy reference.
+must be those of the NumPy reference. ResNet-50 is v1.5 here: test_verify.py compares v1, more strictly.
 """
 
-import subprocess
-from pathlib import Path
+import itertools
 
 import numpy as np
 import pytest
 
-from orchestrator import files
-from orchestrator.engines.docker import images
-from orchestrator.engines.one_node import OneNode
-from orchestrator.inputs import job_inputs
-from orchestrator.plan import catalog, jobs, spec
-from orchestrator.record.run_folder import RunFolder
-from orchestrator.run.attempt import RunContext
-from orchestrator.run.crew import gather
-from tests.support.engine_cases import Silent
+from orchestrator.plan.workloads import WORKLOADS
+from tests.support import checks
+from tests.support.cells import CELLS, assert_agreement, features, measurement, run_cell
+from tests.support.checks import REFERENCE
 
 pytestmark = pytest.mark.docker
 
-ROOT = Path(__file__).resolve().parents[2]
-KNOWN = catalog.load(ROOT)
-CELLS = [(framework.id, workload) for framework, _ in KNOWN.frameworks.values() for workload in framework.workloads]
-REFERENCE = "numpy"
-NOT_BUILT = {
-    "knet"
-}  # neither its base image nor its packages can be had where only Debian and the Python package index are within reach
-TOLERANCE = 1e-3  # relative; rounding alone stays far below, a different formula does not
-CLOSE = {"jax": 1e-4, "pytorch": 1e-4}
-STORE = job_inputs.Store(cache=files.default_cache(), choice="synthetic", notify=lambda text: None)
-WITH_RESNET50 = [framework for framework, workload in CELLS if workload == "resnet50" and framework != REFERENCE]
-V1_5 = ("resnet50.variant=v1.5", "resnet50.batches=1")
+SMOKE = ("configs/smoke.yaml",)
+VARIANT = {"resnet50": ("resnet50.variant=v1.5",)}
 
 
-def has_base(framework):
-    """Whether the framework's image can be built here."""
-    if framework not in NOT_BUILT:
-        return True
-    base = images.base_reference(KNOWN.frameworks[framework][1])
-    return not subprocess.run(["docker", "image", "inspect", base], capture_output=True, check=False).returncode
+def cell(framework, workload):
+    """Arguments of a test of one cell, which is a check of its own."""
+    mark = checks.mark(checks.cell(framework, workload))
+    return pytest.param(framework, workload, id=f"{framework}-{workload}", marks=mark)
+
+
+def mixed(framework, workload):
+    """The same of a test of one cell in mixed precision."""
+    name = f"{framework}-{workload}"
+    check = checks.frameworks(f"amp {name}", "tests/docker/test_cells.py", framework, inputs=SMOKE)
+    return pytest.param(framework, workload, id=name, marks=checks.mark(check))
 
 
 @pytest.fixture(scope="session")
@@ -49,78 +38,28 @@ def measure(docker_engine, tmp_path_factory):
     return measurement(docker_engine, tmp_path_factory.mktemp("results"))
 
 
-def measurement(engine, results):
-    """A function that runs one cell, given by framework, workload and what differs from the smoke spec; each once."""
-    done = {}
-
-    def run(framework, workload, *settings):
-        if not has_base(framework):
-            pytest.skip(f"there is no base image for {framework}")
-        if (framework, workload, settings) not in done:
-            done[framework, workload, settings] = run_cell(engine, results, framework, workload, *settings)
-        result, output = done[framework, workload, settings]
-        assert result.status == "ok", result.failure
-        return result, output
-
-    return run
-
-
-def run_cell(engine, results, framework, workload, *settings):
-    """The result of one cell with the smoke spec and `settings` like `resnet50.variant=v1.5`, and its output folder."""
-    told = spec.load(ROOT / "configs" / "smoke.yaml", overrides=[spec.parse_setting(each) for each in settings])
-    chosen = told.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
-    folder = RunFolder.create(results, "cells")
-    here = OneNode(engine, cache=files.default_cache())
-    context = RunContext(catalog=KNOWN, engine=here.name, folder=folder, inputs=STORE, code={})
-    (result,) = gather(here, context, spec=chosen, listener=Silent()).run(jobs.plan(chosen, KNOWN, "cpu"))
-    return result, folder.path / f"{result.job.id}.output"
-
-
-@pytest.mark.parametrize(("framework", "workload"), CELLS, ids=[f"{f}-{w}" for f, w in CELLS])
+@pytest.mark.parametrize(("framework", "workload"), [cell(*each) for each in CELLS])
 def test_a_cell_runs_and_agrees_with_the_reference(measure, framework, workload):
-    assert_agreement(measure, framework, workload)
+    assert_agreement(measure, framework, workload, *VARIANT.get(workload, ()))
 
 
-def assert_agreement(measure, framework, workload):
-    """The cell runs, and shows the losses or features of the reference."""
-    result, output = measure(framework, workload)
-    expected, expected_output = measure(REFERENCE, workload)
-    tolerance = CLOSE.get(framework, TOLERANCE)
-    assert result.start.denormals == expected.start.denormals
-    if workload == "resnet50":
-        found, wanted = (np.load(folder / "features-0.npy") for folder in (output, expected_output))
-        assert found.std() > 0.1  # a network that returns constants agrees with nothing
-        assert np.abs(found - wanted).max() <= tolerance * np.abs(wanted).max()
-    else:
-        assert len(result.figures.losses) == 5
-        np.testing.assert_allclose(result.figures.losses, expected.figures.losses, rtol=tolerance)
-        assert len(set(result.figures.losses)) == 5  # the weights move
+@checks.mark(checks.frameworks("variants of resnet50", "tests/docker/test_cells.py", REFERENCE, inputs=SMOKE))
+def test_both_variants_of_resnet50_are_different_networks(measure):
+    v1, v1_5 = (features(measure(REFERENCE, "resnet50", *variant)[1]) for variant in ((), VARIANT["resnet50"]))
+    assert np.abs(v1_5 - v1).max() > 0.01 * np.abs(v1_5).max()
 
 
-@pytest.mark.parametrize("framework", WITH_RESNET50)
-def test_both_variants_of_resnet50_are_different_networks(measure, framework):
-    """v1.5 on the reference and on the framework: equal to each other, different from v1."""
-    theirs, ours, v1 = (
-        np.load(output / "features-0.npy")
-        for _, output in (
-            measure(framework, "resnet50", *V1_5),
-            measure(REFERENCE, "resnet50", *V1_5),
-            measure(REFERENCE, "resnet50"),
-        )
-    )
-    assert np.abs(ours - theirs).max() <= CLOSE.get(framework, TOLERANCE) * np.abs(ours).max()
-    assert np.abs(ours - v1).max() > 0.01 * np.abs(ours).max()
-
-
-@pytest.mark.parametrize("framework", ["pytorch", "keras-tf"])
-@pytest.mark.parametrize("workload", ["cnn", "rnn", "resnet50"])
+@pytest.mark.parametrize(
+    ("framework", "workload"), [mixed(*each) for each in itertools.product(("pytorch", "keras-tf"), WORKLOADS)]
+)
 def test_mixed_precision_computes_nearly_the_same(measure, framework, workload):
     """On a CPU that is bfloat16 with 8 significant bits. Equal to the last bit would mean that nothing was mixed."""
-    result, mixed = measure(framework, workload, "precision=amp")
+    variant = VARIANT.get(workload, ())
+    result, mixed = measure(framework, workload, *variant, "precision=amp")
     assert result.start.precision == "amp"
-    expected, output = measure(framework, workload)
+    expected, output = measure(framework, workload, *variant)
     if workload == "resnet50":
-        found, wanted = (np.load(each / "features-0.npy") for each in (mixed, output))
+        found, wanted = features(mixed), features(output)
     else:
         found, wanted = np.array(result.figures.losses), np.array(expected.figures.losses)
     difference = np.abs(found - wanted).max() / np.abs(wanted).max()

@@ -6,7 +6,11 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.docker
+from tests.support import checks
+
+INPUTS = (*checks.JUDGEMENT, "orchestrator/cli", "configs/verify.yaml")
+CHECK = checks.frameworks("check jax", "tests/docker/test_check.py", "jax", inputs=INPUTS)
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
 
 def test_jax_conforms(root, docker_engine, tmp_path):

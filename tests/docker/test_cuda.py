@@ -1,9 +1,8 @@
 """The images for GPUs, without one: their libraries are found, they import, and their labels say which GPUs they know.
 
 They are large, so only those are checked that exist. ROSETTA_CUDA_IMAGES="cntk mxnet", or "all", builds what is missing
-and removes it again, one image at a time; "changed" leaves out what was checked on this machine before, if neither the
-image nor its workloads nor its checks have changed since. That they compute the right thing is checked on the CPU, in place of the images
-for CPUs. None of this runs a line of GPU code.
+and removes it again, one image at a time. That they compute the right thing is checked on the CPU, in place of the
+images for CPUs. None of this runs a line of GPU code.
 """
 
 import json
@@ -16,22 +15,21 @@ import elftools
 import pytest
 
 from orchestrator.engines.base import Environment
-from orchestrator.engines.docker import docker_cli, images
-from orchestrator.engines.docker.docker_cli import find_builder
+from orchestrator.engines.docker import client, images
 from orchestrator.errors import DiskError, OrchestratorError
-from orchestrator.plan import catalog
-from tests.docker import cuda_inside, stamps
-from tests.docker import test_cells as cells
-from tests.docker import test_pytorch as small
-from tests.support.borrowed import borrowed
+from tests.docker import cuda_inside
+from tests.support import checks
+from tests.support.borrowed import borrowed, is_built
+from tests.support.cells import KNOWN, assert_agreement, measurement
+from tests.support.checks import REFERENCE, ROOT
+from tests.support.docker_images import build_folder
+from tests.support.small_job import write_inputs
 
 pytestmark = pytest.mark.docker
 
-ROOT = Path(__file__).resolve().parents[2]
-KNOWN = catalog.load(ROOT)
 IMAGES = {image.name: image for image in KNOWN.images if "cuda" in image.locks and image.python}
 NAMED = os.environ.get("ROSETTA_CUDA_IMAGES", "").split()
-WANTED = set(IMAGES) if NAMED in (["all"], ["changed"]) else set(NAMED)
+WANTED = set(IMAGES) if NAMED == ["all"] else set(NAMED)
 NVSHMEM = {  # several machines, of which there is one
     *("libfabric.so.1", "libmlx5.so.1"),  # InfiniBand and its like
     *("libmpi.so.40", "liboshmem.so.40", "libpmix.so.2", "libucp.so.0", "libucs.so.0"),  # what starts jobs there
@@ -56,7 +54,7 @@ OPTIONAL = {
     },
     "tensorflow": set(),
 }
-CHECKS = (__file__, cuda_inside.__file__, cells.__file__)
+CUDNN_INSIDE = {"caffe2"}  # linked into the framework
 USELESS_PTX = {"cntk"}  # it has PTX, but not of every kernel of its cuDNN: a job could end in the middle of it
 COMPILER = """
 ARG BASE_IMAGE
@@ -74,14 +72,6 @@ FROM ${IMAGE}
 COPY --from=driver /driver /driver
 ENV LD_LIBRARY_PATH=/driver
 """
-
-
-def docker_build(folder, tag, **arguments):
-    """Build the Dockerfile in `folder`."""
-    given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
-    lines = []
-    options = [*given, f"--tag={tag}", str(folder)]
-    assert docker_cli.build(find_builder(), options, lines.append, os.environ) == 0, "\n".join(lines)
 
 
 def docker_run(tag, *command):
@@ -103,28 +93,21 @@ def compiler(docker_engine, tmp_path_factory):
     """An image with a C compiler, made first: what comes into the build cache later goes with an image for GPUs."""
     folder = tmp_path_factory.mktemp("compiler")
     (folder / "Dockerfile").write_text(COMPILER)
-    reference = KNOWN.frameworks[cells.REFERENCE][1]
-    docker_build(folder, "rosetta-test/compiler", BASE_IMAGE=images.base_reference(reference))
+    reference = KNOWN.frameworks[REFERENCE][1]
+    build_folder(folder, "rosetta-test/compiler", BASE_IMAGE=images.base_reference(reference))
     yield
-    docker_cli.remove("image", "rosetta-test/compiler")
+    client.remove_image("rosetta-test/compiler")
 
 
-@pytest.fixture(scope="module", params=IMAGES)
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=checks.mark(checks.cuda(name))) for name in IMAGES])
 def image(request, docker_engine, compiler):
     """A catalog.Image whose cuda variant is built."""
     image = IMAGES[request.param]
-    if image.name not in WANTED and not images.built(image, "cuda"):
+    if image.name not in WANTED and not is_built(image, "cuda"):
         pytest.skip(f"rosetta/{image.name} is not built for CUDA; ROSETTA_CUDA_IMAGES={image.name} builds it")
-    modules = [framework.module for framework in image.frameworks]
-    passed = stamps.stamp(f"{image.name}-cuda", image, "cuda", modules, CHECKS)
-    failed = request.session.testsfailed
-    if NAMED == ["changed"] and passed.exists():
-        stamps.skip(f"rosetta/{image.name}", passed)
     try:
         with borrowed(image, "cuda"):
             yield image
-        if request.session.testsfailed == failed:
-            stamps.leave(passed)
     except DiskError as error:  # no more a fault of the image than a machine without Docker
         pytest.skip(error.message)
     except OrchestratorError as error:  # such as a file that cannot be downloaded
@@ -150,9 +133,9 @@ def without_driver(image, tmp_path_factory):
         )
     )
     result = f"rosetta-test/{image.name}:without-driver"
-    docker_build(folder, result, IMAGE=tag)
+    build_folder(folder, result, IMAGE=tag)
     yield result
-    docker_cli.remove("image", result)
+    client.remove_image(result)
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +145,8 @@ def report(image, without_driver):
 
 @pytest.fixture(scope="session")
 def measure(docker_engine, tmp_path_factory):
-    """As in test_cells, but none of its results: those come from the images for CPUs."""
-    return cells.measurement(docker_engine, tmp_path_factory.mktemp("results"))
+    """As in test_cells.py, but none of its results: those come from the images for CPUs."""
+    return measurement(docker_engine, tmp_path_factory.mktemp("results"))
 
 
 def test_the_images_that_are_asked_for_exist():
@@ -181,10 +164,10 @@ def test_it_imports_and_is_what_its_labels_say(image, report):
     assert cuda.partition(".")[0] == image.labels["rosetta.cuda"].partition(".")[0]
 
 
-def test_every_part_of_cudnn_loads(report):
-    if report["cudnn"] is None:
-        pytest.skip("cuDNN is linked into the framework")
-    assert set(report["cudnn"]["parts"].values()) <= {0}
+def test_every_part_of_cudnn_loads(image, report):
+    assert (report["cudnn"] is None) == (image.name in CUDNN_INSIDE)
+    if report["cudnn"]:
+        assert set(report["cudnn"]["parts"].values()) <= {0}
 
 
 def test_the_gpus_it_has_code_for(image, report):
@@ -198,7 +181,7 @@ def test_the_gpus_it_has_code_for(image, report):
 
 def test_no_framework_goes_on_without_the_gpu_it_was_promised(image, without_driver, tmp_path):
     """Where the driver has none. TensorFlow and JAX would compute on the CPU, and say nothing, if they were let."""
-    small.write_inputs("cnn", tmp_path)
+    write_inputs("cnn", tmp_path)
     for framework in image.frameworks:
         if "cnn" in framework.workloads:
             done = start_on_gpu(without_driver, framework, tmp_path)
@@ -240,4 +223,4 @@ def test_it_computes_the_same_on_a_cpu(image, without_driver, docker_engine, mea
     monkeypatch.setattr(docker_engine, "prepare", prepared)
     for framework in image.frameworks:
         for workload in framework.workloads:
-            cells.assert_agreement(measure, framework.id, workload)
+            assert_agreement(measure, framework.id, workload)

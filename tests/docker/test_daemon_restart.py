@@ -5,16 +5,17 @@ import contextlib
 import pytest
 
 from orchestrator.engines.docker import images
-from tests.support import engine_cases
+from tests.support import checks, engine_cases
 from tests.support.daemons import Daemon
 
-pytestmark = pytest.mark.docker
+CHECK = checks.engine("daemon restart", "tests/docker/test_daemon_restart.py")
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
 
 @contextlib.contextmanager
 def engine_on(folder, monkeypatch, *options):
     """The docker engine on a daemon of its own that has the echo image."""
-    tag = images.build(engine_cases.behaving(["good"]).images[0], "cpu", log=print)
+    tag = images.build(engine_cases.behaving(["good"]).images[0], "cpu")
     daemon = Daemon(folder, *options)
     try:
         with daemon.engine(tag, monkeypatch) as engine:

@@ -14,10 +14,18 @@ import requests
 
 from orchestrator.engines import leftovers
 from orchestrator.engines.base import EngineError, Exit
-from orchestrator.engines.docker import container
-from tests.support import engine_cases
+from orchestrator.engines.docker import client, container
+from tests.support import checks, engine_cases
 
-pytestmark = pytest.mark.docker
+CHECK = checks.engine("docker engine", "tests/docker/test_docker_engine.py")
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
+
+
+@pytest.fixture
+def daemon(docker_engine):
+    """A client of the daemon."""
+    with contextlib.closing(client.connect()) as made:
+        yield made
 
 
 @pytest.mark.parametrize("check", [value for name, value in vars(engine_cases).items() if name.startswith("check_")])
@@ -76,16 +84,16 @@ def test_provenance_names_the_image(docker_engine, tmp_path):
     assert result.provenance.host["docker"]
 
 
-def test_no_container_is_left_behind(docker_engine, tmp_path):
+def test_no_container_is_left_behind(docker_engine, daemon, tmp_path):
     folder, _ = engine_cases.run_echo(docker_engine, tmp_path, "good", "crash", "flood")
-    assert containers_of(docker_engine, folder.id) == []
+    assert containers_of(daemon, folder.id) == []
 
 
-def test_a_fork_bomb_stays_in_its_container(docker_engine, tmp_path):
+def test_a_fork_bomb_stays_in_its_container(docker_engine, daemon, tmp_path):
     with engine_cases.at_most(60):
         folder, results = engine_cases.run_echo(docker_engine, tmp_path, "forks", "good", timeout=5.0)
     assert [result.status for result in results] == ["timeout", "ok"]
-    assert containers_of(docker_engine, folder.id) == []
+    assert containers_of(daemon, folder.id) == []
 
 
 def test_tmp_counts_as_memory(docker_engine, tmp_path):
@@ -102,10 +110,10 @@ SMALL_MACHINE = (
 )
 
 
-def test_a_machine_that_runs_out_of_memory(docker_engine, tmp_path, root):
+def test_a_machine_that_runs_out_of_memory(docker_engine, daemon, tmp_path, root):
     """A small machine: this one's files and processes in a container of 400 MiB. There the kernel ends the job."""
     image = docker_engine.prepare(engine_cases.behaving(["good"]).images[0], "cpu").handle
-    done = docker_engine._client.containers.run(
+    done = daemon.containers.run(
         image,
         ["chroot", "/host", "env", f"--chdir={root}", sys.executable, "-c", SMALL_MACHINE, str(tmp_path)],
         user="0:0",
@@ -121,10 +129,10 @@ def test_a_machine_that_runs_out_of_memory(docker_engine, tmp_path, root):
     ]
 
 
-def test_a_container_that_somebody_removes(docker_engine, tmp_path):
+def test_a_container_that_somebody_removes(docker_engine, daemon, tmp_path):
     class Saboteur(engine_cases.Silent):
         def job_event(self, job, event):
-            for each in docker_engine._client.containers.list(filters={"label": "rosetta.job=hang-resnet50-cpu-1"}):
+            for each in daemon.containers.list(filters={"label": "rosetta.job=hang-resnet50-cpu-1"}):
                 each.remove(force=True)
 
     _, results = engine_cases.run_echo(docker_engine, tmp_path, "hang", "good", listener=Saboteur())
@@ -143,36 +151,34 @@ def test_a_base_image_that_cannot_be_pulled(docker_engine, tmp_path, monkeypatch
     assert "ROSETTA_BASE_PREFIX" in result.failure.hint
 
 
-def test_an_image_that_somebody_removes(docker_engine, tmp_path):
+def test_an_image_that_somebody_removes(docker_engine, daemon, tmp_path):
     class Forgetful(docker_engine.__class__):
         def prepare(self, image, variant):
             made = super().prepare(image, variant)
             return dataclasses.replace(made, handle="sha256:" + "0" * 64)
 
-    _, (result,) = engine_cases.run_echo(Forgetful(docker_engine._client), tmp_path, "good")
+    _, (result,) = engine_cases.run_echo(Forgetful(daemon), tmp_path, "good")
     assert result.failure.kind == "engine"
     assert "No such image" in result.failure.message
     assert "built again" in result.failure.hint
 
 
-def test_clean_removes_the_containers_of_the_dead_only(docker_engine, tmp_path):
+def test_clean_removes_the_containers_of_the_dead_only(docker_engine, daemon, tmp_path):
     image = docker_engine.prepare(engine_cases.behaving(["good"]).images[0], "cpu").handle
     names = {}
     realm, pid, began = leftovers.owner().split("-")
     dead = f"{realm}-{pid}-{float(began) - 1000:.2f}"
     for owner in (dead, leftovers.owner()):
         labels = {leftovers.OWNER_LABEL: owner, "rosetta.run": "test-clean"}
-        names[owner] = docker_engine._client.containers.create(image, ["sleep", "600"], labels=labels).name
+        names[owner] = daemon.containers.create(image, ["sleep", "600"], labels=labels).name
     try:
         found = {each.name: each for each in leftovers.find(tmp_path, everything=False) if each.kind == "container"}
         assert names[dead] in found
         assert names[leftovers.owner()] not in found
         found[names[dead]].remove()
-        assert [container.name for container in containers_of(docker_engine, "test-clean")] == [
-            names[leftovers.owner()]
-        ]
+        assert [container.name for container in containers_of(daemon, "test-clean")] == [names[leftovers.owner()]]
     finally:
-        for container in containers_of(docker_engine, "test-clean"):
+        for container in containers_of(daemon, "test-clean"):
             container.remove(force=True)
 
 
@@ -236,5 +242,5 @@ def test_an_image_that_cannot_be_built_fails_its_jobs_only(docker_engine, tmp_pa
     assert "broken" in result.failure.message
 
 
-def containers_of(engine, run):
-    return engine._client.containers.list(all=True, filters={"label": f"rosetta.run={run}"})
+def containers_of(daemon, run):
+    return daemon.containers.list(all=True, filters={"label": f"rosetta.run={run}"})

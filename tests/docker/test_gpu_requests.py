@@ -8,15 +8,17 @@ import os
 import shutil
 import subprocess
 
+import docker
 import pytest
 
 from orchestrator.engines.docker import images
 from orchestrator.host.machine import Gpu
-from tests.docker.test_cuda import docker_build
-from tests.support import engine_cases
+from tests.support import checks, engine_cases
 from tests.support.daemons import Daemon
+from tests.support.docker_images import build_folder
 
-pytestmark = pytest.mark.docker
+CHECK = checks.engine("gpu requests", "tests/docker/test_gpu_requests.py", "tests/gpu_machine")
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
 IMAGE = "rosetta-test/gpu-machine"
 BASE = "debian:trixie-slim"
@@ -37,7 +39,7 @@ def machine(root, docker_engine, tmp_path_factory):
     """The folder that holds the files of the machine with two GPUs, and beside it one that it shares with this one."""
     prefix = os.environ.get("ROSETTA_BASE_PREFIX")
     base = f"{prefix}/{BASE}" if prefix else BASE
-    docker_build(root / "tests" / "gpu_machine", IMAGE, BASE_IMAGE=base)
+    build_folder(root / "tests" / "gpu_machine", IMAGE, BASE_IMAGE=base)
     folder = tmp_path_factory.mktemp("m")
     (folder / "root").mkdir()
     (folder / "shared" / "cdi").mkdir(parents=True)
@@ -57,7 +59,7 @@ def ask(machine, root, tmp_path, monkeypatch):
     folder = machine / "shared" / tmp_path.name
     folder.mkdir()
     project = engine_cases.gpu_project(folder)
-    tag = images.build(engine_cases.behaving(["good"], project).images[0], "cuda", log=print)
+    tag = images.build(engine_cases.behaving(["good"], project).images[0], "cuda")
 
     def run(way, *gpus):
         hook = "/fake/hook:" if way == "hook" else ""
@@ -103,14 +105,17 @@ def test_a_daemon_without_the_toolkit(ask):
     assert "NVIDIA Container Toolkit" in result.failure.hint
 
 
-@pytest.mark.parametrize(("way", "word"), [("runtime", "nvidia"), ("cdi", "cdi")])
-def test_a_way_that_is_gone_when_the_job_starts(ask, monkeypatch, way, word):
+@pytest.mark.parametrize(
+    ("info", "word"),
+    [
+        ({"Runtimes": {"nvidia": {}}}, "nvidia"),
+        ({"DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}], "CDISpecDirs": ["/etc/cdi"]}, "cdi"),
+    ],
+    ids=["runtime", "cdi"],
+)
+def test_a_way_that_is_gone_when_the_job_starts(ask, monkeypatch, info, word):
     """The daemon had it when it was asked, and refuses now: `unknown runtime`, or knows no driver `cdi`."""
-    from orchestrator.engines.docker import engine as docker
-    from orchestrator.engines.docker import gpu_access
-
-    access = gpu_access.Access(runtime=way == "runtime", cdi=way == "cdi", hook=False)
-    monkeypatch.setattr(docker, "_gpu_access", lambda info: access)
+    monkeypatch.setattr(docker.DockerClient, "info", lambda client: info)
     _, result = ask("nothing", GPUS[0])
     assert (result.status, result.failure.kind, word in result.failure.message) == ("failed", "no_gpu", True)
     assert "NVIDIA Container Toolkit" in result.failure.hint
@@ -121,23 +126,3 @@ def test_a_gpu_that_cdi_does_not_know(ask):
     _, result = ask("cdi", Gpu(index=7, name="Made up", uuid="GPU-7", memory=80 << 30, capability="9.0"))
     assert (result.status, result.failure.kind) == ("failed", "no_gpu")
     assert "unresolvable CDI devices nvidia.com/gpu=7" in result.failure.message
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "Unknown runtime specified nvidia",
-        "unknown or invalid runtime name: nvidia",
-        "CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=0",
-        'could not select device driver "" with capabilities: [[gpu]]',
-        'could not select device driver "cdi" with capabilities: []',
-    ],
-)
-def test_what_daemons_say_when_they_have_no_gpu_to_give(words):
-    from docker.errors import APIError
-
-    from orchestrator.engines.docker.refusals import refusal
-
-    told = refusal("the container could not be started", APIError("400", explanation=words))
-    assert (told.kind, words in told.message) == ("no_gpu", True)
-    assert "NVIDIA Container Toolkit" in told.hint

@@ -8,12 +8,15 @@ import time
 import numpy as np
 import pytest
 
-from orchestrator.engines.docker.docker_cli import find_builder
+from orchestrator.engines.docker.builder import find_builder
 from orchestrator.record.events import Reader
 from tests import golden
-from tests.docker.test_cuda import docker_build
+from tests.support import checks
+from tests.support.docker_images import build_folder
 
-pytestmark = pytest.mark.docker
+PATHS = ("tests/julia", "tests/golden", "workloads")
+CHECK = checks.frameworks("julia", "tests/docker/test_julia.py", inputs=PATHS)
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
 IMAGE = "rosetta-test/julia"
 BASE = "debian:bullseye-slim"
@@ -32,7 +35,7 @@ def docker(root, docker_engine):
     """The docker command, once the image of tests/julia/Dockerfile is built."""
     prefix = os.environ.get("ROSETTA_BASE_PREFIX")
     base = f"{prefix}/{BASE}" if prefix else BASE
-    docker_build(root / "tests" / "julia", IMAGE, BASE_IMAGE=base)
+    build_folder(root / "tests" / "julia", IMAGE, BASE_IMAGE=base)
     return str(find_builder().docker)
 
 

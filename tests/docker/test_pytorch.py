@@ -4,29 +4,22 @@ import json
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from orchestrator.inputs import weights
-from orchestrator.plan import catalog
 from tests.docker import pytorch_inside
-from tests.support.borrowed import borrowed
+from tests.support import checks, docker_images
+from tests.support.checks import ROOT
+from tests.support.small_job import SETTINGS, write_inputs
 
-pytestmark = pytest.mark.docker
-
-ROOT = Path(__file__).resolve().parents[2]
-SAMPLES, BATCH = 24, 8
-SETTINGS = {
-    "cnn": {"lr": 0.01, "momentum": 0.9, "dropout_conv": 0.25, "dropout_dense": 0.5},
-    "rnn": {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
-}
-COUNTS = {"epochs": 1, "batch": BATCH, "train_samples": SAMPLES, "test_samples": SAMPLES}
+CHECK = checks.frameworks(
+    "pytorch rehearsal", "tests/docker/test_pytorch.py", "pytorch", inputs=("tests/docker/pytorch_inside.py",)
+)
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
 
 @pytest.fixture(scope="module")
 def tag(docker_engine):
-    with borrowed(catalog.load(ROOT).frameworks["pytorch"][1], "cpu") as tag:
-        yield tag
+    return docker_images.for_cpus("pytorch")
 
 
 @pytest.fixture(params=SETTINGS)
@@ -34,20 +27,6 @@ def inputs(request, tmp_path):
     """(workload, a folder with what its job finds below BENCH_INPUTS)"""
     write_inputs(request.param, tmp_path)
     return request.param, tmp_path
-
-
-def write_inputs(workload, folder):
-    """Write what a small training job finds below BENCH_INPUTS, and settings.json."""
-    draw = np.random.default_rng(1)
-    for split in ("train", "test"):
-        images = draw.integers(0, 256, (SAMPLES, 3, 32, 32), np.uint8)
-        reviews = draw.integers(0, 30000, (SAMPLES, 150), np.int32)
-        np.save(folder / f"x_{split}.npy", images if workload == "cnn" else reviews)
-        np.save(folder / f"y_{split}.npy", draw.integers(0, 2, SAMPLES, np.int32))
-    np.save(folder / "order.npy", np.arange(SAMPLES, dtype=np.int32)[None])
-    np.savez(folder / "weights.npz", **weights.initial_weights(workload, seed=1))
-    (folder / "settings.json").write_text(json.dumps({**COUNTS, **SETTINGS[workload]}))
-    folder.chmod(0o755)
 
 
 def test_a_rehearsal_leaves_no_trace(tag, inputs):

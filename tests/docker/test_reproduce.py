@@ -8,7 +8,10 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.docker
+from tests.support import checks
+
+CHECK = checks.frameworks("reproduce", "tests/docker/test_reproduce.py", "numpy", "pytorch", inputs=("orchestrator",))
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
 SIZES = {
     "resnet50": ("--set", "resnet50.batch=4", "--set", "resnet50.batches=8"),

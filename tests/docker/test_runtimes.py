@@ -1,16 +1,13 @@
 """What the workloads' runtimes set up before a job, asked of the real frameworks in their containers."""
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from orchestrator.plan import catalog
-from tests.support.borrowed import borrowed
+from tests.support import checks, docker_images
+from tests.support.cells import KNOWN
+from tests.support.checks import ROOT
 
-pytestmark = pytest.mark.docker
-
-ROOT = Path(__file__).resolve().parents[2]
 JOB = """
 from types import SimpleNamespace
 job = SimpleNamespace(precision="fp32", device="cpu", seed=1, threads=1, start=lambda **facts: None)
@@ -43,6 +40,8 @@ runtime.start(job)
 assert jax.config.jax_default_matmul_precision == "highest"
 """,
 }
+CHECK = checks.frameworks("runtimes", "tests/docker/test_runtimes.py", *NO_TF32, "chainer")
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 LAYOUTS = """
 from workloads.pytorch import runtime
 import torch
@@ -84,14 +83,13 @@ for optimizer in (chainer.optimizers.MomentumSGD(lr=0.1), runtime.Adam(epsilon=1
 
 def ask(framework, script):
     """Run a script that asserts things in the framework's own container."""
-    row, image = catalog.load(ROOT).frameworks[framework]
+    row, _ = KNOWN.frameworks[framework]
     environment = [f"--env={name}={value}" for name, value in row.env.items()]
-    with borrowed(image, "cpu") as tag:
-        argv = [
-            "docker", "run", "--rm", "--network=none", f"--volume={ROOT / 'workloads'}:/bench/workloads:ro",
-            "--env=PYTHONPATH=/bench", *environment, tag, "python", "-c", JOB + script,
-        ]  # fmt: skip
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    argv = [
+        "docker", "run", "--rm", "--network=none", f"--volume={ROOT / 'workloads'}:/bench/workloads:ro",
+        "--env=PYTHONPATH=/bench", *environment, docker_images.for_cpus(framework), "python", "-c", JOB + script,
+    ]  # fmt: skip
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
 
 

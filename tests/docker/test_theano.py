@@ -1,16 +1,13 @@
 """What Theano's convolutions need of its image."""
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from orchestrator.plan import catalog
-from tests.support.borrowed import borrowed
+from tests.support import checks, docker_images
 
-pytestmark = pytest.mark.docker
-
-ROOT = Path(__file__).resolve().parents[2]
+CHECK = checks.frameworks("theano threads", "tests/docker/test_theano.py", "lasagne")
+pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
 # As a convolution does: it tells BLAS to use one thread, then starts threads of OpenMP.
 THREADS = """
@@ -30,7 +27,7 @@ int main() {
 
 def test_a_blas_on_one_thread_leaves_openmp_all_of_them(docker_engine):
     script = "cat > /tmp/t.cpp && g++ -fopenmp /tmp/t.cpp -lopenblas -o /tmp/t && /tmp/t"
-    with borrowed(catalog.load(ROOT).frameworks["lasagne"][1], "cpu") as tag:
-        argv = ["docker", "run", "--rm", "--interactive", "--network=none", "--env=OMP_NUM_THREADS=2", tag]
-        done = subprocess.run([*argv, "sh", "-c", script], input=THREADS, capture_output=True, text=True, check=False)
+    tag = docker_images.for_cpus("lasagne")
+    argv = ["docker", "run", "--rm", "--interactive", "--network=none", "--env=OMP_NUM_THREADS=2", tag]
+    done = subprocess.run([*argv, "sh", "-c", script], input=THREADS, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("2", "")

@@ -1,11 +1,6 @@
-"""`orchestrator verify`, short, over every cell in its container: what is certified, and what differs as it declares.
-
-ROSETTA_VERIFY=changed leaves out the frameworks that passed on this machine before and are as they were then, they, the
-reference and the judgement.
-"""
+"""`orchestrator verify`, short, over every cell in its container: what is certified, and what differs as it declares."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,74 +8,83 @@ import sys
 import pytest
 
 from orchestrator import files
-from orchestrator.judge import mistakes, parity
-from orchestrator.judge.mistakes import CULPRITS
+from orchestrator.judge import parity
 from orchestrator.plan import spec
+from orchestrator.plan.workloads import MISTAKES, WORKLOADS
 from orchestrator.record import certificates
 from orchestrator.run import preparation
-from orchestrator.verify import verifier
-from tests.docker import stamps
-from tests.docker.test_cells import CELLS, KNOWN, REFERENCE, has_base
+from orchestrator.verify import reference, verifier
+from tests.support import checks
+from tests.support.cells import CELLS, has_base
 from tests.support.engine_cases import Silent
+from tests.support.ledger_plugin import CHECKS
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]  # all cells run before the first test
+PER_CELL = 180  # seconds, at most, on a busy machine
+# All cells of a workload run before the first test of them.
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600 + PER_CELL * len(CELLS))]
 
 STEPS = 3
 # docs/parity.md says why.
 DECLARED = {("cntk", "rnn"): ["adam-epsilon-inside"]}
 # The allowance is no guess: two frameworks of different makers and images stay far below it.
 INDEPENDENT = ("pytorch", "tensorflow")
-JUDGEMENT = [__file__, stamps.ROOT / "configs" / "verify.yaml"] + [
-    path for package in ("judge", "verify") for path in sorted((stamps.ROOT / "orchestrator" / package).glob("*.py"))
-]
 
 
-def stamp_of(framework, workload):
-    told, image = KNOWN.frameworks[framework]
-    modules = [KNOWN.frameworks[REFERENCE][0].module, told.module]
-    return stamps.stamp(f"{framework}-{workload}-verified", image, "cpu", modules, JUDGEMENT)
-
-
-def passed_before(framework):
-    """Whether all cells of the framework did, and that is enough."""
-    asked = os.environ.get("ROSETTA_VERIFY") == "changed"
-    return asked and all(stamp_of(*pair).exists() for pair in CELLS if pair[0] == framework)
+def cell(framework, workload):
+    """Arguments of a test of one cell, which is a check of its own."""
+    mark = checks.mark(checks.verify(framework, workload))
+    return pytest.param(framework, workload, id=f"{framework}-{workload}", marks=mark)
 
 
 @pytest.fixture(scope="module")
-def verified(root, docker_engine, tmp_path_factory):
-    """Cells by framework and workload, and the folder with their certificates."""
-    results = tmp_path_factory.mktemp("verified")
-    frameworks = [name for name in KNOWN.frameworks if has_base(name) and not passed_before(name)]
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "verify", *frameworks, "--steps", str(STEPS),
-         "--engine", "docker", "--json", "--results", results],
-        cwd=root, capture_output=True, text=True, timeout=1800, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr + done.stdout
-    return {(cell["framework"], cell["workload"]): cell for cell in json.loads(done.stdout)["cells"]}, results
+def verified(request, root, docker_engine, tmp_path_factory):
+    """A function that verifies, once, all cells of a workload that this session tests.
+
+    It returns the cells by framework, and the folder with their certificates. Together they need one reference run.
+    """
+    done = {}
+    wanted = [item.callspec.params for item in request.session.items if item.function is test_a_cell_is_certified]
+    due = request.config.stash[CHECKS].due
+
+    def run(workload):
+        if workload not in done:
+            pairs = [(each["framework"], each["workload"]) for each in wanted if each["workload"] == workload]
+            names = [pair[0] for pair in pairs if has_base(pair[0]) and due(checks.verify(*pair))]
+            done[workload] = verify(root, workload, names, tmp_path_factory.mktemp("verified"))
+        return done[workload]
+
+    return run
 
 
-@pytest.mark.parametrize("pair", CELLS, ids="-".join)
-def test_a_cell_computes_what_the_reference_computes_or_what_it_declares(request, pair):
-    if not has_base(pair[0]):
-        pytest.skip(f"there is no base image for {pair[0]}")
-    if passed_before(pair[0]):
-        stamps.skip("-".join(pair), stamp_of(*pair))
-    cells, results = request.getfixturevalue("verified")
-    cell = cells[pair]
-    assert (cell["word"], cell["culprits"]) == (("declared", DECLARED[pair]) if pair in DECLARED else ("certified", []))
-    assert {CULPRITS[name].sentence for name in cell["culprits"]} <= set(cell["notes"])
-    assert len(cell["loss_errors"]) == (0 if cell["workload"] == "resnet50" else STEPS)
-    assert cell["probe_error"] > 0  # the oracle in float64, and no framework, is what they are held to
-    variant = "v1" if cell["workload"] == "resnet50" else None
+def verify(root, workload, frameworks, results):
+    """Run the command line on these cells."""
+    argv = [sys.executable, "-m", "orchestrator", "verify", *frameworks, "--workload", workload]
+    argv += ["--steps", str(STEPS), "--engine", "docker", "--json", "--results", str(results)]
+    limit = 300 + PER_CELL * len(frameworks)
+    ended = subprocess.run(argv, cwd=root, capture_output=True, text=True, timeout=limit, check=False)
+    assert ended.returncode in {0, 1}, ended.stderr + ended.stdout  # 1: some cells diverge, and their tests say which
+    return {cell["framework"]: cell for cell in json.loads(ended.stdout)["cells"]}, results
+
+
+@pytest.mark.parametrize(("framework", "workload"), [cell(*each) for each in CELLS])
+def test_a_cell_is_certified(verified, framework, workload):
+    """Or differs from the reference as it declares."""
+    if not has_base(framework):
+        pytest.skip(f"there is no base image for {framework}")
+    cells, results = verified(workload)
+    cell, pair = cells[framework], (framework, workload)
+    expected = ("declared", DECLARED[pair]) if pair in DECLARED else ("certified", [])
+    assert (cell["word"], cell["culprits"]) == expected, cell
+    assert {MISTAKES[name].sentence for name in cell["culprits"]} <= set(cell["notes"])
+    assert len(cell["loss_errors"]) == (0 if workload == "resnet50" else STEPS)
+    assert cell["probe_error"] > 0  # they are compared with the reference in float64, which no framework is
+    variant = "v1" if workload == "resnet50" else None
     certificate = certificates.read(certificates.path_of(results, *pair, "cpu", variant))
     assert certificate.environment["id"].startswith("sha256:")
     assert certificate.word == cell["word"]
     assert certificate.parity.times_rounding == cell["times_rounding"]
-    if pair[0] in INDEPENDENT:
+    if framework in INDEPENDENT:
         assert 0 < cell["times_rounding"] < parity.ALLOWANCE / 4
-    stamps.leave(stamp_of(*pair))
 
 
 ADAM = """
@@ -119,11 +123,25 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize("workload", PLANTED)
+def planted(workload):
+    """The test of one mistake, which is a check of its own."""
+    inputs = (*checks.JUDGEMENT, "configs/verify.yaml")
+    check = checks.frameworks(f"mistake {workload}", "tests/docker/test_verify.py", "pytorch", inputs=inputs)
+    return pytest.param(workload, marks=checks.mark(check))
+
+
+@pytest.mark.parametrize("workload", [planted(workload) for workload in PLANTED])
 def test_a_mistake_in_another_framework_is_named(root, docker_engine, tmp_path, monkeypatch, workload):
     """What recognises a mistake is NumPy; what makes it here is PyTorch's own code, in PyTorch's container."""
     mistake, family, edits = PLANTED[workload]
-    for name in ("images/numpy", "images/pytorch", "workloads/common", "workloads/numpy", "workloads/pytorch"):
+    for name in (
+        "images/numpy",
+        "images/pytorch",
+        "workloads/common",
+        "workloads/mistakes",
+        "workloads/numpy",
+        "workloads/pytorch",
+    ):
         shutil.copytree(root / name, tmp_path / name)
     shutil.copytree(root / "configs", tmp_path / "configs")
     shutil.copy(root / "workloads" / "__init__.py", tmp_path / "workloads")
@@ -133,9 +151,11 @@ def test_a_mistake_in_another_framework_is_named(root, docker_engine, tmp_path, 
         assert old in text, f"{path.name} has no {old!r} any more"
         text = text.replace(old, new)
     path.write_text(text)
-    near = tuple(name for name in mistakes.of(workload) if family.lower() in CULPRITS[name].sentence.lower())
+    near = tuple(
+        name for name in WORKLOADS[workload].traced_mistakes if family.lower() in MISTAKES[name].sentence.lower()
+    )
     assert len(near) >= 4
-    monkeypatch.setattr(mistakes, "of", lambda _: near)
+    monkeypatch.setattr(reference, "suspects", lambda _: near)
     told = {"frameworks": ["pytorch"], "workloads": [workload], "device": "cpu", "engine": "docker"}
     overrides = [spec.Override(path=(key,), value=value, origin=key) for key, value in told.items()]
     overrides += [spec.parse_setting(f"{workload}.batch={2 if workload == 'resnet50' else 16}")]

@@ -1,5 +1,6 @@
 """Faults of the machine itself, injected for real: a full disk, and kill -9 at any moment."""
 
+import contextlib
 import os
 import random
 import subprocess
@@ -10,8 +11,7 @@ import pytest
 
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.report import published, tables
-from tests.fuzz import stream
-from tests.support import engine_cases
+from tests.support import checks, engine_cases, fuzz
 
 KILLS = int(os.environ.get("ROSETTA_KILLS", "10"))
 JOBS = ("good", "good2", "good3")
@@ -55,35 +55,53 @@ def test_a_full_disk_ends_the_run_with_the_remedy(root, tmp_path):
 
 
 def test_whatever_a_job_prints_there_is_a_result():
-    """A bounded run of tests/fuzz: always the same streams in CI, other ones every day elsewhere."""
-    counts = stream.fuzz(5.0, seed=1 if os.environ.get("CI") else time.time_ns() // 86_400_000_000_000)
+    """A bounded run of tests/support/fuzz.py: always the same streams in CI, other ones every day elsewhere."""
+    counts = fuzz.fuzz(5.0, seed=1 if os.environ.get("CI") else time.time_ns() // 86_400_000_000_000)
     assert counts["ok"] > 10
     assert counts["failed"] > 100
 
 
-@pytest.mark.parametrize("engine", ["process", pytest.param("docker", marks=pytest.mark.docker)])
+IN_DOCKER = checks.engine("kill -9 in docker", "tests/documents/test_reliability.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "engine", ["process", pytest.param("docker", marks=[pytest.mark.docker, checks.mark(IN_DOCKER)])]
+)
 def test_kill_9_at_any_moment_loses_the_running_job_at_most(root, tmp_path, request, engine):
     """ROSETTA_KILLS=200 makes it a long test. Resumed, every run ends in the tables of one that nobody killed."""
     if engine == "docker":
         request.getfixturevalue("docker_engine")
-    began = time.monotonic()
-    subprocess.run(run(tmp_path / "whole", engine, *JOBS), cwd=root, check=True)
-    whole = time.monotonic() - began
+    with started(root, tmp_path / "whole", engine) as orchestrator:
+        began = time.monotonic()
+        assert orchestrator.wait() == 0
+        whole = time.monotonic() - began  # of the jobs alone, without what comes before the first
     expected = tables_of(tmp_path / "whole", root)
-    moments = random.Random(1)  # noqa: S311  (moments, not secrets)
+    moments, incomplete = random.Random(1), 0  # noqa: S311  (moments, not secrets)
     for number in range(KILLS):
         folder = tmp_path / str(number)
         since = time.time()
-        with subprocess.Popen(run(folder, engine, *JOBS), cwd=root) as orchestrator:
-            time.sleep(whole * moments.uniform(0.3, 1.0))
+        with started(root, folder, engine) as orchestrator:
+            time.sleep(whole * moments.random())
             orchestrator.kill()
         with engine_cases.at_most(10):
             while engine_cases.echoes(since):
                 time.sleep(0.02)
-        if list(folder.glob("results/*")):
-            check(run_folder(folder))
-            engine_cases.run_echo(engine_cases.engine_called(engine, folder), folder, *JOBS, resume=run_folder(folder))
-            assert tables_of(folder, root) == expected
+        check(run_folder(folder))
+        incomplete += any(run_folder(folder).read_result(name) is None for name in NAMES)
+        engine_cases.run_echo(engine_cases.engine_called(engine, folder), folder, *JOBS, resume=run_folder(folder))
+        assert tables_of(folder, root) == expected
+    assert incomplete > KILLS // 4  # the others were killed when all jobs had their results
+
+
+@contextlib.contextmanager
+def started(root, folder, engine):
+    """An orchestrator in a process of its own, once it has made the folder of its run."""
+    with subprocess.Popen(run(folder, engine, *JOBS), cwd=root) as orchestrator:
+        while not list(folder.glob("results/*")):
+            assert orchestrator.poll() is None, "the orchestrator ended before it made a run folder"
+            time.sleep(0.01)
+        yield orchestrator
 
 
 def check(killed):

@@ -1,22 +1,29 @@
 """What an image is called, what its build sees, which client builds it, and what is said when that fails."""
 
+import dataclasses
 import hashlib
 import json
+import logging
 import os
 import sys
-import threading
 import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.engines.build_failure import explain
-from orchestrator.engines.docker import images
-from orchestrator.engines.docker.docker_cli import free_bytes
-from orchestrator.errors import BuildError, HostError
+from orchestrator.engines.docker import client, images
+from orchestrator.engines.docker.build_inputs import stage_context
+from orchestrator.engines.docker.builder import Builder, find_builder
+from orchestrator.errors import BuildError, DiskError, HostError
 from orchestrator.plan.catalog import COMMAND, Image
+from tests.support import fake_docker
+from tests.support.borrowed import is_built
 
 BASE = "python:3.11-slim-bookworm@sha256:" + "0" * 64
 OUTPUTS = Path(__file__).parent / "build_outputs"
@@ -47,7 +54,7 @@ def image(tmp_path):
 
 
 def test_an_image_that_cannot_be_built_does_not_keep_others_from_it(monkeypatch):
-    def build(image, variant, log):
+    def build(image, variant):
         if image.name == "knet":
             raise BuildError("image knet (cpu) could not be built", hint="check the network")
         return f"rosetta/{image.name}"
@@ -125,7 +132,7 @@ class TestContext:
     def stage(self, image, tmp_path, *links, variant="cpu"):
         into = tmp_path / "context"
         into.mkdir()
-        images.stage_context(image, variant, into, environ={"PIP_FIND_LINKS": " ".join(map(str, links))})
+        stage_context(image, variant, into, environ={"PIP_FIND_LINKS": " ".join(map(str, links))})
         return {path.relative_to(into).as_posix(): path for path in into.rglob("*") if path.is_file()}
 
     def wheel(self, folder, name="alpha-1.0+cpu-cp311-cp311-linux_x86_64.whl", content=b"right"):
@@ -168,7 +175,7 @@ class TestContext:
         assert len([name for name in files if name.startswith("wheels/")]) == 1
 
 
-def client(folder, *, version="28.2.2", buildx=False, rest=""):
+def docker_command(folder, *, version="28.2.2", buildx=False):
     """Make a docker command in `folder` that knows its version and whether it has buildx."""
     folder.mkdir(exist_ok=True)
     script = folder / "docker"
@@ -177,7 +184,6 @@ def client(folder, *, version="28.2.2", buildx=False, rest=""):
 case "$1 $2" in
     "buildx version") {"echo 0.13" if buildx else "echo unknown command: buildx >&2; exit 1"} ;;
     "--version ") echo "Docker version {version}, build 0" ;;
-    {rest}
     *) exit 64 ;;
 esac
 """
@@ -192,37 +198,37 @@ def path_of(*folders):
 
 class TestFindBuilder:
     def test_passes_over_a_new_client_without_buildx(self, tmp_path):
-        new = client(tmp_path / "new")
-        old = client(tmp_path / "old", version="20.10.24+dfsg1")
-        builder = images.find_builder(path_of(new, old))
-        assert builder == images.Builder(docker=old / "docker", buildx=False)
+        new = docker_command(tmp_path / "new")
+        old = docker_command(tmp_path / "old", version="20.10.24+dfsg1")
+        builder = find_builder(path_of(new, old))
+        assert builder == Builder(docker=old / "docker", buildx=False)
         assert builder.command == (str(old / "docker"), "build")
 
     def test_prefers_buildx_wherever_it_is(self, tmp_path):
-        old = client(tmp_path / "old", version="20.10.24+dfsg1")
-        new = client(tmp_path / "new", buildx=True)
-        builder = images.find_builder(path_of(old, new))
-        assert builder == images.Builder(docker=new / "docker", buildx=True)
+        old = docker_command(tmp_path / "old", version="20.10.24+dfsg1")
+        new = docker_command(tmp_path / "new", buildx=True)
+        builder = find_builder(path_of(old, new))
+        assert builder == Builder(docker=new / "docker", buildx=True)
         assert builder.command[1:] == ("buildx", "build", "--load")
 
     def test_of_two_that_work_takes_the_first(self, tmp_path):
-        first, second = (client(tmp_path / name, buildx=True) for name in ("first", "second"))
-        assert images.find_builder(path_of(first, second)).docker == first / "docker"
+        first, second = (docker_command(tmp_path / name, buildx=True) for name in ("first", "second"))
+        assert find_builder(path_of(first, second)).docker == first / "docker"
 
     def test_survives_commands_that_cannot_start(self, tmp_path):
-        broken = client(tmp_path / "broken")
+        broken = docker_command(tmp_path / "broken")
         (broken / "docker").write_text("#!/does/not/exist\n")
-        old = client(tmp_path / "old", version="19.3")
-        assert images.find_builder(path_of(broken, old)).docker == old / "docker"
+        old = docker_command(tmp_path / "old", version="19.3")
+        assert find_builder(path_of(broken, old)).docker == old / "docker"
 
     def test_without_any_client_says_so(self, tmp_path):
         with pytest.raises(HostError, match="no docker command") as caught:
-            images.find_builder(path_of(tmp_path))
+            find_builder(path_of(tmp_path))
         assert "--engine process" in caught.value.hint
 
     def test_with_none_that_builds_names_the_plugin(self, tmp_path):
         with pytest.raises(HostError, match="buildx plugin is missing") as caught:
-            images.find_builder(path_of(client(tmp_path / "new")))
+            find_builder(path_of(docker_command(tmp_path / "new")))
         assert "docker-buildx-plugin" in caught.value.hint
 
 
@@ -241,18 +247,20 @@ class TestDiskEstimate:
         with pytest.raises(BuildError, match=r"rosetta\.disk\.cpu"):
             images.check_disk(image, "cpu", None)
 
-    @pytest.mark.parametrize(
-        ("endpoint", "root", "known"),
-        [
-            ("unix:///run/docker.sock", "/", True),
-            ("tcp://there:2376", "/", False),
-            ("unix:///x", "/no/such", False),
-        ],
-    )
-    def test_only_a_local_daemons_disk_is_measured(self, tmp_path, endpoint, root, known):
-        rest = f'"context inspect") echo {endpoint} ;;\n    "info --format") echo {root} ;;'
-        builder = images.Builder(docker=client(tmp_path / "bin", rest=rest) / "docker", buildx=False)
-        assert (free_bytes(builder) is not None) == known
+    @pytest.mark.parametrize(("root", "known"), [("/", True), ("/no/such", False)])
+    def test_a_daemons_disk_is_measured_where_it_can_be_seen(self, daemon, root, known):
+        daemon.info = {**fake_docker.INFO, "DockerRootDir": root}
+        assert (client.server().free_bytes() is not None) == known
+
+    def test_a_disk_of_another_machine_is_not_measured(self, daemon):
+        far = dataclasses.replace(client.server(), endpoint="tcp://there:2376")
+        assert far.free_bytes() is None
+
+    def test_an_image_that_does_not_fit_is_not_built(self, image, daemon):
+        image.labels["rosetta.disk.cpu"] = "1000000 TB"
+        with pytest.raises(DiskError, match="Docker's disk has"):
+            images.build(image, "cpu")
+        assert not builds(daemon)
 
 
 @pytest.mark.parametrize("by", ["docker-20.10", "buildx-0.13"])
@@ -263,7 +271,7 @@ class TestDiskEstimate:
         ("no-wheel", "has no torch==2.13.0+cpu", "PIP_FIND_LINKS"),
         ("hash-mismatch", "mpmath==1.3.0 is not the file that the lock names", "ci/lock.sh"),
         ("no-network", "index cannot be reached", "PIP_INDEX_URL"),
-        ("no-ca", "certificate that is not trusted", "PIP_CERT"),
+        ("no-ca", "certificate of the package index is not trusted", "PIP_CERT"),
         ("disk-full", "the disk is full", "docker system df"),
     ],
 )
@@ -321,45 +329,53 @@ def test_an_unknown_failure_still_shows_its_output():
     assert error.message.splitlines()[1:] == ["    compiling", "    segmentation fault"]
 
 
-# A docker command whose state is a folder: images/ holds a file for each image that exists,
-# builds a line for each build that was started.
+# A docker command that only builds. Its state is a folder: behaviour.json says what it does, builds gets a line for each
+# build, and images a file for each image that was built.
 DOCKER = """#!{python}
 import json, os, pathlib, sys, time, urllib.parse
 state, arguments = pathlib.Path({state!r}), sys.argv[1:]
-images, behaviour = state / "images", json.loads((state / "behaviour.json").read_text())
+behaviour = json.loads((state / "behaviour.json").read_text())
 if arguments[:2] == ["buildx", "version"]:
     sys.exit(0)
-if arguments[:2] == ["image", "inspect"]:
-    if behaviour.get("down"):
-        sys.exit("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?")
-    found = [tag for tag in arguments[2:] if (images / urllib.parse.quote(tag, "")).exists()]
-    labels = behaviour.get("labels")
-    print(json.dumps([dict(Id="sha256:1", Size=5, Created="2020", Config=dict(Labels=labels), RepoTags=[tag])
-                      for tag in found]))
-    missing = [tag for tag in arguments[2:] if tag not in found]
-    sys.exit("\\n".join("Error response from daemon: No such image: " + tag for tag in missing) or 0)
-if arguments[:2] == ["buildx", "build"]:
-    options = dict(word.lstrip("-").partition("=")[::2] for word in arguments if "=" in word)
-    with (state / "builds").open("a") as builds:
-        builds.write(json.dumps(arguments) + "\\n")
-    (state / "pid").write_text(str(os.getpid()))
-    secrets = [word.partition("src=")[2] for word in arguments if word.startswith("--secret")]
-    (state / "secrets").write_text(json.dumps([pathlib.Path(secret).read_text() for secret in secrets]))
-    print("#1 [internal] load build definition", flush=True)
-    sys.stdout.buffer.write(b"#2 0.1 caf\\xe9\\n")
-    sys.stdout.flush()
-    time.sleep(behaviour.get("seconds", 0))
-    if behaviour.get("output") and not ("--no-cache" in arguments and behaviour.get("cache")):
-        sys.exit(behaviour["output"])
-    (images / urllib.parse.quote(options["tag"], "")).touch()
-    sys.exit(0)
-sys.exit(64)
+if arguments[:2] != ["buildx", "build"]:
+    sys.exit(64)
+options = dict(word.lstrip("-").partition("=")[::2] for word in arguments if "=" in word)
+with (state / "builds").open("a") as builds:
+    builds.write(json.dumps(arguments) + "\\n")
+(state / "pid").write_text(str(os.getpid()))
+secrets = [word.partition("src=")[2] for word in arguments if word.startswith("--secret")]
+(state / "secrets").write_text(json.dumps([pathlib.Path(secret).read_text() for secret in secrets]))
+print("#1 [internal] load build definition", flush=True)
+sys.stdout.buffer.write(b"#2 0.1 caf\\xe9\\n")
+sys.stdout.flush()
+time.sleep(behaviour.get("seconds", 0))
+if behaviour.get("output") and not ("--no-cache" in arguments and behaviour.get("cache")):
+    sys.exit(behaviour["output"])
+(state / "images" / urllib.parse.quote(options["tag"], "")).touch()
 """
+
+
+class BuiltImages(Mapping):
+    """The labels of the images that the docker command has built, by tag."""
+
+    def __init__(self, folder, labels):
+        self.folder, self.labels = folder, labels
+
+    def __iter__(self):
+        return (unquote(path.name) for path in self.folder.iterdir())
+
+    def __len__(self):
+        return len(list(self.folder.iterdir()))
+
+    def __getitem__(self, tag):
+        if tag not in list(self):
+            raise KeyError(tag)
+        return self.labels
 
 
 @pytest.fixture
 def daemon(tmp_path, monkeypatch, image):
-    """Put a scripted docker command first on PATH; return a setter of its behaviour."""
+    """A daemon, and a docker command that builds for it. `behave` sets what a build does, `state` is its folder."""
     state, binaries = tmp_path / "docker-state", tmp_path / "bin"
     (state / "images").mkdir(parents=True)
     binaries.mkdir()
@@ -372,15 +388,26 @@ def daemon(tmp_path, monkeypatch, image):
         monkeypatch.delenv(name, raising=False)
 
     def behave(**behaviour):
-        (state / "behaviour.json").write_text(json.dumps({"labels": dict(image.labels), **behaviour}))
-        return state
+        (state / "behaviour.json").write_text(json.dumps(behaviour))
 
     behave()
-    return behave
+    with fake_docker.serving() as made:
+        monkeypatch.setenv("DOCKER_HOST", made.endpoint)
+        made.images = BuiltImages(state / "images", dict(image.labels))
+        made.state, made.behave = state, behave
+        yield made
 
 
-def builds(state):
-    return [json.loads(line) for line in (state / "builds").read_text().splitlines()]
+def builds(daemon):
+    path = daemon.state / "builds"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def output(caplog):
+    """What is logged, line by line, details included."""
+    caplog.set_level(logging.INFO, logger="orchestrator")
+    return caplog
 
 
 class TestBuild:
@@ -389,8 +416,8 @@ class TestBuild:
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://user:password@wheels.example/simple")
         monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-        reference = images.build(image, "cpu", log=lambda _: None)
-        [argv] = builds(daemon())
+        reference = images.build(image, "cpu")
+        [argv] = builds(daemon)
         assert reference == images.tag(image, "cpu")
         assert argv[:3] == ["buildx", "build", "--load"]
         assert f"--file={image.folder / 'Dockerfile'}" in argv
@@ -399,97 +426,95 @@ class TestBuild:
         assert "--build-arg=VARIANT=cpu" in argv
         assert "--build-arg=https_proxy" in argv
         assert "password" not in " ".join(argv)
-        certificates, settings = json.loads((daemon() / "secrets").read_text())
+        certificates, settings = json.loads((daemon.state / "secrets").read_text())
         assert certificates == "CERTIFICATES"
         assert "cert = /run/secrets/ca\n" in settings
         assert "extra-index-url = https://user:password@wheels.example/simple\n" in settings
 
     def test_without_certificates_gives_an_empty_secret(self, image, daemon):
-        images.build(image, "cpu", log=lambda _: None)
-        certificates, settings = json.loads((daemon() / "secrets").read_text())
+        images.build(image, "cpu")
+        certificates, settings = json.loads((daemon.state / "secrets").read_text())
         assert certificates == ""
         assert "cert" not in settings
 
     def test_keeps_no_downloads_if_told_so(self, image, daemon, monkeypatch):
         monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
-        images.build(image, "cpu", log=lambda _: None)
-        _, settings = json.loads((daemon() / "secrets").read_text())
+        images.build(image, "cpu")
+        _, settings = json.loads((daemon.state / "secrets").read_text())
         assert "no-cache-dir = false\n" in settings  # every pip's way to say so in a file, "true" is not
 
-    def test_logs_the_command_and_every_line(self, image, daemon):
-        lines = []
-        images.build(image, "cpu", log=lines.append)
-        assert lines[0].startswith("$ ")
-        assert lines[1:] == ["#1 [internal] load build definition", "#2 0.1 caf\N{REPLACEMENT CHARACTER}"]
+    def test_logs_the_command_and_every_line(self, image, daemon, output):
+        images.build(image, "cpu")
+        assert output.messages[0].startswith("$ ")
+        assert output.messages[1:] == ["#1 [internal] load build definition", "#2 0.1 caf\N{REPLACEMENT CHARACTER}"]
 
     def test_builds_once(self, image, daemon):
-        assert not images.built(image, "cpu")
-        first = images.build(image, "cpu", log=lambda _: None)
-        assert images.built(image, "cpu")
-        assert images.build(image, "cpu", log=pytest.fail) == first
-        assert len(builds(daemon())) == 1
+        assert not is_built(image, "cpu")
+        first = images.build(image, "cpu")
+        assert is_built(image, "cpu")
+        assert images.build(image, "cpu") == first
+        assert len(builds(daemon)) == 1
 
-    def test_builds_once_when_two_ask_at_the_same_time(self, image, daemon):
-        daemon(seconds=0.3)
-        tags, lines = [], []
-        threads = [
-            threading.Thread(target=lambda: tags.append(images.build(image, "cpu", log=lines.append))) for _ in range(2)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
-        assert tags == [images.tag(image, "cpu")] * 2
-        assert len(builds(daemon())) == 1
-        assert [line for line in lines if line.startswith("waiting for another orchestrator")]
+    def test_builds_once_when_two_ask_at_the_same_time(self, image, daemon, output):
+        daemon.behave(seconds=0.3)
+        with ThreadPoolExecutor() as pool:
+            made = [pool.submit(images.build, image, "cpu") for _ in range(2)]
+        assert [each.result() for each in made] == [images.tag(image, "cpu")] * 2
+        assert len(builds(daemon)) == 1
+        assert [line for line in output.messages if line.startswith("waiting for another orchestrator")]
 
     def test_a_failure_is_an_error_with_its_cause(self, image, daemon):
-        daemon(output="#2 0.2 ERROR: No matching distribution found for alpha==1.0+cpu")
+        daemon.behave(output="#2 0.2 ERROR: No matching distribution found for alpha==1.0+cpu")
         with pytest.raises(BuildError, match=r"image demo \(cpu\) .* has no alpha==1\.0\+cpu"):
-            images.build(image, "cpu", log=lambda _: None)
-        assert not images.built(image, "cpu")
+            images.build(image, "cpu")
+        assert not is_built(image, "cpu")
 
-    def test_a_layer_that_the_build_cache_has_lost_is_made_again(self, image, daemon):
-        state = daemon(output="#6 ERROR: layer does not exist", cache=True)
-        lines = []
-        assert images.build(image, "cpu", log=lines.append) == images.tag(image, "cpu")
-        first, second = builds(state)
+    def test_a_layer_that_the_build_cache_has_lost_is_made_again(self, image, daemon, output):
+        daemon.behave(output="#6 ERROR: layer does not exist", cache=True)
+        assert images.build(image, "cpu") == images.tag(image, "cpu")
+        first, second = builds(daemon)
         assert ("--no-cache" in first, [word for word in second if word != "--no-cache"]) == (False, first)
-        assert sum("lost a layer" in line for line in lines) == 1
+        assert sum("lost a layer" in line for line in output.messages) == 1
 
     def test_without_the_cache_it_is_tried_once(self, image, daemon):
-        state = daemon(output="#6 ERROR: layer does not exist")
+        daemon.behave(output="#6 ERROR: layer does not exist")
         with pytest.raises(BuildError, match="layer does not exist"):
-            images.build(image, "cpu", log=lambda _: None)
-        assert len(builds(state)) == 2
+            images.build(image, "cpu")
+        assert len(builds(daemon)) == 2
 
     def test_labels_that_docker_reads_differently_are_an_error(self, image, daemon):
-        daemon(labels={"rosetta.disk.cpu": "1.5 GB"})
+        daemon.images.labels = {"rosetta.disk.cpu": "1.5 GB"}
         with pytest.raises(BuildError, match=r"rosetta\.disk\.cuda is None"):
-            images.build(image, "cpu", log=lambda _: None)
+            images.build(image, "cpu")
 
-    def test_an_interruption_stops_the_client(self, image, daemon):
-        def interrupt(line):
-            if line.startswith("#2"):
-                raise KeyboardInterrupt
+    def test_an_interruption_stops_the_client(self, image, daemon, output):
+        class Interrupt(logging.Handler):
+            def emit(self, record):
+                if record.getMessage().startswith("#2"):
+                    raise KeyboardInterrupt
 
-        state = daemon(seconds=60)
+        daemon.behave(seconds=60)
         start = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            images.build(image, "cpu", log=interrupt)
+        handler = Interrupt()
+        logging.getLogger("orchestrator").addHandler(handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                images.build(image, "cpu")
+        finally:
+            logging.getLogger("orchestrator").removeHandler(handler)
         assert time.monotonic() - start < 30
         with pytest.raises(ProcessLookupError):
-            os.kill(int((state / "pid").read_text()), 0)
+            os.kill(int((daemon.state / "pid").read_text()), 0)
 
-    def test_without_a_daemon_names_the_remedy(self, image, daemon):
-        daemon(down=True)
-        with pytest.raises(HostError, match="Cannot connect") as caught:
-            images.build(image, "cpu", log=lambda _: None)
+    def test_without_a_daemon_names_the_remedy(self, image, daemon, monkeypatch):
+        monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+        with pytest.raises(HostError, match="no Docker daemon answers") as caught:
+            images.build(image, "cpu")
         assert "start the Docker daemon" in caught.value.hint
 
 
 def test_listing_tells_what_is_built(image, daemon):
-    reference = images.build(image, "cpu", log=lambda _: None)
+    reference = images.build(image, "cpu")
     rows = {variant: (name, result) for _, variant, name, result in images.listing([image])}
     assert rows["cpu"][0] == reference
     assert rows["cpu"][1].size == 5

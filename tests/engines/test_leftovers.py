@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.engines import leftovers
+from tests.support import fake_docker
 
 
 def dead():
@@ -20,7 +21,7 @@ def place(tmp_path, monkeypatch):
     """A machine with leftovers: a cache, and the folders of a dead and of a living orchestrator's jobs."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("ROSETTA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(leftovers.docker_cli, "labelled", lambda kind, label: [])
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
     for owner in (dead(), leftovers.owner()):
         folder = tmp_path / f"{leftovers.JOB_FOLDER}{owner}-abcd"
         folder.mkdir()
@@ -96,15 +97,43 @@ def others():
     }
 
 
+@pytest.fixture
+def daemon(place, monkeypatch):
+    """A Docker daemon on that machine."""
+    with fake_docker.serving() as made:
+        monkeypatch.setenv("DOCKER_HOST", made.endpoint)
+        yield made
+
+
 @pytest.mark.parametrize("whose", others())
-def test_what_may_belong_to_a_living_orchestrator_stays(whose, place, monkeypatch):
+def test_what_may_belong_to_a_living_orchestrator_stays(whose, place, daemon):
     owner = others()[whose]
-    removed = []
-    container = leftovers.docker_cli.Labelled(kind="container", name="theirs", label=owner)
-    monkeypatch.setattr(leftovers.docker_cli, "labelled", lambda kind, label: [container])
-    monkeypatch.setattr(leftovers.docker_cli, "remove", lambda kind, name: removed.append(name))
+    daemon.containers = {"theirs": {leftovers.OWNER_LABEL: owner}}
     folder = place / f"{leftovers.JOB_FOLDER}{owner}-abcd"
     folder.mkdir()
     assert call("--yes").exit_code == 0
     assert folder.exists()
-    assert not removed
+    assert not daemon.removed
+
+
+def test_the_containers_of_the_dead_go_and_images_stay(daemon):
+    owners = {"dead": dead(), "living": leftovers.owner()}
+    daemon.containers = {name: {leftovers.OWNER_LABEL: owner} for name, owner in owners.items()}
+    daemon.images = {"rosetta/numpy:cpu-1": {leftovers.IMAGE_LABEL: "numpy"}}
+    assert call("--yes").exit_code == 0
+    assert daemon.removed == ["containers/dead"]
+
+
+def test_all_means_the_images_too(daemon):
+    daemon.images = {"rosetta/numpy:cpu-1": {leftovers.IMAGE_LABEL: "numpy"}}
+    done = call("--all", "--yes")
+    assert "rosetta/numpy:cpu-1" in done.output
+    assert daemon.removed == ["images/rosetta/numpy:cpu-1"]
+
+
+def test_what_docker_does_not_remove_is_said(daemon):
+    daemon.containers = {"stuck": {leftovers.OWNER_LABEL: dead()}}
+    daemon.refusal = (409, {"message": "in use"})
+    done = call("--yes")
+    assert "container stuck stays" in " ".join(done.output.split())
+    assert "in use" in done.output

@@ -8,11 +8,9 @@ import sys
 
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
-from orchestrator.cli import app
 from orchestrator.cli.progress import LiveListener
-from orchestrator.cli.screen import Screen
+from orchestrator.cli.verbs import bench
 from orchestrator.engines import nodes as hosts
 from orchestrator.engines import registry
 from orchestrator.engines.ray import node as ray_node
@@ -21,16 +19,9 @@ from orchestrator.errors import HostError, UsageError
 from orchestrator.plan import catalog, jobs, spec
 from orchestrator.plan.jobs import Job
 from orchestrator.record.results import NodeFacts, Provenance
-from orchestrator.record.run_folder import RunFolder
 from orchestrator.run import preparation
 from tests.support import engine_cases, machines
-
-
-def node(name, *cards, problem=None, cpus=2, **labels):
-    there = dataclasses.replace(machines.machine(*cards), cpus=tuple(range(cpus)))
-    return hosts.Node(
-        id=f"id-{name}", name=name, host=there, engine="docker", engine_facts={}, gpu_problem=problem, labels=labels
-    )
+from tests.support.machines import node
 
 
 def told(**values):
@@ -202,7 +193,7 @@ def test_memory_limits_the_parts_of_a_node():
 
 def test_every_node_has_a_bar_of_its_own_until_it_is_given_back():
     screen = Console(file=io.StringIO(), force_terminal=True)
-    with LiveListener(screen, print) as listener:
+    with LiveListener(screen) as listener:
         crew_of_two = [listener.lane("a"), listener.lane("b")]
         for lane in crew_of_two:
             lane.job_started(job("cpu"), 1, 2, None)
@@ -230,20 +221,8 @@ def test_without_ray_it_is_told_how_to_install_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("address", "told"), [("auto", ""), ("head:6379", " --address head:6379")])
-def test_how_to_resume_is_told_with_the_cluster(address, told, tmp_path, monkeypatch):
-    said = []
-
-    def interruptible(how):
-        said.append(how)
-        raise KeyboardInterrupt
-
-    prepared = preparation.PreparedRun(catalog=None, spec=None, host=None, engine=None, jobs=[], skips={})
-    monkeypatch.setattr(preparation, "prepare", lambda *_: prepared)
-    monkeypatch.setattr(preparation, "start", lambda *_: RunFolder(tmp_path / "some-run"))
-    monkeypatch.setattr(Screen, "show_start", lambda *_: None)
-    monkeypatch.setattr(app, "interruptible", interruptible)
-    CliRunner().invoke(app.app, ["bench", f"--address={address}"])
-    assert said == [f"orchestrator bench --resume some-run{told}"]
+def test_how_to_resume_is_told_with_the_cluster(address, told):
+    assert bench.resume_command("some-run", address) == f"orchestrator bench --resume some-run{told}"
 
 
 @pytest.mark.parametrize(("engine", "told"), [("process", "niceness 15"), ("docker", "")])

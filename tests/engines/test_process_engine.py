@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,10 +12,12 @@ import psutil
 import pytest
 
 from orchestrator.engines.base import Launch, job_variables
+from orchestrator.engines.process import pythons
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.errors import HostError
 from orchestrator.plan import catalog, jobs, spec
 from tests.support import engine_cases
+from tests.support.fake_docker import command
 from tests.support.machines import machine
 
 
@@ -23,6 +26,7 @@ def engine(tmp_path):
     return ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [value for name, value in vars(engine_cases).items() if name.startswith("check_")])
 def test_the_contract_of_engines(check, engine, tmp_path):
     check(engine, tmp_path)
@@ -76,14 +80,41 @@ def test_children_of_a_job_go_with_it(engine, tmp_path):
     assert left == []
 
 
-def test_a_missing_python_is_told_with_the_remedy(tmp_path, monkeypatch, root):
+def test_a_missing_python_is_told_with_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
-    from orchestrator.engines.process import pythons
-
     with pytest.raises(HostError, match=r"image 'old' needs Python 2\.0") as caught:
         pythons.find("2.0", "old")
     assert "--python old=" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "place", ["bin/python{version}", "bin/python3", "pyenv/versions/{version}.99/bin/python{version}"]
+)
+def test_a_python_is_found_on_path_and_among_those_of_pyenv(tmp_path, monkeypatch, place):
+    """One that does not run is skipped."""
+    version = "3.9"  # not this one: the orchestrator needs a newer one
+    try:
+        real = pythons.find(version, "echo")
+    except HostError as error:
+        pytest.skip(error.message)
+    found = tmp_path / place.format(version=version)
+    found.parent.mkdir(parents=True)
+    found.symlink_to(real)
+    command(tmp_path / "broken", f"python{version}", "exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}/broken:{tmp_path}/bin")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    assert pythons.check(pythons.find(version, "echo")).startswith("3.9.")
+    found.unlink()
+    with pytest.raises(HostError):
+        pythons.find(version, "echo")
+
+
+def test_of_a_virtual_environment_its_own_python_is_not_taken(monkeypatch):
+    """A new environment must not see the packages of the one that the orchestrator runs in."""
+    found = pythons.find("{}.{}".format(*sys.version_info), "echo")
+    asked = [str(found), "-c", "import sys; print(sys.prefix == sys.base_prefix)"]
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == "True\n"
 
 
 def test_an_image_without_python_is_left_to_docker(engine, root):
@@ -94,9 +125,7 @@ def test_an_image_without_python_is_left_to_docker(engine, root):
 
 
 def test_a_python_that_does_not_run_is_refused(tmp_path):
-    from orchestrator.engines.process import pythons
-
-    with pytest.raises(HostError, match="no Python interpreter that runs"):
+    with pytest.raises(HostError, match="not a working Python interpreter"):
         pythons.check(tmp_path / "python")
 
 

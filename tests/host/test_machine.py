@@ -1,8 +1,8 @@
 """What NVML tells of a machine, asked field by field: no answer is None, and no GPU is no error."""
 
-import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
+import pynvml
 import pytest
 
 from orchestrator.host import machine
@@ -41,20 +41,21 @@ FIELDS = {
 
 @pytest.fixture
 def nvml(monkeypatch):
-    """Replaces pynvml; the functions named raise an error of this text."""
+    """Replaces functions of pynvml; those named raise an error of this text."""
 
-    def install(*broken, error="NVMLError", says="Not Supported"):
-        module = ModuleType("pynvml")
-        module.NVMLError = type("NVMLError", (Exception,), {})
-        for name in ("NVMLError_LibraryNotFound", "NVMLError_DriverNotLoaded", "NVMLError_NotSupported"):
-            setattr(module, name, type(name, (module.NVMLError,), {}))
+    def install(*broken, error="NVMLError", says="Not Supported", **answers):
+        class Refusal(getattr(pynvml, error)):
+            def __new__(cls, *arguments):
+                return Exception.__new__(cls)
+
+            def __str__(self):
+                return says
 
         def refuse(*arguments):
-            raise getattr(module, error)(says)
+            raise Refusal
 
-        for name, function in {**REQUIRED, **OPTIONAL}.items():
-            setattr(module, name, refuse if name in broken else function)
-        monkeypatch.setitem(sys.modules, "pynvml", module)
+        for name, function in {**REQUIRED, **OPTIONAL, **answers}.items():
+            monkeypatch.setattr(pynvml, name, refuse if name in broken else function)
 
     return install
 
@@ -99,8 +100,9 @@ def test_a_broken_driver_says_so_and_offers_no_gpu(nvml, broken):
 
 
 @pytest.mark.parametrize(("number", "version"), [(12040, "12.4"), (11080, "11.8"), (13000, "13.0"), (10020, "10.2")])
-def test_cudas_number_is_a_version(number, version):
-    assert machine._cuda(number) == version
+def test_cudas_number_is_a_version(nvml, number, version):
+    nvml(nvmlSystemGetCudaDriverVersion_v2=lambda: number)
+    assert machine.inspect().cuda == version
 
 
 TWO = (

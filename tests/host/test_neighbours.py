@@ -1,22 +1,24 @@
-"""Who disturbs a measurement is seen and named."""
+"""Programs that disturb a measurement are found and named."""
 
 import contextlib
 import dataclasses
+import os
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
-import pynvml
 import pytest
+from filelock import FileLock, Timeout
 
 from orchestrator.engines.process.engine import ProcessEngine
-from orchestrator.host import neighbours
 from orchestrator.host.neighbours import Neighbour, Turns, Watch
-from tests.support import engine_cases
+from tests.support import engine_cases, fake_nvml
+from tests.support.fake_nvml import UUID
 from tests.support.machines import machine
+
+NO_PROCESS = 2**22 + 1  # above Linux's highest process id
 
 
 def test_a_busy_program_is_named_and_an_idle_one_is_not():
@@ -34,81 +36,105 @@ def test_a_busy_program_is_named_and_an_idle_one_is_not():
     assert "sleep" not in found
 
 
-def test_this_process_does_not_count():
-    watch = Watch()
-    until = time.process_time() + 0.3
-    while time.process_time() < until:
-        pass
-    assert all(neighbour.name != "pytest" for neighbour in watch.neighbours())
+def test_this_process_does_not_count(tmp_path):
+    """In a process with a name of its own: other processes of this name may run at the same time."""
+    (tmp_path / "only-one").symlink_to(sys.executable)
+    busy = "import time\nuntil = time.process_time() + 0.3\nwhile time.process_time() < until: pass\n"
+    watched = f"from orchestrator.host.neighbours import Watch\nwatch = Watch()\n{busy}"
+    told = f"{watched}print([each.name for each in watch.neighbours()])"
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [tmp_path / "only-one", "-c", told], env=variables, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("[")
+    assert "only-one" not in done.stdout
 
 
-def test_two_jobs_take_turns_on_a_gpu(tmp_path, monkeypatch):
-    monkeypatch.setattr(neighbours, "_on_gpu", lambda uuid: ())
-    heard, order, inside = [], [], threading.Event()
+def test_two_jobs_take_turns_on_a_gpu(tmp_path, caplog):
+    order = []
 
     def other():
-        with Turns(tmp_path, lambda text: (heard.append(text), inside.set())).on(["GPU-1"]):
+        with Turns(tmp_path).on(["GPU-1"]):
             order.append("second")
 
-    with Turns(tmp_path, heard.append).on(["GPU-1", "GPU-0"]):
+    with Turns(tmp_path).on(["GPU-1", "GPU-0"]):
         thread = threading.Thread(target=other)
         thread.start()
-        assert inside.wait(10)
+        until = time.monotonic() + 10
+        while not caplog.messages and time.monotonic() < until:
+            time.sleep(0.01)
         order.append("first")
     thread.join(10)
     assert order == ["first", "second"]
-    assert heard == ["waiting for another orchestrator's job on this GPU"]
-    with Turns(tmp_path, heard.append).on(["GPU-2"]):
-        assert len(heard) == 1
+    assert caplog.messages == ["waiting for another orchestrator's job on this GPU"]
+    with Turns(tmp_path).on(["GPU-2"]):
+        assert len(caplog.messages) == 1
 
 
-def test_a_program_on_the_gpu_is_named(tmp_path, monkeypatch):
-    running = [SimpleNamespace(pid=1), SimpleNamespace(pid=2**22 + 1)]
-    for name, value in {
-        "nvmlInit": lambda: None,
-        "nvmlShutdown": lambda: None,
-        "nvmlDeviceGetHandleByUUID": lambda uuid: uuid,
-        "nvmlDeviceGetComputeRunningProcesses": lambda handle: running,
-    }.items():
-        monkeypatch.setattr(pynvml, name, value)
-    heard = []
-    with Turns(tmp_path, heard.append).on(["GPU-1"]) as others:
-        assert [other.cpus for other in others] == [None, None]
-        assert others[1] == Neighbour(name=f"process {2**22 + 1}", cpus=None)
-    assert len(heard) == 2
-    assert "recorded as disturbed" in heard[0]
+@contextlib.contextmanager
+def program(folder, name):
+    """A program of this name that does nothing; yields its process id."""
+    path = folder / name
+    path.symlink_to(sys.executable)
+    source = "import time; print('', flush=True); time.sleep(60)"
+    with subprocess.Popen([str(path), "-S", "-c", source], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def test_programs_on_the_gpu_are_named(tmp_path, monkeypatch, caplog):
+    with program(tmp_path, "miner") as pid:
+        fake_nvml.install(monkeypatch, fake_nvml.Card(programs=[pid, NO_PROCESS]))
+        with Turns(tmp_path).on([UUID]) as others:
+            assert [other.name for other in others] == ["miner", f"process {NO_PROCESS}"]
+    assert [other.cpus for other in others] == [None, None]
+    assert len(caplog.messages) == 2
+    assert "recorded as disturbed" in caplog.messages[0]
 
 
 def test_a_program_that_comes_to_the_gpu_during_the_job_is_named_once(monkeypatch):
-    """One that was there before is no news, and none is counted twice where a job has several GPUs."""
-    there = {"GPU-0": [Neighbour(name="old", cpus=None)], "GPU-1": []}
-    monkeypatch.setattr(neighbours, "_on_gpu", lambda uuid: tuple(there[uuid]))
-    watch = Watch(["GPU-0", "GPU-1"], others=there["GPU-0"])
-    there["GPU-0"] = [*there["GPU-0"], Neighbour(name="new", cpus=None)]
-    there["GPU-1"] = [Neighbour(name="new", cpus=None)]
+    """A program that was there before is not new, and a program on several GPUs of a job counts once."""
+    old, new = (Neighbour(name=f"process {pid}", cpus=None) for pid in (NO_PROCESS, NO_PROCESS + 1))
+    cards = [fake_nvml.Card(programs=[NO_PROCESS]), fake_nvml.Card()]
+    fake_nvml.install(monkeypatch, *cards, uuids=["GPU-0", "GPU-1"])
+    watch = Watch(["GPU-0", "GPU-1"], others=[old])
+    for card in cards:
+        card.programs = [*card.programs, NO_PROCESS + 1]
     found = [each for each in watch.neighbours() if each.cpus is None]
-    assert [each.name for each in found] == ["old", "new"]
+    assert found == [old, new]
 
 
 def test_the_gpu_is_looked_at_before_the_next_job_has_its_turn(tmp_path, monkeypatch):
-    """Else that job would be called this one's neighbour."""
-    looks, turn = [], []
+    """Otherwise the next job would be reported as this job's neighbour."""
+    taken = []
+    lock = FileLock(tmp_path / "cache" / "locks" / f"{UUID}.lock")
 
-    @contextlib.contextmanager
-    def held(turns, uuid):
-        turn.append(uuid)
-        yield
-        turn.clear()
+    def programs():
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            taken.append(True)
+        else:
+            lock.release()
+            taken.append(False)
+        return []
 
-    monkeypatch.setattr(Turns, "_turn", held)
-    monkeypatch.setattr(neighbours, "_on_gpu", lambda uuid: looks.append(list(turn)) or ())
-    chosen = dataclasses.replace(machine("H100").gpus[0], uuid="GPU-1")
+    fake_nvml.install(monkeypatch, fake_nvml.Card(programs=programs))
+    chosen = dataclasses.replace(machine("H100").gpus[0], uuid=UUID)
     engine = ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
     engine_cases.run_echo(engine, tmp_path, "good", root=engine_cases.gpu_project(tmp_path), gpus=[chosen])
-    assert looks == [["GPU-1"], ["GPU-1"]]
+    assert taken == [True, True]
 
 
 @pytest.mark.parametrize("name", ["evil\x1b[31m", "x" * 200])
-def test_a_name_is_made_printable(name):
-    assert neighbours._name(name).isprintable()
-    assert len(neighbours._name(name)) <= 60
+def test_a_name_is_made_printable(tmp_path, monkeypatch, name):
+    with program(tmp_path, name) as pid:
+        fake_nvml.install(monkeypatch, fake_nvml.Card(programs=[pid]))
+        with Turns(tmp_path).on([UUID]) as (other,):
+            pass
+    assert other.name.isprintable()
+    assert other.name[:4] == name[:4]
+    assert len(other.name) <= 60

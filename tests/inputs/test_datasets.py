@@ -22,10 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import DataError
-from orchestrator.inputs import datasets, orders
-from orchestrator.inputs.datasets import download, npy, official, store, synthetic
-from orchestrator.inputs.datasets.draws import Draws
-from orchestrator.inputs.datasets.formats import FILES, FORMATS
+from orchestrator.inputs import archives, data_sources, dataset_folder, datasets, download, npy, orders
+from orchestrator.inputs.array_format import FILES
+from orchestrator.inputs.dataset_folder import Dataset
+from orchestrator.inputs.datasets import cifar10 as cifar10_module
+from orchestrator.inputs.datasets import imdb as imdb_module
+from orchestrator.inputs.draws import Draws
 
 RECORDS = 20  # in each file of the small CIFAR-10 archive
 Arrays = dict[str, np.ndarray]
@@ -101,15 +103,9 @@ def server() -> Iterator[Server]:
     server.close()
 
 
-class Said(list[str]):
-    """Collects what is said to the user."""
-
-    def __call__(self, message: str) -> None:
-        self.append(message)
-
-    @property
-    def warnings(self) -> list[str]:
-        return [message for message in self if "WARNING" in message]
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What a person is warned of."""
+    return [record.getMessage() for record in caplog.records if "WARNING" in record.getMessage()]
 
 
 def tar_gz(members: list[tuple[str, bytes]]) -> bytes:
@@ -131,9 +127,10 @@ def cifar10_members(records: int = RECORDS) -> list[tuple[str, bytes]]:
 
 def offer(server: Server, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes) -> None:
     """Let `server` have the official archive of `name`, which now is `data`."""
-    read = partial(official.read_cifar10, records=RECORDS) if name == "cifar10" else official.read_imdb
-    archive = replace(official.ARCHIVES[name], sha256=sha256(data).hexdigest(), read=read)
-    monkeypatch.setattr(official, "ARCHIVES", {**official.ARCHIVES, name: archive})
+    module = {"cifar10": cifar10_module, "imdb": imdb_module}[name]
+    read = partial(module.read, records=RECORDS) if module is cifar10_module else module.read
+    archive = replace(module.DATASET.archive, sha256=sha256(data).hexdigest(), read=read)
+    monkeypatch.setattr(module, "DATASET", replace(module.DATASET, archive=archive))
     server.files[archive.file] = data
 
 
@@ -144,12 +141,12 @@ def cifar10(server: Server, monkeypatch: pytest.MonkeyPatch) -> bytes:
     return data
 
 
-def load(prepared: datasets.Dataset) -> Arrays:
+def load(prepared: Dataset) -> Arrays:
     return {file: np.load(path, allow_pickle=False) for file, path in prepared.files.items()}
 
 
 def small_arrays(name: str = "cifar10", train: int = 30, test: int = 20) -> Arrays:
-    wanted = FORMATS[name]
+    wanted = datasets.labelled(name).format
     arrays = {}
     for split, count in (("train", train), ("test", test)):
         size = (count, *wanted.x_shape)
@@ -174,7 +171,7 @@ def sample_set(x: np.ndarray, y: np.ndarray) -> list[tuple[bytes, int]]:
 
 
 def test_the_official_cifar10_archive_becomes_arrays(server: Server, cifar10: bytes, tmp_path: Path) -> None:
-    prepared = datasets.prepare("cifar10", cache=tmp_path, notify=Said(), base_url=server.url)
+    prepared = data_sources.prepare("cifar10", cache=tmp_path, base_url=server.url)
     assert (prepared.name, prepared.source, prepared.label) == ("cifar10", "official", "cifar10")
     assert prepared.origin == f"{server.url}/cifar-10-binary.tar.gz"
     arrays = load(prepared)
@@ -191,13 +188,15 @@ def test_the_official_cifar10_archive_becomes_arrays(server: Server, cifar10: by
     assert sample_set(arrays["x_train.npy"], arrays["y_train.npy"]) == expected
 
 
-def test_prepared_data_is_used_without_the_network(server: Server, cifar10: bytes, tmp_path: Path) -> None:
-    first = datasets.prepare("cifar10", cache=tmp_path, notify=Said(), base_url=server.url)
+def test_prepared_data_is_used_without_the_network(
+    server: Server, cifar10: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = data_sources.prepare("cifar10", cache=tmp_path, base_url=server.url)
     server.requests.clear()
     for choice in ("auto", "real", "official"):
-        said = Said()
-        assert datasets.resolve("cifar10", choice, cache=tmp_path, notify=said, base_url=server.url) == first
-        assert not said
+        caplog.clear()
+        assert data_sources.resolve("cifar10", choice, cache=tmp_path, base_url=server.url) == first
+        assert not caplog.records
     assert not server.requests
 
 
@@ -211,7 +210,7 @@ def test_the_imdb_archive_becomes_the_ids_of_keras(
     buffer = io.BytesIO()
     np.savez(buffer, x_train=objects, y_train=labels, x_test=objects[:2], y_test=labels[:2])
     offer(server, monkeypatch, "imdb", buffer.getvalue())
-    arrays = load(datasets.prepare("imdb", cache=tmp_path, notify=Said(), base_url=server.url))
+    arrays = load(data_sources.prepare("imdb", cache=tmp_path, base_url=server.url))
 
     def ids(review: list[int]) -> list[int]:  # what load_data(num_words=30000) returns, then the last 150, padded
         kept = [w if w < 30_000 else 2 for w in [1] + [rank + 3 for rank in review]][-150:]
@@ -238,13 +237,13 @@ def test_nothing_is_unpickled_before_the_checksum_matched(
     offer(server, monkeypatch, "imdb", b"the official file")
     server.files["imdb.npz"] = buffer.getvalue()
     with pytest.raises(DataError, match="its SHA-256 is not"):
-        datasets.prepare("imdb", cache=tmp_path, notify=Said(), base_url=server.url)
+        data_sources.prepare("imdb", cache=tmp_path, base_url=server.url)
     assert not ran.exists()
     # the same pickle in an import is refused for being a pickle
     folder = save(tmp_path / "import", small_arrays("imdb"))
     np.save(folder / "x_test.npy", np.array([Evil()], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match=r"x_test\.npy.*pickled"):
-        datasets.import_("imdb", folder, cache=tmp_path)
+        data_sources.import_("imdb", folder, cache=tmp_path)
     assert not ran.exists()
 
 
@@ -253,7 +252,7 @@ def test_members_of_other_names_are_ignored_and_never_written(
 ) -> None:
     hostile = [("../../escaped", b"x"), (f"{tmp_path}/escaped", b"x"), ("cifar-10-batches-bin/../up.bin", b"x")]
     offer(server, monkeypatch, "cifar10", tar_gz(hostile + cifar10_members()))
-    prepared = datasets.prepare("cifar10", cache=tmp_path / "a" / "b", notify=Said(), base_url=server.url)
+    prepared = data_sources.prepare("cifar10", cache=tmp_path / "a" / "b", base_url=server.url)
     assert sorted(path.name for path in prepared.folder.iterdir()) == sorted([*FILES, "dataset.json"])
     assert not [path for path in tmp_path.rglob("*") if "escaped" in path.name or path.name == "up.bin"]
 
@@ -285,22 +284,22 @@ def test_a_malformed_archive_is_refused(
 ) -> None:
     offer(server, monkeypatch, "cifar10", archive)  # with the right checksum: the reader itself must be careful
     with pytest.raises(DataError, match=says):
-        datasets.prepare("cifar10", cache=tmp_path, notify=Said(), base_url=server.url)
-    assert datasets.ls(tmp_path) == []
+        data_sources.prepare("cifar10", cache=tmp_path, base_url=server.url)
+    assert data_sources.ls(tmp_path) == []
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(official, "_LARGEST", 1_000_000)
+    monkeypatch.setattr(archives, "LARGEST", 1_000_000)
     offer(server, monkeypatch, "cifar10", tar_gz([("bomb", bytes(1_000_001)), *cifar10_members()]))
     with pytest.raises(DataError, match="unpacks to more than 1,000,000 bytes"):
-        datasets.prepare("cifar10", cache=tmp_path, notify=Said(), base_url=server.url)
+        data_sources.prepare("cifar10", cache=tmp_path, base_url=server.url)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, x_train=np.zeros(1_000_001, np.uint8))
     offer(server, monkeypatch, "imdb", buffer.getvalue())
     with pytest.raises(DataError, match="unpacks to more than 1,000,000 bytes"):
-        datasets.prepare("imdb", cache=tmp_path, notify=Said(), base_url=server.url)
+        data_sources.prepare("imdb", cache=tmp_path, base_url=server.url)
 
 
 @settings(max_examples=60, deadline=None)
@@ -313,7 +312,7 @@ def test_a_damaged_archive_never_raises_anything_else(
         archive[data.draw(st.integers(0, len(archive) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.mktemp("damaged") / "archive"
     path.write_bytes(archive[: data.draw(st.integers(0, len(archive)))])
-    for read in (partial(official.read_cifar10, records=1), official.read_imdb):
+    for read in (partial(cifar10_module.read, records=1), imdb_module.read):
         try:
             arrays = read(path)
         except DataError:
@@ -407,35 +406,34 @@ def unused_url() -> str:
 @pytest.fixture
 def small_synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let full size be small."""
-    small = {name: replace(wanted, train=40, test=20) for name, wanted in FORMATS.items()}
-    monkeypatch.setattr(datasets, "FORMATS", small)
+    for module in (cifar10_module, imdb_module):
+        small = replace(module.DATASET.format, train=40, test=20)
+        monkeypatch.setattr(module, "DATASET", replace(module.DATASET, format=small))
 
 
 @pytest.mark.usefixtures("small_synthetic")
-def test_auto_without_a_network_is_synthetic_and_says_so(tmp_path: Path) -> None:
-    said = Said()
-    prepared = datasets.resolve("cifar10", "auto", cache=tmp_path, notify=said, base_url=unused_url())
+def test_auto_without_a_network_is_synthetic_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    prepared = data_sources.resolve("cifar10", "auto", cache=tmp_path, base_url=unused_url())
     assert prepared.label == "cifar10 (synthetic)"
-    (warning,) = said.warnings
+    (warning,) = warnings_in(caplog)
     for part in ("SYNTHETIC", "cannot be reached", "never compare", "orchestrator data import cifar10"):
         assert part in warning
 
 
 @pytest.mark.usefixtures("small_synthetic")
 def test_auto_with_a_server_that_sends_something_else_is_synthetic_and_says_why(
-    server: Server, cifar10: bytes, tmp_path: Path
+    server: Server, cifar10: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.files["cifar-10-binary.tar.gz"] = b"<html>please log in</html>"
-    said = Said()
-    prepared = datasets.resolve("cifar10", "auto", cache=tmp_path, notify=said, base_url=server.url)
+    prepared = data_sources.resolve("cifar10", "auto", cache=tmp_path, base_url=server.url)
     assert prepared.source == "synthetic"
-    assert "its SHA-256 is not" in said.warnings[0]
+    assert "its SHA-256 is not" in warnings_in(caplog)[0]
 
 
 @pytest.mark.parametrize("choice", ["real", "official"])
-def test_real_without_a_network_is_an_error_with_the_remedy(tmp_path: Path, choice: datasets.DatasetChoice) -> None:
+def test_real_without_a_network_is_an_error_with_the_remedy(tmp_path: Path, choice: data_sources.DatasetChoice) -> None:
     with pytest.raises(DataError, match="cannot be reached") as caught:
-        datasets.resolve("imdb", choice, cache=tmp_path, notify=Said(), base_url=unused_url())
+        data_sources.resolve("imdb", choice, cache=tmp_path, base_url=unused_url())
     assert "orchestrator data import imdb FOLDER" in caught.value.hint
     assert str(tmp_path / "downloads" / "imdb.npz") in caught.value.hint
 
@@ -443,17 +441,17 @@ def test_real_without_a_network_is_an_error_with_the_remedy(tmp_path: Path, choi
 def test_an_archive_put_in_place_by_hand_is_used_offline(cifar10: bytes, tmp_path: Path) -> None:
     (tmp_path / "downloads").mkdir()
     (tmp_path / "downloads" / "cifar-10-binary.tar.gz").write_bytes(cifar10)
-    prepared = datasets.resolve("cifar10", "real", cache=tmp_path, notify=Said(), base_url=unused_url())
+    prepared = data_sources.resolve("cifar10", "real", cache=tmp_path, base_url=unused_url())
     assert prepared.label == "cifar10"
 
 
 def test_imported_data_comes_before_a_download_and_after_official_data(
     server: Server, cifar10: bytes, tmp_path: Path
 ) -> None:
-    resolve = partial(datasets.resolve, "cifar10", cache=tmp_path, notify=Said(), base_url=server.url)
+    resolve = partial(data_sources.resolve, "cifar10", cache=tmp_path, base_url=server.url)
     with pytest.raises(DataError, match="no cifar10 was imported"):
         resolve("imported")
-    datasets.import_("cifar10", save(tmp_path / "mine", small_arrays()), cache=tmp_path)
+    data_sources.import_("cifar10", save(tmp_path / "mine", small_arrays()), cache=tmp_path)
     assert [resolve(choice).label for choice in ("auto", "real", "imported")] == ["cifar10 (imported)"] * 3
     assert not server.requests
     assert resolve("official").label == "cifar10"
@@ -462,17 +460,17 @@ def test_imported_data_comes_before_a_download_and_after_official_data(
 
 def test_an_unknown_dataset_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="mnist") as caught:
-        datasets.resolve("mnist", "auto", cache=tmp_path, notify=Said())
+        data_sources.resolve("mnist", "auto", cache=tmp_path)
     assert "cifar10, imdb" in caught.value.hint
 
 
 # --- imports ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", datasets.NAMES)
-def test_an_import_holds_the_same_samples_in_the_stored_order(tmp_path: Path, name: datasets.Name) -> None:
+@pytest.mark.parametrize("name", datasets.labelled_names())
+def test_an_import_holds_the_same_samples_in_the_stored_order(tmp_path: Path, name: str) -> None:
     arrays = small_arrays(name)
-    prepared = datasets.import_(name, save(tmp_path / "mine", arrays), cache=tmp_path)
+    prepared = data_sources.import_(name, save(tmp_path / "mine", arrays), cache=tmp_path)
     assert prepared.label == f"{name} (imported)"
     assert prepared.origin == str(tmp_path / "mine")
     stored = load(prepared)
@@ -487,7 +485,7 @@ def test_the_stored_order_never_changes(tmp_path: Path) -> None:
     arrays = small_arrays("imdb", train=12, test=12)
     for split in ("train", "test"):
         arrays[f"x_{split}.npy"][:, 0] = np.arange(12)
-    stored = load(datasets.import_("imdb", save(tmp_path / "mine", arrays), cache=tmp_path))
+    stored = load(data_sources.import_("imdb", save(tmp_path / "mine", arrays), cache=tmp_path))
     assert stored["x_train.npy"][:, 0].tolist() == GOLDEN_TRAIN_ORDER
     assert stored["x_test.npy"][:, 0].tolist() == GOLDEN_TEST_ORDER
 
@@ -495,24 +493,24 @@ def test_the_stored_order_never_changes(tmp_path: Path) -> None:
 def test_a_prefix_of_a_sorted_import_is_a_fair_sample(tmp_path: Path) -> None:
     arrays = small_arrays("imdb", train=4000, test=20)
     arrays["y_train.npy"].sort()
-    stored = load(datasets.import_("imdb", save(tmp_path / "mine", arrays), cache=tmp_path))
+    stored = load(data_sources.import_("imdb", save(tmp_path / "mine", arrays), cache=tmp_path))
     assert 0.4 < stored["y_train.npy"][:400].mean() < 0.6
 
 
 def test_a_new_import_replaces_the_old_one(tmp_path: Path) -> None:
-    first = datasets.import_("cifar10", save(tmp_path / "one", small_arrays()), cache=tmp_path)
-    second = datasets.import_("cifar10", save(tmp_path / "two", small_arrays(train=7)), cache=tmp_path)
+    first = data_sources.import_("cifar10", save(tmp_path / "one", small_arrays()), cache=tmp_path)
+    second = data_sources.import_("cifar10", save(tmp_path / "two", small_arrays(train=7)), cache=tmp_path)
     assert second.folder == first.folder
     assert second.fingerprint != first.fingerprint
-    assert [prepared.shapes["y_train.npy"] for prepared in datasets.ls(tmp_path)] == [(7,)]
+    assert [prepared.shapes["y_train.npy"] for prepared in data_sources.ls(tmp_path)] == [(7,)]
 
 
 def test_arrays_in_fortran_order_and_labels_of_any_integer_type_are_welcome(tmp_path: Path) -> None:
     arrays = small_arrays()
-    plain = datasets.import_("cifar10", save(tmp_path / "mine", arrays), cache=tmp_path)
+    plain = data_sources.import_("cifar10", save(tmp_path / "mine", arrays), cache=tmp_path)
     arrays["x_train.npy"] = np.asfortranarray(arrays["x_train.npy"])
     arrays["y_test.npy"] = arrays["y_test.npy"].astype(">u8")
-    assert datasets.import_("cifar10", save(tmp_path / "mine", arrays), cache=tmp_path) == plain
+    assert data_sources.import_("cifar10", save(tmp_path / "mine", arrays), cache=tmp_path) == plain
 
 
 @pytest.mark.parametrize(
@@ -536,10 +534,10 @@ def test_an_import_of_something_else_is_refused(
     arrays[file] = change(arrays[file])
     folder = save(tmp_path / "mine", arrays)
     with pytest.raises(DataError, match=says) as caught:
-        datasets.import_("cifar10", folder, cache=tmp_path)
+        data_sources.import_("cifar10", folder, cache=tmp_path)
     assert str(folder) in caught.value.message
     assert file in caught.value.message
-    assert datasets.ls(tmp_path) == []
+    assert data_sources.ls(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -556,7 +554,7 @@ def test_a_damaged_import_is_refused_by_name(tmp_path: Path, damage: Callable[[P
     folder = save(tmp_path / "mine", small_arrays(test=5))
     damage(folder / "y_test.npy")
     with pytest.raises(DataError, match=says) as caught:
-        datasets.import_("cifar10", folder, cache=tmp_path)
+        data_sources.import_("cifar10", folder, cache=tmp_path)
     assert str(folder / "y_test.npy") in caught.value.message
     assert "uint8 (n, 3, 32, 32)" in caught.value.hint
 
@@ -603,8 +601,8 @@ def test_a_hostile_npy_file_is_an_array_or_a_value_error(
 # --- prepared folders ------------------------------------------------------------------------------------------
 
 
-def small(tmp_path: Path, seed: int = 0) -> datasets.Dataset:
-    return datasets.synthesise("imdb", seed=seed, cache=tmp_path, sizes=(20, 10))
+def small(tmp_path: Path, seed: int = 0) -> Dataset:
+    return data_sources.synthesise("imdb", seed=seed, cache=tmp_path, sizes=(20, 10))
 
 
 def flip_last_byte(path: Path) -> None:
@@ -656,16 +654,19 @@ def test_a_description_cannot_point_outside_its_folder(tmp_path: Path) -> None:
     (tmp_path / "datasets" / "outside.npy").write_bytes((prepared.folder / "y_test.npy").read_bytes())
     manifest["files"]["../outside.npy"] = manifest["files"].pop("y_test.npy")
     files = {
-        name: store.ArrayFile(**{**facts, "shape": tuple(facts["shape"])}) for name, facts in manifest["files"].items()
+        name: dataset_folder.ArrayFile(**{**facts, "shape": tuple(facts["shape"])})
+        for name, facts in manifest["files"].items()
     }
-    edit(prepared.folder / "dataset.json", files=manifest["files"], fingerprint=store._fingerprint(files))
+    edit(prepared.folder / "dataset.json", files=manifest["files"], fingerprint=dataset_folder._fingerprint(files))
     with pytest.raises(DataError, match=r"outside\.npy"):
         small(tmp_path)
 
 
-def test_the_remedy_for_official_and_imported_data_is_named(server: Server, cifar10: bytes, tmp_path: Path) -> None:
-    resolve = partial(datasets.resolve, "cifar10", cache=tmp_path, notify=Said(), base_url=server.url)
-    imported = datasets.import_("cifar10", save(tmp_path / "mine", small_arrays()), cache=tmp_path)
+def test_the_remedy_for_official_and_imported_data_is_named(
+    server: Server, cifar10: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    resolve = partial(data_sources.resolve, "cifar10", cache=tmp_path, base_url=server.url)
+    imported = data_sources.import_("cifar10", save(tmp_path / "mine", small_arrays()), cache=tmp_path)
     flip_last_byte(imported.files["x_test.npy"])
     with pytest.raises(DataError) as caught:
         resolve("auto")
@@ -675,31 +676,30 @@ def test_the_remedy_for_official_and_imported_data_is_named(server: Server, cifa
     with pytest.raises(DataError) as caught:
         resolve("auto")
     assert "orchestrator data prepare cifar10" in caught.value.hint
-    said = Said()
-    assert datasets.prepare("cifar10", cache=tmp_path, notify=said, base_url=server.url) == prepared
-    assert "x_test.npy no longer holds what was written" in said[0]
+    assert data_sources.prepare("cifar10", cache=tmp_path, base_url=server.url) == prepared
+    assert "x_test.npy no longer holds what was written" in caplog.text
     assert resolve("auto") == prepared
 
 
 def test_a_killed_writer_leaves_nothing_that_is_used(tmp_path: Path) -> None:
-    folder = store.folder_of(tmp_path, "imdb", "imported")
+    folder = dataset_folder.folder_of(tmp_path, "imdb", "imported")
     leftover = folder.with_name(f".{folder.name}.0a1b2c.tmp")
     leftover.mkdir(parents=True)
     (leftover / "x_train.npy").write_bytes(b"half")
-    assert datasets.ls(tmp_path) == []
-    datasets.import_("imdb", save(tmp_path / "mine", small_arrays("imdb")), cache=tmp_path)
+    assert data_sources.ls(tmp_path) == []
+    data_sources.import_("imdb", save(tmp_path / "mine", small_arrays("imdb")), cache=tmp_path)
     assert not leftover.exists()
 
 
 def test_a_folder_is_made_once_however_many_want_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    def slow_imdb(*arguments: int, make: Callable[..., Arrays] = synthetic.imdb) -> Arrays:
+    def slow_imdb(*arguments: int, make: Callable[..., Arrays] = imdb_module.synthesise) -> Arrays:
         made.append(arguments)
         time.sleep(0.1)
         return make(*arguments)
 
-    monkeypatch.setattr(synthetic, "imdb", slow_imdb)
+    monkeypatch.setattr(imdb_module, "DATASET", replace(imdb_module.DATASET, synthesise=slow_imdb))
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(small, [tmp_path] * 4))
     assert made == [(0, 20, 10)]
@@ -714,28 +714,28 @@ def test_a_cache_that_cannot_be_written_is_an_error_with_the_remedy(tmp_path: Pa
 
 
 def test_ls_names_what_is_there(tmp_path: Path) -> None:
-    assert datasets.ls(tmp_path) == []
+    assert data_sources.ls(tmp_path) == []
     small(tmp_path)
-    datasets.images(0, 1, 1, cache=tmp_path)
-    assert [prepared.label for prepared in datasets.ls(tmp_path)] == ["uniform noise", "imdb (synthetic)"]
+    data_sources.generate("images", 0, {"batches": 1, "batch": 1}, cache=tmp_path)
+    assert [prepared.label for prepared in data_sources.ls(tmp_path)] == ["uniform noise", "imdb (synthetic)"]
 
 
 # --- what is generated -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", datasets.NAMES)
-def test_synthetic_data_is_well_formed_and_the_same_for_ever(tmp_path: Path, name: datasets.Name) -> None:
-    prepared = datasets.synthesise(name, seed=0, cache=tmp_path, sizes=(60, 30))
+@pytest.mark.parametrize("name", datasets.labelled_names())
+def test_synthetic_data_is_well_formed_and_the_same_for_ever(tmp_path: Path, name: str) -> None:
+    prepared = data_sources.synthesise(name, seed=0, cache=tmp_path, sizes=(60, 30))
     arrays = load(prepared)
     assert [len(arrays[file]) for file in FILES] == [60, 60, 30, 30]
-    assert arrays["x_train.npy"].dtype == FORMATS[name].x_dtype
-    assert len(np.unique(arrays["y_train.npy"])) == FORMATS[name].classes
+    assert arrays["x_train.npy"].dtype == datasets.labelled(name).format.x_dtype
+    assert len(np.unique(arrays["y_train.npy"])) == datasets.labelled(name).format.classes
     assert prepared.fingerprint == GOLDEN_SYNTHETIC[name]
-    assert datasets.synthesise(name, seed=1, cache=tmp_path, sizes=(60, 30)).fingerprint != prepared.fingerprint
+    assert data_sources.synthesise(name, seed=1, cache=tmp_path, sizes=(60, 30)).fingerprint != prepared.fingerprint
 
 
 def test_synthetic_reviews_look_like_the_real_ones(tmp_path: Path) -> None:
-    x = load(datasets.synthesise("imdb", seed=0, cache=tmp_path, sizes=(2000, 10)))["x_train.npy"]
+    x = load(data_sources.synthesise("imdb", seed=0, cache=tmp_path, sizes=(2000, 10)))["x_train.npy"]
     assert x.min() == 0
     assert x.max() < 30_000
     padded = (x == 0).any(axis=1)
@@ -749,7 +749,7 @@ def test_synthetic_reviews_look_like_the_real_ones(tmp_path: Path) -> None:
 
 def test_a_linear_model_learns_the_synthetic_reviews_but_not_perfectly(tmp_path: Path) -> None:
     """The sentiment is in the words: their log odds, counted on the training set, predict the test set."""
-    arrays = load(datasets.synthesise("imdb", seed=0, cache=tmp_path, sizes=(4000, 1000)))
+    arrays = load(data_sources.synthesise("imdb", seed=0, cache=tmp_path, sizes=(4000, 1000)))
     counts = np.ones((2, 30_000))
     for label in (0, 1):
         counts[label] += np.bincount(arrays["x_train.npy"][arrays["y_train.npy"] == label].ravel(), minlength=30_000)
@@ -760,7 +760,7 @@ def test_a_linear_model_learns_the_synthetic_reviews_but_not_perfectly(tmp_path:
 
 
 def test_colours_alone_tell_something_about_the_synthetic_classes(tmp_path: Path) -> None:
-    arrays = load(datasets.synthesise("cifar10", seed=0, cache=tmp_path, sizes=(3000, 1000)))
+    arrays = load(data_sources.synthesise("cifar10", seed=0, cache=tmp_path, sizes=(3000, 1000)))
     means = {split: arrays[f"x_{split}.npy"].mean(axis=(2, 3)) for split in ("train", "test")}
     nearest = [np.abs(means["train"] - mean).sum(axis=1).argpartition(15)[:15] for mean in means["test"]]
     votes = np.array([np.bincount(arrays["y_train.npy"][near], minlength=10).argmax() for near in nearest])
@@ -768,18 +768,21 @@ def test_colours_alone_tell_something_about_the_synthetic_classes(tmp_path: Path
 
 
 def test_images_are_uniform_and_a_prefix_of_more(tmp_path: Path) -> None:
-    two = datasets.images(3, 2, 2, cache=tmp_path)
+    two = data_sources.generate("images", 3, {"batches": 2, "batch": 2}, cache=tmp_path)
     x = np.load(two.files["images.npy"], allow_pickle=False)
     assert (x.dtype, x.shape) == (np.float32, (2, 2, 3, 224, 224))
     assert 0 <= x.min() < 0.001
     assert 0.999 < x.max() < 1
     assert abs(x.mean() - 0.5) < 0.002
     assert abs(x.var() - 1 / 12) < 0.001
-    one = np.load(datasets.images(3, 1, 2, cache=tmp_path).files["images.npy"], allow_pickle=False)
+    one = np.load(
+        data_sources.generate("images", 3, {"batches": 1, "batch": 2}, cache=tmp_path).files["images.npy"],
+        allow_pickle=False,
+    )
     np.testing.assert_array_equal(one[0], x[0])
     assert two.label == "uniform noise"
     assert two.fingerprint == GOLDEN_IMAGES
-    assert datasets.images(4, 2, 2, cache=tmp_path).fingerprint != two.fingerprint
+    assert data_sources.generate("images", 4, {"batches": 2, "batch": 2}, cache=tmp_path).fingerprint != two.fingerprint
 
 
 # --- orders and draws ------------------------------------------------------------------------------------------

@@ -8,15 +8,15 @@ import pytest
 from orchestrator.engines.one_node import OneNode
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.host import machine
-from orchestrator.inputs import job_inputs
 from orchestrator.judge import rounds
 from orchestrator.plan import jobs as plan
 from orchestrator.plan import spec
+from orchestrator.plan.workloads.resnet50 import ResNet50
 from orchestrator.record import run_folder
 from orchestrator.record.results import Failure
 from orchestrator.run import preparation
-from tests.report.test_report import result, trained
 from tests.support import engine_cases
+from tests.support.results import result, trained
 
 SPREAD = (0.0, 3.0, -3.0, 1.0, -1.0)  # of five repeats, in seconds
 
@@ -108,31 +108,32 @@ def test_what_always_fails_is_not_asked_again():
 
 
 @pytest.fixture
-def prepared(tmp_path, monkeypatch):
+def prepared(cache):
     """A run of the echo workload, which always says the same, with an open number of repeats."""
-    monkeypatch.setattr(job_inputs, "Store", lambda **_: engine_cases.FewInputs(tmp_path / "inputs"))
     known = engine_cases.behaving(("good", "chatty"))
     told = spec.Spec(
         name="echo",
         frameworks=("good", "chatty"),
         workloads=("resnet50",),
         repeats="auto",
-        resnet50=spec.ResNet50(batch=2, batches=3),
+        dataset="synthetic",
+        resnet50=ResNet50(batch=2, batches=3),
     )
-    engine = ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
+    engine = ProcessEngine(cache=cache, pythons={"echo": Path(sys.executable)})
     jobs = plan.plan(told, known, "cpu")
     return preparation.PreparedRun(
         catalog=known,
         spec=told,
         host=machine.inspect(),
-        engine=OneNode(engine, cache=tmp_path / "cache"),
+        engine=OneNode(engine, cache=cache),
         jobs=jobs,
         skips={},
     )
 
 
-def test_rounds_are_recorded_as_they_are_added_and_can_be_resumed(prepared, tmp_path, caplog):
-    request = preparation.Request(root=engine_cases.ECHO, results=tmp_path / "results", cache=tmp_path / "cache")
+@pytest.mark.slow
+def test_rounds_are_recorded_as_they_are_added_and_can_be_resumed(prepared, cache, tmp_path, caplog):
+    request = preparation.Request(root=engine_cases.ECHO, results=tmp_path / "results", cache=cache)
     folder = preparation.start(request, prepared)
     stopped = _Impatient(after=5)
     with pytest.raises(KeyboardInterrupt):
@@ -149,7 +150,7 @@ def test_rounds_are_recorded_as_they_are_added_and_can_be_resumed(prepared, tmp_
     assert folder.missing(run.jobs) == []
     assert run.ended == "settled after 5 rounds: resnet50: every median is known to ± 2 %"
     assert f"no further round: {run.ended}" in caplog.messages
-    assert run_folder.find(tmp_path / "results", None).results(pytest.fail)
+    assert run_folder.find(tmp_path / "results", None).results()
 
 
 class _Impatient(engine_cases.Silent):

@@ -6,19 +6,31 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support import engine_cases
+from tests.support import checks, engine_cases
 
+HERE = Path(__file__).resolve().parent
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 NAMESPACE = Path("/proc/thread-self/ns/net")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are left out: a check counts only when it is whole
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Make each file of tests here a check of its own."""
+    for item in items:
+        if item.path.parent == HERE:
+            test = item.path.relative_to(config.rootpath).as_posix()
+            item.add_marker(checks.mark(checks.cluster(test)))
+
+
 @pytest.fixture(scope="package", autouse=True)
-def alone():
+def alone() -> Iterator[None]:
     """This thread, and all processes and threads it starts, see the loopback interface only. Needs root."""
     libc = ctypes.CDLL(None, use_errno=True)
     before = NAMESPACE.open() if NAMESPACE.exists() else None
@@ -34,7 +46,7 @@ def alone():
 
 
 @pytest.fixture(scope="package", autouse=True)
-def cache(tmp_path_factory):
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache for all nodes, and Ray's token, which is else in the home folder."""
     folder = tmp_path_factory.mktemp("cluster")
     with pytest.MonkeyPatch.context() as patch:
@@ -45,18 +57,18 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def nodes(alone, cache):
+def nodes(alone: None, cache: Path) -> Iterator[Any]:
     """Three nodes and their head."""
-    from tests.ray import clusters
+    from tests.support import clusters
 
     with clusters.cluster() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def cluster(nodes):
+def cluster(nodes: Any) -> Iterator[Any]:
     """The engine on the three nodes, whose jobs are plain child processes."""
-    from tests.ray import clusters
+    from tests.support import clusters
 
     joined = clusters.connect(nodes, engine_cases.ECHO, choice="process", pythons={"echo": Path(sys.executable)})
     with pytest.MonkeyPatch.context() as patch:

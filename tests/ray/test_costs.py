@@ -11,8 +11,7 @@ pytest.importorskip("ray")
 
 from orchestrator.engines.process.engine import ProcessEngine
 from tests.benchmarks import clusters as costs
-from tests.ray import clusters
-from tests.support import engine_cases
+from tests.support import clusters, engine_cases
 
 OVERHEAD_SECONDS = 0.15  # three times the goal; a look every quarter of a second, say, would be over it
 DELAY_SECONDS = 1.0

@@ -22,9 +22,8 @@ from orchestrator.errors import HostError
 from orchestrator.plan import spec
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run import crew
-from tests.ray import clusters
-from tests.ray.clusters import OnReady
-from tests.support import engine_cases
+from tests.support import clusters, engine_cases
+from tests.support.clusters import OnReady
 
 PYTHONS = {"echo": Path(sys.executable)}
 

@@ -9,9 +9,8 @@ import pytest
 
 ray = pytest.importorskip("ray")
 
-from tests.conftest import ROOT
-from tests.ray import clusters
-from tests.support import engine_cases
+from tests.support import clusters, engine_cases
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +66,7 @@ def test_a_node_is_taken_with_all_it_has(joined):
     alpha = next(node for node in joined.nodes() if node.name == "alpha")
     whole = ray.cluster_resources()
     settled("memory", whole["memory"])  # what an earlier test took is free again
-    has = joined._resources[alpha.id]
+    (has,) = (node["Resources"] for node in ray.nodes() if node["NodeID"] == alpha.id)
     assert (whole["GPU"], has["GPU"]) == (2, 2)
     taken = joined.take(alpha, lambda: True)
     try:

@@ -13,9 +13,8 @@ from orchestrator.engines.ray import taken as ray_node
 from orchestrator.errors import HostError
 from orchestrator.inputs import job_inputs
 from orchestrator.report import published, tables
-from tests.conftest import ROOT
-from tests.ray import clusters
-from tests.support import engine_cases
+from tests.support import clusters, engine_cases
+from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize("check", [value for name, value in vars(engine_cases).items() if name.startswith("check_")])

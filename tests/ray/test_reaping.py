@@ -7,8 +7,7 @@ import pytest
 
 pytest.importorskip("ray")
 
-from tests.ray import clusters
-from tests.support import engine_cases
+from tests.support import clusters, engine_cases
 
 SECONDS = 15  # the watchdog removes twice, three seconds apart
 

@@ -11,7 +11,7 @@ pytest.importorskip("ray")
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.report import published as reference
 from orchestrator.report import tables, text
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 FRAMEWORKS = ("numpy", "pytorch")
 WORKLOADS = ("cnn", "rnn", "resnet50")

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.record import fingerprint, imports
+from orchestrator.record.provenance import CodeFacts
 
 FILES = {
     "__init__.py": "from workloads.common import startup",
@@ -92,7 +93,7 @@ def test_any_source_gives_parts_that_are_there(source, path):
 
 
 def test_the_projects_own_workloads(root):
-    modules = fingerprint.facts(root)[fingerprint.OF_MODULES]
+    modules = fingerprint.inspect(root).modules
     assert set(modules["gluon"]) == {"__init__.py", "common", "gluon", "mxnet"}
     assert set(modules["lasagne"]) == {"__init__.py", "common", "lasagne", "theano"}
     assert set(modules["pytorch"]) == {"__init__.py", "common", "pytorch"}
@@ -105,18 +106,17 @@ def tree(folder, files):
         path = folder / "workloads" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source)
-    return fingerprint.facts(folder)
+    return fingerprint.inspect(folder)
 
 
 def test_another_frameworks_change_is_none_of_this_one(tmp_path):
     before = tree(tmp_path, FILES)
     after = tree(tmp_path, {"b/helper.py": "x = 1"})
-    assert before[fingerprint.WHOLE] != after[fingerprint.WHOLE]
+    assert before.code.workloads_sha256 != after.code.workloads_sha256
     assert fingerprint.differences(fingerprint.of_module(before, "a"), fingerprint.of_module(after, "a")) == []
     assert fingerprint.differences(fingerprint.of_module(before, "b"), fingerprint.of_module(after, "b")) == [
         "workloads/b"
     ]
-    assert fingerprint.OF_MODULES not in fingerprint.of_module(before, "a")
 
 
 def test_a_change_of_what_all_share_is_everybodys(tmp_path):
@@ -130,35 +130,28 @@ def test_a_change_of_what_all_share_is_everybodys(tmp_path):
 WHOLE = ["workloads/, compared as a whole"]
 
 
+def code(whole, **parts):
+    """The code of a job; without `parts`, as older versions recorded it."""
+    return CodeFacts(workloads_sha256=whole, parts_sha256=parts or None)
+
+
 @pytest.mark.parametrize(
-    ("there", "here", "told"),
+    ("there", "here", "found"),
     [
-        ({fingerprint.WHOLE: "1"}, {fingerprint.WHOLE: "1", fingerprint.PARTS: {"a": "2"}}, []),
-        ({fingerprint.WHOLE: "1"}, {fingerprint.WHOLE: "2", fingerprint.PARTS: {"a": "2"}}, WHOLE),
-        (
-            {fingerprint.WHOLE: "1", fingerprint.PARTS: {"a": "2", "c": "3"}},
-            {fingerprint.WHOLE: "2", fingerprint.PARTS: {"a": "2"}},
-            WHOLE,
-        ),
-        (
-            {fingerprint.WHOLE: "1", fingerprint.PARTS: {"a": "2"}},
-            {fingerprint.WHOLE: "2", fingerprint.PARTS: {"a": "2"}},
-            [],
-        ),
-        ({fingerprint.WHOLE: "1", fingerprint.PARTS: "text"}, {fingerprint.WHOLE: "2", fingerprint.PARTS: {}}, WHOLE),
-        ({}, {fingerprint.WHOLE: "2"}, WHOLE),
+        (code("1"), code("1", a="2"), []),
+        (code("1"), code("2", a="2"), WHOLE),
+        (code("1", a="2", c="3"), code("2", a="2"), WHOLE),
+        (code("1", a="2"), code("2", a="2"), []),
+        (CodeFacts(), code("2"), WHOLE),
     ],
 )
-def test_results_of_before_parts_were_recorded_are_compared_as_a_whole(there, here, told):
-    assert fingerprint.differences(there, here) == fingerprint.differences(here, there) == told
+def test_results_of_before_parts_were_recorded_are_compared_as_a_whole(there, here, found):
+    assert fingerprint.differences(there, here) == fingerprint.differences(here, there) == found
 
 
 def test_a_report_of_several_frameworks_is_of_one_code_where_each_part_is():
-    one, other = (
-        {fingerprint.WHOLE: "1", fingerprint.PARTS: {"a": "2"}},
-        {fingerprint.WHOLE: "2", fingerprint.PARTS: {"b": "3"}},
-    )
+    one, other = code("1", a="2"), code("2", b="3")
     assert fingerprint.mixed([one, other]) == []
-    assert fingerprint.mixed([one, {fingerprint.WHOLE: "3", fingerprint.PARTS: {"a": "4"}}]) == ["workloads/a"]
-    assert fingerprint.mixed([one, {fingerprint.WHOLE: "2"}]) == ["workloads/"]
+    assert fingerprint.mixed([one, code("3", a="4")]) == ["workloads/a"]
+    assert fingerprint.mixed([one, code("2")]) == ["workloads/"]
     assert fingerprint.mixed([]) == []

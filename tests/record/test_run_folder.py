@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import StoreError
 from orchestrator.plan.spec import Spec
-from orchestrator.record import run_folder
+from orchestrator.record import recorder, run_folder
+from orchestrator.record.results import split_damaged
 from orchestrator.record.run_folder import Run, RunFolder
-from tests.record.test_events import START
-from tests.report.test_report import result, trained
+from tests.support.results import START, result, trained
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def folder(tmp_path):
 def test_results_come_back_as_they_were(folder):
     folder.write_result(trained())
     assert folder.read_result(trained().job.id) == trained()
-    assert folder.results(pytest.fail) == [trained()]
+    assert folder.results() == [trained()]
 
 
 def test_a_job_without_result_is_missing_not_wrong(folder):
@@ -73,10 +73,12 @@ def test_a_damaged_result_is_left_out_and_told(folder):
     folder.write_result(trained())
     folder.write_result(trained("numpy"))
     (folder.path / f"{trained().job.id}.json").write_bytes(b"[" * 100_000)
-    complaints = []
-    assert folder.results(complaints.append) == [trained("numpy")]
-    assert len(complaints) == 1
-    assert len(complaints[0].message) < 1000
+    results, damaged = split_damaged(folder.each_result())
+    assert results == [trained("numpy")]
+    assert len(damaged) == 1
+    assert len(damaged[0].message) < 1000
+    with pytest.raises(StoreError, match="not written by this program"):
+        folder.results()
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -107,8 +109,8 @@ def test_attempts_are_kept_apart(folder):
     job = trained().job.id
     assert folder.set_aside(job) == 1
     for attempt in (1, 2):
-        with folder.record(job) as recorder:
-            recorder.event(b"attempt %d" % attempt)
+        with folder.record(job) as files:
+            files.event(b"attempt %d" % attempt)
         folder.write_telemetry(job, [{"t": attempt}, {"t": attempt + 0.1}])
         folder.write_result(trained())
         assert folder.set_aside(job) == attempt + 1
@@ -119,15 +121,13 @@ def test_attempts_are_kept_apart(folder):
     assert sampled == ['{"t": 1}\n{"t": 1.1}\n', '{"t": 2}\n{"t": 2.1}\n']
 
 
-def test_an_output_folder_that_is_too_full_or_too_deep(folder, monkeypatch):
-    monkeypatch.setattr(run_folder, "MAX_OUTPUT_BYTES", 1 << 16)
-    monkeypatch.setattr(run_folder, "MAX_OUTPUT_FILES", 50)
+def test_an_output_folder_that_is_too_full_or_too_deep(folder):
     output = folder.output("job")
     assert not folder.output_is_full("job")
-    (output / "big").write_bytes(b"x" * (1 << 17))
+    (output / "big").write_bytes(bytes(run_folder.MAX_OUTPUT_BYTES + 1))
     assert folder.output_is_full("job")
     output = folder.output("job")
-    for number in range(51):
+    for number in range(run_folder.MAX_OUTPUT_FILES + 1):
         (output / str(number)).touch()
     assert folder.output_is_full("job")
     output = folder.output("job")
@@ -168,12 +168,12 @@ def test_the_latest_run_is_found_without_a_name(folder, tmp_path):
 
 
 def test_events_and_log_are_bounded(folder, monkeypatch):
-    monkeypatch.setattr(run_folder, "MAX_LOG_BYTES", 10)
-    monkeypatch.setattr(run_folder, "MAX_EVENT_BYTES", 10)
-    with folder.record("job") as recorder:
+    monkeypatch.setattr(recorder, "MAX_LOG_BYTES", 10)
+    monkeypatch.setattr(recorder, "MAX_EVENT_BYTES", 10)
+    with folder.record("job") as files:
         for _ in range(5):
-            recorder.log(b"123456")
-            recorder.event(b"1234")
+            files.log(b"123456")
+            files.event(b"1234")
     assert (folder.path / "job.log").read_bytes() == b"1234561234"
     assert (folder.path / "job.jsonl").read_bytes() == b"1234\n1234\n"
 

@@ -8,38 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.host import samples
-from orchestrator.host.samples import GpuReading, Sample, Timed
+from orchestrator.host.samples import Sample
 from orchestrator.record import capsule, usage
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.record.telemetry import Telemetry
 from orchestrator.report import html, page
 from orchestrator.report.charts import usage as charts
-from tests import published as real
-from tests.report.test_html import cnn, measured
-from tests.report.test_report import known
-
-__all__ = ["known"]
-GIB = 2**30
-
-
-def lines(found, timed=(), gpus=()):
-    told = samples.lines_of(found, [Timed(*each, 1) for each in timed], gpus, "cgroup v2")
-    return [json.dumps(line).encode() + b"\n" for line in told]
-
-
-def host_samples(seconds=60.0, hz=5):
-    """A job that waits for 10 s and then keeps 1.5 CPUs busy; its memory rises to 2 GiB."""
-    times = [n / hz for n in range(int(seconds * hz) + 1)]
-    return [Sample(t=t, cpu_seconds=1.5 * max(0.0, t - 10), memory=int(2 * GIB * t / seconds)) for t in times]
-
-
-def gpu_samples(seconds=60.0, cards=1):
-    """Cards that are busy from 10 s on."""
-    times = [n / 10 for n in range(int(seconds * 10) + 1)]
-    busy = GpuReading(utilisation=97.0, memory=11 * GIB, power=280.0)
-    idle = GpuReading(utilisation=0.0, memory=GIB, power=60.0)
-    return [Sample(t=t, gpus=(busy if t > 10 else idle,) * cards, joules=(None,) * cards) for t in times]
+from tests.support import published as real
+from tests.support.results import cnn, measured
+from tests.support.usage_samples import GIB, gpu_samples, host_samples, lines
 
 
 def test_cpus_are_the_growth_of_cpu_time_and_memory_keeps_its_peak():
@@ -130,7 +107,7 @@ def test_a_capsule_keeps_what_is_drawn_and_nothing_more(known, tmp_path):
     folder = RunFolder(real.unpack(tmp_path))
     for job in ("pytorch-cnn-cpu-1", "numpy-cnn-cpu-1"):
         folder.write_telemetry(job, map(json.loads, lines(gpu_samples(600.0, cards=usage.MAX_GPUS + 1))))
-    kept = capsule.kept(folder, (), pytest.fail)
+    kept, _ = capsule.kept(folder, ())
     capsule.write(tmp_path / "without.json", [kept.model_copy(update={"used": {}})])
     capsule.write(tmp_path / "with.json", [kept])
     (again,) = capsule.runs_in(tmp_path / "with.json")
@@ -166,7 +143,7 @@ def test_a_row_without_samples_says_so(known):
     sampled = cnn().model_copy(update={"telemetry": told})
     (cell,) = page.build([measured(sampled)], known, {}).cells
     assert cell.no_usage in html.render(page.build([measured(sampled)], known, {}))
-    assert cell.no_usage.startswith("What these jobs used over time cannot be drawn")
+    assert cell.no_usage.startswith("Usage over time cannot be drawn")
     there = measured(sampled, usage={"pytorch-cnn-cpu-1": usage.of_lines(lines(host_samples()))})
     assert [each.no_usage for each in page.build([there], known, {}).cells] == [""]
     assert [each.no_usage for each in page.build([measured(cnn())], known, {}).cells] == [""]

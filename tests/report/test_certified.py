@@ -7,38 +7,12 @@ import jsonschema
 import pytest
 
 from orchestrator.cli import selection
-from orchestrator.cli.screen import Screen
-from orchestrator.record import capsule, certificates, fingerprint, run_folder
-from orchestrator.record.certificates import Envelope, Parity
-from orchestrator.report import certified, html, page, tables, text
-from tests import published
-from tests.report.test_html import HOSTILE, cnn, measured
-from tests.report.test_report import known, result, trained
-
-__all__ = ["known"]
-PARTS = {"__init__.py": "1", "common": "2", "pytorch": "3"}
-
-
-def certificate(framework="pytorch", word="certified", *, made="2026-11-23T10:00:00+00:00", **changes):
-    told = {
-        "framework": framework, "workload": "cnn", "device": "cpu", "engine": "docker",
-        "parity": Parity(word=word, why="" if word == "certified" else "the loss of step 3 is off"),
-        "envelope": Envelope(losses=(1e-5,), probe=1e-5), "steps": 1, "environment": {"id": "sha256:1"},
-        "code": PARTS, "workloads_sha256": "6", "weights_sha256": "4", "data": "5", "versions": {}, "oracle": {},
-        "run": "r", "made": made,
-    }  # fmt: skip
-    return certificates.Certificate.model_validate({**told, **changes})
-
-
-def ran(each, *, environment="sha256:1", parts=PARTS, weights="4"):
-    """A result measured with these."""
-    data = each.provenance.data and each.provenance.data.model_copy(update={"inputs": {"weights.npz": weights}})
-    told = {
-        "environment": {"id": environment},
-        "code": {fingerprint.WHOLE: "6", fingerprint.PARTS: parts},
-        "data": data,
-    }
-    return each.model_copy(update={"provenance": each.provenance.model_copy(update=told)})
+from orchestrator.record import capsule, certificates, run_folder
+from orchestrator.record.certificates import Parity
+from orchestrator.report import certified, collected, formats, html, page, tables, text
+from tests.support import published
+from tests.support.certificates import PARTS, certificate, ran
+from tests.support.results import HOSTILE, cnn, measured, result, trained
 
 
 def word(one, *found):
@@ -64,7 +38,7 @@ def test_the_mark_of_a_result():
 def test_other_weights_are_told_as_what_was_not_verified():
     mark = certified.of(ran(trained(), weights="5"), certified.known([certificate()]))
     assert (mark.word, mark.why) == ("stale", "weights")
-    assert mark.sentence.startswith("verified in another environment, or with other code or weights")
+    assert mark.sentence.startswith("verified only in another environment, or with other code or weights")
 
 
 def test_a_variant_is_certified_by_its_own_certificate_only(tmp_path):
@@ -126,22 +100,22 @@ def test_every_form_of_the_table_marks_rows(known, root):
     shown = text.markdown([table])
     assert "| Pytorch ✓ |" in shown
     assert "- ✓ computes the same as the reference (certificate of 2026-11-23)\n" in shown
+    assert "- ≠ differs from the reference (certificate of 2026-11-23): Numpy (the loss of step 3" in shown
     assert (
-        "- ≠ computes something else than the reference (certificate of 2026-11-23): Numpy (the loss of step 3" in shown
-    )
-    assert (
-        "○ verified in another environment, or with other code or weights, so not certified as measured here (certificate of 2026-11-20): Jax (id)"
+        "○ verified only in another environment, or with other code or weights (certificate of 2026-11-20): Jax (id)"
         in shown
     )
     assert (
-        "- ≈ computes something else than the reference, which its notes declare and explain wholly (certificate of "
-        "2026-11-23): Cntk (the loss of step 3 is off)\n" in shown
+        "- ≈ differs from the reference in a known, documented way (certificate of 2026-11-23): Cntk (the loss of step 3 is off)\n"
+        in shown
     )
-    printed = "".join(Screen().render_report(rows, root, "table", found))
+    (run, *_) = published.runs()
+    kept = run.model_copy(update={"results": tuple(rows)})
+    printed = "".join(formats.load("table").write(collected.of_runs([kept], root, found)))
     assert "Pytorch ✓" in printed
     assert "Cntk ≈" in printed
-    assert "≠ computes something else" in printed
-    assert "≈ computes something else" in printed
+    assert "≠ differs from the reference" in printed
+    assert "≈ differs from the reference" in printed
     assert [row["certificate"] for row in csv.DictReader(text.csv_lines(rows, marks))] == [
         "certified",
         "diverges",
@@ -149,15 +123,13 @@ def test_every_form_of_the_table_marks_rows(known, root):
         "",
         "declared",
     ]
-    document = json.loads("".join(text.json_pieces([table], rows, marks)))
+    document = json.loads(text.json_text([table], rows, marks))
     assert document["tables"][0]["certificates"] == ["diverges", "stale", None, "declared", "certified"]
     assert document["certificates"] == ["certified", "diverges", "stale", None, "declared"]
     checker = jsonschema.Draft202012Validator(json.loads((root / "docs" / "report.schema.json").read_text()))
     checker.validate(document)
     written = html.render(page.build([measured(*rows)], known, {}, marks))
-    assert (
-        'class="verified declared" role="img" aria-label="computes something else than the reference, which' in written
-    )
+    assert 'class="verified declared" role="img" aria-label="differs from the reference in a known' in written
     assert 'aria-label="computes the same as the reference (certificate of 2026-11-23)"' in written
     assert "✓ computes the same as the reference" in written
 
@@ -172,19 +144,20 @@ def test_certificates_lie_beside_runs_and_a_damaged_one_is_told(tmp_path):
     folder = run_folder.RunFolder(published.unpack(tmp_path))
     certificates.write(tmp_path, certificate())
     certificates.write(tmp_path, certificate("numpy")).write_text("{}")
-    damaged = []
-    assert selection.certificates_of([folder, folder], damaged.append) == [certificate()]
+    found, damaged = selection.certificates_of([folder, folder])
+    assert found == [certificate()]
     assert len(damaged) == 1
     assert "numpy-cnn-cpu.json" in damaged[0].message
 
 
 def test_a_capsule_keeps_the_certificates_of_its_cells(tmp_path):
     (run, *_) = published.runs()
-    kept = capsule.kept(run, [certificate(), certificate("nobody")], pytest.fail)
+    kept, damaged = capsule.kept(run, [certificate(), certificate("nobody")])
+    assert damaged == []
     assert [each.framework for each in kept.certificates] == ["pytorch"]
     capsule.write(tmp_path / "capsule.json", [kept, kept])
     sources = selection.sources(tmp_path, str(tmp_path / "capsule.json"))
-    assert selection.certificates_of(sources, pytest.fail) == [certificate()]
+    assert selection.certificates_of(sources) == ([certificate()], [])
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)

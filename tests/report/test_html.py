@@ -9,78 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.errors import StoreError
 from orchestrator.host.neighbours import Neighbour
 from orchestrator.plan import catalog, jobs, spec
 from orchestrator.plan.jobs import Job
 from orchestrator.record.events import Epoch, Step
-from orchestrator.record.results import Failure
-from orchestrator.record.run_folder import Run
-from orchestrator.report import again, curves, notices, page, sources
+from orchestrator.report import again, curves, page, sources
 from orchestrator.report import html as writer
-from orchestrator.report import published as reference
 from orchestrator.report.charts import plotting
 from orchestrator.text import clip, plain
-from tests import published as real
-from tests.report.test_report import result, trained
+from tests.support import published as real
+from tests.support.facts import with_facts
+from tests.support.results import HOSTILE, cnn, failed, measured, result, trained, with_epochs
 
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</script><script>alert(1)</script>",
-    "<!--<script>",
-    "\"'><img src=x onerror=alert(1)>",
-    "{{ 7 * 7 }}{% raw %}",
-    "\N{RIGHT-TO-LEFT OVERRIDE}gpj.exe\x00\x1b[31m",
-    "\ud800",
-    "<b>bold</b>&amp;<a href='javascript:alert(1)'>x</a>",
-    "x" * 10_000,
-]
 PLOTTER = 5_500_000  # bytes; plotly.min.js is 4.8 MB
-
-
-@pytest.fixture(scope="session")
-def known(root):
-    return reference.load(root / "results" / "reference" / "2017.json")
 
 
 @pytest.fixture(scope="session")
 def published(root):
     """The page of the real results that README shows."""
-    from orchestrator.cli.screen import Screen
+    from orchestrator.report import collected, formats
 
-    return Screen.render_page(real.shown(), root)
-
-
-def with_epochs(it, losses=(2.0, 1.5), accuracies=(None, None)):
-    seconds = it.figures.train_s / len(losses)
-    epochs = tuple(
-        {"samples": 12800, "seconds": seconds, "loss": loss, "accuracy": accuracy}
-        for loss, accuracy in zip(losses, accuracies, strict=True)
-    )
-    return it.model_copy(update={"figures": it.figures.model_validate({**it.figures.model_dump(), "epochs": epochs})})
-
-
-def cnn(framework="pytorch", seconds=100.0, *, title=None, **kwargs):
-    """A result of the CNN as it is stored."""
-    found = with_epochs(trained(framework, seconds, **kwargs))
-    return found.model_copy(update={"job": found.job.model_copy(update={"title": title})}) if title else found
-
-
-def measured(*results, extra=(), curves=(), usage=(), damaged=()):
-    """Results as a run that planned them, and the jobs `extra`."""
-    run = Run(
-        id="20260101-000000-test",
-        began="2026-01-01T00:00:00+00:00",
-        command=("orchestrator", "bench"),
-        engine="docker",
-        spec=spec.Spec(name="test"),
-        jobs=(*(each.job for each in results), *extra),
-    )
-    return notices.Measured(run=run, results=results, curves=dict(curves), usage=dict(usage), damaged=damaged)
-
-
-def failed(framework="numpy", status="failed", **kwargs):
-    reason = {"kind": "exception", "message": "it broke", "hint": "mend it", "log": ("line 1", "line 2"), **kwargs}
-    return result(framework, failure=Failure(**reason)).model_copy(update={"status": status})
+    return "".join(formats.load("html").write(collected.of_runs(real.shown(), root)))
 
 
 class Reading(html.parser.HTMLParser):
@@ -133,12 +83,17 @@ def test_every_reason_for_doubt_stands_above_the_numbers(known):
     absent = result("gluon").job
     disturbed = cnn("caffe2").model_copy(update={"neighbours": (Neighbour(name="stress", cpus=1.0),)})
     dirty = cnn("chainer")
-    code = {"git_dirty": True, "workloads_sha256": "other"}
-    dirty = dirty.model_copy(update={"provenance": dirty.provenance.model_copy(update={"code": code})})
+    dirty = with_facts(dirty, code={"git_dirty": True, "workloads_sha256": "other"})
     low = cnn("keras-tf")
     low = low.model_copy(update={"job": low.job.model_copy(update={"accuracy": (0.9, 0.95)})})
     run = measured(
-        cnn(source="synthetic"), failed(), disturbed, dirty, low, extra=(absent,), damaged=("a.json: edited",)
+        cnn(source="synthetic"),
+        failed(),
+        disturbed,
+        dirty,
+        low,
+        extra=(absent,),
+        damaged=(StoreError("a.json: edited", hint="h"),),
     )
     told = {notice.title: notice.text for notice in page.build([run], known, {}).warnings}
     assert "Pytorch cnn" in told["Synthetic data"]
@@ -146,8 +101,8 @@ def test_every_reason_for_doubt_stands_above_the_numbers(known):
     assert told["1 planned, without a result"] == "gluon-cnn-cpu-1"
     assert told["A result was left out"] == "a.json: edited"
     assert told["Disturbed"].endswith("caffe2-cnn-cpu-1")
-    assert told["Doubtful"].startswith("keras-tf-cnn-cpu-1: accuracy of 76.5 % is not within the 90 to 95 %")
-    assert told["Several versions of the workloads"].endswith("Not the same in all: workloads/")
+    assert told["Doubtful"].startswith("keras-tf-cnn-cpu-1: accuracy of 76.5 % is not within the expected 90 to 95 %")
+    assert told["Several versions of the workloads"].endswith("What differs: workloads/")
     assert told["Uncommitted changes"].endswith("chainer-cnn-cpu-1")
     assert list(page.build([measured(cnn())], known, {}).warnings) == []
 
@@ -196,7 +151,7 @@ def test_the_accepted_band_is_drawn_where_rows_agree_about_it(known):
     agreed = chart((0.74, 0.8), (0.74, 0.8), None)
     ((shape,), caption) = agreed.figure["layout"]["shapes"], agreed.caption
     assert (shape["xref"], shape["yref"], shape["y0"], shape["y1"]) == ("paper", "y", 74.0, 80.0)
-    assert "to be expected, 74 to 80 %" in caption
+    assert "the expected accuracy, 74 to 80 %" in caption
     assert chart((0.74, 0.8), (0.5, 0.6)).figure["layout"]["shapes"] == []
     assert chart((0.74, 0.8), source="synthetic").figure["layout"]["shapes"] == []
 
@@ -301,16 +256,11 @@ def test_no_text_gets_out_of_its_place(known, text):
     def write(text):
         one = cnn(title=text)
         start = one.start.model_copy(update={"notes": [text], "versions": {text: text}, "version": text})
-        env = {"environment": {text: {text: [text]}}, "host": {"cpu": text}}
-        one = one.model_copy(
-            update={
-                "start": start,
-                "provenance": one.provenance.model_copy(update=env),
-                "neighbours": (Neighbour(name=text, cpus=1.0),),
-            }
-        )
+        whole = text.encode(errors="replace").decode()  # no file with half characters can be read
+        one = with_facts(one, environment={whole: {whole: [whole]}}, host={"cpu": whole})
+        one = one.model_copy(update={"start": start, "neighbours": (Neighbour(name=text, cpus=1.0),)})
         lost = failed(message=text, hint=text, log=(text,))
-        return writer.render(page.build([measured(one, lost, damaged=(text,))], known, {}))
+        return writer.render(page.build([measured(one, lost, damaged=(StoreError(text, hint="h"),))], known, {}))
 
     def shape(text):
         return [tag for tag in Reading(text).elements if tag != "wbr"]
@@ -364,15 +314,13 @@ def test_the_code_beside_a_number_is_the_code_that_was_measured(root, published)
     assert "sha256 " in published
     assert "this checkout&#39;s workloads differ" not in published
     assert sources.trees(root, []) == {}
-    unknown = cnn()
-    code = {"workloads_sha256": "0" * 64, "git_commit": "--output=/tmp/x"}
-    unknown = unknown.model_copy(update={"provenance": unknown.provenance.model_copy(update={"code": code})})
+    unknown = with_facts(cnn(), code={"workloads_sha256": "0" * 64, "git_commit": "--output=/tmp/x"})
     assert sources.trees(root, [unknown]) == {}
 
 
 def test_code_that_is_not_at_hand_is_not_shown(known):
     text = writer.render(page.build([measured(cnn())], known, {}))
-    assert "The code that was measured is not at hand" in text
+    assert "The measured code is not available" in text
     assert "<summary><code>" not in text
 
 
@@ -403,7 +351,7 @@ def test_the_command_measures_the_same_job_again(root, known):
     assert results
     for each in results:
         checkout, bench = again.commands(each)
-        assert checkout == f"git checkout {each.provenance.code['git_commit']}"
+        assert checkout == f"git checkout {each.provenance.code.git_commit}"
         words = shlex.split(bench.replace("\\\n", " "))
         options = dict(zip(words[3::2], words[4::2], strict=True))
         settings = [words[n + 1] for n, word in enumerate(words) if word == "--set"]

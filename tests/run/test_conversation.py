@@ -7,9 +7,9 @@ import pytest
 
 from orchestrator.engines.base import Exit, Output
 from orchestrator.plan import catalog, jobs, spec
-from orchestrator.record.run_folder import Recorder
+from orchestrator.record.recorder import Recorder
 from orchestrator.run.conversation import Conversation
-from tests.record.test_events import START
+from tests.support.results import START
 
 EPOCH = {"event": "epoch", "epoch": 1, "samples": 128, "seconds": 2.0, "loss": 2.0}
 READY = {"event": "ready", "load_s": 1.0, "build_s": 2.0, "compile_s": 3.0}

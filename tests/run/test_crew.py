@@ -14,8 +14,8 @@ from orchestrator.plan.jobs import plan
 from orchestrator.plan.spec import Spec
 from orchestrator.record.results import Failure, Provenance, Result
 from orchestrator.run import crew, preparation
-from tests.engines.test_nodes import node
 from tests.support import engine_cases
+from tests.support.machines import node
 
 LOST = Failure(kind="node", message="lost", hint="")
 

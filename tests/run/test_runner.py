@@ -118,6 +118,7 @@ def test_an_attempt_that_is_still_to_come_is_not_forgotten(tmp_path, retries):
         assert (again.status, again.attempt) == ("ok", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", ["numpy"])
 def test_a_virtual_environment_is_made_from_the_lock(root, tmp_path, image, caplog):
     """With pip, from the package index: complete, and found again at once."""
@@ -139,6 +140,7 @@ def test_a_virtual_environment_is_made_from_the_lock(root, tmp_path, image, capl
     assert caplog.messages == []
 
 
+@pytest.mark.slow
 def test_a_broken_lock_leaves_no_environment_behind(root, tmp_path):
     import dataclasses
 

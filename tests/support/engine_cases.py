@@ -24,12 +24,16 @@ from orchestrator.host import machine
 from orchestrator.inputs.job_inputs import Inputs, Store
 from orchestrator.plan import catalog, spec
 from orchestrator.plan import jobs as plan
+from orchestrator.plan.workloads.resnet50 import ResNet50
+from orchestrator.record.fingerprint import Checkout
+from orchestrator.record.provenance import CodeFacts
 from orchestrator.record.results import DataFacts
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.report import published, tables
 from orchestrator.run.attempt import OneAtATime, RunContext
 from orchestrator.run.crew import gather
 
+CODE = Checkout(code=CodeFacts(), modules={})  # of jobs whose code does not matter
 ECHO = Path(__file__).resolve().parents[1] / "echo"
 
 
@@ -95,18 +99,18 @@ def run_echo(
         workloads=("resnet50",),
         gpu="all",
         retries=retries,
-        resnet50=spec.ResNet50(batch=2, batches=3),
+        resnet50=ResNet50(batch=2, batches=3),
         limits=spec.Limits(**limits),
     )
     jobs = plan.plan(told, known, "gpu" if gpus else "cpu", gpus)
     run_folder = resume or RunFolder.create(folder / "results", "echo")
     here = OneNode(engine, cache=folder / "cache", host=dataclasses.replace(machine.inspect(), gpus=gpus))
-    context = RunContext(catalog=known, engine=here.name, folder=run_folder, inputs=FewInputs(folder), code={})
+    context = RunContext(catalog=known, engine=here.name, folder=run_folder, inputs=FewInputs(folder), code=CODE)
     crew = gather(here, context, spec=told, listener=listener or Silent(), given=["echo"])
     return run_folder, crew.run(run_folder.missing(jobs), skip or {})
 
 
-def run_on_nodes(
+def run_on_nodes(  # noqa: PLR0913  (each is a setting of a spec)
     cluster,
     folder,
     *behaviours,
@@ -130,14 +134,14 @@ def run_on_nodes(
         repeats=repeats,
         hosts=spec.Hosts(names=names, labels=labels or {}, exclusive=exclusive),
         each_host=each_host,
-        resnet50=spec.ResNet50(batch=2, batches=3),
+        resnet50=ResNet50(batch=2, batches=3),
         limits=spec.Limits(**limits),
     )
     nodes = hosts.select(cluster.nodes(), told.hosts)
     jobs = plan.plan(told, known, "cpu", None, hosts.names(nodes) if each_host else ())
     run_folder = resume or RunFolder.create(folder / "results", "echo")
-    inputs = OneAtATime(Store(cache=files.default_cache(), choice="synthetic", notify=print))
-    context = RunContext(catalog=known, engine=cluster.name, folder=run_folder, inputs=inputs, code={})
+    inputs = OneAtATime(Store(cache=files.default_cache(), choice="synthetic"))
+    context = RunContext(catalog=known, engine=cluster.name, folder=run_folder, inputs=inputs, code=CODE)
     crew = gather(cluster, context, spec=told, listener=listener or Silent())
     return run_folder, crew.run(run_folder.missing(jobs))
 

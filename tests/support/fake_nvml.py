@@ -1,12 +1,18 @@
-"""A stand-in for NVIDIA's management library, with one card that plays a script."""
+"""A stand-in for NVIDIA's management library, with cards that play a script."""
 
 import itertools
-import sys
 import time
-from types import ModuleType, SimpleNamespace
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pynvml
+import pytest
 
 from orchestrator.host import nvml
+from orchestrator.host.samples import GpuReading
 
+Programs = Sequence[int]  # process ids
 UUID = "GPU-fake"
 NORMAL = {
     "utilisation": 90,
@@ -20,62 +26,78 @@ NORMAL = {
 
 
 class Card:
-    """`script` gives each quantity as a value, an error to raise, or a function of how often it was asked before."""
+    """A GPU whose sensors follow a script.
 
-    def __init__(self, delay=0.0, **script):
-        self.script = {**NORMAL, "counter": lambda asked: 1_000_000 + 25_000 * asked, **script}
+    `script` gives each quantity as a value, an error to raise, or a function of how often it was asked before.
+    `programs` are the ids of the processes that compute on the card, or a function that returns them.
+    """
+
+    def __init__(self, delay: float = 0.0, programs: Programs | Callable[[], Programs] = (), **script: Any) -> None:
+        self.script: dict[str, Any] = {**NORMAL, "counter": lambda asked: 1_000_000 + 25_000 * asked, **script}
         self.delay = delay
+        self.programs = programs
         self.asked = dict.fromkeys(self.script, 0)
         self.open = 0
 
-    def tell(self, name):
+    def tell(self, name: str) -> Any:
         if self.delay:
             time.sleep(self.delay)
         told = self.script[name]
         if callable(told) and not isinstance(told, type):
             told = told(self.asked[name])
         self.asked[name] += 1
-        if isinstance(told, type):  # an error of the library
+        if isinstance(told, type | Exception):  # an error of the library
             raise told
         return told
 
-
-def install(monkeypatch, card):
-    """Make `import pynvml` find the stand-in; its errors and constants are the real library's."""
-    import pynvml as real
-
-    fake = ModuleType("pynvml")
-    for name in dir(real):
-        if name.startswith(("NVMLError", "NVML_")):
-            setattr(fake, name, getattr(real, name))
-
-    def count(change):
-        card.open += change
-
-    def handle(uuid):
-        if uuid != UUID:
-            raise real.NVMLError_NotFound
-        return card
-
-    fake.nvmlInit = lambda: count(+1)
-    fake.nvmlShutdown = lambda: count(-1)
-    fake.nvmlSystemGetDriverVersion = lambda: "1"
-    fake.nvmlSystemGetCudaDriverVersion_v2 = lambda: 12040
-    fake.nvmlDeviceGetCount = lambda: 0  # what host.py asks
-    fake.nvmlDeviceGetHandleByUUID = handle
-    fake.nvmlDeviceGetUtilizationRates = lambda card: SimpleNamespace(gpu=card.tell("utilisation"))
-    fake.nvmlDeviceGetMemoryInfo = lambda card: SimpleNamespace(used=card.tell("memory"))
-    fake.nvmlDeviceGetPowerUsage = lambda card: card.tell("power")
-    fake.nvmlDeviceGetTemperature = lambda card, sensor: card.tell("temperature")
-    fake.nvmlDeviceGetClockInfo = lambda card, kind: card.tell("sm" if kind == real.NVML_CLOCK_SM else "mem")
-    fake.nvmlDeviceGetCurrentClocksThrottleReasons = lambda card: card.tell("reasons")
-    fake.nvmlDeviceGetTotalEnergyConsumption = lambda card: card.tell("counter")
-    monkeypatch.setitem(sys.modules, "pynvml", fake)
-    return real
+    def running(self) -> list[SimpleNamespace]:
+        found = self.programs() if callable(self.programs) else self.programs
+        return [SimpleNamespace(pid=pid) for pid in found]
 
 
-def readings(number):
+def install(monkeypatch: pytest.MonkeyPatch, *cards: Card, uuids: Sequence[str] = (UUID,), broken: str = "") -> None:
+    """Replace the functions of pynvml by those of a fake with these cards; its errors and constants stay.
+
+    The function of the library that is called `broken` raises an error.
+    """
+    there = dict(zip(uuids, cards, strict=True))
+
+    def count(change: int) -> None:
+        for card in cards:
+            card.open += change
+
+    def handle(uuid: str) -> Card:
+        if uuid not in there:
+            raise pynvml.NVMLError_NotFound
+        return there[uuid]
+
+    def refuse(*_: Any) -> None:
+        raise pynvml.NVMLError_DriverNotLoaded
+
+    functions: dict[str, Callable[..., Any]] = {
+        "nvmlInit": lambda: count(+1),
+        "nvmlShutdown": lambda: count(-1),
+        "nvmlSystemGetDriverVersion": lambda: "1",
+        "nvmlSystemGetCudaDriverVersion_v2": lambda: 12040,
+        "nvmlDeviceGetCount": lambda: 0,  # asked by host/machine.py
+        "nvmlDeviceGetHandleByUUID": handle,
+        "nvmlDeviceGetUtilizationRates": lambda card: SimpleNamespace(gpu=card.tell("utilisation")),
+        "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(used=card.tell("memory")),
+        "nvmlDeviceGetPowerUsage": lambda card: card.tell("power"),
+        "nvmlDeviceGetTemperature": lambda card, sensor: card.tell("temperature"),
+        "nvmlDeviceGetClockInfo": lambda card, kind: card.tell("sm" if kind == pynvml.NVML_CLOCK_SM else "mem"),
+        "nvmlDeviceGetCurrentClocksThrottleReasons": lambda card: card.tell("reasons"),
+        "nvmlDeviceGetTotalEnergyConsumption": lambda card: card.tell("counter"),
+        "nvmlDeviceGetComputeRunningProcesses": lambda card: card.running(),
+    }
+    if broken:
+        functions[broken] = refuse
+    for name, function in functions.items():
+        monkeypatch.setattr(pynvml, name, function)
+
+
+def readings(number: int) -> tuple[list[GpuReading], list[str]]:
     """`number` looks at the stand-in, and what was noted meanwhile."""
-    notes = []
+    notes: list[str] = []
     with nvml.opened([UUID], notes.append) as (card,):
         return [card.read() for _ in itertools.repeat(None, number)], notes

@@ -20,20 +20,22 @@ from hypothesis.extra.numpy import arrays
 from rich.console import Console
 
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.inputs import datasets, job_inputs, weights
-from orchestrator.inputs.datasets import npy, synthetic
-from orchestrator.judge import dropout, mistakes, parity, traces
+from orchestrator.inputs import datasets, job_inputs, npy, weights
+from orchestrator.inputs.dataset_folder import Dataset
+from orchestrator.judge import dropout, parity, traces
 from orchestrator.judge.parity import Trace
 from orchestrator.plan import jobs, spec
+from orchestrator.plan.workloads import MISTAKES, WORKLOADS
 from orchestrator.record import certificates, run_folder
 from orchestrator.record.certificates import Envelope, Parity
 from orchestrator.record.figures import Figures
 from orchestrator.record.results import Provenance, Result
 from orchestrator.report import parity_text
 from orchestrator.run import preparation
-from orchestrator.verify import planted_reference, verifier
+from orchestrator.verify import reference, verifier
 from tests.support.engine_cases import Silent
 from workloads.common import bench as workload_bench
+from workloads.mistakes import planted, plants
 
 STEPS, BATCH = 6, 4
 SETTINGS = {
@@ -81,10 +83,10 @@ class Workshop:
         return parity.ReferenceRun(oracle=self.trace("fp64"), envelope=self.envelope(), initial=initial, versions={})
 
     def planted(self):
-        return {name: self.trace("fp64", name) for name in mistakes.of(self.workload)}
+        return {name: self.trace("fp64", name) for name in WORKLOADS[self.workload].traced_mistakes}
 
     def envelope(self):
-        rounded = [self.trace("fp32", name) for name in (None, *planted_reference.NUDGES)]
+        rounded = [self.trace("fp32", name) for name in (None, *reference.NUDGES)]
         return parity.envelope(self.trace("fp64"), rounded)
 
     def _run(self, precision, mistake, rates):
@@ -102,7 +104,7 @@ class Workshop:
         with (output / "events").open("wb") as file:
             events = workload_bench.Events(file.fileno())
             broke_off = contextlib.suppress(workload_bench.Diverged) if mistake else contextlib.nullcontext()
-            with planted_reference.planted(mistake) if mistake else contextlib.nullcontext(), broke_off:
+            with planted(mistake, self.workload) if mistake else contextlib.nullcontext(), broke_off:
                 module.run(workload_bench.Job(job, str(self.folder), str(output), events))
         told = list(map(json.loads, (output / "events").read_text().splitlines()))
         losses = tuple(event["loss"] for event in told if event["event"] == "step" and event["step"] <= STEPS)
@@ -132,7 +134,8 @@ def workshop(tmp_path_factory):
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize(
-    ("workload", "mistake"), [(workload, name) for workload in spec.WORKLOADS for name in mistakes.of(workload)]
+    ("workload", "mistake"),
+    [(name, mistake) for name, workload in WORKLOADS.items() for mistake in workload.traced_mistakes],
 )
 def test_a_planted_mistake_is_named(workshop, workload, mistake):
     """The cell makes the mistake in float32; it is told from the reference, and from all other mistakes."""
@@ -223,17 +226,19 @@ def test_the_first_layer_whose_update_is_wrong_is_named(tmp_path, workshop, monk
     assert f"{astray[-1]} is nearest to the loss" in parity.where(verdict)
 
 
-def test_planting_leaves_nothing_behind():
-    for mistake in mistakes.CULPRITS:
-        replacements = planted_reference.PLANTS[mistake]()
-        before = [getattr(target, name) for target, name, _ in replacements]
-        with planted_reference.planted(mistake):
-            assert [getattr(target, name) for target, name, _ in replacements] != before
-        assert [getattr(target, name) for target, name, _ in replacements] == before
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_planting_leaves_nothing_behind(workload):
+    for mistake, replacements in plants(workload).items():
+        changed = replacements()
+        before = [getattr(target, name) for target, name, _ in changed]
+        with planted(mistake, workload):
+            assert [getattr(target, name) for target, name, _ in changed] != before
+        assert [getattr(target, name) for target, name, _ in changed] == before
 
 
-def test_every_culprit_can_be_planted():
-    assert set(mistakes.CULPRITS) | set(planted_reference.NUDGES) == set(planted_reference.PLANTS)
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_every_declared_mistake_can_be_planted_and_no_other(workload):
+    assert set(WORKLOADS[workload].mistakes) | set(reference.NUDGES) == set(plants(workload))
 
 
 ORACLE = Trace(losses=(2.0, 1.0, 0.5), probe=np.array([[1.0, -2.0]]))
@@ -324,7 +329,7 @@ def test_the_matrix_says_at_which_layer_and_step_a_cell_diverges(verdict, shown)
 
 def test_the_terminal_tells_the_story_of_what_is_not_certified():
     titles = ("Right", "Declared", "Wrong", "First", "Later", "Evaluation", "Dropout", "Features", "Absent")
-    notes = (mistakes.CULPRITS["adam-epsilon-inside"].sentence,)
+    notes = (MISTAKES["adam-epsilon-inside"].sentence,)
     text = printed(
         verifier.VerifiedCell(
             framework=title.lower(), title=title, workload="cnn", parity=verdict, envelope=ALLOWED,
@@ -334,9 +339,9 @@ def test_the_terminal_tells_the_story_of_what_is_not_certified():
     )  # fmt: skip
     assert "Right cnn" not in text
     assert "Declared cnn declared: the loss of step 2 is off" in text
-    assert "its own note: Adam adds epsilon before it corrects the bias of v" in text
+    assert "note of the framework: Adam adds epsilon before it corrects the bias of v" in text
     assert "Wrong cnn diverges: the loss of step 2 is off" in text
-    assert "→ it computes what the reference computes when momentum has unit gain" in text
+    assert "→ the reference gives the same when momentum has unit gain" in text
     assert "First cnn diverges: w" in text
     assert "→ no known mistake explains it; the first loss is wrong already" in text
     assert "Absent cnn not run: no image" in text
@@ -513,9 +518,10 @@ def test_a_cluster_is_not_verified(project):
         verifier.request(base, 4, [spec.Override(path=("engine",), value="ray", origin="--engine")])
 
 
+@pytest.mark.slow
 def test_a_run_certifies_what_is_right_and_names_what_is_wrong(project, monkeypatch):
     """The whole way: processes, artifacts, certificates. Of the mistakes, two are tried."""
-    monkeypatch.setattr(mistakes, "of", lambda workload: ("adam-epsilon-inside", "adam-uncorrected"))
+    monkeypatch.setattr(reference, "suspects", lambda workload: ("adam-epsilon-inside", "adam-uncorrected"))
     cells = verified(project, monkeypatch, "rnn", "numpy", "wrong")
     right, wrong = cells["numpy"], cells["wrong"]
     assert (right.framework, right.parity.word, right.parity.culprits) == ("numpy", "certified", ())
@@ -534,6 +540,7 @@ def test_a_run_certifies_what_is_right_and_names_what_is_wrong(project, monkeypa
     assert not list((project / "results").glob("*/run.json"))  # a report of the latest run does not find it
 
 
+@pytest.mark.slow
 def test_what_a_real_run_does_with_dropout(project, monkeypatch):
     """Its two jobs see the same first batch, or dropout that is always on could not be told."""
     cells = verified(project, monkeypatch, "cnn", "numpy", "always", "never", "evaluation")
@@ -545,6 +552,7 @@ def test_what_a_real_run_does_with_dropout(project, monkeypatch):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", ["cnn", "rnn"])
 def test_a_run_that_drops_the_last_test_batch_diverges(project, monkeypatch, workload):
     """The host refuses such a job as one that breaks the protocol; what it computed is known all the same."""
@@ -559,13 +567,13 @@ def few_samples(folder):
 
     @functools.cache
     def made(name):
-        arrays_ = {"cifar10": synthetic.cifar10, "imdb": synthetic.imdb}[name](1, 64, 64)
+        arrays_ = datasets.labelled(name).synthesise(1, 64, 64)
         place = folder / "data" / name
         place.mkdir(parents=True)
         for file, array in arrays_.items():
             kind = np.uint8 if array.dtype == np.uint8 else np.int32
             npy.write_array(place / file, kind, array.shape, [array])
-        return datasets.Dataset(
+        return Dataset(
             name=name, source="synthetic", origin="test", folder=place, fingerprint="few",
             files={file: place / file for file in arrays_}, shapes={file: each.shape for file, each in arrays_.items()},
         )  # fmt: skip

@@ -14,13 +14,14 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.plan import catalog
+from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.verify import scaffold
 
 CHOICE = scaffold.NewFramework(framework="other-np", title="Other", packages=("numpy==2.4.6",), python="3.11")
 PROMISED = {
     "images/other-np/Dockerfile",
     "images/other-np/requirements-cpu.in",
-    *(f"workloads/other_np/{name}" for name in scaffold.WORKLOAD_FILES),
+    *(f"workloads/other_np/{name}.py" for name in ("__init__", "runtime", *WORKLOADS)),
     "tests/docker/test_other_np.py",
 }
 
@@ -115,6 +116,7 @@ def fill_in(copy):
         )
 
 
+@pytest.mark.slow
 def test_a_framework_that_was_only_begun_is_told_what_to_write(checkout):
     wrong, code = check(checkout)
     assert code == 1
@@ -122,11 +124,13 @@ def test_a_framework_that_was_only_begun_is_told_what_to_write(checkout):
     assert "workloads/other_np/rnn.py: build the network" in wrong["rnn runs"]["answer"]
 
 
+@pytest.mark.slow
 def test_a_framework_that_was_written_conforms(checkout):
     fill_in(checkout)
     assert check(checkout) == ({}, 0)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_named(checkout):
     """A device that is not waited for, a label that lies, a loose lock, a reset gate in the wrong place."""
     fill_in(checkout)

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import types
-import uuid
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from orchestrator.engines.process import pythons
 from orchestrator.errors import HostError
 from orchestrator.record.events import Reader
 from tests import golden
+from tests.support.fake_cuda import Driver
 from workloads.common import cuda
 
 NUMPY = {  # a release for each Python a workload may meet
@@ -85,6 +85,7 @@ def interpreter(request, tmp_path_factory):
     return python, packages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", golden.STORIES)
 def test_golden_streams_on_every_python(interpreter, run, what):
     python, packages = interpreter
@@ -111,30 +112,6 @@ def test_denormals_are_flushed_where_the_cpu_is_known(run):
     assert start["denormals"] == ("flushed" if os.uname().machine == "x86_64" else "kept")
 
 
-class Driver:
-    """Plays libcuda.so.1 with these GPUs."""
-
-    def __init__(self, *uuids, version=2, broken=()):
-        self._uuids = uuids
-        self._broken = broken
-        setattr(self, "cuDeviceGetUuid_v2" if version == 2 else "cuDeviceGetUuid", self._uuid)
-
-    def cuInit(self, flags):  # noqa: N802  (CUDA's name)
-        return 0 if self._uuids else 100
-
-    def cuDeviceGetCount(self, count):  # noqa: N802
-        count._obj.value = len(self._uuids)
-        return 0
-
-    def cuDeviceGet(self, device, index):  # noqa: N802
-        device._obj.value = index
-        return 101 if index in self._broken else 0
-
-    def _uuid(self, raw, device):
-        raw[:] = uuid.UUID(self._uuids[device.value]).bytes
-        return 0
-
-
 FIRST, SECOND = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-aaaaaaaaaaaa"
 
 
@@ -143,12 +120,12 @@ FIRST, SECOND = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999
     [
         (Driver(FIRST, SECOND), [FIRST, SECOND]),
         (Driver(FIRST, version=1), [FIRST]),
-        (Driver(FIRST, SECOND, broken=[0]), [SECOND]),
+        (Driver(FIRST, SECOND, broken=(0,)), [SECOND]),
         (Driver(), []),
     ],
 )
-def test_the_gpus_a_workload_sees_are_told_by_the_driver(monkeypatch, driver, seen):
-    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: driver)
+def test_the_gpus_a_workload_sees_are_told_by_the_driver(play, driver, seen):
+    play(driver)
     assert cuda.visible_gpus() == [f"GPU-{each}" for each in seen]
 
 
@@ -284,7 +261,8 @@ def test_a_missing_input_is_told_apart(run):
 def test_workloads_parse_on_the_oldest_python_there_is(root):
     """Python 3.6 where this machine has one; vermin, in `make lint`, says so everywhere."""
     python = python_of("3.6")
-    for path in sorted((root / "workloads").rglob("*.py")):
-        check = "import sys; compile(open(sys.argv[1], encoding='utf-8').read(), sys.argv[1], 'exec')"
-        done = subprocess.run([str(python), "-c", check, str(path)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    paths = sorted(map(str, (root / "workloads").rglob("*.py")))
+    assert len(paths) > 20
+    check = "import sys\nfor path in sys.argv[1:]: compile(open(path, encoding='utf-8').read(), path, 'exec')"
+    done = subprocess.run([str(python), "-c", check, *paths], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

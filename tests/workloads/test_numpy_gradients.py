@@ -64,11 +64,26 @@ def assert_gradients_are_slopes(layer, x, generator):
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
-@pytest.mark.parametrize("portion", [1, 2**22], ids=["image by image", "at once"])
-def test_convolution_gradients(size, portion, generator, monkeypatch):
-    monkeypatch.setattr(layers, "PORTION", portion)
+def test_convolution_gradients(size, generator):
     layer = layers.Convolution(generator.normal(size=(4, 3, size, size)), generator.normal(size=4))
     assert_gradients_are_slopes(layer, generator.normal(size=(3, 6, 5, 3)), generator)
+
+
+@pytest.mark.parametrize(("size", "side", "images"), [(1, 64, 40), (3, 40, 10), (5, 32, 6)])
+def test_a_batch_in_portions_has_the_values_and_gradients_of_its_images(size, side, images, generator):
+    layer = layers.Convolution(generator.normal(size=(4, 8, size, size)), generator.normal(size=4))
+    x, dy = (generator.normal(size=(images, side, side, channels)) for channels in (8, 4))
+    assert len(layers.portions(x, dy, size)) > 2
+    y, dx = layer.forward(x), layer.backward(dy)
+    gradients = [np.zeros_like(gradient) for gradient in layer.gradients]
+    whole = [gradient.copy() for gradient in layer.gradients]
+    for number in range(len(x)):
+        image = slice(number, number + 1)
+        np.testing.assert_allclose(layer.forward(x[image]), y[image])
+        np.testing.assert_allclose(layer.backward(dy[image]), dx[image])
+        gradients = [total + gradient for total, gradient in zip(gradients, layer.gradients, strict=True)]
+    for total, gradient in zip(gradients, whole, strict=True):
+        np.testing.assert_allclose(gradient, total, rtol=1e-9, atol=1e-9)
 
 
 def test_a_first_convolution_has_the_same_weight_gradients_and_passes_none_on(generator):
@@ -185,15 +200,25 @@ def convolved(x, weight, stride, padding):
     return y
 
 
-@pytest.mark.parametrize("portion", [1, 2**22], ids=["image by image", "at once"])
-@pytest.mark.parametrize(
-    ("size", "stride", "padding"), [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3), (3, 1, 0)]
-)
-def test_convolve_is_cross_correlation(size, stride, padding, portion, generator, monkeypatch):
-    monkeypatch.setattr(layers, "PORTION", portion)
+SHAPES = [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3), (3, 1, 0)]
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), SHAPES)
+def test_convolve_is_cross_correlation(size, stride, padding, generator):
     x, weight = generator.normal(size=(3, 4, 9, 8)), generator.normal(size=(5, 4, size, size))
     y = layers.convolve(x.transpose(0, 2, 3, 1), layers.channels_last(weight), stride, padding)
     np.testing.assert_allclose(y.transpose(0, 3, 1, 2), convolved(x, weight, stride, padding))
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), SHAPES)
+def test_a_batch_in_portions_is_convolved_as_its_images_are(size, stride, padding, generator):
+    x = generator.normal(size=(100 if size == 1 else 12, 64, 64, 8))
+    weight = layers.channels_last(generator.normal(size=(5, 8, size, size)))
+    y = layers.convolve(x, weight, stride, padding)
+    assert len(layers.portions(x, y, size)) > 1
+    for number in range(len(x)):
+        image = slice(number, number + 1)
+        np.testing.assert_allclose(layers.convolve(x[image], weight, stride, padding), y[image])
 
 
 def test_gru_is_the_form_of_cudnn(generator):
@@ -226,19 +251,18 @@ def test_two_steps_of_momentum_by_hand():
     np.testing.assert_allclose(layer.parameters[0], [0.88, 1.19, 0.8])
 
 
-@pytest.mark.parametrize("at_a_time", [1, 4, 2**15])
-def test_two_steps_of_adam_by_hand(at_a_time, monkeypatch):
-    monkeypatch.setattr(rnn, "AT_A_TIME", at_a_time)
-    matrix, vector = some_layers((3, 2), (3,))
+@pytest.mark.parametrize("columns", [2, rnn.AT_A_TIME // 2, rnn.AT_A_TIME], ids=["at once", "in parts", "row by row"])
+def test_two_steps_of_adam_by_hand(columns):
+    matrix, vector = some_layers((3, columns), (3,))
     optimizer = rnn.Adam([matrix, vector], lr=0.1, beta1=0.9, beta2=0.99, epsilon=0.5)
 
     gradient = np.array([1.0, -2.0, 0.0])
-    vector.gradients, matrix.gradients = [gradient], [np.stack([gradient, gradient], axis=1)]
+    vector.gradients, matrix.gradients = [gradient], [np.stack([gradient] * columns, axis=1)]
     optimizer.step()  # after one step m̂ = g and √v̂ = |g|: 1 - 0.1 · g / (|g| + 0.5)
     np.testing.assert_allclose(vector.parameters[0], [1 - 0.1 / 1.5, 1 + 0.2 / 2.5, 1])
 
     gradient = np.array([0.0, 0.0, 3.0])
-    vector.gradients, matrix.gradients = [gradient], [np.stack([gradient, gradient], axis=1)]
+    vector.gradients, matrix.gradients = [gradient], [np.stack([gradient] * columns, axis=1)]
     optimizer.step()
     # m = 0.9 · 0.1 g₁ + 0.1 g₂ = (0.09, -0.18, 0.3), over 1 - 0.9² = 0.19;
     # v = 0.99 · 0.01 g₁² + 0.01 g₂² = (0.0099, 0.0396, 0.09), over 1 - 0.99² = 0.0199.
@@ -249,7 +273,7 @@ def test_two_steps_of_adam_by_hand(at_a_time, monkeypatch):
         1 - 0.1 * (0.3 / 0.19) / ((0.09 / 0.0199) ** 0.5 + 0.5),
     ]
     np.testing.assert_allclose(vector.parameters[0], expected)
-    np.testing.assert_allclose(matrix.parameters[0], np.stack([expected, expected], axis=1))
+    np.testing.assert_allclose(matrix.parameters[0], np.stack([expected] * columns, axis=1))
 
 
 CNN_SHAPES = {

@@ -11,7 +11,8 @@ A workload file owns its model, its optimiser and its loop; this module owns the
     job.epochs(sync, weights)      the epochs of the training; within each of them
         epoch.batches(x, y)            the batches, and the training clock around them
         epoch.step(loss)               a training step is done
-        epoch.score(predict, x, y)     accuracy over all test samples
+        epoch.score(predict, x, y)     accuracy over all test samples; or
+        epoch.score_loss(predict, …)   mean loss over them, in a workload scored by it
     job.extract(features, images)  the inference clock: one cold pass, one timed pass
     job.artifact(name, array)      keep a small array beside the result
 
@@ -323,24 +324,33 @@ class Epoch:
         `predict` takes a batch and returns an array of scores, (n, classes). `pad=True` fills the last batch up for
         frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps all
         scores: they show what training made of the weights, and the model as it is when it does not train."""
+        self._score(predict, x, y, pad, _correct, lambda correct: {"correct": correct})
+
+    def score_loss(self, predict, x, y, pad=False):
+        """The same for a workload that is scored by a loss: the mean negative log-likelihood, in nats, of `y`, where
+        the scores that `predict` returns are logits, (n, classes) or (n, ..., classes) as `y` is (n,) or (n, ...)."""
+        self._score(predict, x, y, pad, _negative_log_likelihood, lambda loss: {"loss": loss / y.size})
+
+    def _score(self, predict, x, y, pad, count, fields):
+        """Add up `count(scores, labels)` over all batches and emit `fields(sum)`."""
         if not self._scored:
             return
         batch = self._job.settings["batch"]
-        correct, kept = 0, []
+        total, kept = 0, []
         began = clock()
         for first in range(0, len(x), batch):
             inputs, wanted = x[first : first + batch], y[first : first + batch]
             if pad and len(inputs) < batch:
                 inputs = np.concatenate([inputs, np.repeat(inputs[-1:], batch - len(inputs), axis=0)])
             scores = np.asarray(predict(inputs))[: len(wanted)]
-            if scores.shape[0] != len(wanted) or scores.ndim != 2:
+            if scores.shape[:-1] != wanted.shape:
                 raise ValueError("predict returned shape {} for {} samples".format(scores.shape, len(wanted)))
             if not np.isfinite(scores).all():
                 raise Diverged("the model's scores on the test set are not finite")
-            correct += int((scores.argmax(axis=1) == wanted).sum())
+            total += count(scores, wanted)
             if self._keep_scores:
-                kept.append(scores.copy())  # a framework may use its memory again
-        self._job.events.emit("score", samples=len(x), correct=correct, seconds=clock() - began)
+                kept.append(scores.reshape(-1, scores.shape[-1]).copy())  # a framework may use its memory again
+        self._job.events.emit("score", samples=len(x), seconds=clock() - began, **fields(total))
         if self._keep_scores:
             self._job.artifact("scores-0", np.concatenate(kept))
 
@@ -350,6 +360,19 @@ class Epoch:
         if not np.isfinite(loss):
             raise Diverged("loss is {} in epoch {}, step {}".format(loss, self.number, self._steps))
         return loss
+
+
+def _correct(scores, labels):
+    """How many predictions are correct."""
+    return int((scores.argmax(axis=-1) == labels).sum())
+
+
+def _negative_log_likelihood(logits, labels):
+    """The sum of -log softmax(logits)[label] over all labels, in float64."""
+    logits = logits.astype(np.float64)
+    logits -= logits.max(axis=-1, keepdims=True)
+    chosen = np.take_along_axis(logits, labels[..., None].astype(np.int64), axis=-1)
+    return float(np.log(np.exp(logits).sum(axis=-1)).sum() - chosen.sum())
 
 
 def _pixels(x, layout):

@@ -1,7 +1,7 @@
-"""What the kernel counts for a container: its control group, version 1 or 2. Linux; read only.
+"""CPU time and memory of a container, from its control group (cgroup), version 1 or 2. Linux only.
 
 https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/admin-guide/cgroup-v1/memory.html. Memory
-there includes the page cache of files that the group was the first to read.
+includes the page cache of the files that the group was the first to read.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ MOUNTED = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The files to read."""
+    """The files of one control group."""
 
     memory: Path
-    memory_peak: Path | None  # kernels before 5.19 lack it in version 2: then the highest value seen has to do
+    memory_peak: Path | None  # None in version 2 before kernel 5.19: callers then keep the highest value seen
     cpu: Path
     cpu_seconds: Callable[[str], float]
     source: str
 
     def usage(self) -> ResourceUsage | None:
-        """What the group has used so far; None when it is gone, which is when its last process has ended."""
+        """What the group has used so far; None after its last process has ended, when the group is gone."""
         try:
             memory = int(self.memory.read_text())
             peak = int(self.memory_peak.read_text()) if self.memory_peak else memory
@@ -38,26 +38,26 @@ class Group:
         return ResourceUsage(cpu_seconds=cpu_seconds, memory=memory, memory_peak=peak, source=self.source)
 
 
-def of(pid: int, container: str) -> Group | None:
-    """The group of a container whose first process is `pid`; None where it cannot be read here.
+def of(pid: int, container: str, *, proc: Path = PROC, mounted: Path = MOUNTED) -> Group | None:
+    """The control group of a container whose first process is `pid`; None when it cannot be read here.
 
-    The process id is one of the daemon's machine, which need not be this one: so the group has to carry the id of the
-    container.
+    The process id is valid on the daemon's machine, which may be another one (a virtual machine, say). So the group's
+    path must contain the id of the container. `proc` and `mounted` are where the kernel shows processes and groups.
     """
     paths = {}
     with contextlib.suppress(OSError):
-        for line in (PROC / str(pid) / "cgroup").read_text().splitlines():
+        for line in (proc / str(pid) / "cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             if container in path:
                 paths[controllers] = _up_to(path, container)
-    found = next((group for group in (_version_1(paths), _version_2(paths)) if group), None)
+    found = next((group for group in (_version_1(paths, mounted), _version_2(paths, mounted)) if group), None)
     return found if found and found.usage() else None
 
 
-def _version_1(paths: dict[str, str]) -> Group | None:
-    """Each controller is mounted on its own; some systems mount two of them together."""
+def _version_1(paths: dict[str, str], mounted: Path) -> Group | None:
+    """The group in version 1, where each controller has a mount of its own, or shares one with another controller."""
     folders = {
-        name: MOUNTED / controllers / path for controllers, path in paths.items() for name in controllers.split(",")
+        name: mounted / controllers / path for controllers, path in paths.items() for name in controllers.split(",")
     }
     if not {"memory", "cpuacct"} <= set(folders):
         return None
@@ -70,10 +70,11 @@ def _version_1(paths: dict[str, str]) -> Group | None:
     )
 
 
-def _version_2(paths: dict[str, str]) -> Group | None:
+def _version_2(paths: dict[str, str], mounted: Path) -> Group | None:
+    """The group in version 2, where all controllers share one mount."""
     if "" not in paths:
         return None
-    folder = MOUNTED / paths[""]
+    folder = mounted / paths[""]
     peak = folder / "memory.peak"
     return Group(
         memory=folder / "memory.current",
@@ -85,13 +86,13 @@ def _version_2(paths: dict[str, str]) -> Group | None:
 
 
 def _usage_usec(text: str) -> float:
-    """From lines of a name and a number."""
-    told = dict(line.split(" ", 1) for line in text.splitlines())
-    return int(told["usage_usec"]) / 1e6
+    """Seconds from the content of cpu.stat: lines of a name and a number."""
+    values = dict(line.split(" ", 1) for line in text.splitlines())
+    return int(values["usage_usec"]) / 1e6
 
 
 def _up_to(path: str, container: str) -> str:
-    """The container's own group, without those that it made below; relative to where groups are mounted."""
+    """The path of the container's own group, without groups that it made below; relative to the mount."""
     parts = path.strip("/").split("/")
     own = next(place for place, part in enumerate(parts) if container in part)
     return "/".join(parts[: own + 1])

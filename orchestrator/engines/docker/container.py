@@ -16,7 +16,8 @@ from docker.utils import version_gte
 
 from orchestrator.engines.base import STOP_GRACE, EngineError, Exit, Output, StreamName
 from orchestrator.engines.docker import cgroup
-from orchestrator.engines.docker.refusals import LOST_HINT, innermost
+from orchestrator.engines.docker.client import reason
+from orchestrator.engines.docker.refusals import LOST_HINT
 from orchestrator.engines.pump import Pump
 from orchestrator.host.samples import ResourceUsage
 
@@ -52,7 +53,7 @@ class RunningContainer:
             ) from error
         except _CONNECTION_LOST as error:
             raise EngineError(
-                f"the connection to the Docker daemon was lost and did not come back: {innermost(error)}",
+                f"the connection to the Docker daemon was lost and did not come back: {reason(error)}",
                 hint=LOST_HINT,
             ) from error
 
@@ -89,7 +90,7 @@ class RunningContainer:
             pass  # it has ended
         except requests.exceptions.RequestException as error:
             raise EngineError(
-                f"the job cannot be stopped: the Docker daemon does not answer: {innermost(error)}", hint=LOST_HINT
+                f"the job cannot be stopped: the Docker daemon does not answer: {reason(error)}", hint=LOST_HINT
             ) from error
 
     def let_go(self) -> None:

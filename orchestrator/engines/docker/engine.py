@@ -1,29 +1,27 @@
 """The docker engine: one container per job, locked down, removed whatever happens.
 
-Docker's SDK is imported here, in container.py and in refusals.py. Comments give the reasons for the order of calls and
-for steps that look odd.
+Comments give the reasons for the order of calls and for steps that look odd.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import docker
-import docker.constants
 import docker.errors
 import docker.types
 import requests
 
 from orchestrator.engines import leftovers
 from orchestrator.engines.base import Environment, Launch, job_variables
-from orchestrator.engines.docker import gpu_access, images
+from orchestrator.engines.docker import client, gpu_access, images
+from orchestrator.engines.docker.client import reason
 from orchestrator.engines.docker.container import RunningContainer
-from orchestrator.engines.docker.refusals import LOST_HINT, innermost, refusals
+from orchestrator.engines.docker.refusals import LOST_HINT, refusals
 from orchestrator.engines.watchdog import Watchdog
 from orchestrator.errors import HostError
 from orchestrator.host.machine import Gpu
@@ -31,8 +29,6 @@ from orchestrator.plan.catalog import Image
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
-
-_log = logging.getLogger(__name__)
 
 ROOT = "/bench"
 LABEL = "rosetta"
@@ -46,16 +42,8 @@ LOG_OPTIONS = {"max-size": "64m", "max-file": "2"}
 
 
 def connect() -> DockerEngine:
-    """The engine, if a daemon answers. Raises HostError saying why not."""
-    try:
-        client = docker.from_env(timeout=60)
-        client.ping()
-    except docker.errors.DockerException as error:
-        raise HostError(
-            f"no Docker daemon answers ({innermost(error)})",
-            hint="start Docker and check that this user may use it (`docker info`), or use --engine process",
-        ) from error
-    return DockerEngine(client)
+    """The engine, once the daemon has answered. Raises HostError with the remedy when none answers."""
+    return DockerEngine(client.connect())
 
 
 class DockerEngine:
@@ -77,12 +65,12 @@ class DockerEngine:
         return {"docker": version["Version"], "docker_api": version["ApiVersion"]}
 
     def prepare(self, image: Image, variant: str) -> Environment:
-        tag = images.build(image, variant, log=_log.info)
+        tag = images.build(image, variant)
         try:
             built = self._client.images.get(tag)
         except requests.exceptions.RequestException as error:
             raise HostError(
-                f"image {tag} is built, but Docker cannot show it: {innermost(error)}", hint=LOST_HINT
+                f"image {tag} is built, but Docker cannot show it: {reason(error)}", hint=LOST_HINT
             ) from error
         facts = {
             "image": image.name,
@@ -152,11 +140,10 @@ class DockerEngine:
 
 
 def _removing(name: str) -> list[str]:
-    """A command that ends and removes a container, at the daemon the SDK talks to, whatever context the CLI is in."""
-    daemon = os.environ.get("DOCKER_HOST") or docker.constants.DEFAULT_UNIX_SOCKET.replace("http+unix", "unix")
+    """A command that ends and removes a container."""
     # Twice: a request that was under way when this process died may yet create the container.
     script = 'for pause in 0 3; do sleep "$pause"; docker --host "$1" rm --force --volumes "$2"; done'
-    return ["sh", "-c", script, "sh", daemon, name]
+    return ["sh", "-c", script, "sh", client.endpoint(), name]
 
 
 def _mounts(launch: Launch) -> list[docker.types.Mount]:

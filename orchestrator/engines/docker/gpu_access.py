@@ -1,12 +1,12 @@
-"""How a Docker daemon puts GPUs into a container.
+"""The ways in which a Docker daemon gives GPUs to a container.
 
-There are three ways, and a daemon may know any of them, or none:
+There are three ways. A daemon may support any of them, or none:
 
     runtime   an OCI runtime called nvidia, which reads NVIDIA_VISIBLE_DEVICES (`nvidia-ctk runtime configure`)
     cdi       devices of the Container Device Interface, from Docker 25 on (`nvidia-ctk cdi generate`)
     hook      Docker's own --gpus, which needs nvidia-container-runtime-hook on the daemon's PATH
 
-Of those it knows, the first is used.
+The first one that the daemon supports is used.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import Literal
 from orchestrator.host.machine import Gpu
 
 Way = Literal["runtime", "cdi", "hook"]
-KIND = "nvidia.com/gpu"  # what NVIDIA's CDI devices are called
+KIND = "nvidia.com/gpu"  # the kind of NVIDIA's CDI devices
 HOOK = "nvidia-container-runtime-hook"
-MAX_CDI_BYTES = 1 << 20  # of a CDI file; a machine with 16 GPUs has some 100 KiB
+MAX_CDI_BYTES = 1 << 20  # of a CDI file; with 16 GPUs it has about 100 KiB
 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """The ways a daemon knows."""
+    """The ways that a daemon supports."""
 
     runtime: bool
     cdi: bool
@@ -36,15 +36,15 @@ class Access:
 
     @property
     def way(self) -> Way | None:
-        """The way to use; None when there is none."""
+        """The way to use, or None."""
         return "runtime" if self.runtime else "cdi" if self.cdi else "hook" if self.hook else None
 
 
 def look(runtimes: Collection[str], cdi_devices: Collection[str] | None, cdi_folders: Iterable[str]) -> Access:
-    """The ways of a daemon of this machine that has these runtimes and CDI devices.
+    """The ways that a daemon of this machine supports, from its runtimes and CDI devices.
 
-    A daemon before Docker 28 does not tell its devices (None), only the folders it reads them from, whether or not
-    there are any.
+    Before Docker 28 a daemon does not list its devices (None). It names only the folders of their descriptions, which
+    are read here.
     """
     if cdi_devices is None:
         files = [path for folder in cdi_folders for path in Path(folder).glob("*.*")]
@@ -55,7 +55,7 @@ def look(runtimes: Collection[str], cdi_devices: Collection[str] | None, cdi_fol
 
 
 def cdi_names(cdi_devices: Collection[str] | None, gpus: Iterable[Gpu]) -> list[str]:
-    """The CDI devices that stand for `gpus`: by UUID where the daemon knows it so, else by NVML's index."""
+    """The CDI devices for `gpus`: by UUID if the daemon lists it under that name, else by NVML's index."""
     known = cdi_devices or ()
     return [f"{KIND}={gpu.uuid if f'{KIND}={gpu.uuid}' in known else gpu.index}" for gpu in gpus]
 

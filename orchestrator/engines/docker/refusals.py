@@ -9,6 +9,7 @@ import docker.errors
 import requests
 
 from orchestrator.engines.base import EngineError
+from orchestrator.engines.docker.client import reason
 
 LOST_HINT = "check the daemon (`docker info`), then go on with --resume"
 
@@ -21,7 +22,7 @@ def refusals(what: str) -> Iterator[None]:
     except docker.errors.APIError as error:
         raise refusal(what, error) from error
     except requests.exceptions.RequestException as error:
-        raise EngineError(f"no Docker daemon answers ({innermost(error)})", hint=LOST_HINT) from error
+        raise EngineError(f"no Docker daemon answers ({reason(error)})", hint=LOST_HINT) from error
 
 
 def refusal(what: str, error: docker.errors.APIError) -> EngineError:
@@ -37,11 +38,3 @@ def refusal(what: str, error: docker.errors.APIError) -> EngineError:
     else:
         hint = "`docker info` and the daemon's log may say more"
     return EngineError(f"{what}: {text}", hint=hint, kind="no_gpu" if no_gpu else "engine")
-
-
-def innermost(error: Exception) -> str:
-    """The innermost cause in a few words: docker and requests wrap it several times over."""
-    cause: BaseException = error
-    while cause.__cause__ or cause.__context__:
-        cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
-    return str(getattr(cause, "strerror", None) or cause).splitlines()[0][:200] if str(cause) else type(cause).__name__

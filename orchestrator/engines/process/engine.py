@@ -65,7 +65,7 @@ class ProcessEngine:
                 hint="use the docker engine for it: --engine docker",
             )
         interpreter = pythons.find(image.python, image.name)
-        return venvs.ensure(image, variant, interpreter, self._cache / "venvs", _log.info)
+        return venvs.ensure(image, variant, interpreter, self._cache / "venvs")
 
     @contextlib.contextmanager
     def run(self, environment: Environment, launch: Launch) -> Iterator[_Child]:

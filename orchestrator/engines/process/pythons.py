@@ -3,53 +3,46 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
+import re
 from pathlib import Path
+
+from python_discovery import PythonInfo, get_interpreter
 
 from orchestrator.errors import HostError
 
-_VERSION = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
-
 
 def find(version: str, image: str) -> Path:
-    """An interpreter of `version` ("3.11") from PATH or pyenv. Raises HostError naming the remedy."""
-    for candidate in _candidates(version):
-        found = _version(candidate)
-        if found is not None and found.rpartition(".")[0] == version:
-            return candidate
-    raise HostError(
-        f"image {image!r} needs Python {version}, which is neither on PATH nor in pyenv",
-        hint=f"install it (`pyenv install {version}`), name one with --python {image}=/path/to/python, or use Docker",
-    )
+    """An interpreter of `version` ("3.11") from PATH, pyenv or uv. Raises HostError with the remedy."""
+    found = get_interpreter(version, env=_with_pyenv(version))
+    # In a virtual environment, the interpreter it was made from: a new environment needs none of its packages.
+    path = found and (found.system_executable or found.executable)
+    if not path:
+        raise HostError(
+            f"image {image!r} needs Python {version}, which is neither on PATH nor in pyenv",
+            hint=f"install it (`pyenv install {version}`), name one with --python {image}=/path/to/python, "
+            "or use Docker",
+        )
+    return Path(path)
 
 
 def check(interpreter: Path) -> str:
-    """The full version of an interpreter the user named. Raises HostError when it does not run."""
-    version = _version(interpreter)
-    if version is None:
-        raise HostError(f"{interpreter} is no Python interpreter that runs", hint="check the path given to --python")
-    return version
+    """The full version of an interpreter that the user named. Raises HostError when it does not run."""
+    info = PythonInfo.from_exe(str(interpreter), raise_on_error=False, resolve_to_host=False)
+    if info is None:
+        raise HostError(f"{interpreter} is not a working Python interpreter", hint="check the path given to --python")
+    return ".".join(map(str, info.version_info[:3]))
 
 
-def _candidates(version: str) -> Iterator[Path]:
-    for name in (f"python{version}", "python3", "python"):
-        found = shutil.which(name)
-        if found:
-            yield Path(found)
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    yield from sorted(root.glob(f"versions/{version}.*/bin/python"), reverse=True)
-    yield Path(sys.executable)
+def _with_pyenv(version: str) -> dict[str, str]:
+    """The environment, its PATH followed by pyenv's interpreters of `version`.
+
+    By itself python-discovery finds only those of pyenv's interpreters that `pyenv local` or `pyenv global` chose.
+    """
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    newest_first = sorted(root.glob(f"versions/{version}.*/bin"), key=_numbers, reverse=True)
+    return {**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, newest_first)])}
 
 
-def _version(interpreter: Path) -> str | None:
-    """Asked by running it: a name proves nothing, and pyenv's shims exist for versions that are not there."""
-    try:
-        done = subprocess.run(
-            [str(interpreter), "-I", "-c", _VERSION], capture_output=True, text=True, timeout=30, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else None
+def _numbers(folder: Path) -> list[int]:
+    """The numbers in the name of one of pyenv's versions: [3, 11, 10]."""
+    return [int(digits) for digits in re.findall(r"[0-9]+", folder.parent.name)]

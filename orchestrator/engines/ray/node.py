@@ -121,7 +121,7 @@ class Worker:
         def make() -> NodeMessage:
             if expected.source not in self._stores:
                 choice: Any = expected.source  # what the orchestrator's choice led to: this node must use the same
-                self._stores[expected.source] = Store(cache=self._cache, choice=choice, notify=_log.warning)
+                self._stores[expected.source] = Store(cache=self._cache, choice=choice)
             made = self._stores[expected.source].for_job(job)
             if made.facts != expected:
                 raise _other_data(made, expected)

@@ -54,7 +54,7 @@ def throughput(name: str, lines: Sequence[Line], unit: str) -> Chart:
     )
 
 
-def batches(name: str, lines: Sequence[Line]) -> Chart:
+def batches(name: str, lines: Sequence[Line], unit: str) -> Chart:
     """Inference: every batch of the timed pass."""
     rates = [
         (
@@ -77,14 +77,14 @@ def batches(name: str, lines: Sequence[Line]) -> Chart:
         finding=extremes("ratio of the fastest batch to the slowest", "{:.2f}", swings),
         figure={
             "data": [
-                plotting.line(line, curves.thin(points), "batch {0:.0f}, {1:,.1f} images/s") for line, points in rates
+                plotting.line(line, curves.thin(points), "batch {0:.0f}, {1:,.1f} " + unit) for line, points in rates
             ],
-            "layout": plotting.axes("batch", "images/s", from_zero=True, x_step=-(-most // 10)),
+            "layout": plotting.axes("batch", unit, from_zero=True, x_step=-(-most // 10)),
         },
         numbers=Grid(
             columns=(
                 Column(title="DL Library"),
-                Column(title="slowest batch (images/s)", form=",.1f"),
+                Column(title=f"slowest batch ({unit})", form=",.1f"),
                 Column(title="median", form=",.1f"),
                 Column(title="fastest batch", form=",.1f"),
             ),

@@ -1,4 +1,4 @@
-"""The files of a new framework: an image, a lock, three workloads and a test, to be filled in. Pure but for `write`.
+"""The files of a new framework: an image, a lock, workloads and a test, to be filled in. Pure but for `write`.
 
 templates/ shows what a person gets.
 """
@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.files import atomic_write
 from orchestrator.plan.catalog import Catalog
+from orchestrator.plan.workloads import WORKLOADS
 
-WORKLOAD_FILES = ("__init__.py", "runtime.py", "cnn.py", "rnn.py", "resnet50.py")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9.+!_-]*)")
 
@@ -87,11 +87,13 @@ def _rendered(values: Mapping[str, object]) -> dict[PurePosixPath, str]:
         trim_blocks=True,
         autoescape=False,  # noqa: S701  (these are no pages; what goes in has been checked)
     )
+    known = environment.list_templates()  # a workload without a template is left to the person who adds the framework
     image, workloads = PurePosixPath(f"images/{values['framework']}"), PurePosixPath(f"workloads/{values['module']}")
     places = {
         "Dockerfile": image,
         "requirements-cpu.in": image,
-        **dict.fromkeys(WORKLOAD_FILES, workloads),
+        **dict.fromkeys(("__init__.py", "runtime.py"), workloads),
+        **dict.fromkeys((f"{name}.py" for name in WORKLOADS if f"{name}.py.jinja" in known), workloads),
     }
     texts = {folder / name: environment.get_template(f"{name}.jinja").render(values) for name, folder in places.items()}
     test = PurePosixPath(f"tests/docker/test_{values['module']}.py")

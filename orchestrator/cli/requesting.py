@@ -1,0 +1,35 @@
+"""Options of the command line → what run/ is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestrator import files
+from orchestrator.cli.options import ROOT, python_option
+from orchestrator.plan.spec import Override, parse_setting
+from orchestrator.run.preparation import Request
+
+# The keys of a spec whose option has another name; every other option has the name of its key.
+SPEC_KEYS = {"--framework": "frameworks", "FRAMEWORK": "frameworks", "--workload": "workloads"}
+
+
+def overrides(options: Mapping[str, object], assignments: Sequence[str] | None = None) -> list[Override]:
+    """The values of the spec that a person changes. Raises SpecError.
+
+    `options` are values by the name of their option, None or an empty list where it was not given; `assignments` are
+    those of --set, KEY=VALUE.
+    """
+    changed = [
+        Override(path=(SPEC_KEYS.get(name, name.removeprefix("--")),), value=value, origin=name)
+        for name, value in options.items()
+        if value is not None and value != []
+    ]
+    return [*changed, *map(parse_setting, assignments or ())]
+
+
+def base_request(results: Path, pythons: Sequence[str] | None) -> Request:
+    """The request of a verb that runs jobs, without what only this verb asks for. Raises UsageError."""
+    return Request(
+        root=ROOT, results=results, cache=files.default_cache(), pythons=dict(map(python_option, pythons or ()))
+    )

@@ -1,0 +1,45 @@
+"""What all verbs that run jobs do around a run: its log file, its crash report, progress, and the way to go on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from orchestrator import __version__
+from orchestrator.cli import crash, logs
+from orchestrator.cli.progress import LiveListener
+from orchestrator.cli.screen import Screen
+from orchestrator.errors import EXIT_INTERRUPTED
+from orchestrator.run.preparation import PreparedRun
+
+_log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def kept_in(folder: Path) -> Iterator[None]:
+    """Write the log and, after an unexpected exception, the crash report into the run's folder."""
+    with crash.reported_in(folder), logs.in_folder(folder):
+        _log.debug("version %s: %s", __version__, shlex.join(["orchestrator", *sys.argv[1:]]))
+        try:
+            yield
+        except BaseException as error:
+            _log.debug("ends with %r", error)
+            raise
+
+
+@contextlib.contextmanager
+def progress(screen: Screen, folder: Path, prepared: PreparedRun, *, go_on: str) -> Iterator[LiveListener]:
+    """Show how a run goes. When it is interrupted, say that the command `go_on` continues it."""
+    screen.show_start(folder, prepared)
+    try:
+        with screen.live() as listener:
+            yield listener
+    except KeyboardInterrupt:
+        typer.secho(f"\ninterrupted; go on with: {go_on}", fg="yellow", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -1,0 +1,101 @@
+"""`orchestrator data`: prepare datasets, import your own copies, or show what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from orchestrator.cli.options import JsonOption
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.plan.spec import DatasetChoice
+
+NamesArgument = Annotated[
+    Optional[list[str]], typer.Argument(help="of {datasets}; all when none is given", metavar="NAME")
+]
+NameArgument = Annotated[str, typer.Argument(help="one of {datasets}", metavar="NAME")]
+FolderArgument = Annotated[
+    Path, typer.Argument(help="holds x_train.npy, y_train.npy, x_test.npy and y_test.npy", metavar="FOLDER")
+]
+SyntheticOption = Annotated[
+    bool, typer.Option("--synthetic", help="make the synthetic stand-in instead of downloading")
+]
+
+
+def prepare(name: NamesArgument = None, synthetic: SyntheticOption = False) -> None:
+    """Download the official datasets, verify their checksums and prepare them.
+
+    \b
+    Examples:
+      orchestrator data prepare
+      orchestrator data prepare cifar10 --synthetic
+    """
+    from orchestrator import files
+    from orchestrator.cli.screen import Screen
+    from orchestrator.inputs import data_sources, datasets
+
+    chosen = name or datasets.labelled_names()
+    for each in chosen:
+        _require(each)
+    choice: DatasetChoice = "synthetic" if synthetic else "official"
+    with Screen() as screen:
+        for each in chosen:
+            prepared = data_sources.resolve(each, choice, cache=files.default_cache())
+            screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
+
+
+def import_(name: NameArgument, folder: FolderArgument) -> None:
+    """Use arrays you prepared yourself. Results made from them are labelled "imported".
+
+    \b
+    {formats}
+
+    \b
+    Example:
+      orchestrator data import cifar10 ~/my-cifar10
+    """
+    from orchestrator import files
+    from orchestrator.cli.screen import Screen
+    from orchestrator.inputs import data_sources
+
+    _require(name)
+    with Screen() as screen:
+        prepared = data_sources.import_(name, folder, cache=files.default_cache())
+        screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
+
+
+def ls(json: JsonOption = False) -> None:
+    """Show the datasets that are ready.
+
+    \b
+    Examples:
+      orchestrator data ls
+      orchestrator data ls --json
+    """
+    from orchestrator import files
+    from orchestrator.cli import listing
+    from orchestrator.cli.screen import Screen
+
+    found = listing.dataset_rows(files.default_cache())
+    with Screen() as screen:
+        if json:
+            screen.print_json(found)
+        elif found:
+            screen.show_rows("Datasets", found)
+        else:
+            screen.say("no dataset is prepared yet: `orchestrator data prepare`")
+
+
+def _require(name: str) -> None:
+    """Raise UsageError for a name that no dataset has which can be prepared or imported."""
+    from orchestrator.inputs.datasets import labelled_names
+    from orchestrator.plan.spec import did_you_mean
+
+    known = labelled_names()
+    if name not in known:
+        raise UsageError(
+            f"no dataset is called {name!r}{did_you_mean(name, known)}", hint=f"the datasets are {', '.join(known)}"
+        )

@@ -1,0 +1,37 @@
+"""`orchestrator doctor`: show what this machine can run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import ROOT, JsonOption
+from orchestrator.errors import HostError
+
+GpuOption = Annotated[str, typer.Option(help="judge by this GPU: its index or its UUID")]
+
+
+def command(gpu: GpuOption = "0", json: JsonOption = False) -> None:
+    """Show what this machine can run, what it lacks, and what to do. Builds and downloads nothing.
+
+    Ends with exit code 4 when no engine can run a single job.
+
+    \b
+    Examples:
+      orchestrator doctor
+      orchestrator doctor --gpu 1 --json
+    """
+    from orchestrator import files
+    from orchestrator.cli import diagnosis
+    from orchestrator.cli.screen import Screen
+    from orchestrator.plan import catalog
+
+    with Screen() as screen:
+        found = diagnosis.examine(catalog.load(ROOT), files.default_cache(), gpu)
+        if json:
+            screen.print_json(found.as_json())
+        else:
+            screen.show_diagnosis(found)
+    if not found.usable:
+        raise typer.Exit(HostError.exit_code)

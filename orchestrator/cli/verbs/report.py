@@ -1,0 +1,130 @@
+"""`orchestrator report`: print or write what was measured, in any form."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from orchestrator.cli.options import DEFAULT_RESULTS, ROOT, ResultsOption
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.report import formats
+
+if TYPE_CHECKING:
+    from orchestrator.cli.screen import Screen
+    from orchestrator.record.certificates import Certificate
+    from orchestrator.record.run_folder import RunSource
+    from orchestrator.report.collected import ReportContent
+
+RunsArgument = Annotated[
+    Optional[list[str]],
+    typer.Argument(help="run ids, folders or capsules; the latest run when none is given", metavar="RUN"),
+]
+OutputOption = Annotated[Optional[Path], typer.Option("-o", "--output", help="write to this file", metavar="FILE")]
+OpenOption = Annotated[
+    bool, typer.Option("--open", help="write the HTML report beside the run, or to -o, and open it in a browser")
+]
+CapsuleOption = Annotated[
+    Optional[Path],
+    typer.Option(help="also write specs, results and provenance into one file, for `reproduce`", metavar="FILE"),
+]
+
+
+def _known_format(name: str) -> str:
+    if name not in formats.names():
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(formats.names())}.")
+    return name
+
+
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format", help=f"how to write it: {', '.join(formats.names())}", metavar="FORMAT", callback=_known_format
+    ),
+]
+
+
+def command(
+    run: RunsArgument = None,
+    format_: FormatOption = formats.DEFAULT,
+    output: OutputOption = None,
+    open_: OpenOption = False,
+    capsule: CapsuleOption = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Print the tables of one or more runs again, or write them in another form.
+
+    \b
+    Examples:
+      orchestrator report
+      orchestrator report --format markdown -o table.md
+      orchestrator report --format html -o report.html
+      orchestrator report --open
+      orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
+      orchestrator report --capsule capsule.json
+    """
+    from orchestrator.cli import selection
+    from orchestrator.cli.screen import Screen
+    from orchestrator.report import collected
+
+    if open_ and format_ not in {formats.DEFAULT, formats.PAGE}:
+        raise UsageError(f"--open shows the HTML report, not {format_}", hint="leave --format out")
+    with Screen() as screen:
+        runs = [source for name in run or (None,) for source in selection.sources(results, name)]
+        certificates, unread = selection.certificates_of(runs)
+        content = collected.of_runs(runs, ROOT, certificates)
+        _deliver(content, formats.PAGE if open_ else format_, output, screen, open_=open_)
+        if capsule is not None:
+            _write_capsule(capsule, runs, certificates, screen)
+    if damaged := [*unread, *content.damaged]:
+        raise collected.left_out(damaged)
+
+
+def _deliver(content: ReportContent, form: str, output: Path | None, screen: Screen, *, open_: bool) -> None:
+    """Print the report, or write it to a file, and open that in a browser."""
+    from orchestrator.report import browser
+
+    module = formats.load(form)
+    path = output
+    if output is None and module.FILE_NAME is not None:
+        path = _folder_of([each.source for each in content.runs]) / module.FILE_NAME
+    if path is not None:
+        _write(path, module.write(content))
+        if module.FILE_NAME is not None:
+            screen.say(f"the report is in {screen.shorten(path)}")
+        if open_ and not browser.show(path):
+            screen.warn("there is no browser here to show it in: copy the file to a machine that has one")
+    elif form == formats.DEFAULT:  # as wide as the terminal, and in colour
+        screen.show_report(content)
+    else:
+        sys.stdout.writelines(module.write(content))
+
+
+def _write_capsule(path: Path, runs: Sequence[RunSource], certificates: Sequence[Certificate], screen: Screen) -> None:
+    from orchestrator.record import capsule
+
+    kept = [capsule.kept(source, certificates)[0] for source in runs]  # the report names what is damaged
+    capsule.write(path, kept)
+    screen.dim(f"{sum(len(each.results) for each in kept)} results are in {path}")
+
+
+def _folder_of(runs: Sequence[RunSource]) -> Path:
+    """The folder of the only run. Raises UsageError."""
+    from orchestrator.record.run_folder import RunFolder
+
+    if len(runs) > 1 or not isinstance(runs[0], RunFolder):
+        raise UsageError("a report of several runs, or of a capsule, belongs to no folder", hint="say where: -o FILE")
+    return runs[0].path
+
+
+def _write(path: Path, parts: Iterable[str]) -> None:
+    from orchestrator.files import atomic_file
+
+    try:
+        with atomic_file(path) as file:
+            file.writelines(part.encode() for part in parts)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file with -o") from error

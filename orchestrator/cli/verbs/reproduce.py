@@ -1,0 +1,151 @@
+"""`orchestrator reproduce`: run stored jobs again and compare their figures with the stored ones."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from orchestrator.cli.options import (
+    DEFAULT_RESULTS,
+    JsonOption,
+    PythonOption,
+    ResultsOption,
+    VerboseOption,
+)
+from orchestrator.errors import EXIT_JOBS_FAILED, HostError
+
+if TYPE_CHECKING:
+    from orchestrator.cli.screen import Screen
+    from orchestrator.judge.reproduction import Answer
+    from orchestrator.record.results import Result
+    from orchestrator.run.preparation import Request
+    from orchestrator.run.repetition import ReadyRepetition
+
+EXIT_CODES = (
+    "Exit codes: 0 reproduced · 1 a job is slower, faster, or of different accuracy or loss · 4: some jobs could not be"
+    " judged · 2, 8 and 70 as elsewhere"
+)
+ResultArgument = Annotated[
+    Path, typer.Argument(help="a result file, results/RUN/JOB.json, or a capsule", metavar="RESULT")
+]
+OnlyFrameworks = Annotated[
+    Optional[list[str]], typer.Option("--framework", help="of a capsule: only this framework (repeatable)")
+]
+OnlyWorkloads = Annotated[
+    Optional[list[str]], typer.Option("--workload", help="of a capsule: only this workload (repeatable)")
+]
+OnlyJobs = Annotated[
+    Optional[list[str]], typer.Option("--job", help="of a capsule: only this job, e.g. numpy-cnn-cpu (repeatable)")
+]
+RepeatsOption = Annotated[int, typer.Option(min=2, max=100, help="run each job this often")]
+DifferentCodeOption = Annotated[
+    bool,
+    typer.Option("--allow-different-code", help="run although workload code, lock or versions are not those of then"),
+]
+
+
+def command(
+    result: ResultArgument,
+    framework: OnlyFrameworks = None,
+    workload: OnlyWorkloads = None,
+    job: OnlyJobs = None,
+    repeats: RepeatsOption = 3,
+    allow_different_code: DifferentCodeOption = False,
+    python: PythonOption = None,
+    json: JsonOption = False,
+    results: ResultsOption = DEFAULT_RESULTS,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run stored jobs again on this machine and say whether they give the same figures.
+
+    All jobs of a capsule that have figures are run, unless options select some. Spec, seed, weights, data, workload
+    code, Dockerfile and lock must have the recorded sha256.
+
+    \b
+    Examples:
+      orchestrator reproduce results/20261123-140000-quick/numpy-cnn-cpu-1.json
+      orchestrator reproduce capsule.json
+      orchestrator reproduce capsule.json --framework numpy --workload cnn --repeats 5
+    """
+    from orchestrator.cli import requesting
+    from orchestrator.cli.screen import Screen
+    from orchestrator.judge import stored_jobs
+    from orchestrator.record import capsule
+
+    cells = stored_jobs.cells_of(
+        capsule.results_in(result), str(result), jobs=job or (), frameworks=framework or (), workloads=workload or ()
+    )
+    request = requesting.base_request(results, python)
+    with Screen(verbose=verbose) as screen:
+        impossible, ready = _prepare(request, cells, repeats, allow_different_code=allow_different_code)
+        whole = len(cells) == 1
+        reproduced = _run(ready, result, screen, whole=whole, allow_different_code=allow_different_code)
+        answers = _shown(itertools.chain(impossible, reproduced), screen, json=json)
+    if code := _exit_code(answers):
+        raise typer.Exit(code)
+
+
+def _prepare(
+    request: Request, cells: Iterable[Sequence[Result]], repeats: int, *, allow_different_code: bool
+) -> tuple[list[Answer], list[ReadyRepetition]]:
+    """Check all cells before the first one runs: what is impossible is known at once, not after hours."""
+    from orchestrator.judge import reproduction
+    from orchestrator.run import repetition
+
+    impossible, ready = [], []
+    for originals in cells:
+        found = repetition.prepare(request, originals, repeats, allow_different_code=allow_different_code)
+        if isinstance(found, repetition.ReadyRepetition):
+            ready.append(found)
+        else:
+            impossible.append(reproduction.Answer(job=originals[0].job.id, verdict=found))
+    return impossible, ready
+
+
+def _run(
+    cells: Sequence[ReadyRepetition], result: Path, screen: Screen, *, whole: bool, allow_different_code: bool
+) -> Iterator[Answer]:
+    """Run the repeats of each cell in a run of their own, and judge them. `whole`: `result` has no other cell."""
+    from orchestrator.cli import session
+    from orchestrator.judge import reproduction
+    from orchestrator.run import preparation, repetition
+
+    for place, cell in enumerate(cells):
+        folder = preparation.start(cell.request, cell.prepared)
+        go_on = _command(result, () if whole else cells[place:])
+        with (
+            session.kept_in(folder.path),
+            session.progress(screen, folder.path, cell.prepared, go_on=go_on) as listener,
+        ):
+            verdict = repetition.run(cell, folder, listener, allow_different_code=allow_different_code)
+        yield reproduction.Answer(job=cell.originals[0].job.id, verdict=verdict, run=folder.path)
+
+
+def _shown(answers: Iterable[Answer], screen: Screen, *, json: bool) -> list[Answer]:
+    """Print each answer as soon as it is known, then all together."""
+    shown = []
+    for answer in answers:
+        screen.show_answer(answer, json=json)
+        shown.append(answer)
+    screen.show_answers(shown, json=json)
+    return shown
+
+
+def _exit_code(answers: Iterable[Answer]) -> int:
+    words = {answer.verdict.word for answer in answers}
+    if words == {"REPRODUCED"}:
+        return 0
+    return HostError.exit_code if words <= {"REPRODUCED", "CANNOT"} else EXIT_JOBS_FAILED
+
+
+def _command(result: Path, left: Sequence[ReadyRepetition]) -> str:
+    """The command that reproduces the cells in `left`, or all of them when there are none."""
+    from orchestrator.judge import stored_jobs
+
+    jobs = [f"--job={stored_jobs.name_of(each.originals[0])}" for each in left]
+    return shlex.join(["orchestrator", "reproduce", str(result), *jobs])

@@ -1,0 +1,44 @@
+"""Reading official archives: bounded, never unpacked to disk, and only after their checksum matched."""
+
+from __future__ import annotations
+
+import contextlib
+import tarfile
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LARGEST = 1 << 30  # bytes an archive may unpack to; the official ones have less than a fifth
+
+
+def members(path: Path, names: set[str], size: int) -> dict[str, bytes]:
+    """Read the regular members called `names`, each of exactly `size` bytes; nothing is written anywhere."""
+    found: dict[str, bytes] = {}
+    passed = 0
+    with tarfile.open(path, "r|gz") as archive:
+        for member in archive:
+            passed += member.size
+            if passed > LARGEST:
+                raise ValueError(f"it unpacks to more than {LARGEST:,} bytes")
+            if member.name not in names:
+                continue
+            if not member.isreg() or member.size != size or member.name in found:
+                raise ValueError(f"{member.name} is not one file of {size:,} bytes")
+            stream = archive.extractfile(member)
+            found[member.name] = stream.read() if stream else b""
+    if missing := sorted(names - found.keys()):
+        raise ValueError(f"{missing[0]} is missing")
+    return found
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn every error that a broken archive causes in a parser into one error."""
+    try:
+        yield
+    except Exception as error:
+        raise DataError(f"{path} cannot be read: {error}", hint=f"Delete {path}; it is downloaded again.") from error

@@ -1,0 +1,164 @@
+"""Datasets: downloaded and verified, imported, or generated; always whole, checked and fingerprinted.
+
+`resolve` turns a choice into data. `prepare`, `import_` and `synthesise` make the three kinds of a labelled dataset,
+`generate` the input of an inference workload. Each result is a folder in the cache.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import DataError
+from orchestrator.inputs import dataset_folder, datasets
+from orchestrator.inputs.array_format import FILES
+from orchestrator.inputs.dataset import GeneratedDataset
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from orchestrator.inputs.dataset_folder import Dataset
+    from orchestrator.plan.spec import DatasetChoice
+
+SYNTHETIC_SEED = 0  # the same stand-in for everybody: a run's seed draws weights and batches, not the data
+_log = logging.getLogger(__name__)
+
+
+def resolve(name: str, choice: DatasetChoice, *, cache: Path, base_url: str | None = None) -> Dataset:
+    """Return the dataset `name` that `choice` asks for, every byte of it checked.
+
+    - "official": what `prepare` returns. "imported": what `import_` took over. "synthetic": the stand-in.
+    - "real": the official one if prepared, else the imported one if there is one, else what `prepare` returns.
+    - "auto": as "real"; when the download fails, the stand-in, with a warning.
+
+    Raises DataError when there is no such data, or when it is damaged; the hint is the remedy.
+    """
+    datasets.labelled(name)
+    if choice == "synthetic":
+        return synthesise(name, seed=SYNTHETIC_SEED, cache=cache)
+    if choice == "official":
+        return prepare(name, cache=cache, base_url=base_url)
+    sources = ("imported",) if choice == "imported" else ("official", "imported")
+    for source in sources:
+        if found := dataset_folder.find(dataset_folder.folder_of(cache, name, source)):
+            return found
+    if choice == "imported":
+        raise DataError(f"no {name} was imported", hint=f"Import it: `orchestrator data import {name} FOLDER`.")
+    from orchestrator.inputs.download import DownloadError
+
+    try:
+        return prepare(name, cache=cache, base_url=base_url)
+    except DownloadError as error:
+        if choice != "auto":
+            raise
+        _log.warning("%s", _synthetic_warning(name, error))
+    return synthesise(name, seed=SYNTHETIC_SEED, cache=cache)
+
+
+def prepare(name: str, *, cache: Path, base_url: str | None = None) -> Dataset:
+    """Download, verify and convert the official archive, unless that is done. A damaged folder is made again.
+
+    `base_url` is the address of a mirror's folder. Raises DownloadError after one try, which the next call
+    continues; DataError when the archive cannot be read.
+    """
+    from orchestrator.inputs.download import DownloadError, fetch
+
+    archive = datasets.labelled(name).archive
+    url = f"{(base_url or archive.base_url).rstrip('/')}/{archive.file}"
+    path = cache / "downloads" / archive.file
+    folder = dataset_folder.folder_of(cache, name, "official")
+    with dataset_folder.lock(folder):
+        try:
+            if found := dataset_folder.find(folder):
+                return found
+        except DataError as error:
+            _log.warning("%s; making %s again", error.message, folder)
+        _log.warning("%s: preparing the official archive, %s", name, url)
+        try:
+            fetch(url, path, sha256=archive.sha256)
+        except DownloadError as error:
+            raise DownloadError(error.message, hint=_remedy(name, path)) from error
+        arrays = archive.read(path)
+        return dataset_folder.publish_labelled(folder, name=name, source="official", origin=url, arrays=arrays)
+
+
+def import_(name: str, folder: Path, *, cache: Path) -> Dataset:
+    """Take over prepared arrays: x_train.npy, y_train.npy, x_test.npy and y_test.npy in `folder`.
+
+    Types, sample shapes and value ranges are those of the dataset's format; there may be fewer or more samples than in
+    the official data. An earlier import of `name` is replaced. Raises DataError naming the file, what was found and
+    what is wanted.
+    """
+    from orchestrator.inputs import npy
+
+    wanted = datasets.labelled(name).format
+    arrays = {}
+    for file in FILES:
+        path = folder / file
+        hint = f"For {name}, {wanted}."
+        if not path.is_file():
+            raise DataError(f"{path} is missing", hint=hint)
+        try:
+            arrays[file] = npy.open_array(path)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be imported: {error}", hint=hint) from error
+    origin = str(folder.resolve())
+    target = dataset_folder.folder_of(cache, name, "imported")
+    with dataset_folder.lock(target):
+        return dataset_folder.publish_labelled(target, name=name, source="imported", origin=origin, arrays=arrays)
+
+
+def synthesise(name: str, *, seed: int, cache: Path, sizes: tuple[int, int] | None = None) -> Dataset:
+    """Make the learnable stand-in of `name`, unless it is there; `sizes` are (train, test) samples."""
+    known = datasets.labelled(name)
+    train, test = sizes or (known.format.train, known.format.test)
+    folder = dataset_folder.folder_of(cache, name, "synthetic", f"r{known.recipe}-seed{seed}-{train}x{test}")
+    with dataset_folder.lock(folder):
+        if found := dataset_folder.find(folder):
+            return found
+        return dataset_folder.publish_labelled(
+            folder, name=name, source="synthetic", origin=_made(seed), arrays=known.synthesise(seed, train, test)
+        )
+
+
+def generate(name: str, seed: int, settings: Mapping[str, Any], *, cache: Path) -> Dataset:
+    """Make the input `name` of an inference workload with these settings, unless it is there."""
+    known = datasets.definition(name)
+    if not isinstance(known, GeneratedDataset):
+        raise DataError(f"{name} is not generated", hint="a labelled dataset is prepared, imported or synthesised")
+    folder = dataset_folder.folder_of(cache, name, "synthetic", known.variant(seed, settings))
+    with dataset_folder.lock(folder):
+        if found := dataset_folder.find(folder):
+            return found
+        arrays = known.generate(seed, settings)
+        return dataset_folder.publish(folder, name=name, source="synthetic", origin=_made(seed), arrays=arrays)
+
+
+def ls(cache: Path) -> list[Dataset]:
+    """Return what is prepared, by name. Sizes are checked, contents only when a dataset is used.
+
+    Raises DataError naming the file of a folder that is visibly damaged.
+    """
+    folders = sorted((cache / "datasets").glob("[!.]*"))
+    return [dataset_folder.describe(folder) for folder in folders]
+
+
+def _made(seed: int) -> str:
+    return f"made by this program, seed {seed}"
+
+
+def _remedy(name: str, archive: Path) -> str:
+    return (
+        f"Try `orchestrator data prepare {name}` when there is a connection (it continues what was begun), put the "
+        f"file at {archive} yourself, or import a copy of the data: `orchestrator data import {name} FOLDER`."
+    )
+
+
+def _synthetic_warning(name: str, error: DataError) -> str:
+    return (
+        f"WARNING: {name} is SYNTHETIC in this run: the real data could not be downloaded.\n"
+        f"  Why: {error.message}.\n"
+        f"  What it means: the accuracy is that of a made-up task; never compare it with one reached on {name}.\n"
+        f"  What to do: {error.hint}"
+    )

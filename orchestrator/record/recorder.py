@@ -1,0 +1,68 @@
+"""Writes what a running job sends into its event file and its log."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from orchestrator.errors import StoreError
+
+MAX_LOG_BYTES = 64 << 20  # of a job's log; the rest is dropped
+MAX_EVENT_BYTES = 1 << 30
+
+
+class Recorder:
+    """Appends to a job's event file and log, each up to a limit."""
+
+    def __init__(self, events: IO[bytes], log: IO[bytes]) -> None:
+        self._events = events
+        self._log = log
+        self._logged = 0
+        self._recorded = 0
+
+    def event(self, line: bytes) -> None:
+        """Keep one event line exactly as it was received."""
+        self._recorded += len(line) + 1
+        if self._recorded <= MAX_EVENT_BYTES:
+            self._write(self._events, line + b"\n")
+
+    def log(self, data: bytes) -> None:
+        """Keep bytes that the job printed beside its events."""
+        room = MAX_LOG_BYTES - self._logged
+        self._logged += len(data)
+        if room > 0:
+            self._write(self._log, data[:room])
+
+    def flush(self) -> None:
+        """Make everything written so far visible to other processes."""
+        with store_errors(Path(self._log.name)):
+            self._events.flush()
+            self._log.flush()
+
+    def close(self) -> None:
+        """Write everything to the disk and close both files."""
+        with self._events, self._log, store_errors(Path(self._log.name)):
+            for stream in (self._events, self._log):
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    def _write(self, stream: IO[bytes], data: bytes) -> None:
+        with store_errors(Path(stream.name)):
+            stream.write(data)
+
+
+@contextlib.contextmanager
+def store_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into a StoreError that names `path` and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        hint = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the disk and its permissions"
+        raise StoreError(
+            f"{path}: cannot be written: {error.strerror}",
+            hint=f"{hint}; then go on with `orchestrator bench --resume`",
+        ) from error

@@ -1,0 +1,106 @@
+"""The chart of the test score against training time: how soon a framework learns, and how much. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.plan.workload import Scoring
+from orchestrator.record.results import Result
+from orchestrator.report import curves
+from orchestrator.report.charts import plotting
+from orchestrator.report.charts.model import Chart, Grid, Line, extremes
+from orchestrator.report.notes import expected
+from orchestrator.report.table import Column
+
+MAX_EPOCHS = 50  # points of a curve
+MAX_REPEATS = 40  # of a row
+EPOCH_MARK, END_MARK = 5, 9  # pixels
+SCORED = "The {} after each epoch; the clock stands still while the test samples are scored."
+SCORED_ONCE = "The {} after the training, at the time it took."
+
+ScoredMoment = tuple[float, float]  # seconds of training so far, score as it is shown
+ShownBand = tuple[float, float]  # the lowest and the highest score that real data should give, as it is shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """A row: how its first job learned, and where its repeats ended."""
+
+    line: Line
+    curve: Sequence[ScoredMoment]
+    ends: Sequence[ScoredMoment]
+
+
+def chart(name: str, lines: Sequence[Line], scoring: Scoring) -> Chart:
+    """A curve per row, with a mark for each epoch that was scored and a large one for the last."""
+    rows = [_scored(line, scoring) for line in lines]
+    band = _band(lines, scoring)
+    finals = [(statistics.median(score for _, score in (row.curve[-1], *row.ends)), row.line.label) for row in rows]
+    layout = plotting.axes("training time (s)", f"test {scoring.name} ({scoring.unit})")
+    return Chart(
+        id=name,
+        kind="lines",
+        title=f"{scoring.name.capitalize()} against training time"
+        if scoring.counted
+        else "Test loss against training time",
+        caption=_caption(rows, band, scoring),
+        finding=extremes(f"final test {scoring.name}", f"{{:{scoring.form}}} {scoring.unit}", finals),
+        figure={
+            "data": [trace for row in rows for trace in _traces(row, scoring)],
+            "layout": {**layout, "shapes": [plotting.shade(y=band)] if band else []},
+        },
+        numbers=_numbers(rows, scoring),
+    )
+
+
+def _numbers(rows: Sequence[Scored], scoring: Scoring) -> Grid:
+    return Grid(
+        columns=(
+            Column(title="DL Library"),
+            Column(title="training time (s)", form=",.1f"),
+            Column(title=f"test {scoring.name} ({scoring.unit})", form=scoring.form),
+        ),
+        rows=tuple((row.line.label, *moment) for row in rows for moment in (*row.curve, *row.ends)),
+    )
+
+
+def _scored(line: Line, scoring: Scoring) -> Scored:
+    first, *others = line.results[:MAX_REPEATS]
+    return Scored(line=line, curve=_moments(first, scoring), ends=[_moments(each, scoring)[-1] for each in others])
+
+
+def _moments(result: Result, scoring: Scoring) -> list[ScoredMoment]:
+    """At least one, the last being that of the end; a long curve is thinned."""
+    moments = curves.thin(curves.scores(result.figures), MAX_EPOCHS)
+    return [(seconds, scoring.shown(score)) for seconds, score in moments]
+
+
+def _band(lines: Sequence[Line], scoring: Scoring) -> ShownBand | None:
+    """The expected range where all rows agree about it: with several, a reader could not tell which row has which."""
+    bands = {band for line in lines if (band := expected(line.results[0])) is not None}
+    if len(bands) != 1:
+        return None
+    low, high = bands.pop()
+    return scoring.shown(low), scoring.shown(high)
+
+
+def _traces(row: Scored, scoring: Scoring) -> list[dict[str, Any]]:
+    words = "{0:,.1f} s, {1:" + scoring.form + "} " + scoring.unit
+    sizes = [*[EPOCH_MARK] * (len(row.curve) - 1), END_MARK]
+    curve = {**plotting.line(row.line, row.curve, words), "mode": "lines+markers", "marker": {"size": sizes}}
+    ends = {**plotting.line(row.line, row.ends, words), "mode": "markers", "marker": {"size": END_MARK}}
+    return [curve, ends] if row.ends else [curve]
+
+
+def _caption(rows: Sequence[Scored], band: ShownBand | None, scoring: Scoring) -> str:
+    what = "share of test samples predicted correctly" if scoring.counted else "mean loss of all test samples"
+    said = [(SCORED if any(len(row.curve) > 1 for row in rows) else SCORED_ONCE).format(what)]
+    if any(row.ends for row in rows):
+        said.append("Of several repeats, the curve of the first, and where the others ended.")
+    if band:
+        low, high = band
+        said.append(f"Shaded: the expected {scoring.name}, {low:.3g} to {high:.3g} {scoring.unit}.")
+    return " ".join([*said, f"{'Up' if scoring.higher_is_better else 'Down'} and to the left is better."])

@@ -1,0 +1,76 @@
+"""What every form of a report is made from: the results of runs, and what certificates say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import StoreError
+from orchestrator.judge.conditions import sound
+from orchestrator.record.certificates import Certificate
+from orchestrator.record.results import Result, split_damaged
+from orchestrator.record.run_folder import Run, RunSource
+from orchestrator.report import certified, published
+from orchestrator.report.certified import Known
+from orchestrator.report.published import Studies
+from orchestrator.report.table import Table
+from orchestrator.report.tables import host_by_host, tables
+
+REFERENCE = Path("results") / "reference"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectedRun:
+    """A run with the results that can be shown, and the reason for each that cannot."""
+
+    source: RunSource
+    run: Run
+    results: tuple[Result, ...]
+    damaged: tuple[StoreError, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportContent:
+    """What a report shows. `root` is the checkout, which has the published studies and the workload code."""
+
+    root: Path
+    runs: tuple[CollectedRun, ...]
+    known: Known
+
+    @property
+    def results(self) -> list[Result]:
+        """The results of all runs."""
+        return [result for each in self.runs for result in each.results]
+
+    @property
+    def damaged(self) -> list[StoreError]:
+        """Why results are missing."""
+        return [error for each in self.runs for error in each.damaged]
+
+    def studies(self) -> Studies:
+        """The published studies that tables show beside the results. Raises StoreError."""
+        return published.load(self.root / REFERENCE)
+
+    def tables(self) -> list[Table]:
+        """The tables of all results. Raises StoreError."""
+        results = self.results
+        return [*tables(results, self.studies(), self.known), *host_by_host(results)]
+
+
+def of_runs(sources: Sequence[RunSource], root: Path, certificates: Iterable[Certificate] = ()) -> ReportContent:
+    """Read all results of some runs. Raises StoreError for a run that cannot be read at all."""
+    return ReportContent(root=root, runs=tuple(map(_read, sources)), known=certified.known(certificates))
+
+
+def left_out(damaged: Sequence[StoreError]) -> StoreError:
+    """The error that names everything a report lacks."""
+    return StoreError(
+        "\n".join(["left out of this report:", *(error.message for error in damaged)]), hint=damaged[0].hint
+    )
+
+
+def _read(source: RunSource) -> CollectedRun:
+    run = source.read_run()
+    results, damaged = split_damaged(sound(source.each_result(), source.id))
+    return CollectedRun(source=source, run=run, results=tuple(results), damaged=tuple(damaged))

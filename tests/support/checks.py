@@ -1,0 +1,125 @@
+"""The expensive checks of this project, and what the result of each depends on.
+
+Each function returns a mark for pytest. Inputs are folders where that is enough: a check that runs too often costs
+minutes, one that is left out by mistake hides an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.plan import catalog
+from orchestrator.plan.catalog import Catalog, Image
+from orchestrator.record import fingerprint
+from tests.support.ledger import Check
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = "numpy"  # the framework that the others are compared with
+# What takes any job from a spec to a result, and the packages it is built on.
+RUN = (
+    "orchestrator/*.py", "orchestrator/host", "orchestrator/plan", "orchestrator/record", "orchestrator/inputs",
+    "orchestrator/engines/*.py", "orchestrator/run", "requirements.txt",
+)  # fmt: skip
+DOCKER = (*RUN, "orchestrator/engines/docker")
+# An image that is built on a local base is another than one on the public base.
+PREFIX = os.environ.get("ROSETTA_BASE_PREFIX", "")
+BASES = ("ci/make-bases.sh",) if PREFIX else ()
+JUDGEMENT = ("workloads/mistakes", "orchestrator/judge", "orchestrator/verify", "orchestrator/engines/process")
+# Of tests of frameworks in Docker.
+SUPPORT = ("tests/support/cells.py", "tests/support/docker_images.py", "tests/support/small_job.py")
+BUILD = ("orchestrator/engines/docker/images.py", "orchestrator/engines/docker/build_inputs.py",
+         "orchestrator/engines/docker/builder.py", "orchestrator/engines/build_failure.py")  # fmt: skip
+
+
+def cell(framework: str, workload: str, *, root: Path = ROOT) -> Check:
+    """One framework × workload in Docker with the smoke spec, compared with the reference."""
+    return Check(
+        name=f"cell {framework}-{workload}",
+        inputs=(*DOCKER, *_cells(root, framework), "configs/smoke.yaml", "tests/docker/test_cells.py",
+                "tests/support/cells.py"),
+        facts=(PREFIX,),
+        always=(framework, workload) == (REFERENCE, "cnn"),
+    )  # fmt: skip
+
+
+def verify(framework: str, workload: str, *, root: Path = ROOT) -> Check:
+    """`orchestrator verify` of one framework × workload in Docker."""
+    return Check(
+        name=f"verify {framework}-{workload}",
+        inputs=(*DOCKER, *JUDGEMENT, *_cells(root, framework), "configs/verify.yaml", "tests/docker/test_verify.py",
+                "tests/support/cells.py"),
+        facts=(PREFIX,),
+    )  # fmt: skip
+
+
+def cuda(image: str, *, root: Path = ROOT) -> Check:
+    """An image for GPUs: its build, its libraries, and what its frameworks compute on a CPU."""
+    known = next(each for each in _catalog(root).images if each.name == image)
+    return Check(
+        name=f"cuda {image}",
+        inputs=(*BUILD, *SUPPORT, *_recipe(root, known, "cuda"),
+                *_code(root, REFERENCE, *(each.id for each in known.frameworks)), "configs/smoke.yaml",
+                "tests/docker/test_cuda.py", "tests/docker/cuda_inside.py", "tests/support/borrowed.py"),
+        facts=(PREFIX,),
+    )  # fmt: skip
+
+
+def frameworks(name: str, test: str, *used: str, inputs: tuple[str, ...] = (), root: Path = ROOT) -> Check:
+    """The tests in the file `test`, which run the containers of the frameworks `used`."""
+    found = tuple(part for framework in used for part in _cells(root, framework))
+    return Check(name=name, inputs=(*DOCKER, *BASES, *found, *SUPPORT, *inputs, test), facts=(PREFIX,))
+
+
+def engine(name: str, test: str, *inputs: str, always: bool = False) -> Check:
+    """The tests of an engine in the file `test`, on the small jobs of tests/echo."""
+    built_on = ("orchestrator/engines", "requirements-dev.txt", "tests/echo", "tests/support")
+    return Check(name=name, inputs=(*RUN, *BASES, *built_on, *inputs, test), facts=(PREFIX,), always=always)
+
+
+def cluster(test: str, *, root: Path = ROOT) -> Check:
+    """The tests in one file of tests/ray."""
+    name = Path(test).stem.removeprefix("test_")
+    inputs = ["tests/ray/conftest.py", "tests/support/clusters.py", "tests/benchmarks/clusters.py"]
+    if name == "smoke":  # cells of these frameworks, as tables
+        inputs += [*_cells(root, "pytorch"), "orchestrator/report", "orchestrator/judge", "configs/smoke.yaml"]
+    return engine(f"ray {name}", test, *inputs, always=name == "local")
+
+
+def mark(check: Check) -> pytest.MarkDecorator:
+    """Make a test part of a check; the tests of a check are all in one file."""
+    return pytest.mark.check(check)
+
+
+@functools.cache
+def _catalog(root: Path) -> Catalog:
+    return catalog.load(root)
+
+
+@functools.cache
+def _parts(root: Path) -> dict[str, dict[str, str]]:
+    """The parts of each module below workloads/, as provenance has them."""
+    return fingerprint.inspect(root).modules
+
+
+def _cells(root: Path, framework: str) -> tuple[str, ...]:
+    """The code and the images of a framework and of the reference."""
+    found = [_catalog(root).frameworks[name][1] for name in (framework, REFERENCE)]
+    return _code(root, framework, REFERENCE) + tuple(each for image in found for each in _recipe(root, image, "cpu"))
+
+
+def _code(root: Path, *names: str) -> tuple[str, ...]:
+    modules = {_catalog(root).frameworks[name][0].module for name in names}
+    return tuple(f"workloads/{part}" for module in modules for part in _parts(root)[module])
+
+
+def _recipe(root: Path, image: Image, variant: str) -> tuple[str, ...]:
+    """The files in an image's folder, but for locks of its other variant and what locks are made from."""
+    others = set(image.locks.values()) - {image.locks[variant]}
+    paths = [
+        path for path in image.folder.glob("[!.]*") if path.is_file() and path.suffix != ".in" and path not in others
+    ]
+    return (*BASES, *(path.relative_to(root).as_posix() for path in sorted(paths)))
