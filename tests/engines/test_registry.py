@@ -11,7 +11,8 @@ from orchestrator.cli import app
 from orchestrator.engines import registry
 from orchestrator.engines.registration import Setup
 from orchestrator.errors import HostError, UsageError
-from orchestrator.plan.spec import ResNet50, Spec
+from orchestrator.plan.spec import Spec
+from orchestrator.plan.workloads.resnet50 import ResNet50
 from orchestrator.run import preparation
 from tests.support import engine_cases
 
