@@ -78,10 +78,10 @@ def test_a_container_is_locked_down(nosy):
 def test_provenance_names_the_image(docker_engine, tmp_path):
     _, (result,) = engine_cases.run_echo(docker_engine, tmp_path, "good")
     facts = result.provenance.environment
-    assert facts["id"].startswith("sha256:")
-    assert facts["tag"].startswith("rosetta/echo:cpu-")
-    assert facts["labels"]["rosetta.python"] == "3.11"
-    assert result.provenance.host["docker"]
+    assert facts.id.startswith("sha256:")
+    assert facts.tag.startswith("rosetta/echo:cpu-")
+    assert facts.labels["rosetta.python"] == "3.11"
+    assert result.provenance.host.docker
 
 
 def test_no_container_is_left_behind(docker_engine, daemon, tmp_path):

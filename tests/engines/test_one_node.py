@@ -108,7 +108,7 @@ def test_a_job_waits_for_its_turn_on_a_gpu_and_says_how_long(tmp_path, monkeypat
     held, release = threading.Event(), threading.Event()
 
     def other():
-        with Turns(tmp_path, print).on([gpu.uuid]):
+        with Turns(tmp_path).on([gpu.uuid]):
             held.set()
             release.wait(10)
 

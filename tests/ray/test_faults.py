@@ -176,7 +176,7 @@ def test_a_node_that_is_not_exclusive_runs_jobs_side_by_side_on_cpus_of_their_ow
         engine.close()
     assert [result.status for result in results] == ["ok"] * 2
     assert max(most) == 2
-    first, second = (result.provenance.host["cpus_used"] for result in results)
+    first, second = (result.provenance.host.cpus_used for result in results)
     assert len(first) == len(second) == 1
     assert first != second
     assert not any(result.provenance.node.exclusive for result in results)

@@ -81,8 +81,8 @@ def test_results_say_where_they_come_from(cluster, tmp_path):
     _, (result,) = engine_cases.run_echo(cluster, tmp_path, "good", names=("be*",))
     found = result.provenance
     assert (found.node.name, found.node.engine) == ("beta", "process")
-    assert found.host["cpu"]
-    assert found.host["ray"]
+    assert found.host.cpu
+    assert found.host.ray
     assert found.environment
     assert found.data.inputs["weights.npz"]
 
