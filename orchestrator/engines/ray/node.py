@@ -55,7 +55,8 @@ def describe(choice: str, pythons: Mapping[str, Path]) -> NodeMessage:
 
 
 def _own_engine(choice: str, pythons: Mapping[str, Path]) -> Engine:
-    setup = Setup(root=Path.cwd(), cache=default_cache(), pythons=pythons)
+    # The project is in the working directory. Its path is not looked up here: Ray may still be unpacking it.
+    setup = Setup(root=Path(), cache=default_cache(), pythons=pythons)
     return registry.connect_local(choice, setup)
 
 
