@@ -1,12 +1,20 @@
 """Fixtures for all tests, and the rule that a missing Docker daemon skips docker tests, or fails them when required."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
 from orchestrator.report import published
 from tests.support.paths import ROOT
+
+if TYPE_CHECKING:  # it needs a package that tests without Docker do not
+    from orchestrator.engines.docker.engine import DockerEngine
 
 pytest_plugins = ["tests.support.ledger_plugin"]
 
@@ -29,19 +37,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def root():
+def root() -> Path:
     """The checkout."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
-def known(root):
+def known(root: Path) -> Mapping[str, published.PublishedStudy]:
     """The figures of 2017."""
     return published.load(root / "results" / "reference" / "2017.json")
 
 
 @pytest.fixture(scope="session")
-def docker_engine():
+def docker_engine() -> DockerEngine:
     """The docker engine. Without a daemon the test is skipped, or fails where ROSETTA_REQUIRE_DOCKER is set."""
     from orchestrator.engines.docker import engine
     from orchestrator.errors import HostError

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from orchestrator.engines import registry
 from orchestrator.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,9 @@ WorkloadOption = Annotated[
     typer.Option("--workload", help="only this workload: {workloads} (repeatable)", metavar="WORKLOAD"),
 ]
 DeviceOption = Annotated[Optional[str], typer.Option("--device", help="auto, cpu or gpu")]
-LocalEngineOption = Annotated[Optional[str], typer.Option("--engine", help="auto, docker or process")]
+LocalEngineOption = Annotated[
+    Optional[str], typer.Option("--engine", help=", ".join(filter(registry.is_local, registry.names())))
+]
 SetOption = Annotated[
     Optional[list[str]],
     typer.Option("--set", help="change any value of the spec, e.g. seed=2 (repeatable)", metavar="KEY=VALUE"),

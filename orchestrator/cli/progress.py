@@ -21,7 +21,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from orchestrator.cli import bridge
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.workload import TrainingWorkload
 from orchestrator.record import events
@@ -60,9 +59,6 @@ class _Details(logging.Handler):
 class LiveListener:
     """Draws the progress of a run: bars on a terminal, elsewhere one line per job. Meets the Listener of run/."""
 
-    notice = staticmethod(bridge.notify)
-    log = staticmethod(bridge.log)
-
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(
@@ -95,16 +91,15 @@ class LiveListener:
         logging.getLogger("orchestrator").removeHandler(self._details)
 
     def lane(self, node: str) -> _Lane:
-        """A bar for one node of a cluster."""
+        """A bar of its own for each node of a cluster; without a name, the first bar."""
+        if not node:
+            return self._lane
         self._lanes.append(_Lane(self._console, self._progress, node=node))
         return self._lanes[-1]
 
 
 class _Lane:
     """One bar: for what is being prepared, or for the running job. Meets the Listener of run/."""
-
-    notice = staticmethod(bridge.notify)
-    log = staticmethod(bridge.log)
 
     def __init__(self, console: Console, progress: Progress, *, node: str = "") -> None:
         self._console = console

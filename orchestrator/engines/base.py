@@ -1,12 +1,27 @@
-"""The contract between the runner and an engine.
+"""The contract of engines: what a run asks of the place where its jobs execute.
 
-    environment = engine.prepare(image, variant, log)       # build or find; may take minutes; raises BuildError
-    with engine.run(environment, launch) as execution:      # the job is running
-        for output in execution.output():                   # chunks of bytes, None now and then; ends with the job
-            ...
-    execution.exit                                          # how it ended
+A run reaches every engine in the same way, whether it has one node, which is this machine, or many:
 
-Leaving the `with` block, in whatever way, leaves nothing running. Engines move bytes; they never look into them.
+    engine = registry.connect(name, setup)                  # raises HostError where the engine cannot be used
+    for node in engine.nodes():                             # machines, with their CPUs and GPUs
+        taken = engine.take(node, wanted)                   # the node belongs to this run alone from now on
+        environment = taken.prepare(image, variant)         # build or find; may take minutes; raises BuildError
+        inputs = taken.inputs(job, inputs)                  # the files that a job reads, as paths of the node
+        with taken.run(environment, launch) as execution:   # the job is running
+            for output in execution.output():               # chunks of bytes, None now and then; ends with the job
+                ...
+        execution.exit                                      # how the job ended
+        execution.observations()                            # what was measured beside it
+        taken.close()
+    engine.close()
+
+To add an engine that runs jobs on this machine, write a `LocalEngine` (prepare a job's environment, run a job) and
+make an `Engine` of it with `one_node.OneNode`, which adds telemetry, neighbours and turns on GPUs. To add one that
+runs them elsewhere, write `Engine`, `TakenNode` and `Execution`. Then register it: see registration.py.
+
+Three rules hold for all of them. Leaving a `with` block of `run`, in whatever way, leaves nothing running. Engines
+move bytes and never interpret them. What a person should know goes to the standard `logging`: a warning where the run
+goes on all the same, and every line of a build as info.
 """
 
 from __future__ import annotations
@@ -15,25 +30,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol
 
 from orchestrator.engines.nodes import Node
 from orchestrator.host.machine import Gpu
 from orchestrator.host.neighbours import Neighbour
-from orchestrator.host.samples import ResourceUsage
+from orchestrator.host.samples import EnergyMeter, ResourceUsage, Sample
 from orchestrator.inputs.job_inputs import Inputs
 from orchestrator.plan.catalog import Image
 from orchestrator.plan.jobs import Job
-from orchestrator.plan.spec import EngineName
-from orchestrator.record.results import DataFacts
-from orchestrator.record.telemetry import Telemetry
+from orchestrator.record.telemetry import Around
 
 TICK = 0.25  # seconds an execution stays silent at most: None is yielded when nothing was printed
-StreamName = Literal["stdout", "stderr"]
 STOP_GRACE = 5  # seconds between SIGTERM and SIGKILL
-FailedPart = Literal[
-    "engine", "no_gpu", "node"
-]  # what failed: the engine, its handing out of a GPU, the node it runs jobs on
+StreamName = Literal["stdout", "stderr"]
+FailedPart = Literal["engine", "no_gpu", "node"]  # the engine itself, its way to give a job a GPU, or the whole node
 
 
 class EngineError(Exception):
@@ -48,7 +59,7 @@ class EngineError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """A prepared image or virtual environment. `handle` means something to its engine only."""
+    """A prepared image or virtual environment. Only the engine that made it understands `handle`."""
 
     handle: str
     facts: Mapping[str, Any]  # provenance: what exactly this environment is
@@ -56,12 +67,12 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """All an engine needs to run one job."""
+    """All an engine needs to run one job. An engine on another machine replaces the paths by those of that machine."""
 
     job: Job
     run: str  # id of the run, for labels
     workloads: Path  # the folder workloads/
-    inputs: Mapping[str, Path]  # name below BENCH_INPUTS → file on this host
+    inputs: Mapping[str, Path]  # name below BENCH_INPUTS → file
     spec: Path  # the job as JSON
     output: Path  # an empty folder that becomes BENCH_OUTPUT
     cpus: tuple[int, ...]  # the CPUs the job may use
@@ -73,6 +84,7 @@ class Output(NamedTuple):
 
     stream: StreamName
     data: bytes
+    at: float = 0.0  # seconds since the job began, by the clock of the machine that it runs on; OneNode fills it in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,39 +97,37 @@ class Exit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What a node tells of a job that runs there; figures are known once the job has ended."""
+class Observations:
+    """What was measured beside a job, on the machine where it ran. Times are seconds since the job began."""
 
-    output_is_full: bool = False
-    neighbours: tuple[Neighbour, ...] = ()
-    telemetry: Telemetry | None = None
-    series: Sequence[Mapping[str, Any]] = ()  # the samples behind the telemetry
+    samples: Sequence[Sample]
+    taken: int  # samples taken; of a long job only some are kept
+    gpus: Sequence[tuple[str, EnergyMeter]]  # UUIDs of the GPUs in each sample, and how their energy was measured
+    around: Around
+    neighbours: tuple[Neighbour, ...]  # other programs on the same processors
 
 
-class Execution(Protocol):
-    """A job that is running."""
+class LocalExecution(Protocol):
+    """A job that is running on this machine."""
 
     def output(self) -> Iterator[Output | None]:
         """Yield output until the job is over; None at least every TICK seconds in between."""
 
     def usage(self) -> ResourceUsage | None:
-        """What the job has used so far; None when it has ended. Asked in a thread of the caller's."""
+        """What the job has used so far; None when it has ended. Called in another thread than `output`."""
 
     def stop(self) -> None:
         """End the job: SIGTERM, then SIGKILL after STOP_GRACE seconds. `output` then ends."""
 
-    def seen(self) -> Seen | None:
-        """What the node tells that the job runs on; None on this machine, where the caller looks for himself."""
-
     @property
     def exit(self) -> Exit:
-        """Known once `output` has ended."""
+        """How the job ended; known once `output` has ended."""
 
 
-class Engine(Protocol):
-    """Where jobs execute."""
+class LocalEngine(Protocol):
+    """Runs jobs on the machine that this program is on, one after the other."""
 
-    name: EngineName
+    name: str
 
     def gpu_problem(self) -> str | None:
         """Why this engine cannot give a job a GPU that the machine has; None when it can."""
@@ -125,55 +135,83 @@ class Engine(Protocol):
     def facts(self) -> Mapping[str, Any]:
         """Provenance of the engine itself, such as its version."""
 
-    def prepare(self, image: Image, variant: str, log: Callable[[str], None]) -> Environment:
+    def prepare(self, image: Image, variant: str) -> Environment:
         """Build or find the environment of `image`. Raises BuildError or HostError."""
 
-    def run(self, environment: Environment, launch: Launch) -> AbstractContextManager[Execution]:
+    def run(self, environment: Environment, launch: Launch) -> AbstractContextManager[LocalExecution]:
         """Start a job. Raises EngineError."""
 
 
-class NodeEngine(Engine, Protocol):
-    """An engine whose jobs run on one node of a cluster, for one run. Paths in what it prepares are the node's."""
+class Execution(Protocol):
+    """A job that is running on a node."""
+
+    waited: float  # seconds that it waited for its turn on the node's GPUs before it began
+
+    def output(self) -> Iterator[Output | None]:
+        """Yield output until the job is over; None at least every TICK seconds in between."""
+
+    def output_is_full(self) -> bool:
+        """Whether the job has written more into its output folder than it may."""
+
+    def stop(self) -> None:
+        """End the job: SIGTERM, then SIGKILL after STOP_GRACE seconds. `output` then ends."""
+
+    @property
+    def exit(self) -> Exit:
+        """How the job ended; known once `output` has ended."""
+
+    def observations(self) -> Observations | None:
+        """What was measured; known once the block of `run` was left. None when it was lost with the node."""
+
+
+class TakenNode(Protocol):
+    """A node that belongs to one run. Its jobs run one after the other."""
 
     node: Node
 
     @property
     def spent(self) -> bool:
-        """Whether it can run no other job, because one would not end: the node has to be taken anew."""
+        """Whether it can run no other job, because one would not end: the node has to be taken again."""
 
-    def inputs(self, job: Job, expected: DataFacts) -> Inputs:
-        """Make the inputs of `job` on the node. Raises DataError when they are not those expected."""
+    def prepare(self, image: Image, variant: str) -> Environment:
+        """Build or find the environment of `image` on the node. Raises BuildError, HostError or EngineError."""
+
+    def inputs(self, job: Job, here: Inputs) -> Inputs:
+        """The inputs of `job` on the node, which must be those that this machine has. Raises DataError, EngineError."""
+
+    def run(self, environment: Environment, launch: Launch) -> AbstractContextManager[Execution]:
+        """Start a job once it has its turn on the GPUs. Raises EngineError."""
 
     def close(self) -> None:
-        """Give the node back."""
+        """Give the node back, and end what still runs there. May be called from another thread, and twice."""
 
 
-@runtime_checkable
-class Cluster(Protocol):
-    """Nodes that run jobs side by side."""
+class Engine(Protocol):
+    """Nodes that run jobs."""
 
-    name: EngineName
+    name: str
+    local: bool  # there is one node, which is this machine
 
     def facts(self) -> Mapping[str, Any]:
-        """Provenance of the cluster itself, such as its version."""
+        """Provenance of the engine itself, such as its version."""
 
     def nodes(self) -> Sequence[Node]:
-        """The nodes that can run jobs now, those that joined meanwhile included. Raises HostError without a cluster."""
+        """The nodes that can run jobs now. Later calls include those that have joined. Raises HostError without any."""
 
-    def take(self, node: Node, notify: Callable[[str], None], still_wanted: Callable[[], bool]) -> NodeEngine | None:
-        """Take a node for a run, alone. Waits while others use it, and it is still wanted; None when it no longer is.
+    def take(self, node: Node, wanted: Callable[[], bool]) -> TakenNode | None:
+        """Take a node for this run alone. Waits while another run has it; None once `wanted` says no.
 
         Raises EngineError when the node is gone.
         """
 
     def close(self) -> None:
-        """Leave the cluster; one that was started for this run ends."""
+        """Leave the engine. A cluster that was started for this run ends."""
 
 
 def job_variables(launch: Launch, *, spec: str, inputs: str, output: str, home: str) -> dict[str, str]:
-    """The environment variables a workload sees in every engine, paths as they are inside."""
-    # With it NVIDIA's libraries use no TF32, whatever they are told. Anything but 0 has no meaning yet: where TF32 is
-    # wanted, a framework's own switch decides.
+    """The environment variables a workload sees in every engine, with paths as the workload sees them."""
+    # With 0, NVIDIA's libraries use no TF32 whatever a framework asks of them. NVIDIA defines no other value; where
+    # TF32 is wanted, the framework's own switch turns it on.
     exact = {"NVIDIA_TF32_OVERRIDE": "0"} if (launch.job.device, launch.job.precision) == ("gpu", "fp32") else {}
     return {
         "BENCH_SPEC": spec,

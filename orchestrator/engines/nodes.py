@@ -1,9 +1,10 @@
-"""The nodes of a cluster: which may run a run's jobs, and what a job becomes on one of them. Pure."""
+"""The nodes of an engine: which of them a run may use, and what a job becomes on one of them."""
 
 from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,29 +15,37 @@ from orchestrator.host.machine import Host
 from orchestrator.plan import compat
 from orchestrator.plan.catalog import Image
 from orchestrator.plan.jobs import Job, choose, file_word
-from orchestrator.plan.spec import Hosts, LocalEngine, Spec
+from orchestrator.plan.spec import Hosts, Spec
 from orchestrator.plan.workload import Device
 from orchestrator.record.results import Failure
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A machine of a cluster that can run jobs."""
+    """A machine that can run jobs, or a part of one."""
 
-    id: str  # the cluster's word for it
-    name: str  # a person's
+    id: str  # the engine's name for it
+    name: str  # what a person calls it
     host: Host
-    engine: LocalEngine  # the node's own, which runs the jobs
+    engine: str  # the name of the node's own engine, which runs the jobs
     engine_facts: Mapping[str, Any]
     gpu_problem: str | None = None  # why that engine cannot give a job a GPU
     labels: Mapping[str, str]
-    share: int | None = None  # which part of the machine this is, where jobs run side by side; `host` has that part
+    share: int | None = None  # number of this part of the machine, where jobs run side by side; `host` is that part
     memory: int | None = None  # bytes that a job on such a part may use, where it may not use all there is
+    local: bool = False  # this machine, on which the orchestrator runs
 
     @property
     def place(self) -> str:
-        """What tells it from all other nodes and parts of nodes."""
+        """An identifier that no other node or part of a node has."""
         return self.id if self.share is None else f"{self.id}/{self.share}"
+
+    @property
+    def lane(self) -> str:
+        """What a display calls it; empty for this machine, beside which there is no other."""
+        return "" if self.local else self.name
 
     @property
     def gpus(self) -> int:
@@ -53,7 +62,7 @@ def select(nodes: Sequence[Node], wanted: Hosts) -> list[Node]:
     if not found:
         there = "; ".join(f"{node.name}: {node.host.title()}" for node in by_name)
         raise HostError(
-            f"no node of the cluster is what the spec's `hosts` asks for; nodes: {there}",
+            f"no node of the cluster matches the spec's `hosts`; nodes: {there}",
             hint="correct `hosts`, or add nodes to the cluster (docs/cluster.md)",
         )
     return found
@@ -77,8 +86,8 @@ def places(nodes: Iterable[Node], spec: Spec) -> list[Node]:
         return list(nodes)
     if spec.limits.cpus is None:
         raise UsageError(
-            "hosts.exclusive: false, but not how many CPUs each of the jobs on a host gets",
-            hint="say it: --set limits.cpus=4",
+            "hosts.exclusive is false, but the spec does not say how many CPUs each of the jobs on a host gets",
+            hint="add --set limits.cpus=4",
         )
     return [
         part
@@ -88,7 +97,7 @@ def places(nodes: Iterable[Node], spec: Spec) -> list[Node]:
 
 
 def _parts(node: Node, cpus: int, memory: int | None, *, by_gpu: bool) -> Iterator[Node]:
-    """What `cpus` CPUs and `memory` make of a node; with `by_gpu`, a GPU and so many CPUs."""
+    """A node divided into parts of `cpus` CPUs and `memory`; with `by_gpu`, each part also has one GPU."""
     count = len(node.host.cpus) // cpus
     if memory:
         count = min(count, node.host.memory // memory)
@@ -99,14 +108,14 @@ def _parts(node: Node, cpus: int, memory: int | None, *, by_gpu: bool) -> Iterat
 
 
 def names(nodes: Sequence[Node]) -> list[str]:
-    """What the nodes are called. Raises HostError where two have one name: their results would be told of one.
+    """The names of the nodes. Raises HostError where two have the same name, since their results would be mixed up.
 
-    Names that the ids of jobs do not tell apart are one, too.
+    Names that become the same word in the ids of jobs count as the same.
     """
     twice = [name for name, count in Counter(node.name for node in nodes).items() if count > 1]
     if twice:
         raise HostError(
-            f"{twice[0]!r} is the name of several nodes of the cluster, so `each_host` cannot tell them apart",
+            f"{twice[0]!r} is the name of several nodes of the cluster, so `each_host` cannot distinguish them",
             hint="give each a name of its own: ray start --node-name=NAME",
         )
     words: dict[str, str] = {}
@@ -114,7 +123,7 @@ def names(nodes: Sequence[Node]) -> list[str]:
         other = words.setdefault(file_word(node.name), node.name)
         if other != node.name:
             raise HostError(
-                f"{other!r} and {node.name!r} are too alike for names of files, so `each_host` cannot tell them apart",
+                f"{other!r} and {node.name!r} are too alike for file names, so `each_host` cannot distinguish them",
                 hint="give one another name, by letters or digits: ray start --node-name=NAME",
             )
     return [node.name for node in nodes]
@@ -126,45 +135,67 @@ def device(choice: Literal["auto", "cpu", "gpu"], nodes: Sequence[Node]) -> Devi
         return "cpu"
     if any(node.gpus for node in nodes):
         return "gpu"
+    problems = [_on(node, node.gpu_problem or "") for node in nodes if node.host.gpus]
     if choice == "auto":
+        for problem in problems:
+            _log.warning("%s; using the CPU", problem)
         return "cpu"
-    problems = [f"{node.name}: {node.gpu_problem or 'no NVIDIA GPU, or no driver for it'}" for node in nodes]
-    raise HostError(f"--device gpu, but no node has one to give: {'; '.join(problems)}", hint="use --device cpu")
+    reasons = problems + [f"{node.name} has no NVIDIA GPU (or no driver)" for node in nodes if not node.host.gpus]
+    hint = "install the NVIDIA Container Toolkit, or use --engine process" if problems else "use --device cpu"
+    raise HostError(f"--device gpu, but {'; '.join(reasons)}", hint=hint)
 
 
 def placed(job: Job, node: Node, spec: Spec, image: Image, *, judge: bool = True) -> Job | Failure:
     """The job as it runs on `node`, or why it cannot run there.
 
-    Without `judge`, what the image carries is not held against the node's GPU: a person gave the environment.
+    Without `judge`, the labels of the image are not compared with the node's GPU: the user gave the environment.
     """
     if job.host not in {None, node.name} or not matches(node, spec.hosts):
         return Failure(kind="node", message=f"{node.name} is not the host of {job.id}")
     if job.device == "cpu":
         return job
+    gpus = _gpus_for(job, node, spec)
+    if isinstance(gpus, Failure):
+        return gpus
+    gpu = next(gpu for gpu in node.host.gpus if gpu.uuid == gpus[0])  # workloads compute on the first
+    verdict = compat.judged(job, image, node.host, gpu)
+    if judge and not verdict.runs:
+        return Failure(kind="incompatible", message=_on(node, verdict.reason), hint=verdict.remedy)
+    return job.model_copy(update={"gpus": gpus})
+
+
+def _gpus_for(job: Job, node: Node, spec: Spec) -> tuple[str, ...] | Failure:
+    """The GPUs that `job` gets on `node`. A job that was planned for this machine has them already."""
+    if job.gpus:
+        missing = sorted(set(job.gpus) - {gpu.uuid for gpu in node.host.gpus})
+        if missing:
+            message = f"{node.name} has no GPU {', '.join(missing)}"
+            return Failure(kind="no_gpu", message=message, hint="choose another with --gpu")
+        return job.gpus
     if not node.gpus:
         why = node.gpu_problem or "no NVIDIA GPU, or no driver for it"
-        return Failure(kind="incompatible", message=f"{node.name}: {why}", hint="use --device cpu")
+        return Failure(kind="incompatible", message=_on(node, why), hint="use --device cpu")
     try:
-        chosen = choose(node.host.gpus, spec.gpu if node.share is None else "all")
+        return choose(node.host.gpus, spec.gpu if node.share is None else "all")
     except UsageError as error:
-        return Failure(kind="no_gpu", message=f"{node.name}: {error.message}", hint=error.hint)
-    gpu = next(gpu for gpu in node.host.gpus if gpu.uuid == chosen[0])  # workloads compute on the first
-    verdict = compat.verdict(image, node.host, gpu)
-    if judge and not verdict.runs:
-        return Failure(kind="incompatible", message=f"{node.name}: {verdict.reason}", hint=verdict.remedy)
-    return job.model_copy(update={"gpus": chosen})
+        return Failure(kind="no_gpu", message=_on(node, error.message), hint=error.hint)
+
+
+def _on(node: Node, reason: str) -> str:
+    """A reason with the name of the node, where there may be several."""
+    return f"{node.lane}: {reason}" if node.lane else reason
 
 
 def skips(
     jobs: Iterable[Job], nodes: Sequence[Node], spec: Spec, images: Mapping[str, Image], given: Iterable[str] = ()
 ) -> dict[str, Failure]:
     """Those of `jobs` that no node can run, by id, and why; `images` are those of the jobs' frameworks."""
-    unknown = set(given)
+    unlabelled = set(given)
     found = {}
     for job in jobs:
-        told = [placed(job, node, spec, images[job.framework], judge=job.image not in unknown) for node in nodes]
-        reasons = [why for why in told if isinstance(why, Failure) and why.kind != "node"]
-        if reasons and not any(isinstance(way, Job) for way in told):
+        ways = [placed(job, node, spec, images[job.framework], judge=job.image not in unlabelled) for node in nodes]
+        reasons = [why for why in ways if isinstance(why, Failure) and why.kind != "node"]
+        if reasons and not any(isinstance(way, Job) for way in ways):
             found[job.id] = reasons[0]
     return found
 

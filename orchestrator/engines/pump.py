@@ -1,4 +1,4 @@
-"""Drains a job's output in a thread of its own, so that the job never waits for whoever reads it."""
+"""Drains a job's output in a thread of its own, so that the job never waits for its reader."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Pump:
     def outputs(self) -> Iterator[Output | None]:
         """Yield what arrives, and None after every TICK seconds of silence; ends with the source.
 
-        An exception of the source is raised here. Who was interrupted may go on with another iterator.
+        An exception of the source is raised here. After an interruption, another iterator may read the rest.
         """
         while True:
             try:
@@ -50,7 +50,7 @@ class Pump:
     def relax(self) -> None:
         """From now on drop what waits when the queue is full.
 
-        For a job that is being stopped: Docker does not end a container whose output nobody takes.
+        For a job that is being stopped: Docker does not end a container while its output is not read.
         """
         self._relaxed.set()
 

@@ -2,8 +2,8 @@
 
     sampler = Sampler(gpus)
     with engine.run(...) as execution, sampler.beside(execution.usage):
-        ...                         # sampler.hear(event) for every event of the job, when it arrives
-    figures, series = sampler.found()
+        ...                         # sampler.elapsed() is the time of what happens now, by the clock of the samples
+    observations = sampler.observations(neighbours)
 
 Nothing that goes wrong here fails a job: it becomes a note. What is sampled, and what it costs: docs/telemetry.md.
 """
@@ -14,16 +14,16 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
+from orchestrator.engines.base import Observations
 from orchestrator.host import nvml
-from orchestrator.host.samples import EnergyMeter, ResourceUsage, Sample, Series, Timed, lines_of
-from orchestrator.record.events import Epoch, Event, Inference, Step
-from orchestrator.record.telemetry import Around, Telemetry, summarise
+from orchestrator.host.neighbours import Neighbour
+from orchestrator.host.samples import EnergyMeter, ResourceUsage, Sample, Series
+from orchestrator.record.telemetry import Around
 
-GPU_PERIOD = 0.08  # seconds between two looks at a GPU: 10 a second, with looks that come late allowed for
-USAGE_PERIOD = 0.2  # seconds between two looks at the job's CPU time and memory, which cost more
-END_SECONDS = 2.0  # a look that takes longer, at a driver that hangs, say, is not waited for
+GPU_PERIOD = 0.08  # seconds between two readings of a GPU: at least 10 a second, even if some come late
+USAGE_PERIOD = 0.2  # seconds between two readings of the job's CPU time and memory, which cost more
+END_SECONDS = 2.0  # a last sample that takes longer, for example because a driver hangs, is not waited for
 MAX_NOTES = 10
 
 
@@ -34,12 +34,10 @@ class Sampler:
         self._gpus = gpus
         self._series = Series()
         self._cards: tuple[tuple[str, EnergyMeter], ...] = ()
-        self._timed: list[Timed] = []
         self._notes: list[str] = []
         self._source: str | None = None
         self._over = threading.Event()
         self._began = self._ended = time.monotonic()
-        self._phase = 0.0  # when what the job does now began, at the earliest
         self._cpu_began = self._cpu_ended = time.process_time()
         self._cpu_sampling = 0.0
 
@@ -61,24 +59,19 @@ class Sampler:
             if thread.is_alive():
                 self._note(f"the last sample took longer than {END_SECONDS:g} s and is left out")
 
-    def hear(self, event: Event) -> None:
-        """An event of the job arrived just now."""
-        now = self._elapsed()
-        if isinstance(event, Epoch | Inference):
-            # The workload's own clock says how long it took; it cannot have begun before what came before it ended.
-            self._timed.append(Timed(max(self._phase, now - event.seconds), now, event.samples))
-        if not isinstance(event, Step):
-            self._phase = now
+    def elapsed(self) -> float:
+        """Seconds since sampling began, which is when the job began."""
+        return time.monotonic() - self._began
 
-    def found(self) -> tuple[Telemetry, list[dict[str, Any]]]:
-        """The figures and the series behind them, for <job>.telemetry.jsonl, once the block of `beside` was left."""
-        samples, cards = self._series.samples(), self._cards
-        try:
-            figures = summarise(samples, self._series.seen, self._timed, cards, self._around())
-            return figures, list(lines_of(samples, self._timed, [uuid for uuid, _ in cards], self._source))
-        except Exception as error:  # noqa: BLE001  (a figure that is missing is no reason to lose a job)
-            self._note(f"there are no figures: {type(error).__name__}: {error}")
-            return summarise([], 0, [], [], self._around()), []
+    def observations(self, neighbours: tuple[Neighbour, ...] = ()) -> Observations:
+        """What was measured, once the block of `beside` was left."""
+        return Observations(
+            samples=self._series.samples(),
+            taken=self._series.seen,
+            gpus=self._cards,
+            around=self._around(),
+            neighbours=neighbours,
+        )
 
     def _run(self, usage: Callable[[], ResourceUsage | None]) -> None:
         try:
@@ -87,28 +80,28 @@ class Sampler:
                 self._sample(cards, usage)
         except nvml.GpuLostError as error:
             self._note(f"sampling stopped: {error}")
-        except Exception as error:  # noqa: BLE001  (the same)
+        except Exception as error:  # noqa: BLE001  (a sample that is missing is no reason to lose a job)
             self._note(f"sampling stopped: {type(error).__name__}: {error}")
 
     def _sample(self, cards: Sequence[nvml.GpuSensors], usage: Callable[[], ResourceUsage | None]) -> None:
-        """Look until the job is over, and once more then: what is timed ends just before the job does."""
+        """Take samples until the job is over, and one more then: the timed part ends just before the job does."""
         period = GPU_PERIOD if cards else USAGE_PERIOD
         due = usage_due = 0.0
         while True:
-            now = self._elapsed()
+            now = self.elapsed()
             ask = now >= usage_due or self._over.is_set()
             if ask:
-                usage_due = now + USAGE_PERIOD - period / 2  # the look nearest to it, be that a little early or late
+                usage_due = now + USAGE_PERIOD - period / 2  # the sample nearest to it, even if a little early
             self._series.add(self._look(cards, usage() if ask else None))
             self._cpu_sampling = time.thread_time()
             if self._over.is_set():
                 return
-            due = max(due + period, self._elapsed())  # looks that were missed are not made up for
-            self._over.wait(due - self._elapsed())
+            due = max(due + period, self.elapsed())  # samples that were missed are not made up for
+            self._over.wait(due - self.elapsed())
 
     def _look(self, cards: Sequence[nvml.GpuSensors], used: ResourceUsage | None) -> Sample:
         readings = tuple(card.read() for card in cards)
-        t = self._elapsed()
+        t = self.elapsed()
         joules = tuple(meter.joules(t, reading) for (_, meter), reading in zip(self._cards, readings, strict=True))
         if used is None:
             return Sample(t=t, gpus=readings, joules=joules)
@@ -130,9 +123,6 @@ class Sampler:
             sampling_cpus=self._cpu_sampling / seconds,
             notes=tuple(self._notes),
         )
-
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._began
 
     def _note(self, text: str) -> None:
         """Remember what went wrong, once; it may come from another program, and be long."""

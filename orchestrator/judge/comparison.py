@@ -7,13 +7,14 @@ under the same conditions get no ratio.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.judge import stats
 from orchestrator.judge.conditions import conditions_of
 from orchestrator.judge.named_facts import facts_of, in_words
+from orchestrator.plan.workload import Declaration, TrainingWorkload
 from orchestrator.record.results import Result
 
 ComparisonWord = stats.RatioWord | Literal["not comparable"]
@@ -49,7 +50,9 @@ class Side:
 
     framework: str
     times: tuple[float, ...]
-    accuracy: float | None  # median, 0 to 1
+    accuracy: float | None  # median, 0 to 1; None of a workload that is not scored by it
+    test_loss: float | None  # median, likewise
+    score: str  # either of them with its unit; empty for inference
 
     @property
     def summary(self) -> stats.Summary | None:
@@ -144,12 +147,24 @@ def _side(results: Sequence[Result]) -> Side | None:
     if not results:
         return None
     good = [result.figures for result in results if result.status == "ok"]
-    accuracies = [figures.accuracy for figures in good if figures.accuracy is not None]
+    accuracy = _median(figures.accuracy for figures in good)
+    test_loss = _median(figures.test_loss for figures in good)
     return Side(
         framework=results[0].job.framework,
         times=tuple(figures.ranking_s for figures in good if figures.ranking_s is not None),
-        accuracy=statistics.median(accuracies) if accuracies else None,
+        accuracy=accuracy,
+        test_loss=test_loss,
+        score=_in_unit(results[0].job.declaration, accuracy if accuracy is not None else test_loss),
     )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def _in_unit(workload: Declaration, score: float | None) -> str:
+    return workload.scoring.text(score) if isinstance(workload, TrainingWorkload) and score is not None else ""
 
 
 def _obstacle(a: Sequence[Result], b: Sequence[Result], side_a: Side | None, side_b: Side | None) -> str:

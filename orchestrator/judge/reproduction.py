@@ -17,17 +17,21 @@ from typing import Literal
 from orchestrator.judge import same_job, stats
 from orchestrator.record.results import Result
 
-ReproductionWord = Literal["REPRODUCED", "SLOWER", "FASTER", "DIFFERENT ACCURACY", "CANNOT"]
+ReproductionWord = Literal["REPRODUCED", "SLOWER", "FASTER", "DIFFERENT ACCURACY", "DIFFERENT LOSS", "CANNOT"]
 SAME_HOST = 0.02  # relative; quiet repeats on one machine differ by this much from day to day
 OTHER_HOST = 0.10  # another machine of the same model: other memory, cooling, firmware
 TOO_NOISY = 0.25  # with a larger uncertainty, nearly any time would count as reproduced
-ACCURACY_LEVEL = 0.99  # with 95 %, one correct repetition in twenty would be called different
+SCORE_LEVEL = 0.99  # with 95 %, one correct repetition in twenty would be called different
+LOSS_FLOOR = 0.01  # relative; a choice: rounding differs between machines, and training amplifies it
 MAX_EXPONENT = 7.0  # a factor of a thousand; a larger uncertainty needs no exact value
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReproductionVerdict:
-    """The verdict on a repetition. Times in seconds, accuracies from 0 to 1; None if it could not be judged."""
+    """The verdict on a repetition; a value is None where it could not be judged.
+
+    Times are in seconds, accuracies from 0 to 1, losses in the unit of the workload's scoring.
+    """
 
     word: ReproductionWord
     why: str
@@ -37,6 +41,7 @@ class ReproductionVerdict:
     stored: tuple[float, ...] = ()
     here: tuple[float, ...] = ()
     accuracy: tuple[float, float] | None = None  # stored, here
+    test_loss: tuple[float, float] | None = None  # likewise, of a workload that is scored by it
     notes: tuple[str, ...] = ()
 
 
@@ -85,7 +90,7 @@ def verdict(
 ) -> ReproductionVerdict:
     """Judge `repeats` of the job that gave `originals`; at least one of each.
 
-    A different accuracy counts more than a different time: a job that learns less is not faster.
+    A different score counts more than a different time: a job that learns less is not faster.
     """
     notes = tuple(same_job.allowed_differences(originals[0], repeats[0]))
     obstacle = unusable(originals) or _failed(repeats)
@@ -99,16 +104,22 @@ def verdict(
         floor=SAME_HOST if same_job.same_host(*hosts) else OTHER_HOST,
         spread=_uncertainty(originals, repeats),
     )
-    accuracy, problem = _accuracy(originals, repeats)
+    accuracy, test_loss = _medians(originals, repeats, "accuracy"), _medians(originals, repeats, "test_loss")
+    word, why = time.word, time.why
+    if accuracy and (problem := _accuracy_problem(accuracy, originals, repeats)):
+        word, why = "DIFFERENT ACCURACY", problem
+    if test_loss and (problem := _loss_problem(test_loss, originals, repeats)):
+        word, why = "DIFFERENT LOSS", problem
     return ReproductionVerdict(
-        word="DIFFERENT ACCURACY" if problem else time.word,
-        why=problem or time.why,
+        word=word,
+        why=why,
         ratio=time.ratio,
         floor=time.floor,
         spread=time.spread,
         stored=stored,
         here=here,
         accuracy=accuracy,
+        test_loss=test_loss,
         notes=(*notes, *stats.warnings(here)),
     )
 
@@ -168,23 +179,46 @@ def _uncertainty(originals: Sequence[Result], repeats: Sequence[Result]) -> floa
     return math.expm1(min(half_width, MAX_EXPONENT))  # exp would overflow
 
 
-def _accuracy(originals: Sequence[Result], repeats: Sequence[Result]) -> tuple[tuple[float, float] | None, str]:
-    """The median accuracies, stored and here, and why they differ by more than chance; empty if they do not."""
-    shares = [
-        [r.figures.accuracy for r in results if r.figures.accuracy is not None] for results in (originals, repeats)
-    ]
+def _medians(
+    originals: Sequence[Result], repeats: Sequence[Result], name: Literal["accuracy", "test_loss"]
+) -> tuple[float, float] | None:
+    """The median of this figure, stored and here; None where either has none."""
+    stored, here = _scores(originals, name), _scores(repeats, name)
+    return (statistics.median(stored), statistics.median(here)) if stored and here else None
+
+
+def _scores(results: Sequence[Result], name: Literal["accuracy", "test_loss"]) -> list[float]:
+    return [value for result in results if (value := getattr(result.figures, name)) is not None]
+
+
+def _accuracy_problem(medians: tuple[float, float], originals: Sequence[Result], repeats: Sequence[Result]) -> str:
+    """Why the accuracies differ by more than chance; empty if they do not."""
     sizes = [results[0].figures.test_samples or 0 for results in (originals, repeats)]
-    if not all(shares):
-        return None, ""
-    medians = statistics.median(shares[0]), statistics.median(shares[1])
     counts = [(round(share * size), size) for share, size in zip(medians, sizes, strict=True)]
-    difference = stats.share_difference(counts[0], counts[1], ACCURACY_LEVEL)
+    difference = stats.share_difference(counts[0], counts[1], SCORE_LEVEL)
     if difference.low <= 0 <= difference.high:
-        return medians, ""
-    return medians, (
+        return ""
+    return (
         f"accuracy is {100 * medians[1]:.2f} % and was {100 * medians[0]:.2f} %: over {sizes[1]:,} test samples that "
-        f"is more than chance ({100 * ACCURACY_LEVEL:.0f} % interval of the difference: {100 * difference.low:+.2f} to "
+        f"is more than chance ({100 * SCORE_LEVEL:.0f} % interval of the difference: {100 * difference.low:+.2f} to "
         f"{100 * difference.high:+.2f} points)"
+    )
+
+
+def _loss_problem(medians: tuple[float, float], originals: Sequence[Result], repeats: Sequence[Result]) -> str:
+    """Why the losses differ by more than repeats do; empty if they do not.
+
+    How much a mean loss varies from sample to sample is not recorded, so the spread of the repeats has to say it.
+    """
+    stored, here = _scores(originals, "test_loss"), _scores(repeats, "test_loss")
+    spread = max(statistics.stdev(losses) for losses in (stored, here) if len(losses) > 1)
+    quantile = stats.t_quantile(SCORE_LEVEL, max(1, len(stored) + len(here) - 2))
+    allowed = LOSS_FLOOR * medians[0] + quantile * spread * math.sqrt(1 / len(stored) + 1 / len(here))
+    if abs(medians[1] - medians[0]) <= allowed:
+        return ""
+    return (
+        f"the test loss is {medians[1]:.4g} and was {medians[0]:.4g}: the spread of these runs allows a difference of "
+        f"{allowed:.2g}"
     )
 
 

@@ -7,13 +7,13 @@ minor version compatibility does not hold for it. The driver's versions are in c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.host import cuda
 from orchestrator.host.machine import Gpu, Host
-from orchestrator.plan.catalog import Catalog, Cuda, Image
+from orchestrator.plan.catalog import Cuda, Image
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import EngineName
 
@@ -68,22 +68,6 @@ def verdict(image: Image, machine: Host, gpu: Gpu | None = None) -> GpuVerdict:
     return _on(build, gpu or machine.gpus[0], machine.driver)
 
 
-def skips(jobs: Iterable[Job], catalog: Catalog, machine: Host, *, given: Iterable[str] = ()) -> dict[str, GpuVerdict]:
-    """Those of `jobs` that cannot run on the GPUs they get, by id.
-
-    Of the images in `given` the user brings the environment, which labels do not describe: they are not judged. Nor is
-    a job whose GPU is not to be seen: one that is lost for the moment must not decide what a run holds for good.
-    """
-    rows, unknown = catalog.frameworks, set(given)
-    gpus = {gpu.uuid: gpu for gpu in machine.gpus}
-    verdicts = {
-        job.id: _judged(job, rows[job.framework][1], machine, gpus[job.gpus[0]])  # workloads compute on the first
-        for job in jobs
-        if job.device == "gpu" and job.image not in unknown and gpus.keys() >= set(job.gpus)
-    }
-    return {job: found for job, found in verdicts.items() if not found.runs}
-
-
 def engines(image: Image, means: Engines, *, gpu: bool = False) -> tuple[EngineName, ...]:
     """The engines that can run `image`; with `gpu`, those that can give it a GPU."""
     docker = means.docker is None and not (gpu and means.docker_gpu)
@@ -100,7 +84,7 @@ def obstacle(image: Image, means: Engines) -> Problem:
     return Problem(reason=f"{docker}, no Python {image.python}", remedy=f"{cure}, or `pyenv install {image.python}`")
 
 
-def _judged(job: Job, image: Image, machine: Host, gpu: Gpu) -> GpuVerdict:
+def judged(job: Job, image: Image, machine: Host, gpu: Gpu) -> GpuVerdict:
     """Whether a job's image can run on its GPU, and that GPU has the precision it asks for."""
     found = verdict(image, machine, gpu)
     if found.runs and job.precision == "tf32" and cuda.version(gpu.capability) < TF32_FROM:

@@ -27,10 +27,18 @@ from orchestrator.strict import Strict
 MAX_REPEATS = 10_000
 BANDS = ("accuracy", "loss")  # keys of a workload's settings that say which score to expect
 DeviceChoice = Literal["auto", "cpu", "gpu"]
-LocalEngine = Literal["docker", "process"]
-LocalChoice = Literal["auto", "docker", "process"]
-EngineName = Literal["docker", "process", "ray"]
-EngineChoice = Literal["auto", "docker", "process", "ray"]
+
+
+def _known_engine(name: str, info: pydantic.ValidationInfo) -> str:
+    known = (info.context or {}).get("engines")
+    if known is not None and name not in known:
+        raise ValueError(f"no engine is called {name!r}{did_you_mean(name, known)}")
+    return name
+
+
+EngineName = Annotated[  # engines/registry.py knows which there are
+    str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$"), pydantic.AfterValidator(_known_engine)
+]
 DatasetChoice = Literal["auto", "real", "official", "imported", "synthetic"]
 Precision = Literal["fp32", "tf32", "amp", "fp64"]
 MemorySize = Annotated[  # bytes, written "8 GiB"
@@ -87,7 +95,7 @@ class Hosts(Strict):
     )
     gpu: Annotated[str, Field(max_length=100)] = Field(default="", description="part of the GPU's model name")
     labels: dict[str, str] = Field(default={}, description="labels that the node was started with")
-    engine: LocalChoice = Field(default="auto", description="the engine that runs jobs on the node")
+    engine: EngineName = Field(default="auto", description="the engine that runs jobs on the node")
     exclusive: bool = Field(default=True, description="one job at a time on a node; else as many as its CPUs allow")
 
 
@@ -104,7 +112,7 @@ class SpecBase(Strict):
     gpu: Annotated[str, Field(pattern=r"^(all|[0-9]{1,3}|(GPU|MIG)-[0-9a-fA-F-]{1,60})$")] = Field(
         default="0", description="which GPU jobs get: its index, its UUID, or all"
     )
-    engine: EngineChoice = "auto"
+    engine: EngineName = "auto"
     hosts: Hosts = Hosts()
     each_host: bool = Field(default=False, description="run every job on each of the hosts")
     dataset: DatasetChoice = "auto"
@@ -169,8 +177,14 @@ class Override:
     origin: str
 
 
-def load(path: Path, *, frameworks: Iterable[str] | None = None, overrides: Sequence[Override] = ()) -> Spec:
-    """Read the spec at `path`. Raises SpecError; `frameworks`, when given, are the valid names."""
+def load(
+    path: Path,
+    *,
+    frameworks: Iterable[str] | None = None,
+    engines: Iterable[str] | None = None,
+    overrides: Sequence[Override] = (),
+) -> Spec:
+    """Read the spec at `path`. Raises SpecError; `frameworks` and `engines`, when given, are the valid names."""
     try:
         if not path.is_file():
             raise SpecError(f"there is no spec file {path}", hint="specs that come with the project are in configs/")
@@ -178,11 +192,16 @@ def load(path: Path, *, frameworks: Iterable[str] | None = None, overrides: Sequ
             text = file.read(yaml_tree.MAX_BYTES + 1)
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}", hint="check the file's permissions") from error
-    return parse(text, name=str(path), frameworks=frameworks, overrides=overrides)
+    return parse(text, name=str(path), frameworks=frameworks, engines=engines, overrides=overrides)
 
 
 def parse(
-    text: bytes | str, *, name: str, frameworks: Iterable[str] | None = None, overrides: Sequence[Override] = ()
+    text: bytes | str,
+    *,
+    name: str,
+    frameworks: Iterable[str] | None = None,
+    engines: Iterable[str] | None = None,
+    overrides: Sequence[Override] = (),
 ) -> Spec:
     """Parse spec text; `name` stands for the file in messages. Pure. Raises SpecError."""
     document = yaml_tree.read(text, name=name)
@@ -191,7 +210,8 @@ def parse(
     for override in overrides:
         _apply(document.tree, override)
     _forget_expectations(document.tree, overrides)
-    context = {"frameworks": None if frameworks is None else sorted(frameworks)}
+    known = {"frameworks": frameworks, "engines": engines}
+    context = {key: None if names is None else sorted(names) for key, names in known.items()}
     try:
         return Spec.model_validate(document.tree, context=context)
     except pydantic.ValidationError as error:

@@ -82,7 +82,9 @@ def _cells(comparison: Comparison) -> Table:
         sides = [_figures(side) for side in (cell.a, cell.b)]
         repeats = ", ".join(str(len(side.times)) if side else "–" for side in (cell.a, cell.b))
         table.add_row(*map(Text, (cell.name, *sides, repeats, _ratio(cell))), Text(cell.word, style=STYLES[cell.word]))
-    table.caption = "Median time of the whole training, or per image of inference; test accuracy; 95 % intervals"
+    table.caption = (
+        "Median time of the whole training, or per image of inference; accuracy or loss on the test set; 95 % intervals"
+    )
     return table
 
 
@@ -111,8 +113,7 @@ def _figures(side: Side | None) -> str:
     found = side.summary if side else None
     if side is None or found is None:
         return "–"
-    accuracy = "" if side.accuracy is None else f", {100 * side.accuracy:.1f} %"
-    return f"{found.median:.4g} s{accuracy}"
+    return ", ".join(part for part in (f"{found.median:.4g} s", side.score) if part)
 
 
 def _ratio(cell: ComparedCell) -> str:
@@ -138,6 +139,7 @@ def _side(side: Side | None) -> dict[str, Any] | None:
         "interval_s": _ends(found.interval if found else None),
         "times_s": list(side.times),
         "accuracy": side.accuracy,
+        "test_loss": side.test_loss,
     }
 
 

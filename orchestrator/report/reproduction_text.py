@@ -32,6 +32,8 @@ def show(console: Console, answer: Answer) -> None:
         console.print(
             Text("  accuracy {:.2f} % stored, {:.2f} % here".format(*(100 * each for each in verdict.accuracy)))
         )
+    if verdict.test_loss:
+        console.print(Text("  test loss {:.4f} stored, {:.4f} here".format(*verdict.test_loss)))
     for note in verdict.notes:
         console.print(Text(f"  {printable(note, 1000)}", style="dim"))
 

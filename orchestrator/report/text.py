@@ -17,6 +17,7 @@ from orchestrator.text import plain
 CONDITIONS = ("data", "amount", "device", "engine", "precision", "seed", "host")  # of `conditions_of`
 FIGURES = (
     "accuracy",
+    "test_loss",
     "train_s",
     "train_samples_per_s",
     "steady_samples_per_s",
@@ -28,7 +29,7 @@ FIGURES = (
     "compile_s",
     "score_s",
 )
-EPOCHS = ("epoch_seconds", "epoch_accuracy")  # the values of all epochs, separated by semicolons
+EPOCHS = ("epoch_seconds", "epoch_accuracy", "epoch_test_loss")  # the values of all epochs, separated by semicolons
 # Fields of `Telemetry`, in its units: utilisation in %, memory in bytes.
 USAGE = (
     "samples_per_joule",
@@ -69,6 +70,7 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
                 *(_number(getattr(result.figures, name)) for name in FIGURES),
                 _numbers(epoch.seconds for epoch in result.figures.epochs),
                 _numbers(epoch.accuracy for epoch in result.figures.epochs),
+                _numbers(epoch.test_loss for epoch in result.figures.epochs),
                 *(_number(getattr(result.telemetry, name, None)) for name in USAGE),
                 mark.word if mark else "",
             ]

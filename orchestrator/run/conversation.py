@@ -1,8 +1,12 @@
-"""How a job went, told from its stream and its exit. Pure; this is where failure classes are decided."""
+"""Reads the output of one job as it arrives, and decides why the job failed.
+
+This is the only place where the events of a job are parsed, whatever machine it runs on.
+"""
 
 from __future__ import annotations
 
 import signal
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Literal
@@ -14,12 +18,14 @@ from orchestrator.record.figures import Collector
 from orchestrator.record.recorder import Recorder
 from orchestrator.record.results import Failure, FailureKind
 from orchestrator.record.run_folder import MAX_OUTPUT_BYTES
+from orchestrator.run.measurement import TimedPart
 
 LOG_LINES = 12  # shown with a failure; all of it is in <job>.log
 MAX_LOG_LINE = 500
 
 MAIN_MEMORY = ("MemoryError", "_ArrayMemoryError")  # Python's and NumPy's errors, whatever the job runs on
-Stop = Literal["time", "silence", "output"]  # why the host stopped a job that kept to the protocol
+Stop = Literal["time", "silence", "output"]  # which limit a job broke that kept to the protocol
+LOOK_SECONDS = 1.0  # between two checks of a running job's limits; its files are flushed then, too
 
 HINTS: dict[FailureKind, str] = {
     "out_of_memory": "give the job more memory (limits.memory), or a smaller batch (--set WORKLOAD.batch=…)",
@@ -37,11 +43,11 @@ HINTS: dict[FailureKind, str] = {
 
 
 class WrongGpu(Violation):
-    """The job sees other GPUs than those it was given: whatever it measured would be told of the wrong one."""
+    """The job sees other GPUs than those it was given: its figures would be attributed to the wrong one."""
 
 
 class Conversation:
-    """Listens to one job: records everything, keeps what the figures and a failure report need."""
+    """Takes the output of one job: records everything, keeps what the figures and a failure report need."""
 
     def __init__(self, job: Job, recorder: Recorder, hear: Callable[[Event], None]) -> None:
         self._recorder = recorder
@@ -53,12 +59,15 @@ class Conversation:
         self._error: Error | None = None
         self._job = job
         self._last: Event | None = None
+        self._at = 0.0  # when the output arrived that is read now
         self.collector = Collector(job)
+        self.timed = TimedPart()
         self.events = 0
         self.violation: Violation | None = None
 
     def take(self, output: Output) -> None:
-        """Take a chunk as it arrived. After a violation what follows only goes to the log."""
+        """Take a chunk as it arrived. After a violation everything only goes to the log."""
+        self._at = output.at
         if output.stream == "stderr" or self.violation is not None:
             self._log(output.data)
             return
@@ -83,12 +92,12 @@ class Conversation:
     ) -> Failure | None:
         """Why the job failed, or None when it did not.
 
-        There were `train_samples` for each epoch, and `test_samples` to be scored; None where nobody knows.
+        There were `train_samples` for each epoch and `test_samples` to be scored; None where that is not known.
         """
         kind, message = self._verdict(exit_, stopped, train_samples, test_samples)
-        return None if kind is None else self.told(kind, message)
+        return None if kind is None else self.failure_of(kind, message)
 
-    def told(self, kind: FailureKind, message: str, hint: str = "") -> Failure:
+    def failure_of(self, kind: FailureKind, message: str, hint: str = "") -> Failure:
         """A failure with the end of the log."""
         return Failure(kind=kind, message=message, hint=hint or HINTS.get(kind, ""), log=tuple(self._tail))
 
@@ -108,8 +117,8 @@ class Conversation:
         if exit_.signal is not None:
             return "killed", f"the job was ended by {_signal_name(exit_.signal)}"
         if exit_.code:
-            # It had no time for an `error` event: an import that failed, say. The last line tells most.
-            why = f": {self._tail[-1]}" if self._tail else " and no word why"
+            # It sent no `error` event, for example because an import failed. The last line of its log says most.
+            why = f": {self._tail[-1]}" if self._tail else " and printed no reason"
             return "exception", f"the job ended with exit code {exit_.code}{why}"
         if not self._reader.over:
             return "protocol", "the event stream stopped without 'end'"
@@ -129,11 +138,12 @@ class Conversation:
 
     def _take_line(self, line: bytes) -> None:
         if not line.startswith(b"{"):
-            self._log(line + b"\n")  # no event and no attempt at one: a program that writes past bench
+            self._log(line + b"\n")  # not an event: a library that prints to standard output
             return
         self._recorder.event(line)
         event = self._reader.read(line)
         self.collector.add(event)
+        self.timed.add(event, self._at)
         self.events += 1
         self._last = event
         if isinstance(event, Start):
@@ -151,8 +161,39 @@ class Conversation:
                 self._tail.append("".join(c if c.isprintable() else "�" for c in text))
 
 
+class Watchman:
+    """Checks from time to time whether a running job has broken one of its limits."""
+
+    def __init__(self, job: Job) -> None:
+        now = time.monotonic()
+        self._job = job
+        self._deadline = now + job.timeout
+        self._next = now
+        self._heard = now
+        self._events = 0
+
+    def due(self) -> bool:
+        """Whether it is time for another check. Cheap: asked for every chunk of output."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = min(now + LOOK_SECONDS, max(now, self._deadline))
+        return True
+
+    def reason(self, events: int, *, output_is_full: bool) -> Stop | None:
+        """Which limit the job has broken; `events` is how many it has sent so far."""
+        now = time.monotonic()
+        if events > self._events:
+            self._events, self._heard = events, now
+        if now >= self._deadline:
+            return "time"
+        if now >= self._heard + self._job.silence:
+            return "silence"
+        return "output" if output_is_full else None
+
+
 def _class_of(error: Error, job: Job) -> FailureKind:
-    """A workload's own word for what went wrong, and what it means for the job."""
+    """The failure class of a job that sent an `error` event."""
     if error.kind == "input":
         return "data"
     if error.kind == "out_of_memory" and job.device == "gpu" and error.type not in MAIN_MEMORY:

@@ -1,8 +1,9 @@
-"""Measures a stored job again on this machine, once everything that must be the same is known to be."""
+"""Measures a stored job again on this machine, after checking that everything that must be the same is the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.engines.docker import images
@@ -19,12 +20,14 @@ from orchestrator.record.provenance import EnvironmentFacts, host_facts
 from orchestrator.record.results import Provenance, Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run import preparation
-from orchestrator.run.runner import Listener
+from orchestrator.run.listener import Listener
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadyRepetition:
-    """A repetition that nothing stands in the way of."""
+    """A repetition that can run."""
 
     originals: Sequence[Result]
     request: preparation.Request
@@ -35,19 +38,18 @@ def prepare(
     request: preparation.Request,
     originals: Sequence[Result],
     repeats: int,
-    notify: Callable[[str], None],
     *,
     allow_different_code: bool,
 ) -> ReadyRepetition | ReproductionVerdict:
-    """Look for everything that makes the repetition impossible before anything runs. Raises StoreError."""
+    """Find everything that makes the repetition impossible before anything runs. Raises StoreError."""
     original = originals[0]
     reason = reproduction.unusable(originals) or _unknown(catalog.load(request.root), original.job)
     if reason:
         return ReproductionVerdict(word="CANNOT", why=reason)
     request = replace(request, told=stored_jobs.spec_of(original, repeats, machine.inspect().gpus))
     try:
-        prepared = preparation.prepare(request, notify)
-        here = _here(request, prepared, original, notify)
+        prepared = preparation.prepare(request)
+        here = _here(request, prepared, original)
     except (HostError, DataError, BuildError) as error:
         return ReproductionVerdict(word="CANNOT", why=error.message + (f" ({error.hint})" if error.hint else ""))
     reasons = same_job.data_differences(original.provenance, here)
@@ -63,12 +65,11 @@ def run(
     ready: ReadyRepetition,
     folder: RunFolder,
     listener: Listener,
-    notify: Callable[[str], None],
     *,
     allow_different_code: bool,
 ) -> ReproductionVerdict:
     """Run the repeats into `folder` and judge them."""
-    repeats = preparation.run(ready.request, folder, ready.prepared, listener, notify)
+    repeats = preparation.run(ready.request, folder, ready.prepared, listener)
     return reproduction.verdict(ready.originals, repeats, allow_different_code=allow_different_code)
 
 
@@ -81,10 +82,8 @@ def _unknown(known: catalog.Catalog, job: Job) -> str:
     return ""
 
 
-def _here(
-    request: preparation.Request, prepared: preparation.PreparedRun, original: Result, notify: Callable[[str], None]
-) -> Provenance:
-    """What a repetition on this machine would have for provenance, as far as that can be told before it runs."""
+def _here(request: preparation.Request, prepared: preparation.PreparedRun, original: Result) -> Provenance:
+    """The provenance that a repetition on this machine would have, as far as it is known before it runs."""
     job = prepared.jobs[0]
     _, image = prepared.catalog.frameworks[job.framework]
     store = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.judge import dropout
@@ -15,8 +15,7 @@ from orchestrator.record.certificates import Envelope
 from orchestrator.record.results import Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run import preparation
-from orchestrator.run.quiet import Quiet
-from orchestrator.run.runner import Listener
+from orchestrator.run.listener import Listener, Quiet
 from orchestrator.verify import conformance
 from orchestrator.verify import verifier as verify
 from orchestrator.verify.conformance import Finding
@@ -49,12 +48,11 @@ def by_running(
     prepared: preparation.PreparedRun,
     folder: RunFolder,
     listener: Listener,
-    notify: Callable[[str], None],
 ) -> Iterator[Finding]:
     """What the runs of one framework tell, on this engine. Raises HostError when the reference cannot run."""
-    verifier = verify.Verifier(request, folder, prepared, listener, notify, certify=False)
+    verifier = verify.Verifier(request, folder, prepared, listener, certify=False)
     cells = {cell.workload: cell for cell in verifier.run()}
-    runner = preparation.runner(request, folder, prepared, Quiet(listener), notify)
+    crew = preparation.crew_for(request, folder, prepared, Quiet(listener))
     for job in prepared.jobs:
         first = folder.read_result(job.id)
         if first is None or dropout.is_second(job.id):
@@ -66,7 +64,7 @@ def by_running(
         framework, image = prepared.catalog.frameworks[job.framework]
         yield conformance.versions(first, framework, image)
         yield conformance.agrees(job.workload, cell.parity, [MISTAKES[name].sentence for name in cell.parity.culprits])
-        further = runner.run(list(_further(job)))
+        further = crew.run(list(_further(job)))
         if job.declaration.trains:
             yield from _training(cell.envelope, folder, first, *further)
         else:

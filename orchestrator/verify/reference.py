@@ -5,12 +5,13 @@ It says what is right, how far rounding alone leads away from that, and where ea
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.engines.process.engine import ProcessEngine
+from orchestrator.engines import registry
+from orchestrator.engines.registration import Setup
 from orchestrator.errors import HostError
 from orchestrator.judge import dropout, parity, traces
 from orchestrator.judge.parity import ReferenceRun, Trace
@@ -21,8 +22,9 @@ from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.record.results import Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run import preparation
-from orchestrator.run.quiet import Quiet
-from orchestrator.run.runner import Listener
+from orchestrator.run.listener import Listener, Quiet
+
+_log = logging.getLogger(__name__)
 
 NUDGES = tuple(f"nudged-{draw}" for draw in range(1, 5))  # of workloads/mistakes/nudges.py
 FRAMEWORK = "numpy"  # the one under workloads/ that the others are held to
@@ -42,15 +44,14 @@ class Oracle:
         prepared: preparation.PreparedRun,
         folder: RunFolder,
         listener: Listener,
-        notify: Callable[[str], None],
     ) -> None:
         folder.path.mkdir()
         _, image = prepared.catalog.frameworks[FRAMEWORK]
-        engine = ProcessEngine(cache=request.cache, pythons={image.name: Path(sys.executable)})
+        setup = Setup(root=request.root, cache=request.cache, pythons={image.name: Path(sys.executable)})
+        engine = registry.connect("process", setup)
         self._prepared = prepared
         self._folder = folder
-        self._notify = notify
-        self._runner = preparation.runner(request, folder, replace(prepared, engine=engine), Quiet(listener), notify)
+        self._crew = preparation.crew_for(request, folder, replace(prepared, engine=engine), Quiet(listener))
         self._references: dict[WorkloadName, ReferenceRun] = {}
         self._mistakes: dict[WorkloadName, dict[str, Trace]] = {}
 
@@ -67,7 +68,7 @@ class Oracle:
             for name in suspects(workload):
                 result = self._ask(self._job(workload), "fp64", plant=name)
                 if result.failure is not None and result.failure.kind != "diverged":
-                    self._notify(f"{result.job.id} cannot be compared with: {result.failure.message}")
+                    _log.warning("%s cannot be compared with: %s", result.job.id, result.failure.message)
                     continue
                 found[name] = traces.read(self._folder, result)
             self._mistakes[workload] = found
@@ -97,7 +98,7 @@ class Oracle:
         changes: dict[str, object] = {"id": f"{job.id}-{plant or precision}", "precision": precision}
         if plant:
             changes["command"] = f"python -m workloads.mistakes {plant} {{workload}}"
-        (result,) = self._runner.run([job.model_copy(update=changes)])
+        (result,) = self._crew.run([job.model_copy(update=changes)])
         return result
 
     def _trace(self, result: Result) -> Trace:

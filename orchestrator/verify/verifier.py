@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestrator.engines import registry
 from orchestrator.errors import UsageError
 from orchestrator.judge import dropout, parity, traces
 from orchestrator.judge.parity import ReferenceRun
@@ -18,7 +19,7 @@ from orchestrator.record.certificates import Envelope, Parity
 from orchestrator.record.figures import Figures
 from orchestrator.record.results import Failure, Result
 from orchestrator.run import preparation
-from orchestrator.run.runner import Listener
+from orchestrator.run.listener import Listener
 from orchestrator.verify.reference import Oracle
 
 SPEC = Path("configs") / "verify.yaml"
@@ -44,21 +45,23 @@ def request(base: preparation.Request, steps: int, overrides: Sequence[Override]
         for key, value in workload.small.items()
     ]
     frameworks = catalog.load(base.root).frameworks
-    chosen = spec.load(base.root / SPEC, frameworks=frameworks, overrides=[*small, *overrides])
-    if chosen.engine == "ray":  # a certificate speaks of what one machine's engine ran
-        raise UsageError("cells are verified on this machine, not on a cluster", hint="use --engine docker or process")
+    chosen = spec.load(
+        base.root / SPEC, frameworks=frameworks, engines=registry.names(), overrides=[*small, *overrides]
+    )
+    if not registry.is_local(chosen.engine):  # a certificate speaks of what one machine's engine ran
+        local = " or ".join(each.name for each in registry.registrations() if each.local)
+        raise UsageError("cells are verified on this machine, not on a cluster", hint=f"use --engine {local}")
     settings = {
         name: each.model_copy(update={"train_samples": steps * each.batch})
         for name in WORKLOADS
         if isinstance(each := chosen.settings_of(name), TrainingSettings)
     }
-    # Runs of this kind have a folder of their own: they are no measurements, and no report should take them for one.
     return replace(base, told=chosen.model_copy(update={"trace": steps, **settings}), results=base.results / "verify")
 
 
-def prepare(request: preparation.Request, notify: Callable[[str], None]) -> preparation.PreparedRun:
+def prepare(request: preparation.Request) -> preparation.PreparedRun:
     """Resolve the run of `request`, as bench.prepare does, with a second job for cells that have dropout."""
-    prepared = preparation.prepare(request, notify)
+    prepared = preparation.prepare(request)
     pairs = [(job, dropout.job(job, on=True)) for job in prepared.jobs]
     skips = {second.id: prepared.skips[job.id] for job, second in pairs if second and job.id in prepared.skips}
     jobs = [job for pair in pairs for job in pair if job]
@@ -74,7 +77,6 @@ class Verifier:
         folder: run_folder.RunFolder,
         prepared: preparation.PreparedRun,
         listener: Listener,
-        notify: Callable[[str], None],
         *,
         certify: bool = True,
     ) -> None:
@@ -84,12 +86,11 @@ class Verifier:
         self._folder = folder
         self._prepared = prepared
         self._listener = listener
-        self._notify = notify
-        self._oracle = Oracle(request, prepared, run_folder.RunFolder(folder.path / "oracle"), listener, notify)
+        self._oracle = Oracle(request, prepared, run_folder.RunFolder(folder.path / "oracle"), listener)
 
     def run(self) -> list[VerifiedCell]:
         """Run everything; certificates are stored as verdicts are known. Raises HostError when the oracle fails."""
-        found = preparation.run(self._request, self._folder, self._prepared, self._listener, self._notify)
+        found = preparation.run(self._request, self._folder, self._prepared, self._listener)
         results = {result.job.id: result for result in found}
         return [
             self._cell(result, results.get(dropout.second(name)))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,7 @@ from orchestrator.errors import StoreError
 from orchestrator.record import capsule
 from orchestrator.record.provenance import EnvironmentFacts
 from orchestrator.record.results import Result
+from tests.support import published
 from tests.support.results import trained
 
 NASTY = st.text(st.sampled_from('\n }{",: \\"é\u2028\U0001f600provenance'), max_size=30)
@@ -87,16 +89,17 @@ def test_no_number_is_read_that_is_none(tmp_path):
         sealed.load(path, Result)
 
 
-def test_a_file_that_is_too_large_is_said_to_be(tmp_path, monkeypatch):
+def test_a_file_that_is_too_large_is_said_to_be(tmp_path):
     path = tmp_path / "result.json"
     path.write_bytes(sealed.dump(trained()))
-    monkeypatch.setattr(sealed, "MAX_BYTES", 1000)
+    os.truncate(path, sealed.MAX_BYTES + 1)
     with pytest.raises(StoreError, match="larger than"):
         sealed.load(path, Result)
 
 
-def test_a_capsule_that_nobody_could_read_is_not_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(sealed, "MAX_BYTES", 10)
+def test_a_capsule_that_is_too_large_to_be_read_is_not_written(tmp_path):
+    kept = published.runs()[0]
+    large = kept.model_copy(update={"run": kept.run.model_copy(update={"command": ("x" * sealed.MAX_BYTES,)})})
     with pytest.raises(StoreError, match=r"more than the .* that a capsule may have"):
-        capsule.write(tmp_path / "capsule.json", [])
+        capsule.write(tmp_path / "capsule.json", [large])
     assert not (tmp_path / "capsule.json").exists()

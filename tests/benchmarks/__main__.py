@@ -32,6 +32,7 @@ from orchestrator.host import machine, nvml
 from orchestrator.plan import catalog, jobs, spec
 from orchestrator.plan.workloads.resnet50 import ResNet50
 from orchestrator.record.run_folder import RunFolder
+from orchestrator.run import measurement
 from orchestrator.run.conversation import Conversation
 from tests.benchmarks import clusters, reports
 from tests.support import engine_cases, fake_nvml
@@ -86,7 +87,7 @@ def docker_engine_overhead(folder):
         yield "docker engine", "not measured", error.message
         return
     echo_spec(folder)
-    image = engine.prepare(catalog.load(engine_cases.ECHO).images[0], "cpu", lambda line: None).handle
+    image = engine.prepare(catalog.load(engine_cases.ECHO).images[0], "cpu").handle
     run = ["docker", "run", "--rm", "--network=none", "--workdir=/bench"]
     run += [f"--volume={engine_cases.ECHO / 'workloads'}:/bench/workloads:ro", f"--volume={folder}:{folder}"]
     run += [
@@ -164,7 +165,7 @@ def sampling(folder, rounds=500, seconds=10.0):
         beside = Sampler([fake_nvml.UUID])
         with beside.beside(job.usage):
             time.sleep(seconds)
-    used, _ = beside.found()
+    used, _ = measurement.telemetry_of(beside.observations(), measurement.TimedPart())
     yield "a look at a GPU, without NVML's own time", f"{1e6 * gpu:.0f} µs", ""
     yield "a look at a job, process engine", f"{1e6 * usage:.0f} µs", f"{len(psutil.pids())} processes on this machine"
     yield f"both at {used.hz:.0f} and 5 Hz", f"{100 * used.sampling_cpus:.2f} % of a core", "goal: 1 %"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator import files
-from orchestrator.engines import base, nodes
+from orchestrator.engines import base
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.host import machine
 from orchestrator.inputs.job_inputs import Store
@@ -34,7 +34,7 @@ def measure(folder):
         yield "next job, process engine through Ray", f"{through:.3f} s", f"mean of {JOBS}"
         yield "overhead of Ray per job", f"{through - bare:.3f} s", "goal: 0.05 s"
         (node,) = cluster.nodes()
-        taken = cluster.take(node, print, lambda: True)
+        taken = cluster.take(node, lambda: True)
         for name, engine in (("process engine", process), ("process engine through Ray", taken)):
             yield f"events, {name}", f"{events_per_second(engine, folder):,.0f} events/s", ""
             late = delays(engine, folder)
@@ -89,9 +89,9 @@ def running(engine, folder, behaviour):
     told = spec.Spec(name="e", frameworks=(behaviour,), workloads=("resnet50",))
     (job,) = jobs.plan(told, known, "cpu")
     made = Store(cache=files.default_cache(), choice="synthetic").for_job(job)
-    if isinstance(getattr(engine, "node", None), nodes.Node):
-        made = engine.inputs(job, made.facts)
-    place = folder / f"{behaviour}-{engine.name}"
+    if hasattr(engine, "inputs"):  # a node that was taken, and not a local engine
+        made = engine.inputs(job, made)
+    place = folder / f"{behaviour}-{type(engine).__name__}"
     (place / "output").mkdir(parents=True)
     (place / "spec.json").write_text(json.dumps(job.for_workload()))
     launch = base.Launch(
@@ -104,7 +104,7 @@ def running(engine, folder, behaviour):
         cpus=machine.inspect().cpus,
         gpus=(),
     )
-    with engine.run(engine.prepare(known.images[0], "cpu", print), launch) as execution:
+    with engine.run(engine.prepare(known.images[0], "cpu"), launch) as execution:
         yield execution
 
 

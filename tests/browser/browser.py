@@ -1,22 +1,25 @@
 """Chromium without a window, and what the tests do with it."""
 
+from __future__ import annotations
+
 import base64
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 PHONE, DESKTOP = (360, 780), (1280, 900)
 STILL = {"name": "prefers-reduced-motion", "value": "reduce"}
 
 
-def find():
+def find() -> tuple[str, str] | None:
     """Debian's chromium and chromium-driver, or whichever are on PATH; None when one is missing."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     return (found, driver) if found and driver else None
 
 
-def start(found, driver):
+def start(found: str, driver: str) -> Browser:
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -31,10 +34,10 @@ def start(found, driver):
 class Browser:
     """What the tests do with a page."""
 
-    def __init__(self, driver):
+    def __init__(self, driver: Any) -> None:
         self.driver = driver
 
-    def open(self, path: Path, size=DESKTOP, *, dark=False):
+    def open(self, path: Path, size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> Browser:
         """Load a file as a person would who double-clicks it."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         screen = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
@@ -45,35 +48,35 @@ class Browser:
         self.driver.get(path.as_uri())
         return self
 
-    def __call__(self, script, *arguments):
+    def __call__(self, script: str, *arguments: Any) -> Any:
         """The value of a JavaScript expression."""
         return self.driver.execute_script(f"return {script}", *arguments)
 
-    def wait(self, script):
+    def wait(self, script: str) -> None:
         """Until a JavaScript expression is true."""
         from selenium.webdriver.support.ui import WebDriverWait
 
         WebDriverWait(self.driver, 10, poll_frequency=0.05).until(lambda _: self(script))
 
-    def all(self, selector):
+    def all(self, selector: str) -> Any:
         from selenium.webdriver.common.by import By
 
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
-    def press(self, *keys):
+    def press(self, *keys: str) -> None:
         """Keys, to whatever has the focus."""
         self.driver.switch_to.active_element.send_keys(*keys)
 
-    def console(self):
+    def console(self) -> list[str]:
         """Warnings and errors since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
-    def requests(self):
+    def requests(self) -> list[str]:
         """Addresses asked for since the last call."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
 
-    def screenshot(self, path: Path, width, height):
+    def screenshot(self, path: Path, width: int, height: int) -> None:
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
         path.write_bytes(base64.b64decode(shot["data"]))

@@ -1,6 +1,7 @@
 """A real browser. Without Chromium these tests are skipped, or fail where it is required."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -8,7 +9,7 @@ from tests.browser import browser
 
 
 @pytest.fixture(scope="session")
-def chromium():
+def chromium() -> Iterator[browser.Browser]:
     """The browser, one for all tests."""
     programs = browser.find()
     if programs is None:

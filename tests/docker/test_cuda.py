@@ -215,10 +215,10 @@ def start_on_gpu(tag, framework, inputs):
 def test_it_computes_the_same_on_a_cpu(image, without_driver, docker_engine, measure, monkeypatch):
     prepare = docker_engine.prepare
 
-    def prepared(wanted, variant, log):
+    def prepared(wanted, variant):
         if wanted.name == image.name:
             return Environment(handle=without_driver, facts={})
-        return prepare(wanted, variant, log)
+        return prepare(wanted, variant)
 
     monkeypatch.setattr(docker_engine, "prepare", prepared)
     for framework in image.frameworks:

@@ -14,8 +14,7 @@ import requests
 
 from orchestrator.engines import leftovers
 from orchestrator.engines.base import EngineError, Exit
-from orchestrator.engines.docker import client
-from orchestrator.engines.docker import engine as engine_module
+from orchestrator.engines.docker import client, container
 from tests.support import checks, engine_cases
 
 CHECK = checks.engine("docker engine", "tests/docker/test_docker_engine.py")
@@ -40,7 +39,7 @@ def test_the_contract_of_engines(check, docker_engine, tmp_path):
 )
 def test_only_a_signal_is_told_as_one(code, ended):
     """exit(-1), which is 255, is a program's own word."""
-    assert engine_module._exit_of({"ExitCode": code, "OOMKilled": False}) == ended
+    assert container.exit_of({"ExitCode": code, "OOMKilled": False}) == ended
 
 
 def test_a_job_that_cannot_be_stopped_is_told_as_a_fault_of_the_daemon():
@@ -49,7 +48,7 @@ def test_a_job_that_cannot_be_stopped_is_told_as_a_fault_of_the_daemon():
     def stop(timeout):
         raise requests.exceptions.ConnectionError("refused")
 
-    running = engine_module._Container.__new__(engine_module._Container)
+    running = container.RunningContainer.__new__(container.RunningContainer)
     running._pump, running._container = types.SimpleNamespace(relax=lambda: None), types.SimpleNamespace(stop=stop)
     with pytest.raises(EngineError, match="cannot be stopped: the Docker daemon does not answer") as caught:
         running.stop()
@@ -113,7 +112,7 @@ SMALL_MACHINE = (
 
 def test_a_machine_that_runs_out_of_memory(docker_engine, daemon, tmp_path, root):
     """A small machine: this one's files and processes in a container of 400 MiB. There the kernel ends the job."""
-    image = docker_engine.prepare(engine_cases.behaving(["good"]).images[0], "cpu", print).handle
+    image = docker_engine.prepare(engine_cases.behaving(["good"]).images[0], "cpu").handle
     done = daemon.containers.run(
         image,
         ["chroot", "/host", "env", f"--chdir={root}", sys.executable, "-c", SMALL_MACHINE, str(tmp_path)],
@@ -133,14 +132,14 @@ def test_a_machine_that_runs_out_of_memory(docker_engine, daemon, tmp_path, root
 def test_a_container_that_somebody_removes(docker_engine, daemon, tmp_path):
     class Saboteur(engine_cases.Silent):
         def job_event(self, job, event):
-            for container in daemon.containers.list(filters={"label": "rosetta.job=hang-resnet50-cpu-1"}):
-                container.remove(force=True)
+            for each in daemon.containers.list(filters={"label": "rosetta.job=hang-resnet50-cpu-1"}):
+                each.remove(force=True)
 
     _, results = engine_cases.run_echo(docker_engine, tmp_path, "hang", "good", listener=Saboteur())
     assert [result.status for result in results] == ["failed", "ok"]
     # Which of the two depends on whether its last state could still be read.
     assert results[0].failure.message in {
-        "the container was removed by somebody else while the job ran",
+        "the container was removed from outside while the job ran",
         "the job was ended by SIGKILL",
     }
 
@@ -154,8 +153,8 @@ def test_a_base_image_that_cannot_be_pulled(docker_engine, tmp_path, monkeypatch
 
 def test_an_image_that_somebody_removes(docker_engine, daemon, tmp_path):
     class Forgetful(docker_engine.__class__):
-        def prepare(self, image, variant, log):
-            made = super().prepare(image, variant, log)
+        def prepare(self, image, variant):
+            made = super().prepare(image, variant)
             return dataclasses.replace(made, handle="sha256:" + "0" * 64)
 
     _, (result,) = engine_cases.run_echo(Forgetful(daemon), tmp_path, "good")
@@ -165,7 +164,7 @@ def test_an_image_that_somebody_removes(docker_engine, daemon, tmp_path):
 
 
 def test_clean_removes_the_containers_of_the_dead_only(docker_engine, daemon, tmp_path):
-    image = docker_engine.prepare(engine_cases.behaving(["good"]).images[0], "cpu", print).handle
+    image = docker_engine.prepare(engine_cases.behaving(["good"]).images[0], "cpu").handle
     names = {}
     realm, pid, began = leftovers.owner().split("-")
     dead = f"{realm}-{pid}-{float(began) - 1000:.2f}"
@@ -185,17 +184,15 @@ def test_clean_removes_the_containers_of_the_dead_only(docker_engine, daemon, tm
 
 def test_a_lost_connection_is_picked_up_from_the_log(docker_engine, tmp_path, monkeypatch):
     """The daemon's end of the stream goes away in the middle of a job; not a byte is lost or told twice."""
-    from orchestrator.engines.docker import engine
-
-    attach, logs = engine._Container._attach, engine._Container._logs
+    attach, logs = container.RunningContainer._attach, container.RunningContainer._logs
     picked_up = []
 
     def one_chunk(self):
         with contextlib.closing(attach(self)) as stream:
             yield next(stream)
 
-    monkeypatch.setattr(engine._Container, "_attach", one_chunk)
-    monkeypatch.setattr(engine._Container, "_logs", lambda self: picked_up.append(1) or logs(self))
+    monkeypatch.setattr(container.RunningContainer, "_attach", one_chunk)
+    monkeypatch.setattr(container.RunningContainer, "_logs", lambda self: picked_up.append(1) or logs(self))
     folder, (result,) = engine_cases.run_echo(docker_engine, tmp_path, "slow")
     assert picked_up
     assert result.status == "ok", result.failure

@@ -161,7 +161,7 @@ def test_a_mistake_in_another_framework_is_named(root, docker_engine, tmp_path, 
     overrides += [spec.parse_setting(f"{workload}.batch={2 if workload == 'resnet50' else 16}")]
     base = preparation.Request(root=tmp_path, results=tmp_path / "results", cache=files.default_cache())
     request = verifier.request(base, STEPS, overrides)
-    prepared = verifier.prepare(request, print)
+    prepared = verifier.prepare(request)
     folder = preparation.start(request, prepared)
-    (cell,) = verifier.Verifier(request, folder, prepared, Silent(), pytest.fail).run()
+    (cell,) = verifier.Verifier(request, folder, prepared, Silent()).run()
     assert (cell.parity.word, cell.parity.culprits) == ("diverges", (mistake,)), cell.parity

@@ -5,18 +5,18 @@ import io
 import os
 import re
 import sys
-import types
 
 import pytest
 from rich.console import Console
 
-from orchestrator import engines
 from orchestrator.cli.progress import LiveListener
 from orchestrator.cli.verbs import bench
 from orchestrator.engines import nodes as hosts
-from orchestrator.engines.ray.node import Worker
+from orchestrator.engines import registry
+from orchestrator.engines.ray import node as ray_node
+from orchestrator.engines.registration import Setup
 from orchestrator.errors import HostError, UsageError
-from orchestrator.plan import jobs, spec
+from orchestrator.plan import catalog, jobs, spec
 from orchestrator.plan.jobs import Job
 from orchestrator.record.results import NodeFacts, Provenance
 from orchestrator.run import preparation
@@ -83,7 +83,7 @@ def test_the_device_is_the_gpu_where_a_node_has_one_to_give(choice, nodes, devic
 
 
 def test_a_gpu_that_no_node_can_give_is_told_with_each_reason():
-    with pytest.raises(HostError, match="a: no NVIDIA GPU, or no driver for it; b: no toolkit"):
+    with pytest.raises(HostError, match="--device gpu, but b: no toolkit; a has no NVIDIA GPU"):
         hosts.device("gpu", [node("a"), node("b", "T4", problem="no toolkit")])
 
 
@@ -121,6 +121,49 @@ def test_jobs_that_no_node_can_run_are_known_before():
     built = {"good": machines.image("12.0", "9.0")}
     assert not hosts.skips([job("gpu")], [node("a", "K80"), node("b", "H100")], told(), built)
     assert set(hosts.skips([job("gpu")], [node("a", "K80")], told(), built)) == {"good-resnet50-gpu-1"}
+
+
+CNTK_2_7 = ("10.0", "3.0 3.5 5.0 6.0 7.0 7.5")
+DEMO = spec.Spec(name="t", frameworks=("demo",), workloads=("cnn",), repeats=2)
+
+
+def on_this_machine(*cards, **changes):
+    """The jobs of a run on a machine with these cards, as it is planned there."""
+    demo = machines.image(*CNTK_2_7)
+    known = catalog.Catalog(root=demo.folder, images=(demo,))
+    planned = jobs.plan(DEMO, known, "gpu" if cards else "cpu", machines.machine(*cards).gpus)
+    return [each.model_copy(update=changes) for each in planned]
+
+
+def skips_here(planned, *cards, image=None, given=()):
+    """Why a machine with these cards cannot run jobs."""
+    here = dataclasses.replace(node("this machine", *cards), local=True)
+    return hosts.skips(planned, [here], DEMO, {"demo": image or machines.image(*CNTK_2_7)}, given)
+
+
+def test_only_jobs_that_cannot_run_are_skipped():
+    planned = on_this_machine("H100")
+    found = skips_here([*planned, *on_this_machine()], "H100")
+    assert list(found) == [each.id for each in planned]
+    assert {why.kind for why in found.values()} == {"incompatible"}
+    assert skips_here(on_this_machine("T4"), "T4") == {}
+
+
+def test_tf32_is_skipped_on_gpus_that_have_none():
+    (found,) = set(skips_here(on_this_machine("T4", precision="tf32"), "T4").values())
+    assert found.message == "TF32 begins at compute capability 8.0, this GPU has 7.5"
+    assert found.hint == "use --set precision=fp32"
+    new = machines.image("12.0", "7.5 8.0")
+    assert skips_here(on_this_machine("A100", precision="tf32"), "A100", image=new) == {}
+
+
+def test_an_environment_the_user_gives_is_not_judged():
+    assert skips_here(on_this_machine("H100"), "H100", given=["demo"]) == {}
+
+
+def test_a_gpu_that_is_lost_for_the_moment_is_named_and_skips_nothing_for_good():
+    (found,) = set(skips_here(on_this_machine("H100")).values())
+    assert (found.kind, found.message) == ("no_gpu", "this machine has no GPU GPU-0")
 
 
 def test_a_node_that_is_not_exclusive_has_parts_that_share_nothing():
@@ -165,7 +208,7 @@ def test_every_node_has_a_bar_of_its_own_until_it_is_given_back():
 def test_hosts_without_a_cluster_are_a_mistake(root, tmp_path):
     request = preparation.Request(root=root, results=tmp_path, cache=tmp_path, told=told(each_host=True))
     with pytest.raises(UsageError, match="nodes of a cluster") as caught:
-        preparation.prepare(request, print)
+        preparation.prepare(request)
     assert "--engine ray" in caught.value.hint
 
 
@@ -173,7 +216,7 @@ def test_without_ray_it_is_told_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "orchestrator.engines.ray.cluster", raising=False)
     with pytest.raises(HostError, match="needs Ray, which is not installed") as caught:
-        engines.join("auto", root=tmp_path, choice="auto", pythons={}, notify=print)
+        registry.connect("ray", Setup(root=tmp_path, cache=tmp_path))
     assert "pip install -e '.[ray]'" in caught.value.hint
 
 
@@ -191,9 +234,7 @@ def test_a_node_says_when_its_jobs_go_last(engine, told, monkeypatch):
 
     monkeypatch.setattr(os, "setpriority", refuse)
     monkeypatch.setattr(os, "getpriority", lambda *_: 15)
-    worker = Worker.__new__(Worker)
-    worker._engine = types.SimpleNamespace(name=engine)
-    note = worker.ready()
+    note = ray_node.note_on_priority(engine, ray_node.niceness_left())
     assert (told in note, bool(note)) == (True, bool(told))
 
 
@@ -205,6 +246,7 @@ def test_ray_is_imported_in_its_engine_only(root):
         "cluster.py",
         "connection.py",
         "losses.py",
+        "taken.py",
     }
 
 

@@ -26,6 +26,7 @@ def engine(tmp_path):
     return ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [value for name, value in vars(engine_cases).items() if name.startswith("check_")])
 def test_the_contract_of_engines(check, engine, tmp_path):
     check(engine, tmp_path)
@@ -119,7 +120,7 @@ def test_of_a_virtual_environment_its_own_python_is_not_taken(monkeypatch):
 def test_an_image_without_python_is_left_to_docker(engine, root):
     image = dataclasses.replace(catalog.load(root).images[0], name="julia", python=None)
     with pytest.raises(HostError, match="'julia' holds no Python") as caught:
-        engine.prepare(image, "cpu", print)
+        engine.prepare(image, "cpu")
     assert "--engine docker" in caught.value.hint
 
 

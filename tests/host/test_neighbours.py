@@ -1,23 +1,21 @@
 """Programs that disturb a measurement are found and named."""
 
+import contextlib
 import dataclasses
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
 from pathlib import Path
-from types import SimpleNamespace
 
-import psutil
-import pynvml
 import pytest
 from filelock import FileLock, Timeout
 
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.host.neighbours import Neighbour, Turns, Watch
-from tests.support import engine_cases
+from tests.support import engine_cases, fake_nvml
+from tests.support.fake_nvml import UUID
 from tests.support.machines import machine
 
 NO_PROCESS = 2**22 + 1  # above Linux's highest process id
@@ -52,7 +50,7 @@ def test_this_process_does_not_count(tmp_path):
     assert "only-one" not in done.stdout
 
 
-def test_two_jobs_take_turns_on_a_gpu(tmp_path, on_gpus, caplog):
+def test_two_jobs_take_turns_on_a_gpu(tmp_path, caplog):
     order = []
 
     def other():
@@ -73,75 +71,70 @@ def test_two_jobs_take_turns_on_a_gpu(tmp_path, on_gpus, caplog):
         assert len(caplog.messages) == 1
 
 
-@pytest.fixture
-def on_gpus(monkeypatch):
-    """The processes that compute on each GPU: what the driver answers. Empty at first."""
-    there = defaultdict(list)
-    for name, value in {
-        "nvmlInit": lambda: None,
-        "nvmlShutdown": lambda: None,
-        "nvmlDeviceGetCount": lambda: 0,
-        "nvmlSystemGetDriverVersion": lambda: "1",
-        "nvmlSystemGetCudaDriverVersion_v2": lambda: 12040,
-        "nvmlDeviceGetHandleByUUID": lambda uuid: uuid,
-        "nvmlDeviceGetComputeRunningProcesses": lambda uuid: [SimpleNamespace(pid=pid) for pid in there[uuid]],
-    }.items():
-        monkeypatch.setattr(pynvml, name, value)
-    return there
+@contextlib.contextmanager
+def program(folder, name):
+    """A program of this name that does nothing; yields its process id."""
+    path = folder / name
+    path.symlink_to(sys.executable)
+    source = "import time; print('', flush=True); time.sleep(60)"
+    with subprocess.Popen([str(path), "-S", "-c", source], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        try:
+            yield process.pid
+        finally:
+            process.kill()
 
 
-def test_a_program_on_the_gpu_is_named(tmp_path, on_gpus, caplog):
-    on_gpus["GPU-1"] = [1, NO_PROCESS]
-    with Turns(tmp_path).on(["GPU-1"]) as others:
-        assert [other.cpus for other in others] == [None, None]
-        assert others[1] == Neighbour(name=f"process {NO_PROCESS}", cpus=None)
+def test_programs_on_the_gpu_are_named(tmp_path, monkeypatch, caplog):
+    with program(tmp_path, "miner") as pid:
+        fake_nvml.install(monkeypatch, fake_nvml.Card(programs=[pid, NO_PROCESS]))
+        with Turns(tmp_path).on([UUID]) as others:
+            assert [other.name for other in others] == ["miner", f"process {NO_PROCESS}"]
+    assert [other.cpus for other in others] == [None, None]
     assert len(caplog.messages) == 2
     assert "recorded as disturbed" in caplog.messages[0]
 
 
-def test_a_program_that_comes_to_the_gpu_during_the_job_is_named_once(on_gpus):
+def test_a_program_that_comes_to_the_gpu_during_the_job_is_named_once(monkeypatch):
     """A program that was there before is not new, and a program on several GPUs of a job counts once."""
-    old, new = (
-        Neighbour(name=f"process {NO_PROCESS}", cpus=None),
-        Neighbour(name=f"process {NO_PROCESS + 1}", cpus=None),
-    )
-    on_gpus["GPU-0"] = [NO_PROCESS]
+    old, new = (Neighbour(name=f"process {pid}", cpus=None) for pid in (NO_PROCESS, NO_PROCESS + 1))
+    cards = [fake_nvml.Card(programs=[NO_PROCESS]), fake_nvml.Card()]
+    fake_nvml.install(monkeypatch, *cards, uuids=["GPU-0", "GPU-1"])
     watch = Watch(["GPU-0", "GPU-1"], others=[old])
-    on_gpus["GPU-0"].append(NO_PROCESS + 1)
-    on_gpus["GPU-1"] = [NO_PROCESS + 1]
+    for card in cards:
+        card.programs = [*card.programs, NO_PROCESS + 1]
     found = [each for each in watch.neighbours() if each.cpus is None]
     assert found == [old, new]
 
 
-def test_the_gpu_is_looked_at_before_the_next_job_has_its_turn(tmp_path, on_gpus, monkeypatch):
+def test_the_gpu_is_looked_at_before_the_next_job_has_its_turn(tmp_path, monkeypatch):
     """Otherwise the next job would be reported as this job's neighbour."""
-    locked = []
-    lock = FileLock(tmp_path / "cache" / "locks" / "GPU-1.lock")
+    taken = []
+    lock = FileLock(tmp_path / "cache" / "locks" / f"{UUID}.lock")
 
-    def processes(uuid):
+    def programs():
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            locked.append(uuid)
+            taken.append(True)
         else:
             lock.release()
+            taken.append(False)
         return []
 
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", processes)
-    chosen = dataclasses.replace(machine("H100").gpus[0], uuid="GPU-1")
+    fake_nvml.install(monkeypatch, fake_nvml.Card(programs=programs))
+    chosen = dataclasses.replace(machine("H100").gpus[0], uuid=UUID)
     engine = ProcessEngine(cache=tmp_path / "cache", pythons={"echo": Path(sys.executable)})
     engine_cases.run_echo(engine, tmp_path, "good", root=engine_cases.gpu_project(tmp_path), gpus=[chosen])
-    assert locked == ["GPU-1", "GPU-1"]
+    assert taken == [True, True]
 
 
 @pytest.mark.parametrize("name", ["evil\x1b[31m", "x" * 200])
-def test_a_name_is_made_printable(name, monkeypatch):
-    class Process:
-        pid, info = -1, {"name": name, "create_time": time.time(), "cpu_times": SimpleNamespace(user=1e6, system=0.0)}
-
-    monkeypatch.setattr(psutil, "process_iter", lambda attributes: [])
-    watch = Watch()
-    monkeypatch.setattr(psutil, "process_iter", lambda attributes: [Process])
-    (found,) = watch.neighbours()
-    assert found.name.isprintable()
-    assert len(found.name) <= 60
+def test_a_name_is_made_printable(tmp_path, monkeypatch, name):
+    with program(tmp_path, name) as pid:
+        fake_nvml.install(monkeypatch, fake_nvml.Card(programs=[pid]))
+        with Turns(tmp_path).on([UUID]) as (other,):
+            pass
+    assert other.name.isprintable()
+    assert other.name[:4] == name[:4]
+    assert len(other.name) <= 60

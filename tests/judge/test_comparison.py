@@ -160,7 +160,7 @@ def test_json_has_stable_keys_and_the_screen_shows_every_cell():
     cell = document["cells"][0]
     assert set(cell) == {"name", "workload", "word", "why", "ratio", "interval", "slower_than_limit", "a", "b"}
     assert (cell["word"], cell["slower_than_limit"], cell["a"]["n"]) == ("slower", True, 5)
-    assert set(cell["a"]) == {"framework", "n", "median_s", "interval_s", "times_s", "accuracy"}
+    assert set(cell["a"]) == {"framework", "n", "median_s", "interval_s", "times_s", "accuracy", "test_loss"}
     file = io.StringIO()
     comparison_text.show(Console(file=file, width=120), found, "A", "B", 0.05)
     for word in ("numpy cnn", "gluon cnn", "mxnet cnn", "slower", "not comparable", "more than 5 % slower"):

@@ -89,6 +89,23 @@ def test_accuracy_comes_before_time():
     assert judged(runs(100.0, **few), runs(100.0, 101.0, 99.5, accuracy=0.70, **few)).word == "REPRODUCED"
 
 
+def test_a_loss_may_differ_by_what_repeats_differ_by():
+    def trained(*losses):
+        found = runs(*([100.0] * len(losses)))
+        return [
+            each.model_copy(update={"figures": each.figures.model_copy(update={"accuracy": None, "test_loss": loss})})
+            for each, loss in zip(found, losses, strict=True)
+        ]
+
+    assert judged(trained(1.5), trained(1.512, 1.513)).word == "REPRODUCED"
+    worse = judged(trained(1.5), trained(1.6, 1.601))
+    assert (worse.word, worse.test_loss) == ("DIFFERENT LOSS", (1.5, 1.6005))
+    assert worse.why.startswith(
+        "the test loss is 1.601 and was 1.5: the spread of these runs allows a difference of 0.0"
+    )
+    assert judged(trained(1.5, 1.62), trained(1.6, 1.55)).word == "REPRODUCED"
+
+
 def test_inference_has_no_accuracy():
     def images(*rates):
         return [result("numpy", "resnet50", images_per_s=rate, repeat=n) for n, rate in enumerate(rates, start=1)]
@@ -330,17 +347,17 @@ def stage(tmp_path, cache):
         name="echo", frameworks=("good",), workloads=("resnet50",), engine="process", device="cpu", dataset="synthetic"
     )
     first = dataclasses.replace(request, told=told)
-    prepared = preparation.prepare(first, pytest.fail)
+    prepared = preparation.prepare(first)
     folder = preparation.start(first, prepared)
-    return request, preparation.run(first, folder, prepared, engine_cases.Silent(), pytest.fail), folder
+    return request, preparation.run(first, folder, prepared, engine_cases.Silent()), folder
 
 
 def repeated(request, originals, **kwargs):
-    told = repetition.prepare(request, originals, 3, pytest.fail, allow_different_code=False)
+    told = repetition.prepare(request, originals, 3, allow_different_code=False)
     if isinstance(told, reproduction.ReproductionVerdict):
         return told
     folder = preparation.start(told.request, told.prepared)
-    return repetition.run(told, folder, engine_cases.Silent(), pytest.fail, allow_different_code=False)
+    return repetition.run(told, folder, engine_cases.Silent(), allow_different_code=False)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.engines.one_node import OneNode
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.host import machine
 from orchestrator.judge import rounds
@@ -120,29 +121,35 @@ def prepared(cache):
     )
     engine = ProcessEngine(cache=cache, pythons={"echo": Path(sys.executable)})
     jobs = plan.plan(told, known, "cpu")
-    return preparation.PreparedRun(catalog=known, spec=told, host=machine.inspect(), engine=engine, jobs=jobs, skips={})
+    return preparation.PreparedRun(
+        catalog=known,
+        spec=told,
+        host=machine.inspect(),
+        engine=OneNode(engine, cache=cache),
+        jobs=jobs,
+        skips={},
+    )
 
 
 @pytest.mark.slow
-def test_rounds_are_recorded_as_they_are_added_and_can_be_resumed(prepared, cache, tmp_path):
+def test_rounds_are_recorded_as_they_are_added_and_can_be_resumed(prepared, cache, tmp_path, caplog):
     request = preparation.Request(root=engine_cases.ECHO, results=tmp_path / "results", cache=cache)
     folder = preparation.start(request, prepared)
-    told = []
     stopped = _Impatient(after=5)
     with pytest.raises(KeyboardInterrupt):
-        preparation.run(request, folder, prepared, stopped, told.append)
+        preparation.run(request, folder, prepared, stopped)
     assert len(folder.read_run().jobs) == 6  # the third round was recorded before it ran
     missing = folder.missing(folder.read_run().jobs)
     assert len(missing) == 1
     again = preparation.PreparedRun(
         catalog=prepared.catalog, spec=prepared.spec, host=prepared.host, engine=prepared.engine, jobs=missing, skips={}
     )
-    preparation.run(request, folder, again, engine_cases.Silent(), told.append)
+    preparation.run(request, folder, again, engine_cases.Silent())
     run = folder.read_run()
     assert {job.repeat for job in run.jobs} == {1, 2, 3, 4, 5}
     assert folder.missing(run.jobs) == []
     assert run.ended == "settled after 5 rounds: resnet50: every median is known to ± 2 %"
-    assert told == [f"no further round: {run.ended}"]
+    assert f"no further round: {run.ended}" in caplog.messages
     assert run_folder.find(tmp_path / "results", None).results()
 
 

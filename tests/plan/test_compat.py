@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.host import cuda
-from orchestrator.plan import catalog, compat, spec
-from orchestrator.plan import jobs as plan
+from orchestrator.plan import catalog, compat
 from orchestrator.plan.compat import Engines, Problem
 from tests.support.machines import CARDS, image, machine
 
@@ -196,42 +195,3 @@ def test_who_can_run_an_image(python, docker, docker_gpu, pythons, on_cpu, on_gp
         obstacle = compat.obstacle(demo, means)
         assert obstacle.remedy
         assert ("no Docker" in obstacle.reason) == (docker is not None)
-
-
-@pytest.fixture
-def gpu_jobs():
-    demo = image(*CNTK_2_7)
-    known = catalog.Catalog(root=demo.folder, images=(demo,))
-    told = spec.Spec(name="t", frameworks=("demo",), workloads=("cnn",), repeats=2)
-
-    def on(card):
-        return plan.plan(told, known, "gpu", machine(card).gpus)
-
-    return on, plan.plan(told, known, "cpu"), known
-
-
-def test_only_jobs_that_cannot_run_are_skipped(gpu_jobs):
-    on, on_cpu, known = gpu_jobs
-    assert list(compat.skips([*on("H100"), *on_cpu], known, machine("H100"))) == [job.id for job in on("H100")]
-    assert compat.skips(on("T4"), known, machine("T4")) == {}
-
-
-def test_tf32_is_skipped_on_gpus_that_have_none(gpu_jobs):
-    on, _, known = gpu_jobs
-    jobs = [job.model_copy(update={"precision": "tf32"}) for job in on("T4")]
-    (found,) = set(compat.skips(jobs, known, machine("T4")).values())
-    assert "TF32 begins at compute capability 8.0, this GPU has 7.5" in found.reason
-    assert found.remedy == "use --set precision=fp32"
-    a100 = machine("A100")
-    wanted = spec.Spec(name="t", frameworks=("mxnet",), workloads=("cnn",), precision="tf32")
-    assert compat.skips(plan.plan(wanted, REAL, "gpu", a100.gpus), REAL, a100) == {}
-
-
-def test_an_environment_the_user_brings_is_not_judged(gpu_jobs):
-    on, _, known = gpu_jobs
-    assert compat.skips(on("H100"), known, machine("H100"), given=["demo"]) == {}
-
-
-def test_a_gpu_that_is_lost_for_the_moment_skips_nothing_for_good(gpu_jobs):
-    on, _, known = gpu_jobs
-    assert compat.skips(on("H100"), known, machine()) == {}

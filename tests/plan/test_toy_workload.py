@@ -156,4 +156,4 @@ def test_it_is_reproduced(tree, run):
         tree, "reproduce", result, "--repeats", "2", "--python", f"plain={sys.executable}", check=(0, 1, 4)
     )
     assert re.match(r"(REPRODUCED|SLOWER|FASTER|CANNOT plain-toy-cpu-1: too noisy)", shown), shown
-    assert re.search(r"loss 0\.\d+ nats stored, 0\.\d+ nats here", shown), shown
+    assert re.search(r"test loss 0\.\d+ stored, 0\.\d+ here", shown), shown

@@ -6,7 +6,9 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ NAMESPACE = Path("/proc/thread-self/ns/net")
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are left out: a check counts only when it is whole
-def pytest_collection_modifyitems(config, items):
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Make each file of tests here a check of its own."""
     for item in items:
         if item.path.parent == HERE:
@@ -28,7 +30,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="package", autouse=True)
-def alone():
+def alone() -> Iterator[None]:
     """This thread, and all processes and threads it starts, see the loopback interface only. Needs root."""
     libc = ctypes.CDLL(None, use_errno=True)
     before = NAMESPACE.open() if NAMESPACE.exists() else None
@@ -44,7 +46,7 @@ def alone():
 
 
 @pytest.fixture(scope="package", autouse=True)
-def cache(tmp_path_factory):
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache for all nodes, and Ray's token, which is else in the home folder."""
     folder = tmp_path_factory.mktemp("cluster")
     with pytest.MonkeyPatch.context() as patch:
@@ -55,7 +57,7 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def nodes(alone, cache):
+def nodes(alone: None, cache: Path) -> Iterator[Any]:
     """Three nodes and their head."""
     from tests.support import clusters
 
@@ -64,7 +66,7 @@ def nodes(alone, cache):
 
 
 @pytest.fixture(scope="module")
-def cluster(nodes):
+def cluster(nodes: Any) -> Iterator[Any]:
     """The engine on the three nodes, whose jobs are plain child processes."""
     from tests.support import clusters
 

@@ -38,7 +38,7 @@ def test_a_job_costs_little_more_than_without_ray(cluster, cache, tmp_path):
 
 def test_a_line_is_here_within_a_second(cluster, tmp_path):
     (node, *_) = cluster.nodes()
-    taken = cluster.take(node, print, lambda: True)
+    taken = cluster.take(node, lambda: True)
     try:
         late = sorted(costs.delays(taken, tmp_path))
     finally:
@@ -60,7 +60,8 @@ class OnlyOne:
 
     def __init__(self, cluster):
         self._cluster = cluster
-        self.name, self.facts, self.take, self.close = cluster.name, cluster.facts, cluster.take, cluster.close
+        self.name, self.local, self.facts = cluster.name, cluster.local, cluster.facts
+        self.take, self.close = cluster.take, cluster.close
 
     def nodes(self):
         return self._cluster.nodes()[:1]

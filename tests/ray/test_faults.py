@@ -15,9 +15,9 @@ ray = pytest.importorskip("ray")
 
 from ray._private import utils as ray_utils
 
-from orchestrator import engines
-from orchestrator.engines import nodes
+from orchestrator.engines import nodes, registry
 from orchestrator.engines.ray import cluster
+from orchestrator.engines.registration import Setup
 from orchestrator.errors import HostError
 from orchestrator.plan import spec
 from orchestrator.record.run_folder import RunFolder
@@ -43,7 +43,7 @@ def joined(few):
     engine.close()
 
 
-def test_the_job_of_a_lost_node_is_tried_elsewhere_from_its_start(few, joined, tmp_path):
+def test_the_job_of_a_lost_node_is_tried_elsewhere_from_its_start(few, joined, tmp_path, caplog):
     since = time.time()
     lost = []
 
@@ -51,10 +51,10 @@ def test_the_job_of_a_lost_node_is_tried_elsewhere_from_its_start(few, joined, t
         lost.append(node)
         few.remove_node(few.named[node], allow_graceful=False)
 
-    folder, (result,) = engine_cases.run_echo(joined, tmp_path, "slow", retries=1, listener=(heard := OnReady(lose)))
+    folder, (result,) = engine_cases.run_echo(joined, tmp_path, "slow", retries=1, listener=OnReady(lose))
     assert (result.status, result.attempt) == ("ok", 2), result.failure
     assert {result.provenance.node.name, *lost} == {"alpha", "beta"}
-    assert any("was lost" in line and "trying elsewhere (1 left)" in line for line in heard.lines), heard.lines
+    assert any("was lost" in line and "trying elsewhere (1 left)" in line for line in caplog.messages), caplog.messages
     first = (folder.path / f"{result.job.id}.attempt-1.jsonl").read_bytes()
     second = (folder.path / f"{result.job.id}.jsonl").read_bytes()
     assert (first.count(b"\n"), second.count(b"\n")) == (2, 5)
@@ -69,7 +69,7 @@ def test_the_job_of_a_lost_node_is_tried_elsewhere_from_its_start(few, joined, t
     assert never.failure.message == "no node is left in the cluster that can run it"
 
 
-def test_a_node_that_joins_gets_its_share(few, joined, tmp_path, monkeypatch):
+def test_a_node_that_joins_gets_its_share(few, joined, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(crew, "LOOK_SECONDS", 0.5)
     begun, found = threading.Event(), []
     heard = OnReady(lambda _: begun.set())
@@ -86,7 +86,7 @@ def test_a_node_that_joins_gets_its_share(few, joined, tmp_path, monkeypatch):
     running.join()
     assert [result.status for result in found] == ["ok"] * 8
     assert {result.provenance.node.name for result in found} == {"alpha", "gamma"}
-    assert [line for line in heard.lines if line.startswith("node gamma has joined")]
+    assert [line for line in caplog.messages if line.startswith("node gamma has joined")]
 
 
 def test_a_head_that_is_gone_ends_the_run_with_what_to_do_and_one_that_is_back_is_joined(alone, cache, tmp_path):
@@ -126,36 +126,33 @@ def test_a_head_that_is_gone_ends_the_run_with_what_to_do_and_one_that_is_back_i
     assert [result.status for result in found] == ["ok"] * 4
 
 
-def test_a_node_without_docker_runs_jobs_as_processes_or_is_left_out(alone, cache, tmp_path, monkeypatch):
+def test_a_node_without_docker_runs_jobs_as_processes_or_is_left_out(alone, cache, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    heard = engine_cases.Silent()
     with clusters.cluster(("alpha",)) as made:
-        engine = clusters.connect(made, engine_cases.ECHO, choice="auto", notify=heard.notice)
+        engine = clusters.connect(made, engine_cases.ECHO, choice="auto")
         (node,) = nodes.select(engine.nodes(), spec.Hosts())
         assert node.engine == "process"
         engine.close()
-        engine = clusters.connect(made, engine_cases.ECHO, choice="docker", notify=heard.notice)
+        engine = clusters.connect(made, engine_cases.ECHO, choice="docker")
         with pytest.raises(HostError, match="no node of the cluster can run jobs"):
             nodes.select(engine.nodes(), spec.Hosts())
         engine.close()
-    told, left_out = heard.lines
+    told, left_out = caplog.messages
     assert told.startswith("node alpha: no Docker daemon answers")
     assert told.endswith("; using the process engine")
     assert left_out.startswith("node alpha is left out: ")
     assert "Docker" in left_out
 
 
-def test_a_node_that_does_not_answer_holds_nobody_up(few, joined, tmp_path, monkeypatch):
+def test_a_node_that_does_not_answer_holds_nobody_up(few, joined, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(cluster, "SURVEY_SECONDS", 4.0)
-    heard = engine_cases.Silent()
-    monkeypatch.setattr(joined, "_notify", heard.notice)
     (raylet,) = few.named["beta"].all_processes["raylet"]
     raylet.process.send_signal(signal.SIGSTOP)
     try:
         _, results = engine_cases.run_echo(joined, tmp_path, "good", repeats=3)
     finally:
         raylet.process.send_signal(signal.SIGCONT)
-    assert heard.lines == ["node beta has not answered for 4 s: the run starts without"]
+    assert caplog.messages == ["node beta has not answered for 4 s: the run starts without"]
     assert [(result.status, result.provenance.node.name) for result in results] == [("ok", "alpha")] * 3
 
 
@@ -217,12 +214,12 @@ def test_another_version_of_ray_or_python_is_named(alone, cache, monkeypatch):
             assert other in refused.stderr + refused.stdout
 
 
-def test_an_address_where_nothing_is(alone):
+def test_an_address_where_nothing_is(alone, cache):
     with pytest.raises(HostError, match=r"no Ray cluster answers at 127\.0\.0\.1:9"):
-        engines.join("127.0.0.1:9", root=engine_cases.ECHO, choice="auto", pythons={}, notify=print)
+        registry.connect("ray", Setup(root=engine_cases.ECHO, cache=cache, address="127.0.0.1:9"))
 
 
-def test_a_client_address_is_refused_with_what_to_do_instead(alone):
+def test_a_client_address_is_refused_with_what_to_do_instead(alone, cache):
     with pytest.raises(HostError, match="streams") as caught:
-        engines.join("ray://127.0.0.1:10001", root=engine_cases.ECHO, choice="auto", pythons={}, notify=print)
+        registry.connect("ray", Setup(root=engine_cases.ECHO, cache=cache, address="ray://127.0.0.1:10001"))
     assert "on a machine of the cluster" in caught.value.hint

@@ -68,7 +68,7 @@ def test_a_node_is_taken_with_all_it_has(joined):
     settled("memory", whole["memory"])  # what an earlier test took is free again
     (has,) = (node["Resources"] for node in ray.nodes() if node["NodeID"] == alpha.id)
     assert (whole["GPU"], has["GPU"]) == (2, 2)
-    taken = joined.take(alpha, print, lambda: True)
+    taken = joined.take(alpha, lambda: True)
     try:
         settled("memory", whole["memory"] - has["memory"])
         assert (free("CPU"), free("GPU")) == (whole["CPU"] - 1, 0)
@@ -82,7 +82,7 @@ def test_a_part_of_a_node_is_taken_with_what_its_job_may_use(joined):
     whole = ray.cluster_resources()["memory"]
     settled("memory", whole)
     part = dataclasses.replace(alpha, share=0, memory=1 << 28, host=dataclasses.replace(alpha.host, cpus=(0,)))
-    taken = joined.take(part, print, lambda: True)
+    taken = joined.take(part, lambda: True)
     try:
         settled("memory", whole - (1 << 28))
         assert free("GPU") == 2

@@ -1,6 +1,7 @@
 """The ray engine, on real nodes."""
 
 import dataclasses
+import logging
 import subprocess
 import time
 
@@ -8,7 +9,7 @@ import pytest
 
 ray = pytest.importorskip("ray")
 
-from orchestrator.engines.ray import cluster as ray_engine
+from orchestrator.engines.ray import taken as ray_node
 from orchestrator.errors import HostError
 from orchestrator.inputs import job_inputs
 from orchestrator.report import published, tables
@@ -157,12 +158,15 @@ def test_a_node_has_one_orchestrator_and_is_free_when_that_is_killed(
 ):
     if choice == "docker":
         request.getfixturevalue("docker_engine")
-    monkeypatch.setattr(ray_engine, "PATIENCE_SECONDS", 1.0)
-    heard = Waiting()
+    monkeypatch.setattr(ray_node, "PATIENCE_SECONDS", 1.0)
     with engine_cases.hanging(cluster, tmp_path, nodes.address, choice) as orchestrator:
-        heard.then = orchestrator.kill
-        _, results = engine_cases.run_echo(cluster, tmp_path / "second", "good", each_host=True, listener=heard)
-    assert heard.waited
+        waiting = Waiting(orchestrator.kill)
+        logging.getLogger("orchestrator").addHandler(waiting)
+        try:
+            _, results = engine_cases.run_echo(cluster, tmp_path / "second", "good", each_host=True)
+        finally:
+            logging.getLogger("orchestrator").removeHandler(waiting)
+    assert waiting.then is None
     assert [result.status for result in results] == ["ok"] * 3
     if choice == "docker":
         (run,) = (tmp_path / "results").iterdir()
@@ -170,12 +174,14 @@ def test_a_node_has_one_orchestrator_and_is_free_when_that_is_killed(
         assert run.name not in left
 
 
-class Waiting(engine_cases.Silent):
-    """Does something once it hears that a node is not free."""
+class Waiting(logging.Handler):
+    """Does something once it is logged that a node is not free."""
 
-    waited = False
+    def __init__(self, then):
+        super().__init__()
+        self.then = then
 
-    def notice(self, text):
-        if "waiting" in text and not self.waited:
-            self.waited = True
-            self.then()
+    def emit(self, record):
+        if "waiting" in record.getMessage() and self.then:
+            then, self.then = self.then, None
+            then()

@@ -121,15 +121,13 @@ def test_attempts_are_kept_apart(folder):
     assert sampled == ['{"t": 1}\n{"t": 1.1}\n', '{"t": 2}\n{"t": 2.1}\n']
 
 
-def test_an_output_folder_that_is_too_full_or_too_deep(folder, monkeypatch):
-    monkeypatch.setattr(run_folder, "MAX_OUTPUT_BYTES", 1 << 16)
-    monkeypatch.setattr(run_folder, "MAX_OUTPUT_FILES", 50)
+def test_an_output_folder_that_is_too_full_or_too_deep(folder):
     output = folder.output("job")
     assert not folder.output_is_full("job")
-    (output / "big").write_bytes(b"x" * (1 << 17))
+    (output / "big").write_bytes(bytes(run_folder.MAX_OUTPUT_BYTES + 1))
     assert folder.output_is_full("job")
     output = folder.output("job")
-    for number in range(51):
+    for number in range(run_folder.MAX_OUTPUT_FILES + 1):
         (output / str(number)).touch()
     assert folder.output_is_full("job")
     output = folder.output("job")

@@ -1,6 +1,7 @@
 """Telemetry tells what a job used, costs little, and never costs a job."""
 
 import dataclasses
+import functools
 import itertools
 import json
 import sys
@@ -24,6 +25,7 @@ from orchestrator.record import telemetry
 from orchestrator.record.events import Epoch, Inference, Ready, Step
 from orchestrator.record.results import Result
 from orchestrator.record.telemetry import Around
+from orchestrator.run import measurement
 from tests.support import engine_cases, fake_nvml, published
 from tests.support.fake_nvml import UUID
 from tests.support.machines import machine
@@ -38,7 +40,7 @@ def watched(seconds=0.0, gpus=(UUID,), usage=lambda: None):
     beside = Sampler(gpus)
     with beside.beside(usage):
         time.sleep(seconds)
-    return beside.found()[0]
+    return measurement.telemetry_of(beside.observations(), measurement.TimedPart())[0]
 
 
 def summary(taken, timed=()):
@@ -245,7 +247,7 @@ class TestSampling:
             if clock[0] >= 60:
                 over.set()
 
-        monkeypatch.setattr(beside, "_elapsed", lambda: clock[0])
+        monkeypatch.setattr(beside, "elapsed", lambda: clock[0])
         monkeypatch.setattr(beside, "_look", look)
         monkeypatch.setattr(beside, "_over", SimpleNamespace(is_set=over.is_set, wait=sleep))
         asked = []
@@ -262,7 +264,7 @@ class TestSampling:
             time.sleep(0.5)
             ended = time.monotonic()
         assert time.monotonic() - ended < 2 * len(ALL) * 0.05 + 0.5  # the one under way, and none after it but the last
-        assert beside.found()[0].notes == ()
+        assert beside.observations().around.notes == ()
 
     def test_that_hangs_is_left_behind(self, monkeypatch):
         fake_nvml.install(monkeypatch, fake_nvml.Card(delay=1.0))
@@ -271,19 +273,17 @@ class TestSampling:
         assert used.samples == 0
         assert ["took longer than 2 s" in note for note in used.notes] == [True]
 
-    def test_finds_the_timed_part_by_what_it_hears(self, monkeypatch):
-        clock = iter((1.0, 2.0, 5.0, 9.0, 20.0))
-        beside = Sampler()
-        monkeypatch.setattr(beside, "_elapsed", lambda: next(clock))
-        for number, (kind, fields) in enumerate((
-            (Ready, {"event": "ready", "load_s": 0.0, "build_s": 0.0, "compile_s": 0.0}),
-            (Step, {"event": "step", "epoch": 1, "step": 1, "samples": 64, "seconds": 0.9, "loss": 1.0}),
-            (Epoch, {"event": "epoch", "epoch": 1, "samples": 640, "seconds": 3.5, "loss": 1.0}),
-            (Epoch, {"event": "epoch", "epoch": 2, "samples": 640, "seconds": 1e9, "loss": 1.0}),
-            (Inference, {"event": "inference", "samples": 64, "seconds": 2.0, "batch_seconds": [2.0]}),
+    def test_finds_the_timed_part_by_when_events_arrived(self):
+        timed = measurement.TimedPart()
+        for number, (at, kind, fields) in enumerate((
+            (1.0, Ready, {"event": "ready", "load_s": 0.0, "build_s": 0.0, "compile_s": 0.0}),
+            (2.0, Step, {"event": "step", "epoch": 1, "step": 1, "samples": 64, "seconds": 0.9, "loss": 1.0}),
+            (5.0, Epoch, {"event": "epoch", "epoch": 1, "samples": 640, "seconds": 3.5, "loss": 1.0}),
+            (9.0, Epoch, {"event": "epoch", "epoch": 2, "samples": 640, "seconds": 1e9, "loss": 1.0}),
+            (20.0, Inference, {"event": "inference", "samples": 64, "seconds": 2.0, "batch_seconds": [2.0]}),
         )):  # fmt: skip
-            beside.hear(kind(seq=number, t=0.0, **fields))
-        assert beside._timed == [Timed(1.5, 5.0, 640), Timed(5.0, 9.0, 640), Timed(18.0, 20.0, 64)]
+            timed.add(kind(seq=number, t=0.0, **fields), at)
+        assert timed.spans == [Timed(1.5, 5.0, 640), Timed(5.0, 9.0, 640), Timed(18.0, 20.0, 64)]
 
     def test_that_goes_wrong_is_a_note(self, tmp_path, monkeypatch):
         fake_nvml.install(monkeypatch, fake_nvml.Card(power=ValueError("a bug\n\x1b[31m" + "x" * 1000)))
@@ -340,10 +340,11 @@ V1 = {
 
 class TestAControlGroup:
     @pytest.fixture
-    def kernel(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(cgroup, "PROC", tmp_path / "proc")
-        monkeypatch.setattr(cgroup, "MOUNTED", tmp_path / "sys")
+    def of(self, tmp_path):
+        return functools.partial(cgroup.of, proc=tmp_path / "proc", mounted=tmp_path / "sys")
 
+    @pytest.fixture
+    def kernel(self, tmp_path):
         def write(files):
             for name, content in files.items():
                 (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -353,29 +354,29 @@ class TestAControlGroup:
         return write
 
     @pytest.mark.parametrize(("files", "source"), [(V2, "cgroup v2"), (V1, "cgroup v1")])
-    def test_of_either_version_is_read(self, kernel, files, source):
+    def test_of_either_version_is_read(self, of, kernel, files, source):
         kernel(files)
         expected = ResourceUsage(cpu_seconds=2.5, memory=100, memory_peak=300, source=source)
-        assert cgroup.of(7, "abc").usage() == expected
+        assert of(7, "abc").usage() == expected
 
-    def test_without_a_peak_tells_what_there_is_now(self, kernel):
+    def test_without_a_peak_tells_what_there_is_now(self, of, kernel):
         (kernel(V2) / "sys/system.slice/docker-abc.scope/memory.peak").unlink()
-        assert cgroup.of(7, "abc").usage().memory_peak == 100
+        assert of(7, "abc").usage().memory_peak == 100
 
-    def test_that_is_gone_tells_nothing(self, kernel):
+    def test_that_is_gone_tells_nothing(self, of, kernel):
         folder = kernel(V2)
-        group = cgroup.of(7, "abc")
+        group = of(7, "abc")
         (folder / "sys/system.slice/docker-abc.scope/cpu.stat").unlink()
         assert group.usage() is None
 
     @pytest.mark.parametrize(("pid", "container"), [(8, "abc"), (7, "another"), (0, "abc")])
-    def test_of_another_machine_s_process_is_not_taken(self, kernel, pid, container):
+    def test_of_another_machine_s_process_is_not_taken(self, of, kernel, pid, container):
         kernel(V2)
-        assert cgroup.of(pid, container) is None
+        assert of(pid, container) is None
 
-    def test_that_is_not_mounted_here_is_not_taken(self, kernel):
+    def test_that_is_not_mounted_here_is_not_taken(self, of, kernel):
         kernel({"proc/7/cgroup": "0::/docker/abc\n"})
-        assert cgroup.of(7, "abc") is None
+        assert of(7, "abc") is None
 
 
 def engine(folder):

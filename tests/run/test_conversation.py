@@ -78,7 +78,7 @@ def test_a_learning_curve_with_a_gap(job):
         ({"exit_": Exit(code=None, signal=9, out_of_memory=True)}, "out_of_memory", "more memory than the machine has"),
         ({"exit_": Exit(code=None, signal=11)}, "killed", "ended by SIGSEGV"),
         ({"exit_": Exit(code=None, signal=200)}, "killed", "ended by signal 200"),
-        ({"exit_": Exit(code=1)}, "exception", "exit code 1 and no word why"),
+        ({"exit_": Exit(code=1)}, "exception", "exit code 1 and printed no reason"),
         ({"test_samples": 10_000}, "protocol", "100 of 10000 test samples scored"),
         ({"train_samples": 200}, "protocol", "epoch 1 trained on 128 samples; full batches of 200 are 192"),
         ({"tail": b"{"}, "protocol", "is no event"),

@@ -1,12 +1,14 @@
-"""What a crew does with the nodes of a cluster, whatever cluster that is."""
+"""What a crew does with the nodes of an engine, whatever engine that is."""
 
+import _thread
 import contextlib
+import dataclasses
 import threading
 import time
 
 import pytest
 
-from orchestrator.engines.base import Cluster, EngineError
+from orchestrator.engines.base import EngineError
 from orchestrator.errors import HostError
 from orchestrator.plan.jobs import plan
 from orchestrator.plan.spec import Spec
@@ -22,6 +24,12 @@ LOST = Failure(kind="node", message="lost", hint="")
 def quick(monkeypatch):
     monkeypatch.setattr(crew, "TICK", 0.01)
     monkeypatch.setattr(crew, "LOOK_SECONDS", 0.02)
+
+
+@pytest.fixture(params=[False, True], ids=["threads", "this thread"])
+def local(request):
+    """Whether the engine has one node, which is this machine."""
+    return request.param
 
 
 def jobs(count, retries=0):
@@ -45,32 +53,33 @@ class Taken:
 class Fake:
     """A cluster whose nodes do what `does` says: a function of the node's name and the job, or an error of taking."""
 
-    name = "ray"
+    name = "toy"
 
-    def __init__(self, *names, does=lambda taken, job: None, take=None):
-        self.there = [node(name) for name in names]
+    def __init__(self, *names, does=lambda taken, job: None, take=None, local=False):
+        self.local = local
+        self.there = [dataclasses.replace(node(name), local=local) for name in names]
         self.taken = []
         self._does = does
         self._take = take
         self.ran = []  # (node, job) in the order in which they began
+        self.prepared = None  # the jobs whose environments were asked for before the first job
 
     def crew(self, listener=None):
         return crew.Crew(
             self,
             nodes=self.nodes,
             placed=lambda job, node: job if job.host in {None, node.name} else LOST,
-            runner=lambda engine, listener, store, halt: FakeRunner(self, engine, listener, halt),
+            runner=lambda taken, lane, halt: FakeRunner(self, taken, lane, halt),
             unrun=result,
-            store=None,
             listener=listener or engine_cases.Silent(),
         )
 
     def nodes(self):
         return list(self.there)
 
-    def take(self, node, notify, still_wanted):
+    def take(self, node, wanted):
         if self._take is not None:
-            self._take(node, still_wanted)
+            self._take(node, wanted)
         self.taken.append(Taken(node))
         return self.taken[-1]
 
@@ -78,22 +87,25 @@ class Fake:
 class FakeRunner:
     """Stands in for runner.Runner."""
 
-    def __init__(self, cluster, engine, listener, halt):
+    def __init__(self, cluster, taken, lane, halt):
         self._cluster = cluster
-        self._engine = engine
-        self._listener = listener
+        self._taken = taken
+        self._lane = taken.lane = lane
         self._halt = halt
 
-    def run_one(self, job, number, total, more):
-        self._cluster.ran.append((self._engine.node.name, job.id))
-        self._listener.job_started(job, number, total, None)
-        why = self._cluster._does(self._engine, job)
+    def prepare(self, jobs):
+        self._cluster.prepared = [job.id for job in jobs]
+
+    def run_job(self, job, number, total, retries):
+        self._cluster.ran.append((self._taken.node.name, job.id))
+        self._lane.job_started(job, number, total, None)
+        why = self._cluster._does(self._taken, job)
         self._halt.check()
-        return result(job, why), more
+        return result(job, why), retries
 
 
 def result(job, why):
-    provenance = Provenance(engine="ray", environment={}, code={}, host={})
+    provenance = Provenance(engine="toy", environment={}, code={}, host={})
     return Result(
         job=job,
         attempt=1,
@@ -123,12 +135,11 @@ def test_results_come_in_the_order_of_the_jobs():
     assert all(taken.closed.is_set() for taken in cluster.taken)
 
 
-def test_a_job_whose_node_was_lost_is_tried_again():
+def test_a_job_whose_node_was_lost_is_tried_again(caplog):
     lost = [1]
     cluster = Fake("a", does=lambda taken, job: LOST if lost and lost.pop() else None)
-    heard = engine_cases.Silent()
-    assert kinds(cluster.crew(heard).run(jobs(2, retries=1))) == ["ok", "ok"]
-    assert any("trying elsewhere (1 left)" in line for line in heard.lines), heard.lines
+    assert kinds(cluster.crew().run(jobs(2, retries=1))) == ["ok", "ok"]
+    assert any("trying elsewhere (1 left)" in line for line in caplog.messages), caplog.messages
 
 
 def test_a_node_on_which_our_part_died_once_is_taken_again():
@@ -140,15 +151,14 @@ def test_a_node_on_which_our_part_died_once_is_taken_again():
     assert cluster.taken[0].closed.is_set()
 
 
-def test_a_node_that_was_lost_twice_gets_no_further_job():
+def test_a_node_that_was_lost_twice_gets_no_further_job(caplog):
     cluster = Fake("a", does=lambda taken, job: LOST)
-    heard = engine_cases.Silent()
-    found = cluster.crew(heard).run(jobs(4))
+    found = cluster.crew().run(jobs(4))
     assert [each.failure.message for each in found] == ["lost"] * 2 + [
         "no node is left in the cluster that can run it"
     ] * 2
     assert len(cluster.ran) == 2
-    assert "a was lost 2 times: the run goes on without it" in heard.lines
+    assert "a was lost 2 times: the run goes on without it" in caplog.messages
 
 
 def test_a_node_whose_job_would_not_end_is_taken_anew_for_the_next():
@@ -161,15 +171,14 @@ def test_a_node_whose_job_would_not_end_is_taken_anew_for_the_next():
     assert cluster.taken[0].closed.is_set()
 
 
-def test_a_node_that_cannot_be_taken_is_left_out_with_the_reason():
-    def take(node, still_wanted):
+def test_a_node_that_cannot_be_taken_is_left_out_with_the_reason(caplog):
+    def take(node, wanted):
         if node.name == "a":
             raise EngineError("it is gone", hint="look there", kind="node")
 
     cluster = Fake("a", "b", take=take)
-    heard = engine_cases.Silent()
-    assert kinds(cluster.crew(heard).run(jobs(4))) == ["ok"] * 4
-    assert "the run goes on without a: it is gone (look there)" in heard.lines
+    assert kinds(cluster.crew().run(jobs(4))) == ["ok"] * 4
+    assert "the run goes on without a: it is gone (look there)" in caplog.messages
 
 
 def test_the_jobs_of_a_host_that_is_gone_are_given_up():
@@ -177,27 +186,40 @@ def test_the_jobs_of_a_host_that_is_gone_are_given_up():
     assert kinds(Fake("a").crew().run([here, there])) == ["ok", "node"]
 
 
-def test_a_node_that_joins_gets_a_share():
+def test_a_node_that_joins_gets_a_share(caplog):
     def joins(taken, job):
         if len(cluster.there) == 1:
             cluster.there.append(node("b"))
         time.sleep(0.05)
 
     cluster = Fake("a", does=joins)
-    heard = engine_cases.Silent()
-    cluster.crew(heard).run(jobs(8))
+    cluster.crew().run(jobs(8))
     assert {name for name, _ in cluster.ran} == {"a", "b"}
-    assert any(line.startswith("node b has joined") for line in heard.lines)
+    assert any(line.startswith("node b has joined") for line in caplog.messages)
+
+
+def test_on_this_machine_all_environments_are_made_before_the_first_job(local):
+    cluster = Fake("a", local=local)
+    many = jobs(3)
+    cluster.crew().run(many, {many[1].id: LOST})
+    assert cluster.prepared == ([many[0].id, many[2].id] if local else None)
+
+
+def test_on_this_machine_jobs_run_in_the_thread_that_ctrl_c_interrupts(local):
+    threads = set()
+    cluster = Fake("a", does=lambda taken, job: threads.add(threading.current_thread()), local=local)
+    cluster.crew().run(jobs(2))
+    assert (threads == {threading.main_thread()}) == local
 
 
 @pytest.mark.parametrize("where", ["take", "job"])
-def test_an_error_of_a_thread_ends_the_run(where):
+def test_an_error_of_a_node_ends_the_run(where, local):
     """Such as a full disk; not only one that a job meets."""
 
     def fail(*_):
         raise OSError("no space left")
 
-    cluster = Fake("a", "b", **{"take": fail} if where == "take" else {"does": fail})
+    cluster = Fake("a", **{"take": fail} if where == "take" else {"does": fail}, local=local)
     with pytest.raises(OSError, match="no space left"):
         cluster.crew().run(jobs(4))
     assert all(taken.closed.is_set() for taken in cluster.taken)
@@ -220,27 +242,22 @@ def test_without_a_cluster_the_run_ends_with_what_to_do():
     assert cluster.taken[0].closed.is_set()
 
 
-def interrupted(cluster, listener=None):
-    """Run two jobs, and Ctrl-C once the first has begun; returns the seconds until the run has ended."""
-    running = cluster.crew(listener)
-    wait = running._changed.wait
-    pressed = []
-
-    def press(timeout=None):
-        if cluster.ran and not pressed:
-            pressed.append(time.monotonic())
-            raise KeyboardInterrupt
-        return wait(timeout)
-
-    running._changed.wait = press
+def interrupted(cluster):
+    """Run two jobs of which the first presses Ctrl-C; returns the seconds until the run has ended."""
+    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        running.run(jobs(2))
-    return time.monotonic() - pressed[0]
+        cluster.crew().run(jobs(2))
+    return time.monotonic() - began
 
 
 def test_ctrl_c_while_a_job_waits_for_a_turn_on_its_node_ends_it_at_once():
-    """It was started, but has said nothing yet, so nothing is lost."""
-    cluster = Fake("a", does=lambda taken, job: taken.closed.wait(10) or None)
+    """It was started, but has sent no event, so nothing is lost."""
+
+    def waits(taken, job):
+        _thread.interrupt_main()
+        taken.closed.wait(10)
+
+    cluster = Fake("a", does=waits)
     assert interrupted(cluster) < 5
     assert len(cluster.ran) == 1
 
@@ -249,22 +266,13 @@ def test_ctrl_c_leaves_a_job_that_is_measured_time_to_end():
     closed = []
 
     def measured(taken, job):
-        (hand,) = running_hands()
-        hand.listener.job_event(job, None)
+        taken.lane.job_event(job, None)
+        _thread.interrupt_main()
         time.sleep(0.3)
         closed.append(taken.closed.is_set())
 
-    class Deaf(engine_cases.Silent):
-        def job_event(self, job, event):
-            pass
-
-    cluster = Fake("a", does=measured)
-    interrupted(cluster, Deaf())
+    interrupted(Fake("a", does=measured))
     assert closed == [False]
-
-
-def running_hands():
-    return [thread for thread in threading.enumerate() if isinstance(thread, crew._Hand)]
 
 
 def test_threads_that_hang_share_one_deadline(monkeypatch):
@@ -286,12 +294,10 @@ def test_threads_that_hang_share_one_deadline(monkeypatch):
 
 
 @pytest.mark.parametrize("failing", [False, True])
-def test_a_cluster_is_left_when_the_run_ends(failing, root, tmp_path, monkeypatch):
+def test_an_engine_is_left_when_the_run_ends(failing, root, tmp_path, monkeypatch):
     closed = []
     cluster = Fake("a")
     cluster.close = lambda: closed.append(1)
-    cluster.facts = dict
-    assert isinstance(cluster, Cluster)
     told = Spec(name="t", frameworks=("good",), workloads=("resnet50",))
     prepared = preparation.PreparedRun(
         catalog=engine_cases.behaving(("good",)), spec=told, host=None, engine=cluster, jobs=jobs(1), skips={}
@@ -305,7 +311,7 @@ def test_a_cluster_is_left_when_the_run_ends(failing, root, tmp_path, monkeypatc
                 raise KeyboardInterrupt
             return []
 
-    monkeypatch.setattr(preparation, "runner", lambda *_: Jobs())
+    monkeypatch.setattr(preparation, "crew_for", lambda *_: Jobs())
     with pytest.raises(KeyboardInterrupt) if failing else contextlib.nullcontext():
-        preparation.run(request, None, prepared, engine_cases.Silent(), print)
+        preparation.run(request, None, prepared, engine_cases.Silent())
     assert closed == [1]

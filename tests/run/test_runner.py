@@ -1,5 +1,6 @@
 """Environments: made once, before the first job; a missing CPU build is replaced by the CUDA build, and said so."""
 
+import contextlib
 import logging
 import shutil
 import sys
@@ -12,6 +13,7 @@ from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.errors import BuildError, MissingWheelError
 from orchestrator.plan import catalog
 from orchestrator.record.results import Failure
+from orchestrator.record.run_folder import RunFolder
 from tests.support import engine_cases
 
 
@@ -23,11 +25,11 @@ class Picky(ProcessEngine):
         self.missing = missing
         self.asked = []
 
-    def prepare(self, image, variant, log):
+    def prepare(self, image, variant):
         self.asked.append(variant)
         if variant in self.missing:
             raise self.missing[variant]
-        return super().prepare(image, variant, log)
+        return super().prepare(image, variant)
 
 
 def test_an_environment_is_made_once_for_all_jobs(tmp_path):
@@ -37,16 +39,15 @@ def test_an_environment_is_made_once_for_all_jobs(tmp_path):
     assert [result.status for result in results] == ["ok", "ok"]
 
 
-def test_a_missing_cpu_build_is_replaced_by_the_cuda_build(tmp_path):
+def test_a_missing_cpu_build_is_replaced_by_the_cuda_build(tmp_path, caplog):
     root = tmp_path / "project"
     shutil.copytree(engine_cases.ECHO, root)
     (root / "images" / "echo" / "requirements-cuda.txt").touch()
     engine = Picky(tmp_path, {"cpu": MissingWheelError("no x==1+cpu", hint="set PIP_FIND_LINKS")})
-    listener = engine_cases.Silent()
-    _, (result,) = engine_cases.run_echo(engine, tmp_path, "good", root=root, listener=listener)
+    _, (result,) = engine_cases.run_echo(engine, tmp_path, "good", root=root)
     assert engine.asked == ["cpu", "cuda"]
     assert result.status == "ok"
-    assert any("using its cuda variant" in line and "set PIP_FIND_LINKS" in line for line in listener.lines)
+    assert any("using its cuda variant" in line and "set PIP_FIND_LINKS" in line for line in caplog.messages)
 
 
 def test_without_a_cuda_build_the_jobs_fail_with_the_reason(tmp_path):
@@ -100,18 +101,21 @@ def test_the_jobs_beside_a_skipped_one_run(tmp_path):
 @pytest.mark.parametrize("retries", [0, 1])
 def test_an_attempt_that_is_still_to_come_is_not_forgotten(tmp_path, retries):
     """A job that lost its node waits for another: a run that ends meanwhile has no result of it, and --resume runs it."""
+    ways_to_end = [KeyboardInterrupt(), EngineError("the node is gone", kind="node")]
 
     def gone(environment, launch):
-        raise EngineError("the node is gone", hint="", kind="node")
+        raise ways_to_end.pop()
 
     lost = Picky(tmp_path, {})
     lost.run = gone
-    folder, (result,) = engine_cases.run_echo(lost, tmp_path, "good", retries=retries)
-    assert result.failure.kind == "node"
-    assert folder.missing([result.job]) == ([result.job] if retries else [])
+    folder = RunFolder.create(tmp_path / "results", "echo")
+    with pytest.raises(KeyboardInterrupt) if retries else contextlib.nullcontext():
+        engine_cases.run_echo(lost, tmp_path, "good", retries=retries, resume=folder)
+    first = RunFolder(folder.path).read_result("good-resnet50-cpu-1")
+    assert first.status == ("interrupted" if retries else "failed")
     if retries:
         _, (again,) = engine_cases.run_echo(Picky(tmp_path, {}), tmp_path, "good", retries=retries, resume=folder)
-        assert (again.status, again.attempt) == ("ok", 2)
+        assert (again.status, again.attempt) == ("ok", 3)
 
 
 @pytest.mark.slow
@@ -128,11 +132,11 @@ def test_a_virtual_environment_is_made_from_the_lock(root, tmp_path, image, capl
         pytest.skip(error.message)
     engine = ProcessEngine(cache=tmp_path, pythons={})
     caplog.set_level(logging.INFO, logger="orchestrator")
-    made = engine.prepare(chosen, "cpu", print)
+    made = engine.prepare(chosen, "cpu")
     assert any("Successfully installed numpy" in line for line in caplog.messages)
     assert made.facts["lock_sha256"]
     caplog.clear()
-    assert engine.prepare(chosen, "cpu", print) == made
+    assert engine.prepare(chosen, "cpu") == made
     assert caplog.messages == []
 
 
@@ -147,6 +151,6 @@ def test_a_broken_lock_leaves_no_environment_behind(root, tmp_path):
     with pytest.raises(
         MissingWheelError, match=r"could not be built: the package index has no no-such-package"
     ) as caught:
-        ProcessEngine(cache=tmp_path / "cache", pythons={}).prepare(broken, "cpu", lambda line: None)
+        ProcessEngine(cache=tmp_path / "cache", pythons={}).prepare(broken, "cpu")
     assert "PIP_FIND_LINKS" in caught.value.hint
     assert [path.suffix for path in (tmp_path / "cache" / "venvs").iterdir()] == [".lock"]

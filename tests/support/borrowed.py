@@ -3,17 +3,19 @@
 import contextlib
 import os
 import subprocess
+from collections.abc import Iterator
 
 from orchestrator.engines.docker import client, images
+from orchestrator.plan.catalog import Image
 
 
-def is_built(image, variant):
+def is_built(image: Image, variant: str) -> bool:
     """Whether the daemon has this image, as this checkout describes it."""
     return bool(client.find_images([images.tag(image, variant)]))
 
 
 @contextlib.contextmanager
-def borrowed(image, variant):
+def borrowed(image: Image, variant: str) -> Iterator[str]:
     """Yield the tag of an image; raises what images.build raises.
 
     What had to be built goes with all that came into the daemon's build cache meanwhile. (A build that somebody else
@@ -34,13 +36,13 @@ def borrowed(image, variant):
         prune(build_cache() - before)
 
 
-def build_cache():
+def build_cache() -> set[str]:
     """The ids of all records in the daemon's build cache."""
     argv = ["docker", "system", "df", "--verbose", "--format={{range .BuildCache}}{{println .ID}}{{end}}"]
     return set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split())
 
 
-def prune(records):
+def prune(records: set[str]) -> None:
     """Remove these records from the build cache. All in one call: a record goes after those that build on it."""
     if records:
         chosen = f"--filter=id=/^({'|'.join(records)})$/"

@@ -13,15 +13,15 @@ import pytest
 from orchestrator import files
 from orchestrator.engines.docker import images
 from orchestrator.engines.docker.engine import DockerEngine
-from orchestrator.host import machine
-from orchestrator.host.neighbours import Turns
+from orchestrator.engines.one_node import OneNode
 from orchestrator.inputs import job_inputs
 from orchestrator.plan import catalog, jobs, spec
 from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.record import fingerprint
 from orchestrator.record.results import Result
 from orchestrator.record.run_folder import RunFolder
-from orchestrator.run.runner import Runner
+from orchestrator.run.attempt import RunContext
+from orchestrator.run.crew import gather
 from tests.support.checks import REFERENCE, ROOT
 from tests.support.engine_cases import Silent
 
@@ -64,11 +64,9 @@ def run_cell(engine: DockerEngine, results: Path, framework: str, workload: str,
     told = spec.load(ROOT / "configs" / "smoke.yaml", overrides=[spec.parse_setting(each) for each in settings])
     chosen = told.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
     folder, cache = RunFolder.create(results, "cells"), files.default_cache()
-    runner = Runner(
-        catalog=KNOWN, engine=engine, folder=folder, code=fingerprint.inspect(ROOT), host=machine.inspect(), listener=Silent(),
-        inputs=job_inputs.Store(cache=cache, choice="synthetic"), turns=Turns(cache),
-    )  # fmt: skip
-    (result,) = runner.run(jobs.plan(chosen, KNOWN, "cpu"))
+    here, inputs = OneNode(engine, cache=cache), job_inputs.Store(cache=cache, choice="synthetic")
+    run = RunContext(catalog=KNOWN, engine=here.name, folder=folder, inputs=inputs, code=fingerprint.inspect(ROOT))
+    (result,) = gather(here, run, spec=chosen, listener=Silent()).run(jobs.plan(chosen, KNOWN, "cpu"))
     return result, folder.path / f"{result.job.id}.output"
 
 

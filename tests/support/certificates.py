@@ -1,13 +1,23 @@
 """Made-up certificates, and results that fit them."""
 
+from collections.abc import Mapping
+from typing import Any, Literal
+
 from orchestrator.record import certificates
 from orchestrator.record.certificates import Envelope, Parity
+from orchestrator.record.results import Result
 from tests.support.facts import with_facts
 
 PARTS = {"__init__.py": "1", "common": "2", "pytorch": "3"}
 
 
-def certificate(framework="pytorch", word="certified", *, made="2026-11-23T10:00:00+00:00", **changes):
+def certificate(
+    framework: str = "pytorch",
+    word: Literal["certified", "declared", "diverges"] = "certified",
+    *,
+    made: str = "2026-11-23T10:00:00+00:00",
+    **changes: Any,
+) -> certificates.Certificate:
     told = {
         "framework": framework, "workload": "cnn", "device": "cpu", "engine": "docker",
         "parity": Parity(word=word, why="" if word == "certified" else "the loss of step 3 is off"),
@@ -18,12 +28,8 @@ def certificate(framework="pytorch", word="certified", *, made="2026-11-23T10:00
     return certificates.Certificate.model_validate({**told, **changes})
 
 
-def ran(each, *, environment="sha256:1", parts=PARTS, weights="4"):
+def ran(each: Result, *, environment: str = "sha256:1", parts: Mapping[str, str] = PARTS, weights: str = "4") -> Result:
     """A result measured with these."""
     data = each.provenance.data and each.provenance.data.model_copy(update={"inputs": {"weights.npz": weights}})
-    return with_facts(
-        each,
-        environment={"id": environment},
-        code={"workloads_sha256": "6", "parts_sha256": parts},
-        data=data,
-    )
+    code = {"workloads_sha256": "6", "parts_sha256": dict(parts)}
+    return with_facts(each, environment={"id": environment}, code=code, data=data)

@@ -6,7 +6,9 @@ import psutil
 import ray
 from ray.cluster_utils import Cluster
 
+from orchestrator import files
 from orchestrator.engines.ray import cluster as ray_engine
+from orchestrator.engines.registration import Setup
 from tests.support import engine_cases
 
 HERE = {"node_ip_address": "127.0.0.1"}
@@ -33,9 +35,12 @@ def add(made, name, cpus=1, **options):
     made.named[name] = made.add_node(node_name=name, num_cpus=cpus, object_store_memory=100 << 20, **HERE, **options)
 
 
-def connect(made, root, choice="auto", pythons=(), notify=print):
+def connect(made, root, choice="auto", pythons=()):
     """The engine's own way to join it."""
-    return ray_engine.connect(made.address, root=root, choice=choice, pythons=dict(pythons), notify=notify)
+    setup = Setup(
+        root=root, cache=files.default_cache(), pythons=dict(pythons), address=made.address, node_engine=choice
+    )
+    return ray_engine.connect(setup)
 
 
 class OnReady(engine_cases.Silent):
@@ -47,7 +52,7 @@ class OnReady(engine_cases.Silent):
 
     def lane(self, node):
         lane = OnReady(None)
-        lane.lines, lane._then, lane.node = self.lines, self._then, node
+        lane._then, lane.node = self._then, node
         return lane
 
     def job_event(self, job, event):

@@ -4,6 +4,8 @@ import contextlib
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import docker
 import pytest
@@ -26,7 +28,9 @@ class Daemon:
     `root` is the file system it runs in, by default this machine's; `shared` is a folder that both see.
     """
 
-    def __init__(self, folder, *options, root=None, shared=None, path=""):
+    def __init__(
+        self, folder: Path, *options: str, root: Path | None = None, shared: Path | None = None, path: str = ""
+    ) -> None:
         if os.geteuid():
             pytest.skip("only root can start a daemon")
         self.socket = f"unix://{folder}/docker.sock"
@@ -40,7 +44,7 @@ class Daemon:
         self._log = folder / "dockerd.log"
         self.start()
 
-    def start(self):
+    def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._argv, stdout=log, stderr=log, start_new_session=True)
         for _ in range(300):
@@ -54,16 +58,16 @@ class Daemon:
             time.sleep(0.1)
         pytest.fail(self._log.read_text()[-2000:])
 
-    def stop(self):
+    def stop(self) -> None:
         self._process.terminate()
         self._process.wait(60)
 
-    def restart(self):
+    def restart(self) -> None:
         self.stop()
         self.start()
 
     @contextlib.contextmanager
-    def engine(self, tag, monkeypatch):
+    def engine(self, tag: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerEngine]:
         """The docker engine at this daemon, which gets the image `tag` of the machine's own."""
         here = ["docker", "--host", self.socket]
         if subprocess.run([*here, "image", "inspect", tag], capture_output=True, check=False).returncode:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import logging
 import shutil
 import signal
 import subprocess
@@ -12,12 +13,14 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator import engines, files
+from orchestrator import files
 from orchestrator.engines import nodes as hosts
-from orchestrator.engines.base import STOP_GRACE, Cluster
+from orchestrator.engines import registry
+from orchestrator.engines.base import STOP_GRACE
+from orchestrator.engines.one_node import OneNode
 from orchestrator.engines.process.engine import ProcessEngine
+from orchestrator.engines.registration import Setup
 from orchestrator.host import machine
-from orchestrator.host.neighbours import Turns
 from orchestrator.inputs.job_inputs import Inputs, Store
 from orchestrator.plan import catalog, spec
 from orchestrator.plan import jobs as plan
@@ -27,28 +30,21 @@ from orchestrator.record.provenance import CodeFacts
 from orchestrator.record.results import DataFacts
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.report import published, tables
+from orchestrator.run.attempt import OneAtATime, RunContext
 from orchestrator.run.crew import gather
-from orchestrator.run.runner import Runner
 
 CODE = Checkout(code=CodeFacts(), modules={})  # of jobs whose code does not matter
 ECHO = Path(__file__).resolve().parents[1] / "echo"
 
 
 class Silent:
-    """A listener that remembers what it was told."""
+    """A listener that remembers the events."""
 
     def __init__(self):
-        self.lines = []
         self.events = []
 
     def preparing(self, what):
         pass
-
-    def log(self, line):
-        self.lines.append(line)
-
-    def notice(self, text):
-        self.lines.append(text)
 
     def job_started(self, job, number, total, epoch_samples):
         pass
@@ -90,8 +86,11 @@ def behaving(names, root=ECHO):
 def run_echo(
     engine, folder, *behaviours, root=ECHO, listener=None, retries=0, gpus=(), resume=None, skip=None, **limits
 ):
-    """Run the echo workload once per behaviour; returns the run folder and the results."""
-    if isinstance(engine, Cluster):
+    """Run the echo workload once per behaviour; returns the run folder and the results.
+
+    `engine` is a local one, or the nodes of a cluster.
+    """
+    if hasattr(engine, "nodes"):
         return run_on_nodes(engine, folder, *behaviours, listener=listener, retries=retries, resume=resume, **limits)
     known = behaving(behaviours, root)
     told = spec.Spec(
@@ -105,20 +104,13 @@ def run_echo(
     )
     jobs = plan.plan(told, known, "gpu" if gpus else "cpu", gpus)
     run_folder = resume or RunFolder.create(folder / "results", "echo")
-    runner = Runner(
-        catalog=known,
-        engine=engine,
-        folder=run_folder,
-        inputs=FewInputs(folder),
-        code=CODE,
-        host=dataclasses.replace(machine.inspect(), gpus=gpus),
-        listener=listener or Silent(),
-        turns=Turns(folder / "cache"),
-    )
-    return run_folder, runner.run(run_folder.missing(jobs), skip or {})
+    here = OneNode(engine, cache=folder / "cache", host=dataclasses.replace(machine.inspect(), gpus=gpus))
+    context = RunContext(catalog=known, engine=here.name, folder=run_folder, inputs=FewInputs(folder), code=CODE)
+    crew = gather(here, context, spec=told, listener=listener or Silent(), given=["echo"])
+    return run_folder, crew.run(run_folder.missing(jobs), skip or {})
 
 
-def run_on_nodes(
+def run_on_nodes(  # noqa: PLR0913  (each is a setting of a spec)
     cluster,
     folder,
     *behaviours,
@@ -148,15 +140,9 @@ def run_on_nodes(
     nodes = hosts.select(cluster.nodes(), told.hosts)
     jobs = plan.plan(told, known, "cpu", None, hosts.names(nodes) if each_host else ())
     run_folder = resume or RunFolder.create(folder / "results", "echo")
-    crew = gather(
-        cluster,
-        catalog=known,
-        spec=told,
-        folder=run_folder,
-        store=Store(cache=files.default_cache(), choice="synthetic"),
-        code=CODE,
-        listener=listener or Silent(),
-    )
+    inputs = OneAtATime(Store(cache=files.default_cache(), choice="synthetic"))
+    context = RunContext(catalog=known, engine=cluster.name, folder=run_folder, inputs=inputs, code=CODE)
+    crew = gather(cluster, context, spec=told, listener=listener or Silent())
     return run_folder, crew.run(run_folder.missing(jobs))
 
 
@@ -333,13 +319,14 @@ def check_failed_jobs_have_telemetry_too(engine, folder):
 
 
 class Talkative(Silent):
-    """Repeats on standard output what the job says."""
+    """Repeats on standard output what the job says, and what is logged."""
+
+    def __init__(self):
+        super().__init__()
+        logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
 
     def job_event(self, job, event):
         print(event.event, flush=True)  # noqa: T201
-
-    def notice(self, text):
-        print(text, flush=True)  # noqa: T201
 
 
 @contextlib.contextmanager
@@ -406,7 +393,8 @@ def engine_called(name, folder, address="auto", choice="auto"):
         return ProcessEngine(cache=folder / "cache", pythons={"echo": Path(sys.executable)})
     if name == "ray":
         pythons = {} if choice == "docker" else {"echo": Path(sys.executable)}
-        return engines.join(address, root=ECHO, choice=choice, pythons=pythons, notify=Silent().notice)
+        setup = Setup(root=ECHO, cache=folder / "cache", pythons=pythons, address=address, node_engine=choice)
+        return registry.connect("ray", setup)
     from orchestrator.engines.docker import engine as docker
 
     return docker.connect()

@@ -7,28 +7,30 @@ import socketserver
 import stat
 import tempfile
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 VERSION = {"Version": "28.3.0", "ApiVersion": "1.51", "Components": [{"Name": "Engine"}]}
-INFO = {"DockerRootDir": "/", "Runtimes": {"runc": {}}, "CDISpecDirs": None}
+INFO: dict[str, Any] = {"DockerRootDir": "/", "Runtimes": {"runc": {}}, "CDISpecDirs": None}
 
 
 class FakeDaemon:
     """Its answers are attributes, which a test may change at any time."""
 
-    def __init__(self, endpoint):
+    def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
-        self.version = VERSION
-        self.info = INFO
-        self.images = {}  # tag → labels
-        self.containers = {}  # name → labels
-        self.error = None  # a status and a body, for all requests
-        self.refusal = None  # the same, for requests that would change something
-        self.removed = []
+        self.version: dict[str, Any] = VERSION
+        self.info: dict[str, Any] = INFO
+        self.images: dict[str, dict[str, str]] = {}  # tag → labels
+        self.containers: dict[str, dict[str, str]] = {}  # name → labels
+        self.error: tuple[int, Any] | None = None  # a status and a body, for all requests
+        self.refusal: tuple[int, Any] | None = None  # the same, for requests that would change something
+        self.removed: list[str] = []
 
-    def answer(self, method, path):
+    def answer(self, method: str, path: str) -> tuple[int, Any]:
         """A status and a JSON value or text."""
         if self.error is not None:
             return self.error
@@ -50,7 +52,7 @@ class FakeDaemon:
         return 404, {"message": f"No such image: {tag}"}
 
 
-def image(tag, labels):
+def image(tag: str, labels: dict[str, str]) -> dict[str, Any]:
     return {"Id": "sha256:1", "Size": 5, "Created": "2020", "Config": {"Labels": labels}, "RepoTags": [tag]}
 
 
@@ -59,14 +61,14 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 @contextlib.contextmanager
-def serving():
+def serving() -> Iterator[FakeDaemon]:
     """A daemon that listens; its `endpoint` is what DOCKER_HOST should be."""
     folder = tempfile.mkdtemp(prefix="fake-docker-")  # pytest's own folders have names too long for a socket
     path = f"{folder}/docker.sock"
     daemon = FakeDaemon(f"unix://{path}")
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path).lstrip("/")
             if path.startswith("v1."):
                 path = path.partition("/")[2]
@@ -81,7 +83,7 @@ def serving():
 
         do_DELETE = do_POST = do_GET  # noqa: N815  (the names that the server looks for)
 
-        def log_message(self, *arguments):
+        def log_message(self, *arguments: Any) -> None:
             pass
 
     with _Server(path, Handler) as server:
@@ -95,7 +97,7 @@ def serving():
             shutil.rmtree(folder)
 
 
-def command(folder: Path, name, script):
+def command(folder: Path, name: str, script: str) -> Path:
     """A shell script called `name` in `folder`."""
     folder.mkdir(exist_ok=True)
     path = folder / name

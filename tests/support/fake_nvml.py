@@ -2,12 +2,17 @@
 
 import itertools
 import time
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import pynvml
+import pytest
 
 from orchestrator.host import nvml
+from orchestrator.host.samples import GpuReading
 
+Programs = Sequence[int]  # process ids
 UUID = "GPU-fake"
 NORMAL = {
     "utilisation": 90,
@@ -27,14 +32,14 @@ class Card:
     `programs` are the ids of the processes that compute on the card, or a function that returns them.
     """
 
-    def __init__(self, delay=0.0, programs=(), **script):
-        self.script = {**NORMAL, "counter": lambda asked: 1_000_000 + 25_000 * asked, **script}
+    def __init__(self, delay: float = 0.0, programs: Programs | Callable[[], Programs] = (), **script: Any) -> None:
+        self.script: dict[str, Any] = {**NORMAL, "counter": lambda asked: 1_000_000 + 25_000 * asked, **script}
         self.delay = delay
         self.programs = programs
         self.asked = dict.fromkeys(self.script, 0)
         self.open = 0
 
-    def tell(self, name):
+    def tell(self, name: str) -> Any:
         if self.delay:
             time.sleep(self.delay)
         told = self.script[name]
@@ -45,31 +50,31 @@ class Card:
             raise told
         return told
 
-    def running(self):
+    def running(self) -> list[SimpleNamespace]:
         found = self.programs() if callable(self.programs) else self.programs
         return [SimpleNamespace(pid=pid) for pid in found]
 
 
-def install(monkeypatch, *cards, uuids=(UUID,), broken=""):
+def install(monkeypatch: pytest.MonkeyPatch, *cards: Card, uuids: Sequence[str] = (UUID,), broken: str = "") -> None:
     """Replace the functions of pynvml by those of a fake with these cards; its errors and constants stay.
 
     The function of the library that is called `broken` raises an error.
     """
     there = dict(zip(uuids, cards, strict=True))
 
-    def count(change):
+    def count(change: int) -> None:
         for card in cards:
             card.open += change
 
-    def handle(uuid):
+    def handle(uuid: str) -> Card:
         if uuid not in there:
             raise pynvml.NVMLError_NotFound
         return there[uuid]
 
-    def refuse(*_):
+    def refuse(*_: Any) -> None:
         raise pynvml.NVMLError_DriverNotLoaded
 
-    functions = {
+    functions: dict[str, Callable[..., Any]] = {
         "nvmlInit": lambda: count(+1),
         "nvmlShutdown": lambda: count(-1),
         "nvmlSystemGetDriverVersion": lambda: "1",
@@ -91,8 +96,8 @@ def install(monkeypatch, *cards, uuids=(UUID,), broken=""):
         monkeypatch.setattr(pynvml, name, function)
 
 
-def readings(number):
+def readings(number: int) -> tuple[list[GpuReading], list[str]]:
     """`number` looks at the stand-in, and what was noted meanwhile."""
-    notes = []
+    notes: list[str] = []
     with nvml.opened([UUID], notes.append) as (card,):
         return [card.read() for _ in itertools.repeat(None, number)], notes

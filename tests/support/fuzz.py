@@ -15,6 +15,7 @@ from pathlib import Path
 
 from orchestrator.engines.base import Exit, Output
 from orchestrator.plan.jobs import Job
+from orchestrator.record.provenance import CodeFacts, EnvironmentFacts, HostFacts
 from orchestrator.record.results import Provenance, Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run.conversation import Conversation
@@ -24,6 +25,7 @@ VALUES = (
     b"-1", b"0", b"1e999", b"-1e-320", b"NaN", b"9" * 400, b"true", b"null", b'""', b"[]", b"{}", b'"\\ud800"', b"1.5",
     b"1" * 5000, b'"' + b"x" * 5000 + b'"', b"[" * 3000,
 )  # fmt: skip
+PROVENANCE = Provenance(engine="process", environment=EnvironmentFacts(), code=CodeFacts(), host=HostFacts())
 JOB = Job(
     id="tiny-cnn-cpu-1", framework="tiny", title="Tiny", image="tiny", module="tiny", env={}, workload="cnn",
     dataset="cifar10", device="cpu", repeat=1, precision="fp32", seed=1, trace=2,
@@ -31,7 +33,7 @@ JOB = Job(
 )  # fmt: skip
 
 
-def whole(path):
+def whole(path: Path) -> bytes:
     """A golden stream with values where the golden file has a mask."""
     events = [json.loads(line) for line in path.read_text().splitlines()]
     told = {"threads": 2, "denormals": "flushed", "seconds": 0.5}
@@ -43,7 +45,7 @@ def whole(path):
 CORPUS = [whole(path) for path in sorted(GOLDEN.glob("*.jsonl"))]
 
 
-def spoil(stream, dice):
+def spoil(stream: bytes, dice: random.Random) -> bytes:
     """One small change somewhere in a stream."""
     at = dice.randrange(len(stream) + 1)
     lines = stream.splitlines(keepends=True) or [b""]
@@ -67,7 +69,7 @@ def spoil(stream, dice):
     return b"".join(lines)
 
 
-def outcome(stream, folder, dice):
+def outcome(stream: bytes, folder: RunFolder, dice: random.Random) -> Result:
     """Tell a job's whole output to the host side, as an engine would, and store what comes of it."""
     with folder.record(JOB.id) as recorder:
         conversation = Conversation(JOB, recorder, lambda event: None)
@@ -80,7 +82,7 @@ def outcome(stream, folder, dice):
     figures, start = conversation.collector.figures(), conversation.collector.start
     result = Result(
         job=JOB, status="failed" if failure else "ok", failure=failure, start=start, figures=figures, seconds=1.0,
-        provenance=Provenance(engine="process", environment={}, code={}, host={}), began="2026-01-01T00:00:00+00:00",
+        provenance=PROVENANCE, began="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
     folder.write_result(result)
     if folder.read_result(JOB.id) != result:
@@ -88,7 +90,7 @@ def outcome(stream, folder, dice):
     return result
 
 
-def fuzz(seconds, seed):
+def fuzz(seconds: float, seed: int) -> dict[str, int]:
     """Try spoilt streams for `seconds`; returns how many of them were refused and how many were not."""
     dice = random.Random(seed)  # noqa: S311
     counts = {"ok": 0, "failed": 0}

@@ -21,11 +21,11 @@ CARDS = {
 }
 
 
-def gpu(name, capability, number=0):
+def gpu(name: str, capability: str, number: int = 0) -> Gpu:
     return Gpu(index=number, name=name, uuid=f"GPU-{number}", memory=16 << 30, capability=capability)
 
 
-def machine(*cards, driver="580.95.05"):
+def machine(*cards: str, driver: str = "580.95.05") -> Host:
     """A machine with these of CARDS; without any, one without a driver."""
     return Host(
         cpu="CPU X", cpus=(0, 1), memory=8 << 30, system="Linux", kernel="6.1", machine="x86_64",
@@ -33,22 +33,28 @@ def machine(*cards, driver="580.95.05"):
     )  # fmt: skip
 
 
-def node(name, *cards, problem=None, cpus=2, **labels):
+def node(name: str, *cards: str, problem: str | None = None, cpus: int = 2, **labels: str) -> Node:
     there = dataclasses.replace(machine(*cards), cpus=tuple(range(cpus)))
     return Node(
         id=f"id-{name}", name=name, host=there, engine="docker", engine_facts={}, gpu_problem=problem, labels=labels
     )
 
 
-def image(version=None, capabilities="", ptx=None, python="3.11"):
+def image(
+    version: str | None = None, capabilities: str = "", ptx: str | None = None, python: str | None = "3.11"
+) -> Image:
     """An image with this build for GPUs; without a version, with none."""
-    build = version and Cuda(
-        version=cuda.version(version),
-        capabilities=tuple(map(cuda.version, capabilities.split())),
-        ptx=ptx and cuda.version(ptx),
+    build = (
+        Cuda(
+            version=cuda.version(version),
+            capabilities=tuple(map(cuda.version, capabilities.split())),
+            ptx=cuda.version(ptx) if ptx else None,
+        )
+        if version
+        else None
     )
     row = Framework(id="demo", title="Demo", version="1", module="demo", workloads=("cnn",), env={})
     return Image(
         name="demo", folder=Path(), base="b", python=python, command=COMMAND, labels={}, locks={}, frameworks=(row,),
-        cuda=build or None,
+        cuda=build,
     )  # fmt: skip

@@ -4,6 +4,8 @@ python -m tests.support.published        writes README's tables anew, from the c
 """
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 from orchestrator.record import capsule
 from orchestrator.record.run_folder import RunFolder
@@ -15,20 +17,20 @@ README = ROOT / "README.md"
 SHOWN = re.compile(r"(?<=<!-- )(results/published/\S+)( -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
 
 
-def shown():
+def shown() -> list[capsule.Kept]:
     """The runs whose tables README has."""
     found = SHOWN.findall(README.read_text(encoding="utf-8"))
     return [run for path, *_ in found for run in capsule.runs_in(ROOT / path)]
 
 
-def runs():
+def runs() -> list[capsule.Kept]:
     """All of them, those that README shows first."""
     first = shown()
     others = (run for path in sorted(FOLDER.glob("*.json")) for run in capsule.runs_in(path))
     return [*first, *(run for run in others if run.id not in {each.id for each in first})]
 
 
-def unpack(results):
+def unpack(results: Path) -> Path:
     """The first, as a run folder under `results`."""
     first = runs()[0]
     folder = RunFolder(results / first.run.id)
@@ -39,18 +41,18 @@ def unpack(results):
     return folder.path
 
 
-def tables(path):
+def tables(path: Path) -> str:
     """The tables of a capsule, as README has them."""
     return rendered("markdown", capsule.runs_in(path)).strip()
 
 
-def rendered(form, runs):
+def rendered(form: str, runs: Sequence[capsule.Kept]) -> str:
     """A report of runs out of capsules, with the certificates that they hold."""
     marks = [each for run in runs for each in run.certificates]
     return "".join(formats.load(form).write(collected.of_runs(runs, ROOT, marks)))
 
 
-def readme(text):
+def readme(text: str) -> str:
     """README's text with its tables made anew."""
     return SHOWN.sub(lambda found: f"{found[1]}{found[2]}{tables(ROOT / found[1])}{found[4]}", text)
 

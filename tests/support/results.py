@@ -1,10 +1,16 @@
 """Made-up results: for tests of what is computed from results."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 from orchestrator.errors import StoreError
 from orchestrator.plan import spec
 from orchestrator.plan.jobs import Job
+from orchestrator.plan.spec import EngineName
+from orchestrator.plan.workload import Device
 from orchestrator.record.events import Start
 from orchestrator.record.figures import Figures
+from orchestrator.record.provenance import CodeFacts, EnvironmentFacts, HostFacts
 from orchestrator.record.results import DataFacts, Failure, Provenance, Result
 from orchestrator.record.run_folder import Run
 from orchestrator.report import notices
@@ -43,17 +49,17 @@ HOSTILE = [
 
 
 def result(
-    framework="pytorch",
-    workload="cnn",
+    framework: str = "pytorch",
+    workload: str = "cnn",
     *,
-    device="cpu",
-    source="official",
-    repeat=1,
-    failure=None,
-    engine="docker",
-    cpu="CPU X",
-    **figures,
-):
+    device: Device = "cpu",
+    source: str = "official",
+    repeat: int = 1,
+    failure: Failure | None = None,
+    engine: EngineName = "docker",
+    cpu: str = "CPU X",
+    **figures: Any,
+) -> Result:
     data = "cifar10" if workload == "cnn" else "images"
     job = Job(
         id=f"{framework}-{workload}-{device}-{repeat}", framework=framework, title=framework.title(), image=framework,
@@ -68,7 +74,7 @@ def result(
         start=Start.model_validate({**START, "notes": ["no fused kernel"] if framework == "numpy" else []}),
         figures=Figures(**figures),
         provenance=Provenance(
-            engine=engine, environment={}, code={}, host={"cpu": cpu, "cpus_used": [0, 1]},
+            engine=engine, environment=EnvironmentFacts(), code=CodeFacts(), host=HostFacts(cpu=cpu, cpus_used=(0, 1)),
             data=DataFacts(label=label, source=source, fingerprint="f", inputs={}),
         ),
         began="2026-01-01T00:00:00+00:00",
@@ -76,23 +82,32 @@ def result(
     )  # fmt: skip
 
 
-def trained(framework="pytorch", seconds=100.0, **kwargs):
+def trained(framework: str = "pytorch", seconds: float = 100.0, **kwargs: Any) -> Result:
     return result(framework, accuracy=0.765, train_s=seconds, train_samples_per_s=25600 / seconds, **kwargs)
 
 
-def runs(*seconds, accuracy=0.765, test_samples=10_000, **kwargs):
+def runs(*seconds: float, accuracy: float = 0.765, test_samples: int = 10_000, **kwargs: Any) -> list[Result]:
     return [
         result("numpy", accuracy=accuracy, test_samples=test_samples, train_s=each, repeat=repeat, **kwargs)
         for repeat, each in enumerate(seconds, start=1)
     ]
 
 
-def failed(framework="numpy", status="failed", **kwargs):
-    reason = {"kind": "exception", "message": "it broke", "hint": "mend it", "log": ("line 1", "line 2"), **kwargs}
+def failed(framework: str = "numpy", status: str = "failed", **kwargs: Any) -> Result:
+    reason: dict[str, Any] = {
+        "kind": "exception",
+        "message": "it broke",
+        "hint": "mend it",
+        "log": ("line 1", "line 2"),
+        **kwargs,
+    }
     return result(framework, failure=Failure(**reason)).model_copy(update={"status": status})
 
 
-def with_epochs(it, losses=(2.0, 1.5), accuracies=(None, None)):
+def with_epochs(
+    it: Result, losses: Sequence[float] = (2.0, 1.5), accuracies: Sequence[float | None] = (None, None)
+) -> Result:
+    assert it.figures.train_s is not None
     seconds = it.figures.train_s / len(losses)
     epochs = tuple(
         {"samples": 12800, "seconds": seconds, "loss": loss, "accuracy": accuracy}
@@ -101,13 +116,19 @@ def with_epochs(it, losses=(2.0, 1.5), accuracies=(None, None)):
     return it.model_copy(update={"figures": it.figures.model_validate({**it.figures.model_dump(), "epochs": epochs})})
 
 
-def cnn(framework="pytorch", seconds=100.0, *, title=None, **kwargs):
+def cnn(framework: str = "pytorch", seconds: float = 100.0, *, title: str | None = None, **kwargs: Any) -> Result:
     """A result of the CNN as it is stored."""
     found = with_epochs(trained(framework, seconds, **kwargs))
     return found.model_copy(update={"job": found.job.model_copy(update={"title": title})}) if title else found
 
 
-def measured(*results, extra=(), curves=(), usage=(), damaged=()):
+def measured(
+    *results: Result,
+    extra: Iterable[Job] = (),
+    curves: Mapping[str, Any] | None = None,
+    usage: Mapping[str, Any] | None = None,
+    damaged: tuple[StoreError, ...] = (),
+) -> notices.Measured:
     """Results as a run that planned them, and the jobs `extra`."""
     run = Run(
         id="20260101-000000-test",
@@ -118,5 +139,5 @@ def measured(*results, extra=(), curves=(), usage=(), damaged=()):
         jobs=(*(each.job for each in results), *extra),
     )
     return notices.Measured(
-        run=run, results=results, curves=dict(curves), usage=dict(usage), damaged=tuple(map(StoreError, damaged))
+        run=run, results=results, curves=dict(curves or {}), usage=dict(usage or {}), damaged=damaged
     )

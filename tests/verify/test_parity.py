@@ -506,10 +506,10 @@ def verified(project, monkeypatch, workload, *frameworks, steps=4):
     overrides = [spec.Override(path=(key,), value=value, origin=key) for key, value in told.items()]
     overrides += [spec.parse_setting(f"{workload}.{size}") for size in ("batch=8", "test_samples=12")]
     request = verifier.request(base, steps, overrides)
-    prepared = verifier.prepare(request, print)
+    prepared = verifier.prepare(request)
     monkeypatch.setattr(job_inputs.Store, "_dataset", few_samples(project))
     folder = preparation.start(request, prepared)
-    return {cell.framework: cell for cell in verifier.Verifier(request, folder, prepared, Silent(), pytest.fail).run()}
+    return {cell.framework: cell for cell in verifier.Verifier(request, folder, prepared, Silent()).run()}
 
 
 def test_a_cluster_is_not_verified(project):

@@ -20,6 +20,7 @@ from orchestrator.cli.options import (
     VerboseOption,
     WorkloadOption,
 )
+from orchestrator.engines import registry
 from orchestrator.errors import EXIT_JOBS_FAILED
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ SpecArgument = Annotated[
     typer.Argument(help="a YAML spec; by default configs/quick.yaml, on a GPU configs/seed.yaml", metavar="SPEC"),
 ]
 GpuOption = Annotated[Optional[str], typer.Option(help="which GPU: its index, its UUID, or all", metavar="GPU")]
-EngineOption = Annotated[Optional[str], typer.Option(help="auto, docker, process or ray")]
+EngineOption = Annotated[Optional[str], typer.Option(help=", ".join(registry.names()))]
 AddressOption = Annotated[
     str, typer.Option(help="ray engine: the cluster; auto finds or starts one, local starts one, HOST:PORT joins one")
 ]
@@ -94,13 +95,12 @@ def resume_command(run: str, address: str) -> str:
 
 def _bench(request: Request, screen: Screen, *, dry_run: bool) -> None:
     from orchestrator.cli import session
-    from orchestrator.cli.bridge import notify
     from orchestrator.run import preparation
 
     if request.resume is not None:
-        folder, prepared = preparation.resume(request, notify)
+        folder, prepared = preparation.resume(request)
     else:
-        prepared = preparation.prepare(request, notify)
+        prepared = preparation.prepare(request)
         if dry_run:
             screen.show_plan(prepared)
             return
@@ -108,7 +108,7 @@ def _bench(request: Request, screen: Screen, *, dry_run: bool) -> None:
     with session.kept_in(folder.path):
         go_on = resume_command(folder.id, request.address)
         with session.progress(screen, folder.path, prepared, go_on=go_on) as listener:
-            preparation.run(request, folder, prepared, listener, notify)
+            preparation.run(request, folder, prepared, listener)
         _show(folder, screen)
 
 

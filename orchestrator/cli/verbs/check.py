@@ -78,12 +78,11 @@ def _require(framework: str, known: Catalog) -> None:
 def _by_running(request: Request, framework: str, screen: Screen) -> list[Finding]:
     """What running the framework's jobs shows."""
     from orchestrator.cli import session
-    from orchestrator.cli.bridge import notify
     from orchestrator.run import preparation
     from orchestrator.verify import framework_check, verifier
 
-    prepared = verifier.prepare(request, notify)
+    prepared = verifier.prepare(request)
     folder = preparation.start(request, prepared)
     go_on = f"orchestrator check {framework}"
     with session.kept_in(folder.path), session.progress(screen, folder.path, prepared, go_on=go_on) as listener:
-        return list(framework_check.by_running(request, prepared, folder, listener, notify))
+        return list(framework_check.by_running(request, prepared, folder, listener))

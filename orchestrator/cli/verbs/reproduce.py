@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from orchestrator.run.repetition import ReadyRepetition
 
 EXIT_CODES = (
-    "Exit codes: 0 reproduced · 1 a job is slower, faster, or of different accuracy · 4: some jobs could not be judged"
-    " · 2, 8 and 70 as elsewhere"
+    "Exit codes: 0 reproduced · 1 a job is slower, faster, or of different accuracy or loss · 4: some jobs could not be"
+    " judged · 2, 8 and 70 as elsewhere"
 )
 ResultArgument = Annotated[
     Path, typer.Argument(help="a result file, results/RUN/JOB.json, or a capsule", metavar="RESULT")
@@ -94,13 +94,12 @@ def _prepare(
     request: Request, cells: Iterable[Sequence[Result]], repeats: int, *, allow_different_code: bool
 ) -> tuple[list[Answer], list[ReadyRepetition]]:
     """Check all cells before the first one runs: what is impossible is known at once, not after hours."""
-    from orchestrator.cli.bridge import notify
     from orchestrator.judge import reproduction
     from orchestrator.run import repetition
 
     impossible, ready = [], []
     for originals in cells:
-        found = repetition.prepare(request, originals, repeats, notify, allow_different_code=allow_different_code)
+        found = repetition.prepare(request, originals, repeats, allow_different_code=allow_different_code)
         if isinstance(found, repetition.ReadyRepetition):
             ready.append(found)
         else:
@@ -113,7 +112,6 @@ def _run(
 ) -> Iterator[Answer]:
     """Run the repeats of each cell in a run of their own, and judge them. `whole`: `result` has no other cell."""
     from orchestrator.cli import session
-    from orchestrator.cli.bridge import notify
     from orchestrator.judge import reproduction
     from orchestrator.run import preparation, repetition
 
@@ -124,7 +122,7 @@ def _run(
             session.kept_in(folder.path),
             session.progress(screen, folder.path, cell.prepared, go_on=go_on) as listener,
         ):
-            verdict = repetition.run(cell, folder, listener, notify, allow_different_code=allow_different_code)
+            verdict = repetition.run(cell, folder, listener, allow_different_code=allow_different_code)
         yield reproduction.Answer(job=cell.originals[0].job.id, verdict=verdict, run=folder.path)
 
 

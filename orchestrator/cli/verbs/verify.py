@@ -69,14 +69,13 @@ def command(
 def _verify(request: Request, screen: Screen, *, json: bool) -> bool:
     """Run and judge all cells; return whether each is certified, or different as declared."""
     from orchestrator.cli import session
-    from orchestrator.cli.bridge import notify
     from orchestrator.run import preparation
     from orchestrator.verify import verifier
 
-    prepared = verifier.prepare(request, notify)
+    prepared = verifier.prepare(request)
     folder = preparation.start(request, prepared)
     with session.kept_in(folder.path):
         with session.progress(screen, folder.path, prepared, go_on="orchestrator verify") as listener:
-            cells = verifier.Verifier(request, folder, prepared, listener, notify).run()
+            cells = verifier.Verifier(request, folder, prepared, listener).run()
         screen.show_parity(cells, folder.id, json=json)
     return all(cell.parity.word in {"certified", "declared"} for cell in cells)

@@ -38,26 +38,26 @@ class Group:
         return ResourceUsage(cpu_seconds=cpu_seconds, memory=memory, memory_peak=peak, source=self.source)
 
 
-def of(pid: int, container: str) -> Group | None:
+def of(pid: int, container: str, *, proc: Path = PROC, mounted: Path = MOUNTED) -> Group | None:
     """The control group of a container whose first process is `pid`; None when it cannot be read here.
 
     The process id is valid on the daemon's machine, which may be another one (a virtual machine, say). So the group's
-    path must contain the id of the container.
+    path must contain the id of the container. `proc` and `mounted` are where the kernel shows processes and groups.
     """
     paths = {}
     with contextlib.suppress(OSError):
-        for line in (PROC / str(pid) / "cgroup").read_text().splitlines():
+        for line in (proc / str(pid) / "cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             if container in path:
                 paths[controllers] = _up_to(path, container)
-    found = next((group for group in (_version_1(paths), _version_2(paths)) if group), None)
+    found = next((group for group in (_version_1(paths, mounted), _version_2(paths, mounted)) if group), None)
     return found if found and found.usage() else None
 
 
-def _version_1(paths: dict[str, str]) -> Group | None:
+def _version_1(paths: dict[str, str], mounted: Path) -> Group | None:
     """The group in version 1, where each controller has a mount of its own, or shares one with another controller."""
     folders = {
-        name: MOUNTED / controllers / path for controllers, path in paths.items() for name in controllers.split(",")
+        name: mounted / controllers / path for controllers, path in paths.items() for name in controllers.split(",")
     }
     if not {"memory", "cpuacct"} <= set(folders):
         return None
@@ -70,11 +70,11 @@ def _version_1(paths: dict[str, str]) -> Group | None:
     )
 
 
-def _version_2(paths: dict[str, str]) -> Group | None:
+def _version_2(paths: dict[str, str], mounted: Path) -> Group | None:
     """The group in version 2, where all controllers share one mount."""
     if "" not in paths:
         return None
-    folder = MOUNTED / paths[""]
+    folder = mounted / paths[""]
     peak = folder / "memory.peak"
     return Group(
         memory=folder / "memory.current",

@@ -1,11 +1,12 @@
-"""The embedded engine: a virtual environment per image, the workload as a child process. No daemon needed.
+"""The process engine: a virtual environment per image, a child process per job. It needs no daemon.
 
-It measures as well as the docker engine does, but it is no sandbox: a workload can read what its user can read.
+It measures as well as the docker engine does, but it does not isolate: a workload can read what its user can read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import shutil
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,7 +29,8 @@ from orchestrator.engines.watchdog import Watchdog
 from orchestrator.errors import HostError
 from orchestrator.host.samples import ResourceUsage
 from orchestrator.plan.catalog import Image
-from orchestrator.plan.spec import EngineName
+
+_log = logging.getLogger(__name__)
 
 CHUNK = 1 << 16
 # What a job inherits: where libraries and GPUs are (HPC modules set these), not how libraries are tuned.
@@ -36,9 +38,9 @@ INHERITED = ("PATH", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "NV
 
 
 class ProcessEngine:
-    """Runs jobs as children of this process."""
+    """Runs jobs as children of this process; meets base.LocalEngine."""
 
-    name: EngineName = "process"
+    name = "process"
 
     def __init__(self, *, cache: Path, pythons: Mapping[str, Path]) -> None:
         self._cache = cache
@@ -51,7 +53,7 @@ class ProcessEngine:
     def facts(self) -> Mapping[str, Any]:
         return {}
 
-    def prepare(self, image: Image, variant: str, log: Callable[[str], None]) -> Environment:
+    def prepare(self, image: Image, variant: str) -> Environment:
         given = self._pythons.get(image.name)
         if given is not None:
             version = pythons.check(given)
@@ -62,7 +64,6 @@ class ProcessEngine:
                 f"image {image.name!r} holds no Python, so there is no virtual environment to run it in",
                 hint="use the docker engine for it: --engine docker",
             )
-        del log  # builds log their output
         interpreter = pythons.find(image.python, image.name)
         return venvs.ensure(image, variant, interpreter, self._cache / "venvs")
 
@@ -74,11 +75,11 @@ class ProcessEngine:
             _lay_out(place, launch)
             child = _Child(_start(environment, launch, place), memory=launch.job.memory)
             try:
-                with self._watchdog.will(_killing(child.group)):
+                with self._watchdog.cleaning_up(_killing(child.group)):
                     try:
                         yield child
                     finally:
-                        child.kill()  # before the will is revoked
+                        child.kill()  # before the clean-up command is withdrawn
             finally:
                 child.kill()
 
@@ -164,14 +165,14 @@ class _Child:
     def output(self) -> Iterator[Output | None]:
         due = 0.0
         for output in self._pump.outputs():
-            # By the clock, not in pauses of the output: a job need not make any.
+            # By the clock and not in pauses of the output, since a job may never pause.
             if self._memory is not None and (now := time.monotonic()) >= due:
                 due = now + TICK
                 if self._group_memory() > self._memory:
                     self._out_of_memory = True
                     self._signal(signal.SIGKILL)
             yield output
-        # Both pipes are closed; the process may still run, and its owner may lose patience meanwhile.
+        # Both pipes are closed; the process may still run, and its reader may stop it meanwhile.
         while self._process.poll() is None:
             time.sleep(0.01)
             yield None
@@ -181,19 +182,16 @@ class _Child:
         for member in self._members():
             with contextlib.suppress(psutil.Error), member.oneshot():
                 times = member.cpu_times()
-                # A child that was waited for lives on in its parent's account.
+                # The times of a child that has ended and was waited for are in its parent's.
                 cpu_seconds += times.user + times.system + times.children_user + times.children_system
                 memory += member.memory_info().rss
         if not memory:
             return None
         self._memory_peak = max(self._memory_peak, memory)
-        self._cpu_seconds = max(self._cpu_seconds, cpu_seconds)  # less only when one ended that nobody waited for
+        self._cpu_seconds = max(self._cpu_seconds, cpu_seconds)  # less only when an orphan ended
         return ResourceUsage(
             cpu_seconds=self._cpu_seconds, memory=memory, memory_peak=self._memory_peak, source="processes, sampled"
         )
-
-    def seen(self) -> None:
-        return None
 
     def stop(self) -> None:
         self._pump.relax()
@@ -217,7 +215,7 @@ class _Child:
         code = self._process.returncode
         if code is None or code >= 0:
             return Exit(code=code, out_of_memory=self._out_of_memory)
-        # The kernel ends whom it likes when memory runs out, and does not say so in the exit status.
+        # When memory runs out the kernel kills processes, and the exit status does not say that it was the reason.
         by_the_kernel = code == -signal.SIGKILL and _kernel_kills() > self._kernel_kills
         return Exit(code=None, signal=-code, out_of_memory=self._out_of_memory or by_the_kernel)
 
@@ -235,9 +233,9 @@ class _Child:
         return total
 
     def _members(self) -> Iterator[psutil.Process]:
-        """The child and all that came from it, also what its parent has left behind.
+        """The child and all its descendants, including those whose parent has ended.
 
-        They share a session. To look for children of children instead would read a file per process of the machine.
+        They share a session. Searching for children of children would read a file for every process of the machine.
         """
         for pid in psutil.pids():
             try:
@@ -250,7 +248,7 @@ class _Child:
 
 
 def _kernel_kills() -> int:
-    """How many processes the kernel has killed for want of memory since it booted; 0 where it does not count them."""
+    """How many processes the kernel has killed since it booted because memory ran out; 0 where it does not count."""
     try:
         lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -34,7 +34,7 @@ def join(address: str, root: Path) -> bool:
     node of it on this machine) and else starts one; HOST:PORT is that of a head, from one of its nodes.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    logging.getLogger("ray").setLevel(logging.ERROR)  # what a person has to know is said here
+    logging.getLogger("ray").setLevel(logging.ERROR)  # this program logs what a person must know
     with tempfile.TemporaryDirectory(prefix="rosetta-snapshot-") as folder:
         _snapshot(root, Path(folder))
         options: dict[str, Any] = {
@@ -78,7 +78,7 @@ def _joined(address: str, options: Mapping[str, Any]) -> bool:
     named = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
     if named.startswith("ray://"):
         raise HostError(
-            "a Ray client, which is what ray:// asks for, cannot receive the streams in which nodes tell of their jobs",
+            "ray:// means a Ray client, which cannot receive the streams in which nodes report their jobs",
             hint="run this on a machine of the cluster, with --address auto (docs/cluster.md)",
         )
     try:
@@ -90,8 +90,8 @@ def _joined(address: str, options: Mapping[str, Any]) -> bool:
             return False
         raise HostError(
             f"no Ray cluster answers at {named}: {words(error)}",
-            hint="`ray status` on its head says whether it is up. Where it is, the same ~/.ray/auth_token and "
-            "RAY_AUTH_MODE=token are wanted here too. --address local starts a cluster of this machine",
+            hint="`ray status` on its head shows whether it is up. If so, this machine needs the same "
+            "~/.ray/auth_token and RAY_AUTH_MODE=token. --address local starts a cluster of this machine",
         ) from error
     except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise refused(address, error) from error
@@ -126,7 +126,7 @@ def _call(head: str) -> None:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Ray installs handlers of its own; which signals end a run, and how, is cli.py's to say."""
+    """Keep the signal handlers of this program: Ray installs its own, but cli/app.py decides how signals end a run."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

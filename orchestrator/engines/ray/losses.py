@@ -1,4 +1,4 @@
-"""What Ray raises when something of a cluster is gone or does not fit, in a person's words."""
+"""Turns what Ray raises, when part of a cluster is gone or does not fit, into errors that a person can act on."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from orchestrator.text import MAX_NOTE, printable
 
 REPORT_HINT = "this is a fault of this program, or the node's disk: its log is in /tmp/ray/session_latest/logs there"
 RESUME_HINT = "start the cluster again (docs/cluster.md), then go on with: orchestrator bench --resume RUN"
-LOST_HINT = "see on the node why (`ray status` lists the nodes there are); --retries N makes new attempts elsewhere"
+LOST_HINT = "see on the node why (`ray status` lists the nodes there are); --retries N repeats its jobs on other nodes"
 
 
 @contextlib.contextmanager
 def headless() -> Iterator[None]:
-    """Turn what Ray raises when its head does not do what we ask into HostError."""
+    """Turn what Ray raises when the cluster's head does not answer into HostError."""
     try:
         yield
     except (ray.exceptions.RayError, RuntimeError, ConnectionError) as error:
@@ -28,14 +28,14 @@ def headless() -> Iterator[None]:
 
 @contextlib.contextmanager
 def losses(node: str) -> Iterator[None]:
-    """Turn what Ray raises when a node, or our part on it, is gone into a failure of the job."""
+    """Turn what Ray raises when a node, or this program's worker on it, is gone into a failure of the job."""
     try:
         yield
     except ray.exceptions.RuntimeEnvSetupError as error:
         raise EngineError(
             f"node {node} cannot unpack the project: {words(error)}", hint="see /tmp/ray there", kind="node"
         ) from error
-    except ray.exceptions.RayTaskError as error:  # our part on the node has a fault
+    except ray.exceptions.RayTaskError as error:  # this program's worker on the node has a fault
         cause = error.cause
         raise EngineError(f"node {node}: {type(cause).__name__}: {words(cause)}", hint=REPORT_HINT) from error
     except (ray.exceptions.RayError, RuntimeError) as error:
@@ -57,10 +57,10 @@ def refused(address: str, error: Exception) -> HostError:
             f"the Ray cluster at {address} has another version of Ray or Python: {words(error, 400)}",
             hint="run the orchestrator, and every node, with the same Ray and the same Python (docs/cluster.md)",
         )
-    return HostError(f"cannot join the Ray cluster at {address}: {words(error)}", hint="docs/cluster.md tells how")
+    return HostError(f"cannot join the Ray cluster at {address}: {words(error)}", hint="see docs/cluster.md")
 
 
 def words(error: Exception, most: int = MAX_NOTE) -> str:
-    """What an error of Ray says, on one line; it may quote a node's."""
+    """The text of an error of Ray, on one line; it may contain text from a node."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return printable(" ".join(lines) or type(error).__name__, most)

@@ -1,0 +1,211 @@
+"""One attempt at one job on one node: from its environment to its result."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orchestrator.engines.base import EngineError, Environment, Execution, Exit, Launch, Observations, TakenNode
+from orchestrator.engines.nodes import Node
+from orchestrator.errors import DataError, OrchestratorError
+from orchestrator.inputs.job_inputs import Inputs
+from orchestrator.plan.catalog import Catalog
+from orchestrator.plan.jobs import Job
+from orchestrator.record import fingerprint
+from orchestrator.record.fingerprint import Checkout
+from orchestrator.record.provenance import EnvironmentFacts, environment_facts, host_facts
+from orchestrator.record.results import Failure, NodeFacts, Provenance, Result
+from orchestrator.record.run_folder import RunFolder
+from orchestrator.run.conversation import Conversation, Stop, Watchman
+from orchestrator.run.environments import Environments
+from orchestrator.run.halt import Halt
+from orchestrator.run.listener import Lane
+from orchestrator.run.measurement import telemetry_of
+from orchestrator.run.outcome import Outcome, kind_of
+
+_log = logging.getLogger(__name__)
+
+
+class InputStore(Protocol):
+    """Makes the files that jobs read, on this machine."""
+
+    def for_job(self, job: Job) -> Inputs:
+        """The inputs of `job`. Raises DataError."""
+
+
+class OneAtATime:
+    """A store that many threads may use."""
+
+    def __init__(self, store: InputStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+
+    def for_job(self, job: Job) -> Inputs:
+        with self._lock:
+            return self._store.for_job(job)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """What the jobs of a run have in common, on whichever node they run."""
+
+    catalog: Catalog
+    engine: str  # its name, for provenance
+    folder: RunFolder
+    inputs: InputStore
+    code: Checkout  # for provenance
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """All that a job needs is there."""
+
+    environment: Environment
+    launch: Launch
+    inputs: Inputs
+
+
+class Attempt:
+    """Runs one job once."""
+
+    def __init__(self, run: RunContext, taken: TakenNode, job: Job, *, lane: Lane, halt: Halt) -> None:
+        self._run = run
+        self._taken = taken
+        self._job = job
+        self._lane = lane
+        self._halt = halt
+        self._outcome = Outcome(job, run.folder.set_aside(job.id), provenance_of(run, taken.node, job))
+
+    def run(self, environments: Environments, number: int, total: int) -> Result:
+        """Prepare the job, which is `number` of `total`, run it and listen to it."""
+        job, folder = self._job, self._run.folder
+        try:
+            ready = self._prepare(environments)
+        except EngineError as error:
+            self._halt.check()
+            ready = Failure(kind=error.kind, message=error.message, hint=error.hint)
+        if isinstance(ready, Failure):
+            return self._outcome.failed(ready)
+        self._lane.job_started(job, number, total, ready.inputs.train_samples)
+        with folder.record(job.id) as recorder:
+            conversation = Conversation(job, recorder, lambda event: self._lane.job_event(job, event))
+            try:
+                exit_, stopped = self._measure(ready, conversation, recorder.flush)
+            except (EngineError, KeyboardInterrupt) as error:
+                if isinstance(error, EngineError) and not self._halt.asked.is_set():
+                    return self._outcome.broken_off(error.kind, error.message, error.hint, conversation=conversation)
+                folder.write_result(
+                    self._outcome.broken_off("interrupted", "stopped by hand", conversation=conversation)
+                )
+                raise KeyboardInterrupt from error
+            finally:
+                missing = folder.keep_artifacts(job.id, conversation.collector.artifacts)
+        inputs = ready.inputs
+        failure = conversation.failure(
+            exit_, stopped=stopped, train_samples=inputs.train_samples, test_samples=inputs.test_samples
+        )
+        if failure is None and missing:
+            failure = conversation.failure_of("protocol", f"there is no file for its artifact {missing[0]!r}")
+        return self._outcome.ended(conversation, exit_, failure)
+
+    def _prepare(self, environments: Environments) -> _Ready | Failure:
+        """Environment and inputs of the job, or why it cannot run. Raises EngineError."""
+        environment = environments.of(self._job)
+        if isinstance(environment, OrchestratorError):
+            return Failure(kind=kind_of(environment), message=environment.message, hint=environment.hint)
+        self._add_provenance(environment=environment_facts(environment.facts))
+        try:
+            self._lane.preparing(f"data and weights for {self._job.workload}")
+            inputs = self._taken.inputs(self._job, self._run.inputs.for_job(self._job))
+        except DataError as error:
+            return Failure(kind="data", message=error.message, hint=error.hint)
+        self._add_provenance(data=inputs.facts)
+        return _Ready(environment=environment, launch=self._launch(inputs), inputs=inputs)
+
+    def _launch(self, inputs: Inputs) -> Launch:
+        host, folder, job = self._taken.node.host, self._run.folder, self._job
+        return Launch(
+            job=job,
+            run=folder.id,
+            workloads=self._run.catalog.root / "workloads",
+            inputs=inputs.files,
+            spec=folder.write_job(job),
+            output=folder.output(job.id),
+            cpus=host.cpus[: job.cpus],
+            gpus=tuple(gpu for uuid in job.gpus for gpu in host.gpus if gpu.uuid == uuid),
+        )
+
+    def _measure(
+        self, ready: _Ready, conversation: Conversation, flush: Callable[[], None]
+    ) -> tuple[Exit, Stop | None]:
+        """Run the job until it has ended; returns how it ended, and why it was stopped if it was. Raises EngineError.
+
+        Whatever happens, what was measured beside it is kept.
+        """
+        self._outcome.clock_starts()
+        execution: Execution | None = None
+        try:
+            with (
+                contextlib.closing(conversation),
+                self._taken.run(ready.environment, ready.launch) as execution,
+            ):
+                self._outcome.waited(execution.waited)
+                stopped = self._listen(execution, conversation, flush)
+                return execution.exit, stopped
+        finally:
+            if execution is not None:
+                self._keep(execution.observations(), conversation)
+
+    def _listen(self, execution: Execution, conversation: Conversation, flush: Callable[[], None]) -> Stop | None:
+        """Take all output of the job; stop it when it breaks a limit or the protocol. Returns which limit."""
+        why: Stop | None = None
+        stopping = False
+        limits = Watchman(self._job)
+        try:
+            for output in execution.output():
+                self._halt.check()
+                if output is not None:
+                    conversation.take(output)
+                if limits.due():
+                    flush()
+                    why = why or limits.reason(conversation.events, output_is_full=execution.output_is_full())
+                if not stopping and (why or conversation.violation):
+                    stopping = True
+                    execution.stop()
+        except KeyboardInterrupt:
+            _log.warning("stopping %s; press Ctrl-C again to kill it", self._job.id)
+            with contextlib.suppress(EngineError):
+                execution.stop()
+                for output in execution.output():
+                    if self._halt.insisted.is_set():
+                        break
+                    if output is not None:
+                        conversation.take(output)
+            raise
+        return why
+
+    def _keep(self, observations: Observations | None, conversation: Conversation) -> None:
+        """Store the samples taken beside the job; there are none when its node was lost."""
+        series: list[Mapping[str, Any]] = []
+        if observations is not None:
+            telemetry, series = telemetry_of(observations, conversation.timed)
+            self._outcome.observed(observations, telemetry)
+        self._run.folder.write_telemetry(self._job.id, series)
+
+    def _add_provenance(self, **facts: object) -> None:
+        self._outcome.provenance = self._outcome.provenance.model_copy(update=facts)
+
+
+def provenance_of(run: RunContext, node: Node, job: Job) -> Provenance:
+    """Where the result of a job comes from, as far as it is known before anything is prepared."""
+    return Provenance(
+        engine=run.engine,
+        environment=EnvironmentFacts(),
+        code=fingerprint.of_module(run.code, job.module),
+        host=host_facts(node.host, node.engine_facts, node.host.cpus[: job.cpus]),
+        node=None if node.local else NodeFacts(name=node.name, engine=node.engine, exclusive=node.share is None),
+    )
