@@ -251,7 +251,7 @@ def is_overfull(output: Path) -> bool:
                         folders.append(Path(entry.path))
                     if used > MAX_OUTPUT_BYTES or count > MAX_OUTPUT_FILES:
                         return True
-    except FileNotFoundError:  # removed meanwhile; the next check will tell
+    except FileNotFoundError:  # removed meanwhile; the next call checks again
         return False
     except OSError:  # too deep or locked: no workload has a reason to make such folders
         return True
