@@ -1,4 +1,4 @@
-"""A run spec: what a person writes to say what should be measured.
+"""A run spec: what should be measured, as the user writes it.
 
     YAML text → yamltree.Document (plain tree with line numbers) → Spec (frozen pydantic models)
 
@@ -25,7 +25,7 @@ from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.strict import Strict
 
 MAX_REPEATS = 10_000
-BANDS = ("accuracy", "loss")  # keys of a workload's settings that say which score to expect
+BANDS = ("accuracy", "loss")  # keys of a workload's settings that hold the expected score
 DeviceChoice = Literal["auto", "cpu", "gpu"]
 
 
@@ -49,7 +49,7 @@ MemorySize = Annotated[  # bytes, written "8 GiB"
 
 
 def _repeats(value: Any) -> Any:
-    """A count, or "auto": one message for whatever else a person writes."""
+    """A count, or "auto": one message for anything else."""
     if value != "auto" and (type(value) is not int or not 1 <= value <= MAX_REPEATS):
         raise ValueError(f"must be 'auto' or a whole number from 1 to {MAX_REPEATS:,} (not {str(value)[:40]!r})")
     return value

@@ -46,7 +46,7 @@ class Run(Strict):
     schema_version: Literal[1] = SCHEMA_VERSION
     id: str
     began: str  # UTC, ISO 8601
-    command: tuple[str, ...]  # the command line, for people
+    command: tuple[str, ...]  # the command line
     engine: EngineName  # the one in use, for --resume
     spec: Spec
     jobs: tuple[Job, ...]  # with `repeats: auto`, the jobs of all rounds so far

@@ -136,7 +136,7 @@ def test_a_job_that_dies_before_its_first_word_is_told_by_its_last_line(job):
         ((START, READY, {**EPOCH, "samples": 100}), "no whole number of batches"),
         (({**START, "framework": "other"},), "framework is 'other', the job asked for 'numpy'"),
         (({**START, "precision": "fp16"},), "precision is 'fp16'"),
-        (({**START, "protocol": 2},), "speaks protocol 2"),
+        (({**START, "protocol": 2},), "uses protocol 2"),
     ],
 )
 def test_a_stream_that_leaves_something_out_or_adds_something(job, events, message):
