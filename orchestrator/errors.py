@@ -76,6 +76,6 @@ class StoreError(OrchestratorError):
 
 
 class CrashError(OrchestratorError):
-    """This program failed in a way that it does not expect: the fault is in the program, and a crash report has the details."""
+    """An unexpected failure: the fault is in this program, and a crash report has the details."""
 
     exit_code = EXIT_CRASHED

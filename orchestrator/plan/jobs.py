@@ -84,8 +84,8 @@ def plan(
 ) -> list[Job]:
     """The jobs of `spec` in the order they run: round by round, so that drift hits every framework alike.
 
-    With `repeats: auto` that is the first round only; rounds.py decides which follow. `gpus` are this machine's, of which
-    the spec chooses. Raises UsageError when that one is not there, or when nothing is left to run.
+    With `repeats: auto` that is the first round only; rounds.py decides which follow. `gpus` are this machine's, of
+    which the spec chooses. Raises UsageError when that one is not there, or when nothing is left to run.
 
     With `hosts`, names of nodes, every job is there once for each of them. On a cluster `gpus` is None: which GPU a job
     gets is known when it has its node (hosts.py).
