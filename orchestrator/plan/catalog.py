@@ -32,8 +32,8 @@ from pathlib import Path
 
 from orchestrator.errors import CatalogError, UsageError
 from orchestrator.host import cuda
-from orchestrator.plan.spec import did_you_mean
 from orchestrator.plan.workloads import WORKLOADS
+from orchestrator.text import did_you_mean
 
 PREFIX = "rosetta."
 VARIANTS = ("cpu", "cuda")

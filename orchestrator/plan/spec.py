@@ -23,6 +23,7 @@ from orchestrator.plan import yaml_tree
 from orchestrator.plan.workload import Count, Positive, Settings
 from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.strict import Strict
+from orchestrator.text import did_you_mean
 
 MAX_REPEATS = 10_000
 BANDS = ("accuracy", "loss")  # keys of a workload's settings that hold the expected score
@@ -228,15 +229,6 @@ def parse_setting(text: str) -> Override:
         raise SpecError(f"--set {text}: not of the form KEY=VALUE", hint="for example --set cnn.epochs=1")
     origin = f"--set {text}"
     return Override(path=path, value=yaml_tree.read(value, name=origin).tree, origin=origin)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """'; did you mean 'x'?' when something close is known, else what is."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there are: {', '.join(known)}" if known else ""
 
 
 def _apply(tree: dict[str, Any], override: Override) -> None:

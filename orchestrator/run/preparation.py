@@ -24,6 +24,7 @@ from orchestrator.record.results import Failure, Result
 from orchestrator.run.attempt import OneAtATime, RunContext
 from orchestrator.run.crew import Crew, gather
 from orchestrator.run.listener import Listener
+from orchestrator.text import did_you_mean
 
 _log = logging.getLogger(__name__)
 
@@ -201,5 +202,5 @@ def _pythons(request: Request, known: catalog.Catalog) -> Mapping[str, Path]:
     images = {image.name for image in known.images}
     for name in request.pythons:
         if name not in images:
-            raise UsageError(f"--python: no image is called {name!r}{spec.did_you_mean(name, images)}")
+            raise UsageError(f"--python: no image is called {name!r}{did_you_mean(name, images)}")
     return request.pythons
