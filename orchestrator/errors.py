@@ -11,7 +11,7 @@ EXIT_INTERRUPTED = 130
 
 
 class OrchestratorError(Exception):
-    """An error for a person to read: one line that says what happened, and one that says what to do."""
+    """An error for the user: one line that says what happened, and one that says what to do."""
 
     exit_code = EXIT_CRASHED
 
@@ -76,6 +76,6 @@ class StoreError(OrchestratorError):
 
 
 class CrashError(OrchestratorError):
-    """This program failed in a way that it does not expect: the cause is its own fault, and a crash report tells it."""
+    """An unexpected failure: the fault is in this program, and a crash report has the details."""
 
     exit_code = EXIT_CRASHED

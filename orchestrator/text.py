@@ -1,8 +1,10 @@
-"""Makes untrusted text safe to show: names, notes, log lines of containers. Pure."""
+"""Text for the user: untrusted text made safe to show, and suggestions for misspelled names. Pure."""
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 MAX_CHARACTERS = 100
 MAX_NAME = 60
@@ -25,3 +27,12 @@ def plain(text: str) -> str:
 def clip(text: str, length: int = MAX_NAME) -> str:
     """At most `length` characters, the last one an ellipsis where something was cut off."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known name, or all of them; empty without any."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(known)}" if known else ""

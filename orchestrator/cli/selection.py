@@ -8,9 +8,9 @@ from pathlib import Path
 
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.judge.conditions import sound
-from orchestrator.plan.spec import did_you_mean
 from orchestrator.record import capsule, certificates, run_folder
 from orchestrator.record.results import Result, split_damaged
+from orchestrator.text import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)

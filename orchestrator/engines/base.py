@@ -20,7 +20,7 @@ make an `Engine` of it with `one_node.OneNode`, which adds telemetry, neighbours
 runs them elsewhere, write `Engine`, `TakenNode` and `Execution`. Then register it: see registration.py.
 
 Three rules hold for all of them. Leaving a `with` block of `run`, in whatever way, leaves nothing running. Engines
-move bytes and never interpret them. What a person should know goes to the standard `logging`: a warning where the run
+move bytes and never interpret them. Messages for the user go to the standard `logging`: a warning where the run
 goes on all the same, and every line of a build as info.
 """
 
@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from orchestrator.engines.nodes import Node
+from orchestrator.engines.hosts import Node
 from orchestrator.host.machine import Gpu
 from orchestrator.host.neighbours import Neighbour
 from orchestrator.host.samples import EnergyMeter, ResourceUsage, Sample
@@ -199,7 +199,7 @@ class Engine(Protocol):
         """The nodes that can run jobs now. Later calls include those that have joined. Raises HostError without any."""
 
     def take(self, node: Node, wanted: Callable[[], bool]) -> TakenNode | None:
-        """Take a node for this run alone. Waits while another run has it; None once `wanted` says no.
+        """Take a node for this run alone. Waits while another run has it; None once `wanted` returns False.
 
         Raises EngineError when the node is gone.
         """

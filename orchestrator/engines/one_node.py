@@ -22,7 +22,7 @@ from orchestrator.engines.base import (
     Observations,
     Output,
 )
-from orchestrator.engines.nodes import Node
+from orchestrator.engines.hosts import Node
 from orchestrator.engines.sampler import Sampler
 from orchestrator.host import machine
 from orchestrator.host.machine import Host
@@ -43,7 +43,7 @@ class OneNode:
     local = True
 
     def __init__(self, engine: LocalEngine, *, cache: Path, host: Host | None = None) -> None:
-        """`host` says which CPUs and GPUs jobs may use; by default those that this process may use."""
+        """`host` has the CPUs and GPUs jobs may use; by default those that this process may use."""
         self.name = engine.name
         self._engine = engine
         self._cache = cache

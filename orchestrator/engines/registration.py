@@ -1,4 +1,4 @@
-"""What an engine says of itself. It stands in the `__init__.py` of the engine's folder.
+"""Describes an engine. The description stands in the `__init__.py` of the engine's folder.
 
     ENGINE = Registration(name="toy", connect=_connect, priority=10)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator import engines
 from orchestrator.engines.registration import AUTO, Registration, Setup
 from orchestrator.errors import HostError, UsageError
+from orchestrator.text import did_you_mean
 
 if TYPE_CHECKING:
     from orchestrator.engines.base import Engine
@@ -35,8 +36,6 @@ def find(name: str) -> Registration:
     for each in registrations():
         if each.name == name:
             return each
-    from orchestrator.plan.spec import did_you_mean
-
     raise UsageError(
         f"no engine is called {name!r}{did_you_mean(name, names())}", hint=f"--engine takes one of {', '.join(names())}"
     )

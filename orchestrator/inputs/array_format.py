@@ -53,7 +53,7 @@ FILES = tuple(f"{part}_{split}.npy" for split in SPLITS for part in "xy")
 
 
 def _difference(array: NDArray[Any], dtype: str, shape: tuple[int, ...], values: int) -> str:
-    """Say what was found and what was wanted; nothing when they agree."""
+    """Describe what was found and what was wanted; empty when they agree."""
     typed = array.dtype.kind in "iu" if dtype == "integer" else array.dtype == dtype
     if not typed or array.shape[1:] != shape or array.ndim == 0:
         form = ", ".join(map(str, ("n", *shape))) + ("" if shape else ",")

@@ -4,7 +4,7 @@
         x_train.npy y_train.npy x_test.npy y_test.npy
         dataset.json      what this is, where it came from; size, type, shape and SHA-256 of each array
 
-A folder's name begins with the dataset and its source, so that one whose description is lost still says what it was.
+A folder's name begins with the dataset and its source, so that it can be identified even when its description is lost.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _MANIFEST_BYTES = 100_000  # no description of ours is larger; a cut one is no J
 class Dataset:
     """A dataset that is ready to be mounted.
 
-    `files` maps the names workloads know ('x_train.npy') to paths in `folder`, `shapes` the same names to the
+    `files` maps the names in workloads ('x_train.npy') to paths in `folder`, `shapes` the same names to the
     arrays' shapes. `fingerprint` is a SHA-256 over names, types, shapes and contents: equal data, equal fingerprint.
     """
 
     name: str
     source: DatasetSource
-    origin: str  # where it came from, for people to read
+    origin: str  # where it came from, in words
     folder: Path
     files: Mapping[str, Path]
     shapes: Mapping[str, tuple[int, ...]]

@@ -1,4 +1,4 @@
-"""Downloads that continue where the last one was cut off, and that nobody opens before they are verified."""
+"""Resumes interrupted downloads, and verifies each file before it is used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONNECT_TIMEOUT = 10  # seconds
 SILENCE_TIMEOUT = 60  # seconds without a byte
 
 _CHUNK = 1 << 16  # bytes: little is lost when the connection breaks
-_LARGEST = 1 << 30  # bytes: six times the largest file we know; a bad server cannot fill the disk
+_LARGEST = 1 << 30  # bytes: six times the largest file of any dataset; a bad server cannot fill the disk
 
 
 class DownloadError(DataError):
@@ -33,7 +33,7 @@ def fetch(url: str, path: Path, *, sha256: str) -> None:
     """
     import pooch
 
-    pooch.get_logger().setLevel("WARNING")  # the progress bar says what it would
+    pooch.get_logger().setLevel("WARNING")  # the progress bar shows the same
     path.parent.mkdir(parents=True, exist_ok=True)
     resuming = ResumingDownloader(path.with_name(f"{path.name}.part"))
     try:
@@ -55,11 +55,11 @@ class ResumingDownloader:
                 self._part.unlink()
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise DownloadError(f"{url} could not be downloaded: {_reason(error, url)}") from error
-        # A wrong file is not kept: pooch deletes what fails the checksum, and the next call begins anew.
+        # A wrong file is not kept: pooch deletes what fails the checksum, and the next call starts again.
         self._part.replace(output_file)
 
     def _receive(self, url: str) -> bool:
-        """Complete `part`; False when the server says that `part` is no beginning of the file."""
+        """Complete `part`; False when the server reports that `part` is no beginning of the file."""
         have = self._part.stat().st_size if self._part.exists() else 0
         # "identity": a server that would compress the archive once more must not, its bytes are what was hashed.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -107,7 +107,7 @@ def _shown(response: requests.Response, have: int, total: int | None) -> Iterato
 
 
 def _reason(error: Exception, url: str) -> str:
-    """Say in a few words what requests and urllib3 say in many."""
+    """The cause of an error of requests or urllib3, in a few words."""
     host = urlsplit(url).netloc
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"{host} answered {error.response.status_code} {error.response.reason}"

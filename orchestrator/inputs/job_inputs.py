@@ -83,7 +83,7 @@ class Store:
             file = io.BytesIO()
             np.save(file, order)
             path = self._cache / "orders" / "seed{}-{}x{}.npy".format(*key[1:])
-            atomic_write(path, file.getvalue())  # every run anew: it is cheap, and so it cannot be stale
+            atomic_write(path, file.getvalue())  # in every run: it is cheap, and so it cannot be stale
             self._made[key] = (path, sha256_of(path))
         return self._made[key]
 

@@ -26,7 +26,7 @@ _READERS = {
 
 
 class Header(NamedTuple):
-    """What a .npy file says it holds; `offset` is where the array's bytes begin."""
+    """The header of a .npy file; `offset` is where the array's bytes begin."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]

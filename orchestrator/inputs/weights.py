@@ -1,7 +1,7 @@
 """The initial weights of every workload: written once by the host, the same for every framework.
 
 Names and layouts are the protocol's: dense and recurrent matrices are (out, in), convolutions OIHW, the GRU's gates
-r, z, n one below the other; float32 throughout. A workload's declaration says what its weights are and how they are
+r, z, n one below the other; float32 throughout. A workload's declaration lists its weights and how they are
 drawn. The numbers come from `draws`, so a seed means the same weights on every machine and NumPy version.
 """
 

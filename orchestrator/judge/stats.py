@@ -230,7 +230,7 @@ def _ratio_intervals(to: Sequence[float], of: Sequence[float], levels: Sequence[
 def _level_of_range(n: int, m: int) -> float:
     """How often the range of all quotients of n and m values includes the true one.
 
-    It does not when, after division by the true quotient, all of one sample lies on one side of the other. That are 2
+    It does not when, after division by the true quotient, all of one sample is on one side of the other. These are 2
     of the C(n + m, n) orders that two equal samples can have.
     """
     return 1 - 2 / math.comb(n + m, n)

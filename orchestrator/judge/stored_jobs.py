@@ -9,9 +9,9 @@ import pydantic
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.host.machine import Gpu
 from orchestrator.judge import same_job
-from orchestrator.plan.spec import Spec, did_you_mean
+from orchestrator.plan.spec import Spec
 from orchestrator.record.results import Result
-from orchestrator.text import MAX_NOTE, printable
+from orchestrator.text import MAX_NOTE, did_you_mean, printable
 
 LISTS = "`orchestrator report {} --format csv` lists its jobs"
 

@@ -1,1 +1,1 @@
-"""What a person wants, from YAML to the jobs of a run."""
+"""From the YAML spec to the jobs of a run."""

@@ -1,6 +1,6 @@
 """Which frameworks there are: read from the LABELs of images/*/Dockerfile and the listing of workloads/.
 
-Adding a framework adds a Dockerfile and its workload files; nothing here knows any of them by name. Labels are flat,
+Adding a framework adds a Dockerfile and its workload files; nothing here names one. Labels are flat,
 read from the Dockerfile's text before anything is built:
 
     rosetta.frameworks                   the rows this image serves, separated by spaces
@@ -32,8 +32,8 @@ from pathlib import Path
 
 from orchestrator.errors import CatalogError, UsageError
 from orchestrator.host import cuda
-from orchestrator.plan.spec import did_you_mean
 from orchestrator.plan.workloads import WORKLOADS
+from orchestrator.text import did_you_mean
 
 PREFIX = "rosetta."
 VARIANTS = ("cpu", "cuda")
@@ -138,7 +138,7 @@ def _image(folder: Path, workloads: Path) -> Image:
 
 
 def _python(labels: Mapping[str, str], dockerfile: Path) -> str | None:
-    """The image's Python. One that says itself how its workloads start may have none."""
+    """The image's Python. An image whose label gives the command of its workloads may have none."""
     if f"{PREFIX}python" not in labels and f"{PREFIX}command" in labels:
         return None
     return _required(labels, f"{PREFIX}python", dockerfile)

@@ -115,7 +115,7 @@ def _on(build: Cuda, gpu: Gpu, driver: str) -> GpuVerdict:
     if retired is not None and cuda.branch(driver) > retired.branch:
         return GpuVerdict(
             kind="impossible",
-            reason=f"driver {driver} no longer knows {retired.name} GPUs",
+            reason=f"driver {driver} no longer supports {retired.name} GPUs",
             remedy=f"install driver {retired.branch}, the last for this GPU",
         )
     needed = _needed(build, native=native)

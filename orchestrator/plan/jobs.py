@@ -59,12 +59,12 @@ class Job(Strict):
 
     @property
     def declaration(self) -> Declaration:
-        """What the host knows of the job's workload."""
+        """The declaration of the job's workload."""
         return WORKLOADS[self.workload]
 
     @property
     def expected_score(self) -> tuple[float, float] | None:
-        """The lowest and the highest score that real data should give; None where the spec does not say."""
+        """The lowest and the highest score that real data should give; None where the spec has no range."""
         return self.accuracy or self.loss
 
     @property
@@ -84,8 +84,8 @@ def plan(
 ) -> list[Job]:
     """The jobs of `spec` in the order they run: round by round, so that drift hits every framework alike.
 
-    With `repeats: auto` that is the first round only; rounds.py says which follow. `gpus` are this machine's, of which
-    the spec chooses. Raises UsageError when that one is not there, or when nothing is left to run.
+    With `repeats: auto` that is the first round only; rounds.py decides which follow. `gpus` are this machine's, of
+    which the spec chooses. Raises UsageError when that one is not there, or when nothing is left to run.
 
     With `hosts`, names of nodes, every job is there once for each of them. On a cluster `gpus` is None: which GPU a job
     gets is known when it has its node (hosts.py).
@@ -115,9 +115,9 @@ def round_of(first: Sequence[Job], repeat: int) -> list[Job]:
 
     Each round measures every framework once, so that a machine that grows slower does so for all of them. In a fixed
     order the same framework would always follow the same neighbour, and find the processor as hot and the caches as
-    full as that one leaves them; so the order within a workload is drawn anew for each round, from the spec's seed.
+    full as that one leaves them; so the order within a workload is drawn for each round, from the spec's seed.
     Workloads stay together: the rows of a table should be measured close in time. The first round keeps the order of
-    the catalog, which is the one a person expects of a run without repeats.
+    the catalog, as expected of a run without repeats.
     """
     if repeat == 1:
         return list(first)

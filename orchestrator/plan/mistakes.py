@@ -1,4 +1,4 @@
-"""Mistakes that people make when they write a workload in another framework.
+"""Known mistakes in porting a workload to another framework.
 
 `verify` plants each of them into the reference (workloads/mistakes/) and compares what comes out with a cell that
 diverges. A workload declares the mistakes that can happen in it; those that several workloads share are here.

@@ -1,4 +1,4 @@
-"""A run spec: what a person writes to say what should be measured.
+"""A run spec: what should be measured, as the user writes it.
 
     YAML text → yamltree.Document (plain tree with line numbers) → Spec (frozen pydantic models)
 
@@ -23,9 +23,10 @@ from orchestrator.plan import yaml_tree
 from orchestrator.plan.workload import Count, Positive, Settings
 from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.strict import Strict
+from orchestrator.text import did_you_mean
 
 MAX_REPEATS = 10_000
-BANDS = ("accuracy", "loss")  # keys of a workload's settings that say which score to expect
+BANDS = ("accuracy", "loss")  # keys of a workload's settings that hold the expected score
 DeviceChoice = Literal["auto", "cpu", "gpu"]
 
 
@@ -49,7 +50,7 @@ MemorySize = Annotated[  # bytes, written "8 GiB"
 
 
 def _repeats(value: Any) -> Any:
-    """A count, or "auto": one message for whatever else a person writes."""
+    """A count, or "auto": one message for anything else."""
     if value != "auto" and (type(value) is not int or not 1 <= value <= MAX_REPEATS):
         raise ValueError(f"must be 'auto' or a whole number from 1 to {MAX_REPEATS:,} (not {str(value)[:40]!r})")
     return value
@@ -228,15 +229,6 @@ def parse_setting(text: str) -> Override:
         raise SpecError(f"--set {text}: not of the form KEY=VALUE", hint="for example --set cnn.epochs=1")
     origin = f"--set {text}"
     return Override(path=path, value=yaml_tree.read(value, name=origin).tree, origin=origin)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """'; did you mean 'x'?' when something close is known, else what is."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there are: {', '.join(known)}" if known else ""
 
 
 def _apply(tree: dict[str, Any], override: Override) -> None:

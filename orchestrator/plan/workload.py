@@ -1,4 +1,4 @@
-"""What the host knows of a workload: the types of a declaration. plan/workloads/ has one declaration per file.
+"""The types of a workload's declaration. plan/workloads/ has one declaration per file.
 
 Everything that depends on the workload is read from its declaration: the settings of a spec, the weights, what a
 complete stream of events holds, columns and charts, what `verify` compares. Nothing else in this program names one.
@@ -80,7 +80,7 @@ class Scoring:
     name: str  # "accuracy"
     unit: str  # as tables and charts show it: "%"
     higher_is_better: bool
-    counted: bool  # a `score` event tells how many predictions were correct, not a mean loss
+    counted: bool  # a `score` event has the number of correct predictions, not a mean loss
     scale: float = 1.0  # shown = stored × scale
     form: str = ".1f"  # format specification of what is shown
 
@@ -135,13 +135,13 @@ class TrainingWorkload(Workload):
     """A model is trained, then scored on all test samples."""
 
     trains: ClassVar[bool] = True
-    # Settings that say how much work there is; tables say them in words, by `amount`.
+    # Settings that define the amount of work; tables show them in words, by `amount`.
     amounts: ClassVar[tuple[str, ...]] = ("epochs", "batch", "train_samples", "test_samples")
 
     probe: str = "scores-0.npy"  # (samples, classes): logits or probabilities of all test samples
     scoring: Scoring = ACCURACY
     dropout: Mapping[str, float] = field(default_factory=dict)  # settings that are dropout rates, with their defaults
-    fused_kernel: bool = False  # whether the table says if the recurrent kernel is a fused one
+    fused_kernel: bool = False  # whether the table has a column for the fused recurrent kernel
 
     def amount(self, settings: Mapping[str, Any]) -> str:
         """How much work a job with these settings is, in words."""

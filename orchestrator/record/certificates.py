@@ -37,7 +37,7 @@ class Envelope(Strict):
     updates: dict[str, Distance] = Field(default_factory=dict)  # relative error of the first update, by weight
 
 
-# "declared": the cell differs from the reference only as its own notes say.
+# "declared": the cell differs from the reference only as its own notes declare.
 Found = Literal["certified", "declared", "diverges"]
 ParityWord = Literal[Found, "not run"]
 
@@ -77,7 +77,7 @@ class Certificate(Strict):
     parity: Parity
     envelope: Envelope
     steps: int
-    environment: EnvironmentFacts  # only the facts in ENVIRONMENT, as far as the engine knows them
+    environment: EnvironmentFacts  # only the facts in ENVIRONMENT, as far as the engine has them
     code: dict[str, str]  # part of workloads/ that the cell's code uses → sha256, as in results
     workloads_sha256: str  # of all of workloads/, as in results
     weights_sha256: str

@@ -25,7 +25,7 @@ ErrorKind = Literal["out_of_memory", "diverged", "input", "unsupported", "except
 
 
 class Violation(Exception):
-    """The stream breaks the protocol; the message says how."""
+    """The stream breaks the protocol; the message has the details."""
 
 
 class _Event(BaseModel):

@@ -16,7 +16,7 @@ from orchestrator.record import events
 from orchestrator.record.events import Event, Violation
 from orchestrator.strict import Strict
 
-# Figures are read back from files that anybody may have written: what no stream can give is refused there.
+# Figures are read back from files that may have been edited: values that no stream can give are rejected.
 Amount = Annotated[float, Field(ge=0, le=1e22, allow_inf_nan=False)]
 Time = Annotated[float, Field(gt=0, le=1e22, allow_inf_nan=False)]  # of work: rates divide by it
 
@@ -139,7 +139,7 @@ class Collector:
     def check_complete(self, train_samples: int | None, test_samples: int | None) -> None:
         """Raise Violation when a stream that ended well left something out.
 
-        There were `train_samples` for each epoch, and `test_samples` to be scored; None where nobody knows.
+        There were `train_samples` for each epoch, and `test_samples` to be scored; None where that is unknown.
         """
         if self._ready is None:
             raise Violation("no 'ready' event")
@@ -182,7 +182,7 @@ class Collector:
 
     def _check_start(self, event: events.Start) -> None:
         if event.protocol != PROTOCOL_VERSION:
-            raise Violation(f"the workload speaks protocol {event.protocol}, this program {PROTOCOL_VERSION}")
+            raise Violation(f"the workload uses protocol {event.protocol}, this program {PROTOCOL_VERSION}")
         for key in ("framework", "workload", "device", "precision"):
             if getattr(event, key) != getattr(self._job, key):
                 raise Violation(f"{key} is {getattr(event, key)!r}, the job asked for {getattr(self._job, key)!r}")
@@ -193,7 +193,7 @@ class Collector:
             raise Violation("'score' of a workload that does not train")
         if workload.scoring.counted != (event.correct is not None):
             wanted = "'correct'" if workload.scoring.counted else "'loss'"
-            raise Violation(f"the score of this workload is told by {wanted}")
+            raise Violation(f"the score of this workload has to be in {wanted}")
 
     def _check_epoch(self, event: events.Epoch) -> None:
         if event.epoch > self._job.settings.get("epochs", 0):

@@ -46,7 +46,7 @@ class Run(Strict):
     schema_version: Literal[1] = SCHEMA_VERSION
     id: str
     began: str  # UTC, ISO 8601
-    command: tuple[str, ...]  # the command line, for people
+    command: tuple[str, ...]  # the command line
     engine: EngineName  # the one in use, for --resume
     spec: Spec
     jobs: tuple[Job, ...]  # with `repeats: auto`, the jobs of all rounds so far
@@ -251,7 +251,7 @@ def is_overfull(output: Path) -> bool:
                         folders.append(Path(entry.path))
                     if used > MAX_OUTPUT_BYTES or count > MAX_OUTPUT_FILES:
                         return True
-    except FileNotFoundError:  # removed meanwhile; the next check will tell
+    except FileNotFoundError:  # removed meanwhile; the next call checks again
         return False
     except OSError:  # too deep or locked: no workload has a reason to make such folders
         return True

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from orchestrator.engines.base import EngineError, Environment, Execution, Exit, Launch, Observations, TakenNode
-from orchestrator.engines.nodes import Node
+from orchestrator.engines.hosts import Node
 from orchestrator.errors import DataError, OrchestratorError
 from orchestrator.inputs.job_inputs import Inputs
 from orchestrator.plan.catalog import Catalog
@@ -51,7 +51,7 @@ class OneAtATime:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """What the jobs of a run have in common, on whichever node they run."""
+    """What the jobs of a run have in common, on any node."""
 
     catalog: Catalog
     engine: str  # its name, for provenance

@@ -30,7 +30,7 @@ LOOK_SECONDS = 1.0  # between two checks of a running job's limits; its files ar
 HINTS: dict[FailureKind, str] = {
     "out_of_memory": "give the job more memory (limits.memory), or a smaller batch (--set WORKLOAD.batch=…)",
     "gpu_memory": "a smaller batch (--set WORKLOAD.batch=…), or see in `nvidia-smi` who else holds this GPU's memory",
-    "killed": "something outside the job ended it: the kernel (see dmesg), a restart of the Docker daemon, or a person",
+    "killed": "something outside the job ended it: the kernel (see dmesg), a restart of the Docker daemon, or a user",
     "timeout": "raise limits.timeout or limits.silence in the spec, or find out in the log what it waited for",
     "disk": "a workload keeps small artifacts only: see workloads/common/PROTOCOL.md",
     "diverged": "check lr in the spec; if it is the default, this framework computes something else: report it",

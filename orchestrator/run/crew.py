@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
-from orchestrator.engines import nodes as hosts
+from orchestrator.engines import hosts
 from orchestrator.engines.base import Engine, TakenNode
-from orchestrator.engines.nodes import Node
+from orchestrator.engines.hosts import Node
 from orchestrator.errors import HostError
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import Spec
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 TICK = 0.25  # seconds between two checks whether Ctrl-C, or the last job, has ended the run
 LOOK_SECONDS = 5.0  # between two looks for nodes that have joined
-PARTING_SECONDS = 30.0  # for threads to end that have lost their nodes; without a cluster they may hang for good
+PARTING_SECONDS = 30.0  # for threads to end that have lost their nodes; without a cluster they may hang forever
 LOSSES = 2  # of one node until the run goes on without it: once, only this program's part on it may have died
 
 

@@ -42,7 +42,7 @@ class Environments:
             if variant != "cpu" or "cuda" not in image.locks:
                 raise
             # Some frameworks publish their CPU build on an index of their own. The CUDA build computes the same on a
-            # CPU and is only larger; the result says which of them was used.
+            # CPU and is only larger; the result records which of them was used.
             reason = error.message.splitlines()[0]
             _log.warning("%s; using its cuda variant. To avoid the large download: %s", reason, error.hint)
             return self._prepare(image, "cuda")

@@ -1,4 +1,4 @@
-"""Tells threads that a person wants to stop the run."""
+"""Tells threads that the user has stopped the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who follows the progress of a run. Notices for a person and output of builds go to the standard `logging` instead."""
+"""The interface to the progress display. Messages and output of builds go to the standard `logging` instead."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from orchestrator.record.telemetry import Telemetry, summarise
 class TimedPart:
     """Finds the timed part of a job: its epochs, or its inference pass.
 
-    A workload's own clock says how long an epoch took, and not when. So an epoch that took s seconds and whose event
+    A workload's own clock measures how long an epoch took, not when. So an epoch that took s seconds and whose event
     arrived at t is taken to be the span from t - s to t; it cannot have begun before the event before it arrived.
     """
 

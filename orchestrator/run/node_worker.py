@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.engines.base import EngineError, TakenNode
-from orchestrator.engines.nodes import Node
+from orchestrator.engines.hosts import Node
 from orchestrator.plan.jobs import Job
 from orchestrator.record.results import Result
 from orchestrator.run.listener import NodeLane

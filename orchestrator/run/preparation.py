@@ -8,17 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.engines import nodes as hosts
-from orchestrator.engines import registry
+from orchestrator.engines import hosts, registry
 from orchestrator.engines.base import Engine
 from orchestrator.engines.registration import AUTO, Setup
 from orchestrator.errors import HostError, UsageError
-from orchestrator.host import machine as host
+from orchestrator.host import machine
 from orchestrator.inputs import job_inputs
 from orchestrator.judge import rounds
 from orchestrator.plan import catalog, spec
-from orchestrator.plan import jobs as plan
-from orchestrator.plan.jobs import Job
+from orchestrator.plan.jobs import Job, plan
 from orchestrator.plan.spec import Override, Spec
 from orchestrator.plan.workload import Device
 from orchestrator.record import fingerprint, run_folder
@@ -26,6 +24,7 @@ from orchestrator.record.results import Failure, Result
 from orchestrator.run.attempt import OneAtATime, RunContext
 from orchestrator.run.crew import Crew, gather
 from orchestrator.run.listener import Listener
+from orchestrator.text import did_you_mean
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Request:
     results: Path
     cache: Path
     spec: Path | None = None
-    told: Spec | None = None  # instead of a file
+    given_spec: Spec | None = None  # in place of a file
     overrides: Sequence[Override] = ()
     pythons: Mapping[str, Path] = field(default_factory=dict)
     resume: str | None = None
@@ -53,7 +52,7 @@ class PreparedRun:
 
     catalog: catalog.Catalog
     spec: spec.Spec
-    host: host.Host
+    host: machine.Host
     engine: Engine
     jobs: list[Job]
     skips: Mapping[str, Failure]  # by id, why: the jobs that no node can run
@@ -62,7 +61,7 @@ class PreparedRun:
 def prepare(request: Request) -> PreparedRun:
     """Resolve everything a run needs, without changing anything. Raises OrchestratorError."""
     known = catalog.load(request.root)
-    default: Device = "gpu" if host.inspect().gpus else "cpu"
+    default: Device = "gpu" if machine.inspect().gpus else "cpu"
     chosen = _load_spec(request, known, default)
     engine, nodes = _connect(request, known, chosen, chosen.engine)
     device = hosts.device(chosen.device, nodes)
@@ -70,7 +69,7 @@ def prepare(request: Request) -> PreparedRun:
         chosen = _load_spec(request, known, device)
     # On a cluster it is known only later which node runs a job, and so which GPU it gets.
     gpus = nodes[0].host.gpus if engine.local else None
-    jobs = plan.plan(chosen, known, device, gpus, hosts.names(nodes) if chosen.each_host else ())
+    jobs = plan(chosen, known, device, gpus, hosts.names(nodes) if chosen.each_host else ())
     return _prepared(request, known, chosen, engine, nodes, jobs)
 
 
@@ -177,7 +176,7 @@ def _prepared(
 ) -> PreparedRun:
     images = {name: image for name, (_, image) in known.frameworks.items()}
     skips = hosts.skips(jobs, nodes, chosen, images, request.pythons)
-    return PreparedRun(catalog=known, spec=chosen, host=host.inspect(), engine=engine, jobs=jobs, skips=skips)
+    return PreparedRun(catalog=known, spec=chosen, host=machine.inspect(), engine=engine, jobs=jobs, skips=skips)
 
 
 def _next_round(folder: run_folder.RunFolder) -> rounds.Decision:
@@ -190,8 +189,8 @@ def _next_round(folder: run_folder.RunFolder) -> rounds.Decision:
 
 
 def _load_spec(request: Request, known: catalog.Catalog, device: Device) -> spec.Spec:
-    if request.told is not None:
-        return request.told
+    if request.given_spec is not None:
+        return request.given_spec
     path = request.spec or request.root / "configs" / DEFAULT_SPECS[device]
     chosen = spec.load(path, frameworks=known.frameworks, engines=registry.names(), overrides=request.overrides)
     if chosen.repeats != "auto" and any(override.path == ("budget",) for override in request.overrides):
@@ -203,5 +202,5 @@ def _pythons(request: Request, known: catalog.Catalog) -> Mapping[str, Path]:
     images = {image.name for image in known.images}
     for name in request.pythons:
         if name not in images:
-            raise UsageError(f"--python: no image is called {name!r}{spec.did_you_mean(name, images)}")
+            raise UsageError(f"--python: no image is called {name!r}{did_you_mean(name, images)}")
     return request.pythons

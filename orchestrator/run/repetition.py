@@ -46,7 +46,7 @@ def prepare(
     reason = reproduction.unusable(originals) or _unknown(catalog.load(request.root), original.job)
     if reason:
         return ReproductionVerdict(word="CANNOT", why=reason)
-    request = replace(request, told=stored_jobs.spec_of(original, repeats, machine.inspect().gpus))
+    request = replace(request, given_spec=stored_jobs.spec_of(original, repeats, machine.inspect().gpus))
     try:
         prepared = preparation.prepare(request)
         here = _here(request, prepared, original)
@@ -97,7 +97,7 @@ def _here(request: preparation.Request, prepared: preparation.PreparedRun, origi
 
 
 def _environment(request: preparation.Request, image: Image, original: Result) -> EnvironmentFacts:
-    """What the environment would be made from, by sha256; nothing where a person gives an interpreter."""
+    """What the environment would be made from, by sha256; empty where the user gives an interpreter."""
     variant = original.provenance.environment.variant
     if image.name in request.pythons or variant is None or variant not in image.locks:
         return EnvironmentFacts()

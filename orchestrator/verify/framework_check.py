@@ -16,8 +16,7 @@ from orchestrator.record.results import Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run import preparation
 from orchestrator.run.listener import Listener, Quiet
-from orchestrator.verify import conformance
-from orchestrator.verify import verifier as verify
+from orchestrator.verify import conformance, verifier
 from orchestrator.verify.conformance import Finding
 
 STEPS = 5  # of training that are compared with the reference
@@ -30,7 +29,7 @@ NO_PRECISION = "fp8"  # that no workload here knows
 def request(base: preparation.Request, framework: str, overrides: list[Override]) -> preparation.Request:
     """The request for the runs that check `framework`."""
     named = Override(path=("frameworks",), value=[framework], origin="FRAMEWORK")
-    return verify.request(base, STEPS, [*overrides, named])
+    return verifier.request(base, STEPS, [*overrides, named])
 
 
 def before(root: Path, framework: Framework, image: Image) -> Iterator[Finding]:
@@ -50,8 +49,8 @@ def by_running(
     listener: Listener,
 ) -> Iterator[Finding]:
     """What the runs of one framework tell, on this engine. Raises HostError when the reference cannot run."""
-    verifier = verify.Verifier(request, folder, prepared, listener, certify=False)
-    cells = {cell.workload: cell for cell in verifier.run()}
+    verified = verifier.Verifier(request, folder, prepared, listener, certify=False).run()
+    cells = {cell.workload: cell for cell in verified}
     crew = preparation.crew_for(request, folder, prepared, Quiet(listener))
     for job in prepared.jobs:
         first = folder.read_result(job.id)

@@ -56,7 +56,9 @@ def request(base: preparation.Request, steps: int, overrides: Sequence[Override]
         for name in WORKLOADS
         if isinstance(each := chosen.settings_of(name), TrainingSettings)
     }
-    return replace(base, told=chosen.model_copy(update={"trace": steps, **settings}), results=base.results / "verify")
+    return replace(
+        base, given_spec=chosen.model_copy(update={"trace": steps, **settings}), results=base.results / "verify"
+    )
 
 
 def prepare(request: preparation.Request) -> preparation.PreparedRun:

@@ -107,7 +107,7 @@ def request_for(tmp_path):
             resnet50=ResNet50(batch=2, batches=3),
         )
         return preparation.Request(
-            root=engine_cases.ECHO, results=tmp_path / "results", cache=tmp_path / "cache", told=told
+            root=engine_cases.ECHO, results=tmp_path / "results", cache=tmp_path / "cache", given_spec=told
         )
 
     return build

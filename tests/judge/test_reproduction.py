@@ -346,7 +346,7 @@ def stage(tmp_path, cache):
     told = Spec(
         name="echo", frameworks=("good",), workloads=("resnet50",), engine="process", device="cpu", dataset="synthetic"
     )
-    first = dataclasses.replace(request, told=told)
+    first = dataclasses.replace(request, given_spec=told)
     prepared = preparation.prepare(first)
     folder = preparation.start(first, prepared)
     return request, preparation.run(first, folder, prepared, engine_cases.Silent()), folder

@@ -15,7 +15,7 @@ ray = pytest.importorskip("ray")
 
 from ray._private import utils as ray_utils
 
-from orchestrator.engines import nodes, registry
+from orchestrator.engines import hosts, registry
 from orchestrator.engines.ray import cluster
 from orchestrator.engines.registration import Setup
 from orchestrator.errors import HostError
@@ -130,12 +130,12 @@ def test_a_node_without_docker_runs_jobs_as_processes_or_is_left_out(alone, cach
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     with clusters.cluster(("alpha",)) as made:
         engine = clusters.connect(made, engine_cases.ECHO, choice="auto")
-        (node,) = nodes.select(engine.nodes(), spec.Hosts())
+        (node,) = hosts.select(engine.nodes(), spec.Hosts())
         assert node.engine == "process"
         engine.close()
         engine = clusters.connect(made, engine_cases.ECHO, choice="docker")
         with pytest.raises(HostError, match="no node of the cluster can run jobs"):
-            nodes.select(engine.nodes(), spec.Hosts())
+            hosts.select(engine.nodes(), spec.Hosts())
         engine.close()
     told, left_out = caplog.messages
     assert told.startswith("node alpha: no Docker daemon answers")

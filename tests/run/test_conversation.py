@@ -1,7 +1,7 @@
 """Streams and exits become figures or a failure that says what happened."""
 
-import io
 import json
+import tempfile
 
 import pytest
 
@@ -27,11 +27,11 @@ def job(root):
 
 def converse(job, *events, exit_=GOOD, stopped=None, tail=b"", stderr=b"", train_samples=150, test_samples=100):
     lines = [json.dumps({"seq": number, "t": 1.0, **event}) for number, event in enumerate(events)]
-    log = io.BytesIO()
-    conversation = Conversation(job, Recorder(io.BytesIO(), log), lambda event: None)
-    conversation.take(Output("stderr", stderr))
-    conversation.take(Output("stdout", "".join(line + "\n" for line in lines).encode() + tail))
-    conversation.close()
+    with tempfile.NamedTemporaryFile() as recorded, tempfile.NamedTemporaryFile() as log:
+        conversation = Conversation(job, Recorder(recorded, log), lambda event: None)
+        conversation.take(Output("stderr", stderr))
+        conversation.take(Output("stdout", "".join(line + "\n" for line in lines).encode() + tail))
+        conversation.close()
     amounts = {"train_samples": train_samples, "test_samples": test_samples}
     return conversation, conversation.failure(exit_, stopped=stopped, **amounts)
 
@@ -136,7 +136,7 @@ def test_a_job_that_dies_before_its_first_word_is_told_by_its_last_line(job):
         ((START, READY, {**EPOCH, "samples": 100}), "no whole number of batches"),
         (({**START, "framework": "other"},), "framework is 'other', the job asked for 'numpy'"),
         (({**START, "precision": "fp16"},), "precision is 'fp16'"),
-        (({**START, "protocol": 2},), "speaks protocol 2"),
+        (({**START, "protocol": 2},), "uses protocol 2"),
     ],
 )
 def test_a_stream_that_leaves_something_out_or_adds_something(job, events, message):

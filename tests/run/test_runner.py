@@ -12,6 +12,7 @@ from orchestrator.engines.base import EngineError
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.errors import BuildError, MissingWheelError
 from orchestrator.plan import catalog
+from orchestrator.record.provenance import EnvironmentFacts
 from orchestrator.record.results import Failure
 from orchestrator.record.run_folder import RunFolder
 from tests.support import engine_cases
@@ -87,7 +88,7 @@ def test_a_job_that_cannot_run_here_is_skipped_before_anything_is_built(tmp_path
     assert engine.asked == []
     (skipped,) = results
     assert (skipped.status, skipped.failure, skipped.attempt) == ("skipped", skip[skipped.job.id], 1)
-    assert skipped.provenance.environment == {}
+    assert skipped.provenance.environment == EnvironmentFacts()
     assert folder.read_result(skipped.job.id) == skipped
     assert folder.missing([skipped.job]) == []
 

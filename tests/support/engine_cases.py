@@ -14,8 +14,7 @@ from pathlib import Path
 import psutil
 
 from orchestrator import files
-from orchestrator.engines import nodes as hosts
-from orchestrator.engines import registry
+from orchestrator.engines import hosts, registry
 from orchestrator.engines.base import STOP_GRACE
 from orchestrator.engines.one_node import OneNode
 from orchestrator.engines.process.engine import ProcessEngine

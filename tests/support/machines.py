@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from orchestrator.engines.nodes import Node
+from orchestrator.engines.hosts import Node
 from orchestrator.host import cuda
 from orchestrator.host.machine import Gpu, Host
 from orchestrator.plan.catalog import COMMAND, Cuda, Framework, Image

@@ -66,7 +66,7 @@ def command(
 
 def _require(framework: str, known: Catalog) -> None:
     """Raise UsageError for a name that no framework has."""
-    from orchestrator.plan.spec import did_you_mean
+    from orchestrator.text import did_you_mean
 
     if framework not in known.frameworks:
         raise UsageError(

@@ -92,7 +92,7 @@ def ls(json: JsonOption = False) -> None:
 def _require(name: str) -> None:
     """Raise UsageError for a name that no dataset has which can be prepared or imported."""
     from orchestrator.inputs.datasets import labelled_names
-    from orchestrator.plan.spec import did_you_mean
+    from orchestrator.text import did_you_mean
 
     known = labelled_names()
     if name not in known:

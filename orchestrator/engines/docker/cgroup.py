@@ -41,8 +41,9 @@ class Group:
 def of(pid: int, container: str, *, proc: Path = PROC, mounted: Path = MOUNTED) -> Group | None:
     """The control group of a container whose first process is `pid`; None when it cannot be read here.
 
-    The process id is valid on the daemon's machine, which may be another one (a virtual machine, say). So the group's
-    path must contain the id of the container. `proc` and `mounted` are where the kernel shows processes and groups.
+    The process id is valid on the daemon's machine, which may be another one, for example a virtual machine. So
+    the group's path must contain the id of the container. `proc` and `mounted` are the folders in which the kernel
+    shows processes and groups.
     """
     paths = {}
     with contextlib.suppress(OSError):

@@ -18,11 +18,11 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.engines.base import EngineError
-from orchestrator.engines.nodes import Node
+from orchestrator.engines.hosts import Node
 from orchestrator.engines.ray import connection
-from orchestrator.engines.ray import node as remote
 from orchestrator.engines.ray.losses import headless, losses
 from orchestrator.engines.ray.messages import NodeMessage
+from orchestrator.engines.ray.node import Worker, describe
 from orchestrator.engines.ray.taken import RayNode
 from orchestrator.engines.registration import AUTO, Setup
 from orchestrator.errors import OrchestratorError
@@ -61,7 +61,7 @@ class RayCluster:
         patience = 0.0 if self._known else SURVEY_SECONDS
         with headless():
             for node in alive.keys() - self._known.keys() - self._asked.keys():
-                self._asked[node] = _on(remote.describe, node).remote(*self._own_engine)
+                self._asked[node] = _on(describe, node).remote(*self._own_engine)
         if self._asked:
             with headless():
                 answered, _ = ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=patience)
@@ -80,13 +80,13 @@ class RayCluster:
     def take(self, node: Node, wanted: Callable[[], bool]) -> RayNode | None:
         resources = self._resources[node.id]
         whole = node.share is None
-        actor = ray.remote(remote.Worker).options(
+        actor = ray.remote(Worker).options(
             num_cpus=resources["CPU"] if whole else len(node.host.cpus),
             num_gpus=resources.get("GPU", 0) if whole else len(node.host.gpus),
             memory=int(resources.get("memory", 0)) if whole else node.memory or 0,
             max_restarts=0,
             max_task_retries=0,
-            max_concurrency=4,  # a job can be told to end while it runs
+            max_concurrency=4,  # a running job can be ended by another call
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
         )
         with losses(node.name):
@@ -137,13 +137,13 @@ def _words(error: OrchestratorError | EngineError | None) -> str:
 
 
 def _on(function: Callable[..., Any], node: str) -> Any:
-    """`function` as a task of a node, beside whatever runs there."""
+    """`function` as a task of a node, next to the jobs that run there."""
     where = NodeAffinitySchedulingStrategy(node, soft=False)
     return ray.remote(function).options(num_cpus=0, max_retries=0, scheduling_strategy=where)
 
 
 def _name(by_ray: Mapping[str, Any]) -> str:
-    """What a person calls a node: the name it was given, or its machine's. Ray's own default is the address."""
+    """What the user calls a node: the name it was given, or its machine's. Ray's own default is the address."""
     given = by_ray.get("NodeName")
     own = given and given != by_ray["NodeManagerAddress"]
     return printable(str(given if own else by_ray["NodeManagerHostname"]))

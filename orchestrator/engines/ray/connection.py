@@ -34,7 +34,7 @@ def join(address: str, root: Path) -> bool:
     node of it on this machine) and else starts one; HOST:PORT is that of a head, from one of its nodes.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    logging.getLogger("ray").setLevel(logging.ERROR)  # this program logs what a person must know
+    logging.getLogger("ray").setLevel(logging.ERROR)  # this program logs what the user must know
     with tempfile.TemporaryDirectory(prefix="rosetta-snapshot-") as folder:
         _snapshot(root, Path(folder))
         options: dict[str, Any] = {

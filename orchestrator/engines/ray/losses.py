@@ -1,4 +1,4 @@
-"""Turns what Ray raises, when part of a cluster is gone or does not fit, into errors that a person can act on."""
+"""Turns what Ray raises, when part of a cluster is gone or does not fit, into errors that the user can act on."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import orchestrator
 from orchestrator.engines.base import EngineError, Environment, Exit, Observations, Output
-from orchestrator.engines.nodes import Node
+from orchestrator.engines.hosts import Node
 from orchestrator.errors import OrchestratorError
 from orchestrator.inputs.job_inputs import Inputs
 

@@ -1,7 +1,7 @@
 """What runs on a node of a cluster: it prepares what a job needs, runs it with the node's own engine, and reports.
 
 Ray is not imported here: cluster.py and taken.py start a Worker on a node and call its methods. All that they take and
-return is plain data. An error that a person should read is returned as a value, so that it arrives unchanged.
+return is plain data. An error for the user is returned as a value, so that it arrives unchanged.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def niceness_left() -> int:
 
 
 def note_on_priority(engine: str, nice: int) -> str:
-    """What a person should know about the priority of jobs on a node; empty when they have the normal one."""
+    """A message for the user about the priority of jobs on a node; empty when they have the normal one."""
     if not nice or not registry.find(engine).starts_children:  # a daemon starts them, with its own priority
         return ""
     return (
@@ -107,7 +107,7 @@ class Worker:
                     leftover.remove()
 
     def ready(self) -> str:
-        """Return once the node has been taken, with what a person should know about it."""
+        """Return once the node has been taken, with a message for the user about it."""
         return note_on_priority(self._taken.node.engine, niceness_left())
 
     def prepare(self, image: str, variant: str) -> Iterator[NodeMessage]:
@@ -148,7 +148,7 @@ class Worker:
             control.stop.set()
 
     def end(self, number: int, seconds: float) -> bool:
-        """End job `number` at once: nobody listens to it any more. Returns whether it ended in so many seconds."""
+        """End job `number` at once: its output is not read any more. Returns whether it ended in so many seconds."""
         control = self._controls.get(number)
         if control is None:
             return True
@@ -189,7 +189,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class _Control:
-    """Tells one job to end, from another thread, and says when it has."""
+    """Ends one job from another thread, and waits for its end."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     end: threading.Event = field(default_factory=threading.Event)
@@ -197,7 +197,7 @@ class _Control:
 
 
 class _Ended(EngineError):
-    """Nobody listens to the job any more."""
+    """The output of the job is not read any more."""
 
 
 def _listen(execution: Execution, control: _Control) -> Iterator[NodeMessage]:

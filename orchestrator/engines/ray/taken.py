@@ -14,7 +14,7 @@ import ray
 import ray.exceptions
 
 from orchestrator.engines.base import EngineError, Environment, Exit, Launch, Observations, Output
-from orchestrator.engines.nodes import Node
+from orchestrator.engines.hosts import Node
 from orchestrator.engines.pump import Pump
 from orchestrator.engines.ray.losses import LOST_HINT, losses
 from orchestrator.engines.ray.messages import Ended, NodeMessage
@@ -25,9 +25,9 @@ from orchestrator.plan.jobs import Job
 
 _log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 10.0  # for a node until a person learns what the run waits for
+PATIENCE_SECONDS = 10.0  # for a node until a message says what the run waits for
 LOOK_SECONDS = 0.5  # between two checks whether the node is still wanted
-END_SECONDS = 10.0  # for a job that nobody listens to any more to end
+END_SECONDS = 10.0  # for the end of a job whose output is not read any more
 WAITING = 16  # messages that a node may send ahead of their reading: a flood is slowed down, not buffered
 
 
@@ -80,7 +80,7 @@ class RayNode:
         number = next(self._numbers)
         stream = self._stream(self._worker.run, number, environment, launch)
         running = None
-        for message in stream:  # what comes before the job runs: that it waits for a GPU that is in use, say
+        for message in stream:  # what comes before the job runs: for example, that it waits for a GPU that is in use
             if message.waited is not None:
                 running = RemoteJob(stream, launch.output, message.waited, lambda: self._worker.stop.remote(number))
                 break

@@ -32,7 +32,7 @@ def labelled(name: str) -> LabelledDataset:
 
 
 def labelled_names() -> list[str]:
-    """The datasets that a person can prepare or import."""
+    """The datasets that can be prepared or imported."""
     from orchestrator.inputs.dataset import LabelledDataset
 
     return [name for name in NAMES if isinstance(definition(name), LabelledDataset)]

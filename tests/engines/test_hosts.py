@@ -11,8 +11,7 @@ from rich.console import Console
 
 from orchestrator.cli.progress import LiveListener
 from orchestrator.cli.verbs import bench
-from orchestrator.engines import nodes as hosts
-from orchestrator.engines import registry
+from orchestrator.engines import hosts, registry
 from orchestrator.engines.ray import node as ray_node
 from orchestrator.engines.registration import Setup
 from orchestrator.errors import HostError, UsageError
@@ -206,7 +205,7 @@ def test_every_node_has_a_bar_of_its_own_until_it_is_given_back():
 
 
 def test_hosts_without_a_cluster_are_a_mistake(root, tmp_path):
-    request = preparation.Request(root=root, results=tmp_path, cache=tmp_path, told=told(each_host=True))
+    request = preparation.Request(root=root, results=tmp_path, cache=tmp_path, given_spec=told(each_host=True))
     with pytest.raises(UsageError, match="nodes of a cluster") as caught:
         preparation.prepare(request)
     assert "--engine ray" in caught.value.hint

@@ -27,7 +27,7 @@ class Node:
     """A machine that can run jobs, or a part of one."""
 
     id: str  # the engine's name for it
-    name: str  # what a person calls it
+    name: str  # what the user calls it
     host: Host
     engine: str  # the name of the node's own engine, which runs the jobs
     engine_facts: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Node:
 
     @property
     def lane(self) -> str:
-        """What a display calls it; empty for this machine, beside which there is no other."""
+        """The name that is displayed; empty for this machine, which needs none because it is the only node."""
         return "" if self.local else self.name
 
     @property
