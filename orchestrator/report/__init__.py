@@ -1,1 +1,1 @@
-"""Results → tables (pure, tables.py) → terminal, Markdown, CSV, JSON (one module each)."""
+"""Results → tables (pure, tables.py) → terminal, Markdown, CSV, JSON and HTML (one module each in formats/)."""

@@ -21,7 +21,7 @@ from orchestrator.report.table import Column
 from orchestrator.text import MAX_NOTE, clip
 
 NO_SOURCE = "The measured code is not available: the workloads of this checkout differ, and its git history lacks them."
-NO_USAGE = "Usage over time cannot be drawn: the samples of these jobs were not kept, only the figures above."
+NO_USAGE = "Usage over time cannot be drawn: only the figures above were kept, not the samples of these jobs."
 MAX_JOBS = 50  # listed for a row
 JOBS = (
     Column(title="job"),
@@ -111,7 +111,7 @@ def cell(
 
 
 def _conditions(results: Sequence[Result]) -> tuple[str, ...]:
-    """The conditions of a row, in words. Where its results differ (two devices, say), all values."""
+    """The conditions of a row, in words. If its results differ, for example in the device, all values are joined."""
     conditions = [conditions_of(result) for result in results]
     joined = (" / ".join(dict.fromkeys(each[name] for each in conditions if each[name])) for name in conditions[0])
     return tuple(clip(words, MAX_NOTE) for words in joined if words)
@@ -173,11 +173,11 @@ def _by_provenance(results: Sequence[Result], trees: Mapping[str, Tree]) -> list
     for result in results:
         groups.setdefault((_facts(result), again.commands(result)), []).append(result)
     found = []
-    for (facts, commands), alike in groups.items():
-        first = alike[0]
+    for (facts, commands), same in groups.items():
+        first = same[0]
         tree = trees.get(first.provenance.code.workloads_sha256 or "")
         shared = SharedProvenance(
-            jobs=tuple(clip(result.job.id) for result in alike),
+            jobs=tuple(clip(result.job.id) for result in same),
             facts=facts,
             commands=commands,
             sources=() if tree is None else sources.of_job(first.job, tree),

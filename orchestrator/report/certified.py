@@ -1,7 +1,7 @@
-"""Gives rows of a table the mark that certificates give them, and says what the marks mean. Pure.
+"""Computes the marks of table rows from certificates, and the legend that explains the marks. Pure.
 
-A certificate is valid for what its hashes identify, and for nothing else. A result is certified by any certificate
-with the same hashes, wherever that was stored. If there are only others for the cell, its mark is "stale".
+A certificate is valid only for what its hashes identify. A result is certified by any certificate with the same
+hashes, no matter where that is stored. If a cell has only certificates with other hashes, its mark is "stale".
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MarkWord = Literal["certified", "declared", "diverges", "stale"]
 CellKey = tuple[str, str, str | None, str]  # framework, workload, its variant, device
 Known = Mapping[CellKey, Sequence[Certificate]]
 NONE: Known = MappingProxyType({})
-GRAVITY: tuple[MarkWord, ...] = ("certified", "declared", "diverges")  # the worst last
+GRAVITY: tuple[MarkWord, ...] = ("certified", "declared", "diverges")  # from the best to the worst
 SYMBOLS: Mapping[MarkWord, str] = {"certified": "✓", "declared": "≈", "diverges": "≠", "stale": "○"}
 MEANINGS: Mapping[MarkWord, str] = {
     "certified": "computes the same as the reference",
@@ -31,7 +31,7 @@ MEANINGS: Mapping[MarkWord, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """What certificates say about a result or a row."""
+    """The verdict of certificates on a result or a row."""
 
     word: MarkWord
     made: str  # the day of the certificate

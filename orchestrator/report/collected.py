@@ -1,4 +1,4 @@
-"""What every form of a report is made from: the results of runs, and what certificates say of them."""
+"""Collects what all formats of a report show: the results of runs, and their certificates."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ReportContent:
         return [error for each in self.runs for error in each.damaged]
 
     def studies(self) -> Studies:
-        """The published studies that tables show beside the results. Raises StoreError."""
+        """The published studies that tables show next to the results. Raises StoreError."""
         return published.load(self.root / REFERENCE)
 
     def tables(self) -> list[Table]:
@@ -64,7 +64,7 @@ def of_runs(sources: Sequence[RunSource], root: Path, certificates: Iterable[Cer
 
 
 def left_out(damaged: Sequence[StoreError]) -> StoreError:
-    """The error that names everything a report lacks."""
+    """The error that lists all results that a report lacks."""
     return StoreError(
         "\n".join(["left out of this report:", *(error.message for error in damaged)]), hint=damaged[0].hint
     )

@@ -1,6 +1,6 @@
 """Events → how a training went over time. Pure.
 
-A run's events say it about twice a second; a published result, which has none beside it, once per epoch.
+A run has events about twice a second. A published result has no events, so its curve has one point per epoch.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TypeVar
 from orchestrator.record.events import Epoch, Event, Step
 from orchestrator.record.figures import EpochFigure, Figures
 
-MAX_POINTS = 200  # of a curve that is drawn: more than the pixels it has can show
-MAX_KEPT = 20_000  # while reading; beyond, every second one is dropped, for a stream may be a gigabyte
+MAX_POINTS = 200  # of a curve that is drawn: a chart has too few pixels to show more
+MAX_KEPT = 20_000  # while reading; above this, every second point is dropped: a stream can be 1 GB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ Moment = TypeVar("Moment")
 
 
 def of_events(events: Iterable[Event]) -> Curve:
-    """All moments that a stream of events tells of."""
+    """The points of a training: one for each step event and each epoch event."""
     seconds, samples, points = 0.0, 0, []
     for event in events:
         if isinstance(event, Step | Epoch):
@@ -58,12 +58,12 @@ def scores(figures: Figures) -> list[tuple[float, float]]:
         seconds += epoch.seconds
         moments.append((seconds, epoch.score))
     if moments:
-        moments[-1] = (seconds, figures.score)  # older results say it there alone
+        moments[-1] = (seconds, figures.score)  # older results have only this score
     return [(at, score) for at, score in moments if score is not None]
 
 
 def thin(curve: Sequence[Moment], most: int = MAX_POINTS) -> tuple[Moment, ...]:
-    """At most about `most` of its points, evenly chosen, the last one among them."""
+    """At most `most` points of a curve, evenly spaced, including the last one."""
     stride = -(-len(curve) // most) or 1
     return tuple(point for index, point in enumerate(curve) if (len(curve) - 1 - index) % stride == 0)
 

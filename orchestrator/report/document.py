@@ -1,6 +1,6 @@
 """The JSON report as a type: the contract for programs that read it.
 
-docs/report.schema.json is made from it:
+This command generates docs/report.schema.json from it:
 
     python -m orchestrator.report.document > docs/report.schema.json
 """
@@ -46,8 +46,8 @@ class ReportDocument(BaseModel):
     results: list[Result] = Field(description="all that the tables were made from")
     certificates: list[MarkWord | None] = Field(
         description="of each result: it computes the same as the reference (certified); it differs from the reference "
-        "only as its own notes say (declared), or otherwise (diverges); it was verified only in another environment or "
-        "with other code or weights (stale); null where it was not verified"
+        "only in the way that its notes document (declared), or in another way (diverges); it was verified only in "
+        "another environment or with other code or weights (stale); null where it was not verified"
     )
 
 

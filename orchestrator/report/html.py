@@ -1,4 +1,4 @@
-"""Writes the page as one HTML file that needs nothing else: no network and no folder beside it.
+"""Renders the page as one HTML file that needs no network and no other file.
 
 Everything from results is escaped by the templates, or is JSON in a script block that the browser does not run. A
 content security policy in the head forbids loading anything and running any script except the two with a listed sha256.
@@ -78,5 +78,5 @@ def _inert(value: object) -> str:
 
 
 def _legible(value: Any) -> Any:
-    """Make text from results readable before it is escaped. What a template calls safe does not come from results."""
+    """Make text from results readable before it is escaped. Text that a template marks as safe is left as it is."""
     return plain(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

@@ -1,4 +1,4 @@
-"""What stands below a table: all that a reader of its figures has to know. Pure."""
+"""The notes below a table: where its figures come from, and what may be wrong with them. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from orchestrator.record.results import Result
 from orchestrator.record.telemetry import Telemetry
 from orchestrator.report.published import PublishedStudy
 
-WORTH_TELLING = 0.02  # of the time a GPU was throttled, of a core that the orchestrator used: smaller shares are noise
-STEADY = 5.0  # seconds; in shorter jobs the orchestrator's share is that of starting and ending them
+# Shares below this are noise: of the time in which a GPU was throttled, of the core that the orchestrator used.
+MIN_SHARE = 0.02
+STEADY = 5.0  # seconds; in shorter jobs, starting and stopping the job dominates the orchestrator's share
 
 
 def notes_of(
     results: Sequence[Result], study: PublishedStudy | None, ranked: Sequence[tuple[str, Sequence[float]]]
 ) -> tuple[str, ...]:
-    """What a reader has to know; `ranked` is each row's label with the times that its place stands on, in order."""
+    """All notes of a table; `ranked` has each row's label and the times that rank it, in the order of the rows."""
     notes: dict[str, None] = {}  # a set that keeps its order
     if study is not None:
         notes[f"{study.title}: {study.source}, {study.hardware}"] = None
@@ -27,17 +28,17 @@ def notes_of(
     if "synthetic" in sources and results[0].job.declaration.trains:
         notes["SYNTHETIC DATA: times are real, accuracy is not comparable with any published figure"] = None
     for result in results:
-        told = [*(result.start.notes if result.start else ()), *doubts(result)]
-        told += _cautions(result.telemetry) if result.telemetry else ()
+        texts = [*(result.start.notes if result.start else ()), *doubts(result)]
+        texts += _cautions(result.telemetry) if result.telemetry else ()
         if result.status == "skipped" and result.failure is not None:
-            told.append(f"skipped: {result.failure.message}")
-        notes |= dict.fromkeys(f"{result.job.title}: {note}" for note in told)
+            texts.append(f"skipped: {result.failure.message}")
+        notes |= dict.fromkeys(f"{result.job.title}: {note}" for note in texts)
     repeated = any(result.job.repeat > 1 for result in results)
     return (*notes, *_disturbances(results), *(_repeat_notes(ranked) if repeated else ()))
 
 
 def expected(result: Result) -> tuple[float, float] | None:
-    """The range of scores that real data should give, where the spec says one."""
+    """The range of scores that the spec expects from real data; None if it has no range, or the data is not real."""
     data = result.provenance.data
     return result.job.expected_score if data is not None and data.source != "synthetic" else None
 
@@ -53,51 +54,51 @@ def doubts(result: Result) -> list[str]:
 
 
 def _repeat_notes(ranked: Sequence[tuple[str, Sequence[float]]]) -> list[str]:
-    """What the repeats tell: how figures are written, what was odd, which rows are ties."""
-    few = f"of fewer than {stats.FEW}, half the distance between the lowest and the highest"
-    odd = [f"{title}: {told}" for title, times in ranked if len(times) > 1 for told in stats.warnings(times)]
+    """Notes on repeats: how figures are written, unusual values, and rows that are ties."""
+    few = f"with fewer than {stats.FEW} repeats, half the distance between the lowest and the highest"
+    odd = [f"{title}: {text}" for title, times in ranked if len(times) > 1 for text in stats.warnings(times)]
     tied = [f"not distinguishable: {' · '.join(titles)}" for titles in ties(ranked)]
     return [f"±: half the 95 % interval of the median of n repeats; {few}", *odd, *tied]
 
 
 def ties(rows: Sequence[tuple[str, Sequence[float]]]) -> list[list[str]]:
-    """Neighbours in a ranking whose first cannot be told from any of the others, each such group once.
+    """Groups of consecutive rows in a ranking: the first row of a group is not distinguishable from any other in it.
 
-    Groups may overlap: when a row is like the one before it and like the one after it, those two may still differ. A
-    row measured once belongs to none, for nobody knows.
+    Groups may overlap: the rows before and after a row may differ from each other although neither differs from it. A
+    row that was measured once is in no group, because its variation is unknown.
     """
     groups = []
-    told = 0  # rows up to here are in a group already
+    previous_end = 0  # index after the last row of the previous group
     for first, (_, times) in enumerate(rows):
-        if told > first + 1 and (told == len(rows) or not _alike(times, rows[told][1])):
-            continue  # its group would end where the last one does
+        if previous_end > first + 1 and (previous_end == len(rows) or not _tied(times, rows[previous_end][1])):
+            continue  # its group would be part of the previous one
         end = first + 1
-        while end < len(rows) and _alike(times, rows[end][1]):
+        while end < len(rows) and _tied(times, rows[end][1]):
             end += 1
-        if end > max(told, first + 1):
+        if end > max(previous_end, first + 1):
             groups.append([title for title, _ in rows[first:end]])
-            told = end
+            previous_end = end
     return groups
 
 
-def _alike(times: Sequence[float], later: Sequence[float]) -> bool:
-    """Whether two rows of a ranking were both repeated and cannot be told apart."""
+def _tied(times: Sequence[float], later: Sequence[float]) -> bool:
+    """Whether two rows of a ranking were both repeated and are not distinguishable."""
     return min(len(times), len(later)) > 1 and not stats.apart(later, times)
 
 
 def _cautions(used: Telemetry) -> Iterator[str]:
-    """What telemetry says that a reader of the figures should know."""
+    """Notes on what telemetry found: throttling, load of the orchestrator, problems of the telemetry itself."""
     for gpu in used.gpus:
         for reason, share in gpu.throttled.items():
-            if share >= WORTH_TELLING:
+            if share >= MIN_SHARE:
                 yield f"throttled: {reason} for {100 * share:.0f} % of the time"
-    if used.orchestrator_cpus >= WORTH_TELLING and used.seconds >= STEADY:
+    if used.orchestrator_cpus >= MIN_SHARE and used.seconds >= STEADY:
         yield f"the orchestrator itself used {100 * used.orchestrator_cpus:.0f} % of a core"
     yield from (f"telemetry: {note}" for note in used.notes)
 
 
 def _disturbances(results: Sequence[Result]) -> list[str]:
-    """Which programs used the processors beside a row's jobs: a line for each, however many repeats it disturbed."""
+    """One line for each program that used the processors while a row's jobs ran."""
     jobs = Counter(result.job.title for result in results)
     found: dict[tuple[str, str], list[Neighbour]] = {}
     for result in results:
@@ -107,6 +108,6 @@ def _disturbances(results: Sequence[Result]) -> list[str]:
     for (title, name), seen in found.items():
         cpus = max((neighbour.cpus for neighbour in seen if neighbour.cpus is not None), default=None)
         share = "the GPU" if cpus is None else f"{'up to ' if len(seen) > 1 else ''}{cpus:.1f} CPUs"
-        during = f"during {len(seen)} of {jobs[title]} jobs" if jobs[title] > 1 else "meanwhile"
+        during = f"during {len(seen)} of {jobs[title]} jobs" if jobs[title] > 1 else "during the job"
         lines.append(f"{title}: disturbed: {name} used {share} {during}")
     return lines

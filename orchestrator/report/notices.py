@@ -24,14 +24,14 @@ class Measured:
 
     run: Run
     results: tuple[Result, ...]
-    curves: Mapping[str, Curve]  # job id → its course over time, for the jobs that are drawn
-    usage: Mapping[str, UsageCurves] = field(default_factory=dict)  # job id → what it used over time, likewise
+    curves: Mapping[str, Curve]  # job id → its curve, for the jobs that are drawn
+    usage: Mapping[str, UsageCurves] = field(default_factory=dict)  # job id → what it used over time, for the same jobs
     damaged: tuple[StoreError, ...] = ()  # one for each result that cannot be read
 
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """Something that a reader must know before reading a number."""
+    """A warning that is shown above all tables."""
 
     level: Literal["danger", "caution"]
     title: str

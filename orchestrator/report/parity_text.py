@@ -71,17 +71,17 @@ def _word(cell: VerifiedCell) -> Text:
 
 
 def _story(cell: VerifiedCell) -> Iterator[Text]:
-    """An explanation of a cell that is not certified: where it differs, and which known mistake gives the same."""
+    """An explanation of a cell that is not certified: where it differs, and which known mistake has the same effect."""
     verdict = cell.parity
     if verdict.word == "certified":
         return
-    name = f"{printable(cell.title)} {cell.workload}"
-    yield Text.assemble((f"{name} {verdict.word}", STYLES[verdict.word]), f": {printable(verdict.why, MAX_NOTE)}")
+    title = f"{printable(cell.title)} {cell.workload}"
+    yield Text.assemble((f"{title} {verdict.word}", STYLES[verdict.word]), f": {printable(verdict.why, MAX_NOTE)}")
     if verdict.word == "not run":
         return
     if verdict.weights and parity.where(verdict):
         yield Text(f"  {parity.where(verdict)}")
-    sentences = [MISTAKES[culprit].sentence for culprit in verdict.culprits]
+    sentences = [MISTAKES[name].sentence for name in verdict.culprits]
     if sentences:
         yield Text(f"  → the reference gives the same when {', or '.join(sentences)}")
     else:

@@ -1,4 +1,4 @@
-"""The published tables that reports show beside their own: results/reference/*.json."""
+"""Reads the published tables that reports show next to their own figures: results/reference/*.json."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.strict import Strict
 
 
 class PublishedRow(Strict):
-    """A row of a published table. What a table does not give is None."""
+    """A row of a published table. Values that the table lacks are None."""
 
     framework: str = ""
     title: str = ""

@@ -17,12 +17,12 @@ from orchestrator.report.published import PublishedStudy, Studies, study_of
 from orchestrator.report.table import CellValue, Column, Table
 from orchestrator.text import MAX_NAME, MAX_NOTE, clip, plain
 
-Key = tuple[str, str]  # which job it was, and when: enough among runs of one machine
+Key = tuple[str, str]  # id and start time of a job: unique among the runs of one machine
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShownCell:
-    """A table's cell: its text and what it is sorted by (nothing: always last)."""
+    """A table's cell: its text and its sort key. Cells with an empty key always come last."""
 
     text: str
     key: str
@@ -63,7 +63,7 @@ class Section:
 
 
 def of(tables: Sequence[Table], measured: Sequence[Measured], studies: Studies) -> list[Section]:
-    """One section per table; a framework looks the same in all of them."""
+    """One section per table; a framework has the same style in all of them."""
     kept = {
         key_of(result): each.curves[result.job.id]
         for each in measured
@@ -129,7 +129,7 @@ def _row(name: str, table: Table, index: int) -> TableRow:
 
 
 def _labels(table: Table) -> list[str]:
-    """What charts call the rows: the title, and where several have it, how they differ."""
+    """The labels of rows in charts: the title; if several rows share it, also the conditions in which they differ."""
     words = next(index for index, column in enumerate(table.columns) if column.form)  # columns before the numbers
     titles = [results[0].job.title for results in table.results]
     labels = []
@@ -140,14 +140,14 @@ def _labels(table: Table) -> list[str]:
 
 
 def _published(workload: Declaration, framework: str, study: PublishedStudy | None) -> Mapping[str, float]:
-    """What the study has for a row: by device, or the training time."""
+    """The study's figures for a row: samples per second by device, or the training time as "seconds"."""
     row = study.row(workload.name, framework) if study else None
     figures = {"gpu": row.gpu, "cpu": row.cpu, "seconds": row.seconds} if row else {}
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def _has_figures(result: Result) -> bool:
-    """Whether a result has what charts are made of; one that ended well always has."""
+    """Whether a result has the figures that charts need, as every successful result has."""
     figures = result.figures
     if not result.job.declaration.trains:
         return result.status == "ok" and figures.images_per_s is not None
@@ -156,12 +156,12 @@ def _has_figures(result: Result) -> bool:
 
 
 def key_of(result: Result) -> Key:
-    """Which of all results this is."""
+    """The key that identifies a result."""
     return result.job.id, result.began
 
 
 def _status(results: Sequence[Result]) -> str:
-    """Of a row: whether it has figures, and whether they are to be trusted."""
+    """The status of a row: "ok", "doubtful", or the status of its first result if no job succeeded."""
     ended = [result for result in results if result.status == "ok"]
     if not ended:
         return results[0].status

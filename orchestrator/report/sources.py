@@ -96,5 +96,5 @@ def _committed(root: Path, commit: str, fingerprint: str) -> dict[str, Tree]:
             if sha256_of_tree(Path(scratch) / "workloads") == fingerprint:
                 return {fingerprint: _read(Path(scratch))}
         except (OSError, subprocess.SubprocessError):
-            pass  # no git, or an unknown commit: the page says that this code is not available
+            pass  # no git, or an unknown commit: the page shows that this code is not available
     return {}

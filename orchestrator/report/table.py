@@ -1,4 +1,4 @@
-"""What every renderer of a report shows: a table, its columns, and the kinds of cells. Pure."""
+"""The tables that all formats of a report show: columns, cells, and how values are written. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.report.certified import Mark
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """A figure that was measured `n` times, n > 1: the median, and the interval that stats.summary gives for it."""
+    """A figure that was measured `n` times, n > 1: the median, and the interval that stats.summary computes."""
 
     median: float
     low: float
@@ -29,7 +29,7 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Doubtful:
-    """A figure that was measured and is not to be trusted; the notes say why. Shown with an exclamation mark."""
+    """A measured figure that must not be trusted; the notes explain why. Shown with an exclamation mark."""
 
     doubtful: float | Measurement
 
@@ -52,7 +52,7 @@ class Column:
     form: str = ""
 
     def show(self, cell: CellValue) -> str:
-        """A cell as text; a dash where there is nothing."""
+        """A cell as text; a dash for an empty cell."""
         if cell is None:
             return "–"
         if isinstance(cell, Measurement | Doubtful):
@@ -62,15 +62,15 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """What every renderer shows."""
+    """A table as all formats show it."""
 
     title: str
     conditions: tuple[str, ...]  # what holds for all rows, in words
     columns: tuple[Column, ...]
     rows: tuple[tuple[CellValue, ...], ...]
-    results: tuple[tuple[Result, ...], ...]  # those behind each row
+    results: tuple[tuple[Result, ...], ...]  # the results of each row
     notes: tuple[str, ...]
-    marks: tuple[Mark | None, ...]  # what certificates say of each row; `notes` say what the marks mean
+    marks: tuple[Mark | None, ...]  # the verdict of certificates on each row; `notes` explain the marks
 
     def texts(self) -> Iterator[list[str]]:
         """The rows as text, each title with its mark."""

@@ -48,7 +48,7 @@ def markdown(tables: Iterable[Table]) -> str:
 
 
 def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Iterator[str]:
-    """A head, then one line per result, failed ones included. Times are in seconds; a missing value is empty.
+    """A head, then one line per result, including failed ones. Times are in seconds; a missing value is empty.
 
     `known` are the certificates.
     """

@@ -132,7 +132,7 @@ def test_accuracy_is_drawn_after_every_epoch_where_it_was_scored_then(known):
     assert (once["x"], once["y"], once["marker"]["size"]) == ([100.0], [76.5], [9])
     assert [row[0] for row in chart.numbers.rows] == ["Numpy", "Numpy", "Numpy", "Pytorch"]
     assert "after each epoch" in chart.caption
-    assert "Of several repeats" in chart.caption
+    assert "If a job was repeated" in chart.caption
     assert chart.figure["layout"]["shapes"] == []
     assert chart.finding == "All have the same final test accuracy, 76.5 %."
 

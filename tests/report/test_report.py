@@ -60,12 +60,12 @@ def test_a_disturbed_result_says_so(known):
         update={"neighbours": (Neighbour(name="stress", cpus=0.97), Neighbour(name="python", cpus=None))}
     )
     _, _, only = table([disturbed], known)
-    assert "Pytorch: disturbed: stress used 1.0 CPUs meanwhile" in only.notes
+    assert "Pytorch: disturbed: stress used 1.0 CPUs during the job" in only.notes
     again = trained(repeat=2).model_copy(update={"neighbours": (Neighbour(name="stress", cpus=0.5),)})
     _, _, repeated_ = table([disturbed, again, trained(repeat=3)], known)
     assert "Pytorch: disturbed: stress used up to 1.0 CPUs during 2 of 3 jobs" in repeated_.notes
     assert "Pytorch: disturbed: python used the GPU during 1 of 3 jobs" in repeated_.notes
-    assert "Pytorch: disturbed: python used the GPU meanwhile" in only.notes
+    assert "Pytorch: disturbed: python used the GPU during the job" in only.notes
 
 
 class TestTelemetry:

@@ -1,4 +1,4 @@
-"""Rows of a table → its charts: a figure each, with the sentence and the numbers that go with it. Pure."""
+"""Rows of a table → its charts: each is a figure with a sentence and a table of its numbers. Pure."""
 
 from __future__ import annotations
 

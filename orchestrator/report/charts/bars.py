@@ -25,14 +25,14 @@ PHASES: Mapping[str, Figure] = {
     "warm-up pass": lambda result: result.figures.cold_s,
     "timed pass": lambda result: result.figures.inference_s,
 }
-TIMED = {"first epoch", "later epochs", "timed pass"}  # what tables show
+TIMED = {"first epoch", "later epochs", "timed pass"}  # the phases whose times the tables show
 REST = "start and stop"
-COLOURS = dict(zip(PHASES, (0, 1, 2, 6, 3, 4, 4, 3), strict=True)) | {REST: 5}  # of a training, and of inference
+COLOURS = dict(zip(PHASES, (0, 1, 2, 6, 3, 4, 4, 3), strict=True)) | {REST: 5}  # training and inference share colours
 
 
 @dataclass(frozen=True, kw_only=True)
 class BarQuantity:
-    """What the bars of a chart stand for."""
+    """The quantity that the bars of a chart show."""
 
     figure: Figure
     unit: str
@@ -54,7 +54,7 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: BarQuantity
     trace = plotting.bar(medians, {"styles": [dataclasses.asdict(line.style) for line in lines]})
     caption = "Shorter is better" if quantity.less_is_better else "Longer is better"
     if any(repeats > 1 for *_, repeats in rows):
-        caption += "; bars are medians, whiskers are the interval that the table gives"
+        caption += "; bars are medians, whiskers are the interval in the table"
         trace["error_x"] = {
             "array": [high - median for _, _, median, high, _ in rows],
             "arrayminus": [median - low for _, low, median, _, _ in rows],
@@ -62,7 +62,7 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: BarQuantity
             "thickness": 1.5,
             "width": 4,
         }
-    told = list(map(plotting.short, medians))
+    texts = list(map(plotting.short, medians))
     statistics_ = ("from", "median", "to")
     return Chart(
         id=name,
@@ -70,7 +70,7 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: BarQuantity
         title=title,
         caption=f"{caption}.",
         finding=_finding(medians, labels, quantity),
-        figure=plotting.bars(lines, [trace], [high for _, _, _, high, _ in rows], told, quantity.axis),
+        figure=plotting.bars(lines, [trace], [high for _, _, _, high, _ in rows], texts, quantity.axis),
         numbers=Grid(
             columns=(
                 Column(title="DL Library"),
@@ -83,13 +83,13 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: BarQuantity
 
 
 def published(name: str, source: str, lines: Sequence[Line], key: str, quantity: BarQuantity) -> list[Chart]:
-    """What the reference published under `key` for the same rows, in the same order; none where it has nothing."""
+    """The figures that the study published under `key`, in the same order of rows; no chart if it has none."""
     rows = [(line.label, line.published.get(key)) for line in lines]
     known = [(label, value) for label, value in rows if value is not None]
     if not known:
         return []
     lengths = [value or 0.0 for _, value in rows]
-    told = ["–" if value is None else f"{value:,.0f}" for _, value in rows]
+    texts = ["–" if value is None else f"{value:,.0f}" for _, value in rows]
     trace = plotting.bar(lengths, {"then": True})
     return [
         Chart(
@@ -98,7 +98,7 @@ def published(name: str, source: str, lines: Sequence[Line], key: str, quantity:
             title=f"The same rows in {source.partition(',')[0]}",
             caption=f"Published in {source}, with the study's full settings. Compare the order, not the lengths.",
             finding=_finding([value for _, value in known], [label for label, _ in known], quantity),
-            figure=plotting.bars(lines, [trace], lengths, told, quantity.axis),
+            figure=plotting.bars(lines, [trace], lengths, texts, quantity.axis),
             numbers=Grid(
                 columns=(Column(title="DL Library"), Column(title=f"published ({quantity.unit})", form=",.0f")),
                 rows=tuple(rows),
@@ -108,31 +108,31 @@ def published(name: str, source: str, lines: Sequence[Line], key: str, quantity:
 
 
 def phases(name: str, lines: Sequence[Line]) -> Chart:
-    """Where the whole time of a job went: the median of each phase, and what is left."""
+    """How long each phase of a job took: the median of each phase, and the rest."""
     used = [phase for phase, seconds in PHASES.items() if any(seconds(line.results[0]) for line in lines)]
     names, labels = (*used, REST), [line.label for line in lines]
     times = [_times(line, used) for line in lines]
     traces = []
     for index, phase in enumerate(names):
-        told = [f"{label}: {phase} {row[index]:,.1f} s" for label, row in zip(labels, times, strict=True)]
+        texts = [f"{label}: {phase} {row[index]:,.1f} s" for label, row in zip(labels, times, strict=True)]
         traces.append(
             {
                 **plotting.bar([row[index] for row in times], {"phase": COLOURS[phase]}),
-                "text": list(map(text_of, told)),
+                "text": list(map(text_of, texts)),
                 "textposition": "none",
                 "hoverinfo": "text",
             }
         )
     totals = list(map(sum, times))
     figure = plotting.bars(lines, traces, totals, list(map(plotting.short, totals)), "seconds")
-    aside = [sum(t for phase, t in zip(names, row, strict=True) if phase not in TIMED) for row in times]
-    most, whole, label = max(zip(aside, totals, labels, strict=True))
+    untimed = [sum(t for phase, t in zip(names, row, strict=True) if phase not in TIMED) for row in times]
+    most, whole, label = max(zip(untimed, totals, labels, strict=True))
     return Chart(
         id=name,
         kind="phases",
         title="Where the time went",
-        caption=f"The whole of a job as the host saw it; “{REST}” is the container, the interpreter and its imports.",
-        finding=f"Beside what was timed, {label} needed the most: {most:,.1f} s of {whole:,.1f} s.",
+        caption=f"The whole job, timed on the host; “{REST}” is the container, the interpreter and its imports.",
+        finding=f"{label} spent the most time outside the timed phases: {most:,.1f} s of {whole:,.1f} s.",
         figure={**figure, "layout": {**figure["layout"], "barmode": "stack"}},
         numbers=Grid(
             columns=(Column(title="DL Library"), *(Column(title=f"{phase} (s)", form=",.1f") for phase in names)),
@@ -143,21 +143,21 @@ def phases(name: str, lines: Sequence[Line]) -> Chart:
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """The median between the ends of its interval, which for one value is no wider than the value."""
+    """The lower end of the interval, the median, the upper end. For a single value, all three are equal."""
     found = stats.summary(values)
     interval = found.interval or stats.Interval(low=found.median, high=found.median)
     return interval.low, found.median, interval.high
 
 
 def _times(line: Line, used: Sequence[str]) -> list[float]:
-    """Seconds of each phase, then of what is left of the job."""
-    told = [statistics.median(PHASES[phase](result) or 0.0 for result in line.results) for phase in used]
+    """Seconds of each phase, then of the rest of the job."""
+    medians = [statistics.median(PHASES[phase](result) or 0.0 for result in line.results) for phase in used]
     whole = statistics.median(result.seconds for result in line.results)
-    return [*told, max(0.0, whole - sum(told))]
+    return [*medians, max(0.0, whole - sum(medians))]
 
 
 def _finding(values: Sequence[float], labels: Sequence[str], quantity: BarQuantity) -> str:
-    """The fastest and the slowest, in a sentence."""
+    """A sentence that names the fastest and the slowest row."""
     (low, of_low), (high, of_high) = min(zip(values, labels, strict=True)), max(zip(values, labels, strict=True))
     unit, times = quantity.unit, high / low
     if len(values) == 1:

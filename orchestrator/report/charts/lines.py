@@ -11,11 +11,11 @@ from orchestrator.report.charts.model import Chart, Grid, Line, extremes, spread
 from orchestrator.report.table import Column
 
 MAX_EPOCHS = 50  # columns of a table of numbers
-POINTS_OF_RATE = 40  # a rate over less time than a fortieth of the training mostly shows the clock's grain
+POINTS_OF_RATE = 40  # with more points, the clock's resolution dominates the rates
 
 
 def losses(name: str, lines: Sequence[Line]) -> Chart:
-    """The training loss, as finely as it is known."""
+    """The training loss, at every point of the curve that is known."""
     traces = [
         plotting.line(
             line,
@@ -29,7 +29,7 @@ def losses(name: str, lines: Sequence[Line]) -> Chart:
         id=name,
         kind="lines",
         title="Training loss over time",
-        caption=f"Loss of single batches, hence rough; {_grain(lines)}. {_first(lines)}",
+        caption=f"Loss of single batches, so it varies strongly; {_grain(lines)}. {_first(lines)}",
         finding=extremes("loss at the end", "{:.3f}", ends),
         figure={"data": traces, "layout": plotting.axes("training time (s)", "loss")},
         numbers=_epochs(lines, Column(title="loss", form=".3f"), lambda epoch: epoch.loss),
@@ -44,7 +44,7 @@ def throughput(name: str, lines: Sequence[Line], unit: str) -> Chart:
         id=name,
         kind="lines",
         title="Throughput over time",
-        caption=f"A level line is a steady framework; {_grain(lines)}. {_first(lines)}",
+        caption=f"A flat line means constant throughput; {_grain(lines)}. {_first(lines)}",
         finding=extremes("average throughput", "{:,.0f} " + unit, means),
         figure={
             "data": [plotting.line(line, points, "{0:,.1f} s, {1:,.0f} " + unit) for line, points in rates],
@@ -73,7 +73,7 @@ def batches(name: str, lines: Sequence[Line], unit: str) -> Chart:
         id=name,
         kind="lines",
         title="Throughput, batch by batch",
-        caption=f"Every batch of the timed pass. A level line is a steady framework. {_first(lines)}",
+        caption=f"Every batch of the timed pass. A flat line means constant throughput. {_first(lines)}",
         finding=extremes("ratio of the fastest batch to the slowest", "{:.2f}", swings),
         figure={
             "data": [
@@ -94,9 +94,9 @@ def batches(name: str, lines: Sequence[Line], unit: str) -> Chart:
 
 
 def _epochs(lines: Sequence[Line], column: Column, figure: Callable[[EpochFigure], float]) -> Grid:
-    """One number per epoch of the job that is drawn; of very many epochs the first ones."""
-    told = [line.results[0].figures.epochs[:MAX_EPOCHS] for line in lines]
-    most = max(map(len, told))
+    """One number per epoch of the job that is drawn, for at most MAX_EPOCHS epochs."""
+    drawn = [line.results[0].figures.epochs[:MAX_EPOCHS] for line in lines]
+    most = max(map(len, drawn))
     return Grid(
         columns=(
             Column(title="DL Library"),
@@ -104,15 +104,20 @@ def _epochs(lines: Sequence[Line], column: Column, figure: Callable[[EpochFigure
         ),
         rows=tuple(
             (line.label, *map(figure, epochs), *[None] * (most - len(epochs)))
-            for line, epochs in zip(lines, told, strict=True)
+            for line, epochs in zip(lines, drawn, strict=True)
         ),
     )
 
 
 def _grain(lines: Sequence[Line]) -> str:
+    """Where the points of the curves come from, for a caption."""
     rough = all(len(line.curve) <= len(line.results[0].figures.epochs) for line in lines)
-    return "one point per epoch, for the events are not beside these results" if rough else "from the job's events"
+    return "one point per epoch, because these results have no events" if rough else "from the job's events"
 
 
 def _first(lines: Sequence[Line]) -> str:
-    return "Of several repeats, the first." if any(len(line.results) > 1 for line in lines) else ""
+    return (
+        "If a job was repeated, its first successful repeat is drawn."
+        if any(len(line.results) > 1 for line in lines)
+        else ""
+    )

@@ -1,4 +1,4 @@
-"""What a chart is, and what it is made from."""
+"""The types of charts, and of the rows that they show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.record.results import Result
 from orchestrator.report.curves import Curve
 from orchestrator.report.table import CellValue, Column
 
-HUES = 7  # colours that differ for everybody; the next frameworks get them again, with another mark and line
+HUES = 7  # colours that differ with any colour vision; further frameworks reuse them with other marks and lines
 FORMS = 3
 
 
@@ -33,13 +33,13 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """One figure and all that is said about it."""
+    """One figure with its texts and numbers."""
 
     id: str
     kind: Literal["bars", "lines", "phases"]  # lines share the key of frameworks; phases have their own
     title: str
     caption: str  # how to read it
-    finding: str  # what it shows, for who cannot see it
+    finding: str  # what it shows, for readers who cannot see it
     figure: Mapping[str, Any]
     numbers: Grid
     key: tuple[tuple[str, int], ...] = ()  # names and colours of the phases
@@ -47,18 +47,18 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A row of the table as charts see it: only results that ended well."""
+    """A row of the table for charts: it has only successful results."""
 
     row: int
     label: str
     style: Style
     results: tuple[Result, ...]
     curve: Curve
-    published: Mapping[str, float]  # what the reference says: by device, or "seconds"
+    published: Mapping[str, float]  # the figures of the published study: by device, or "seconds"
 
 
 def style(number: int) -> Style:
-    """The style of the framework with this number; they begin again after 21."""
+    """The style of the framework with this number; styles repeat after 21 frameworks."""
     return Style(hue=number % HUES, form=number // HUES % FORMS)
 
 
@@ -68,7 +68,7 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def extremes(what: str, form: str, values: Sequence[tuple[float, str]]) -> str:
-    """Who has the lowest and the highest, in a sentence."""
+    """A sentence that names the rows with the lowest and the highest value."""
     if not values:
         return ""
     (low, of_low), (high, of_high) = min(values), max(values)

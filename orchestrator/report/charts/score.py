@@ -1,4 +1,4 @@
-"""The chart of the test score against training time: how soon a framework learns, and how much. Pure."""
+"""The chart of the test score against training time: how fast a framework learns, and how well. Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from orchestrator.report.table import Column
 MAX_EPOCHS = 50  # points of a curve
 MAX_REPEATS = 40  # of a row
 EPOCH_MARK, END_MARK = 5, 9  # pixels
-SCORED = "The {} after each epoch; the clock stands still while the test samples are scored."
-SCORED_ONCE = "The {} after the training, at the time it took."
+SCORED = "The {} after each epoch; the time for scoring the test samples is not counted."
+SCORED_ONCE = "The {} after the training, drawn at the training time."
 
 ScoredMoment = tuple[float, float]  # seconds of training so far, score as it is shown
 ShownBand = tuple[float, float]  # the lowest and the highest score that real data should give, as it is shown
@@ -27,7 +27,7 @@ ShownBand = tuple[float, float]  # the lowest and the highest score that real da
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A row: how its first job learned, and where its repeats ended."""
+    """A row: the curve of its first job, and the final scores of its other repeats."""
 
     line: Line
     curve: Sequence[ScoredMoment]
@@ -73,13 +73,13 @@ def _scored(line: Line, scoring: Scoring) -> Scored:
 
 
 def _moments(result: Result, scoring: Scoring) -> list[ScoredMoment]:
-    """At least one, the last being that of the end; a long curve is thinned."""
+    """The scores of a job over time, at least one. The last is the final score; a long curve is thinned."""
     moments = curves.thin(curves.scores(result.figures), MAX_EPOCHS)
     return [(seconds, scoring.shown(score)) for seconds, score in moments]
 
 
 def _band(lines: Sequence[Line], scoring: Scoring) -> ShownBand | None:
-    """The expected range where all rows agree about it: with several, a reader could not tell which row has which."""
+    """The expected range, unless rows have different ones: the chart could not show which row has which range."""
     bands = {band for line in lines if (band := expected(line.results[0])) is not None}
     if len(bands) != 1:
         return None
@@ -97,10 +97,12 @@ def _traces(row: Scored, scoring: Scoring) -> list[dict[str, Any]]:
 
 def _caption(rows: Sequence[Scored], band: ShownBand | None, scoring: Scoring) -> str:
     what = "share of test samples predicted correctly" if scoring.counted else "mean loss of all test samples"
-    said = [(SCORED if any(len(row.curve) > 1 for row in rows) else SCORED_ONCE).format(what)]
+    sentences = [(SCORED if any(len(row.curve) > 1 for row in rows) else SCORED_ONCE).format(what)]
     if any(row.ends for row in rows):
-        said.append("Of several repeats, the curve of the first, and where the others ended.")
+        sentences.append(
+            "If a job was repeated: the curve of the first successful repeat, and the final scores of the others."
+        )
     if band:
         low, high = band
-        said.append(f"Shaded: the expected {scoring.name}, {low:.3g} to {high:.3g} {scoring.unit}.")
-    return " ".join([*said, f"{'Up' if scoring.higher_is_better else 'Down'} and to the left is better."])
+        sentences.append(f"Shaded: the expected {scoring.name}, {low:.3g} to {high:.3g} {scoring.unit}.")
+    return " ".join([*sentences, f"{'Up' if scoring.higher_is_better else 'Down'} and to the left is better."])

@@ -1,4 +1,4 @@
-"""Charts of what one job used while it ran: GPU where it had one, else CPUs and main memory. Pure."""
+"""Charts of what one job used while it ran: its GPUs if it had any, else CPUs and main memory. Pure."""
 
 from __future__ import annotations
 
@@ -17,30 +17,28 @@ GIB = 2.0**30  # bytes
 
 @dataclass(frozen=True, kw_only=True)
 class UsageQuantity:
-    """One chart."""
+    """A quantity that was sampled; each has one chart."""
 
     id: str
     title: str
     unit: str
     caption: str
-    scale: float = 1.0  # how many of what was sampled make one unit
+    scale: float = 1.0  # samples are divided by this
 
 
 OF_GPUS = (
     UsageQuantity(
         id="utilisation", title="GPU utilisation", unit="%", caption="Share of the time in which a kernel ran"
     ),
-    UsageQuantity(id="power", title="GPU power", unit="W", caption="What the card drew"),
-    UsageQuantity(
-        id="memory", title="GPU memory", unit="GiB", caption="In use on the card, by whatever program", scale=GIB
-    ),
+    UsageQuantity(id="power", title="GPU power", unit="W", caption="Power that the card used"),
+    UsageQuantity(id="memory", title="GPU memory", unit="GiB", caption="In use on the card by all programs", scale=GIB),
 )
 CPUS = UsageQuantity(id="cpus", title="CPUs in use", unit="CPUs", caption="CPU seconds of the job per second")
 MEMORY = UsageQuantity(id="host", title="Main memory", unit="GiB", caption="Of the job", scale=GIB)
 
 
 def of(name: str, used: UsageCurves) -> list[Chart]:
-    """The charts of one job; `name` begins their ids. Those of GPUs where there are such samples, else of the host."""
+    """The charts of one job: of its GPUs if they were sampled, else of the host. Chart ids begin with `name`."""
     cards = [
         (
             quantity,
@@ -104,5 +102,5 @@ def _spread(values: Sequence[float]) -> tuple[float, float, float]:
 
 def _sentence(label: str, quantity: UsageQuantity, numbers: Sequence[float], *, alone: bool) -> str:
     least, mean, most = numbers
-    who = "" if alone else f"{label}: "
-    return f"{who}{least:,.1f} to {most:,.1f} {quantity.unit}, {mean:,.1f} on average."
+    prefix = "" if alone else f"{label}: "
+    return f"{prefix}{least:,.1f} to {most:,.1f} {quantity.unit}, {mean:,.1f} on average."

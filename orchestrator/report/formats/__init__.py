@@ -1,10 +1,10 @@
-"""The forms of a report: one module each, whose name is what `report --format` calls it.
+"""The formats of a report: one module each. `report --format` takes the name of the module.
 
-To add a form, add a module. It has
+To add a format, add a module with:
 
     write(content)    yields the text of the report, piece by piece
-    FILE_NAME         None for a form that is printed, else the name of the file beside the run that it is
-                      written to; --output overrides both
+    FILE_NAME         None if the report is printed, else the name of the file to write next to the run;
+                      --output overrides both
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pkgutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol, cast
 
-if TYPE_CHECKING:  # the command line lists the forms in its help, which has to be quick
+if TYPE_CHECKING:  # --help lists the formats, and must be fast
     from orchestrator.report.collected import ReportContent
 
 DEFAULT = "table"
@@ -22,7 +22,7 @@ PAGE = "html"  # what --open shows
 
 
 class ReportFormat(Protocol):
-    """What a form's module has."""
+    """The interface of a format's module."""
 
     FILE_NAME: str | None
 
@@ -31,10 +31,10 @@ class ReportFormat(Protocol):
 
 
 def names() -> list[str]:
-    """The names of all forms."""
+    """The names of all formats."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def load(name: str) -> ReportFormat:
-    """The form called `name`, one of names()."""
+    """The format called `name`, one of names()."""
     return cast("ReportFormat", importlib.import_module(f"{__name__}.{name}"))

@@ -20,7 +20,7 @@ def write(content: ReportContent) -> Iterator[str]:
 
 
 def _measured(each: CollectedRun) -> Measured:
-    """A run with what the charts draw: of each cell, the first job that ended well."""
+    """A run with the curves and usage that the charts draw: those of each cell's first successful job."""
     drawn = firsts(each.results)
     return Measured(
         run=each.run,

@@ -1,4 +1,4 @@
-"""Tables as a terminal shows them, without colours: what failed is listed below them."""
+"""Tables as a terminal shows them, without colours; failed jobs are listed below them."""
 
 from __future__ import annotations
 

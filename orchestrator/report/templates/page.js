@@ -1,4 +1,4 @@
-// The page works without this: tables, provenance and code are plain HTML. Here they sort, filter, open and get charts.
+// Adds sorting, filters, dialogs and charts. Without it, tables, provenance and code are still readable as plain HTML.
 "use strict";
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -19,7 +19,7 @@
     heading.ariaSort = direction === 1 ? "ascending" : "descending";
     const order = (a, b) => {
       const [x, y] = [key(a, column, isNumber), key(b, column, isNumber)];
-      if (x === null || y === null) return (x === null) - (y === null); // what was not measured stands last, always
+      if (x === null || y === null) return (x === null) - (y === null); // empty cells always come last
       return direction * (isNumber ? x - y : x.localeCompare(y));
     };
     table.tBodies[0].append(...[...table.tBodies[0].rows].sort(order));
@@ -44,7 +44,7 @@
   // The rows of a section that the filter leaves out, by number.
   const filtered = (section) => new Set(all(".results tbody tr[hidden]", section).map((row) => Number(row.dataset.row)));
 
-  // What belongs to rows that are filtered out, beside the figures themselves: names in the key, lines of numbers.
+  // Hide the names in the key and the lines of numbers that belong to filtered rows. drawSection() hides their traces.
   function chooseInCharts(section) {
     const out = filtered(section);
     const names = new Set();
@@ -56,7 +56,7 @@
     for (const line of all(".chart tbody tr", section)) line.hidden = names.has(line.cells[0].textContent);
   }
 
-  // Provenance: a link to a dialog opens it, with the code it names.
+  // Provenance: a link opens its dialog and fills in the code that the dialog refers to.
   function open(dialog) {
     for (const place of all("[data-source]:not([data-filled])", dialog)) {
       const copy = byId(place.dataset.source).cloneNode(true);
@@ -86,12 +86,12 @@
   for (const dialog of all("dialog")) {
     dialog.querySelector(".close").onclick = () => dialog.close();
     dialog.onclick = (event) => {
-      if (event.target === dialog) dialog.close(); // a click beside it
+      if (event.target === dialog) dialog.close(); // a click outside of it
     };
   }
   addEventListener("hashchange", follow);
 
-  // Charts: the figures say which series or phase a trace shows; this gives it the colours of the theme.
+  // Charts: a trace's meta has its series or phase; painted() adds the colours of the theme.
   const figures = JSON.parse(byId("figures").textContent);
   const probe = document.body.appendChild(document.createElement("span"));
   probe.hidden = true;
@@ -139,7 +139,7 @@
   // A figure of lines without those of some rows.
   const linesWithout = ({ data, layout }, out) => ({ data: data.filter((trace) => !out.has(trace.meta.row)), layout });
 
-  // A figure of bars without those of some rows: the others move together.
+  // A figure of bars without those of some rows: the others close the gaps.
   function barsWithout({ data, layout }, out) {
     const kept = [...layout.meta.rows.keys()].filter((place) => !out.has(layout.meta.rows[place]));
     const pick = (values) => values && kept.map((place) => values[place]);
@@ -175,7 +175,7 @@
     }
   }
 
-  // What a job used: drawn when somebody looks, for a page may hold many.
+  // What a job used: drawn when its details are opened, because a page may have many of these charts.
   function drawUsage(details) {
     for (const plot of all(".plot", details)) show(plot, figures[plot.id]);
   }
