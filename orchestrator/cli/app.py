@@ -105,7 +105,7 @@ def main() -> None:
         app()
     except OrchestratorError as error:
         sys.exit(_explain(error))
-    except Exception as error:  # noqa: BLE001  (whatever it is, it is a fault of this program)
+    except Exception as error:  # noqa: BLE001  (any other exception is a fault of this program)
         sys.exit(_explain(crash.crashed(files.default_cache() / "crashes", error)))
 
 

@@ -1,4 +1,4 @@
-"""What happens when this program itself fails: a file with all that its authors need, and one line that names it."""
+"""Crash reports: a file with the details of an unexpected exception, and an error message that names the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEBUG = "ROSETTA_DEBUG=1 shows the traceback"
 
 @contextlib.contextmanager
 def reported_in(folder: Path) -> Iterator[None]:
-    """Write a crash report into `folder` when the block raises an exception that is no error of ours.
+    """Write a crash report into `folder` when the block raises an unexpected exception.
 
     Then raises CrashError.
     """
@@ -44,7 +44,7 @@ def crashed(folder: Path, error: Exception) -> CrashError:
     else:
         hint = f"this is a fault of this program: please report it, and attach that file; {_DEBUG}"
         crash = CrashError(f"unexpected {what}; the crash report is {path}", hint=hint)
-    crash.__cause__ = error  # also where it is not raised
+    crash.__cause__ = error  # main() prints the error without raising it
     return crash
 
 

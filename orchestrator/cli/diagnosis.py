@@ -40,8 +40,8 @@ DISPLAYS = ("0x0300", "0x0302")  # PCI classes: VGA and 3D controllers
 class Docker:
     """What the docker engine can use."""
 
-    server: Server | None  # None where none answers
-    free: int | None  # bytes, where it keeps images; None when unknown
+    server: Server | None  # None if no daemon answers
+    free: int | None  # bytes on the disk with its images; None if unknown
     builder: str | None  # what builds images
     gpu_access: Access | None  # how containers can get GPUs
     engine_problem: Problem | None  # why no job can run
@@ -179,7 +179,7 @@ def _docker(host: Host) -> Docker:
 
 
 def _with_podman(problem: Problem) -> Problem:
-    """`problem`, that no daemon answers; if Podman listens, its remedy says how to use that."""
+    """`problem`: no daemon answers. If Podman listens, add to the remedy how to use it."""
     folders = (Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"), RUN)
     socket = next((path for folder in folders if (path := folder / PODMAN_SOCKET).exists()), None)
     if socket is None or os.environ.get("DOCKER_HOST") == f"unix://{socket}":
@@ -191,7 +191,7 @@ def _with_podman(problem: Problem) -> Problem:
 
 
 def _elsewhere(server: Server) -> Problem | None:
-    """Why jobs cannot run at a daemon that answers."""
+    """Why jobs cannot run with a daemon that answers; None if they can."""
     if server.local:
         return None
     return Problem(

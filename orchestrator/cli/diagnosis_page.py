@@ -33,7 +33,7 @@ def page(diagnosis: Diagnosis) -> RenderableType:
         _problems(diagnosis),
         Text("\nFrameworks", style="bold cyan"),
         _frameworks(diagnosis),
-        *([] if diagnosis.usable else [Text("No engine can run any of them here.", style="bold red")]),
+        *([] if diagnosis.usable else [Text("No engine can run any framework here.", style="bold red")]),
     )
 
 

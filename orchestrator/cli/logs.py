@@ -22,7 +22,7 @@ _log = logging.getLogger("orchestrator")
 
 
 class Terminal(Protocol):
-    """What prints messages: the screen."""
+    """Prints messages; Screen implements it."""
 
     def warn(self, text: str) -> None:
         """Print a warning."""
@@ -32,7 +32,7 @@ class Terminal(Protocol):
 
 
 class TerminalHandler(logging.Handler):
-    """Prints warnings, and details where they are asked for."""
+    """Prints warnings and, if it is verbose, details."""
 
     def __init__(self, terminal: Terminal, *, verbose: bool) -> None:
         super().__init__(logging.INFO if verbose else logging.WARNING)
@@ -57,7 +57,7 @@ class EarlierMessages(logging.Handler):
 
 
 class RunLog(logging.FileHandler):
-    """The log file of a run. Where it cannot be written any more, one warning says so and the run goes on."""
+    """The log file of a run. If it can no longer be written, one warning is logged and the run goes on."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / LOG_FILE, encoding="utf-8", errors="backslashreplace")
@@ -72,7 +72,7 @@ class RunLog(logging.FileHandler):
         _log.warning("%s cannot be written; from now on this run has no log file", self.baseFilename)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # every message is flushed at once, so a person knows of it already
+        with contextlib.suppress(OSError):  # every message was flushed, so an error was reported already
             super().close()
 
 

@@ -28,7 +28,7 @@ from orchestrator.record.results import Result
 from orchestrator.report import terminal
 
 _log = logging.getLogger(__name__)
-REFRESHES_PER_SECOND = 2  # drawing takes CPU time that the job should have
+REFRESHES_PER_SECOND = 2  # drawing takes CPU time from the job
 
 
 class _Field(ProgressColumn):
@@ -44,7 +44,7 @@ class _Field(ProgressColumn):
 
 
 class _Details(logging.Handler):
-    """Shows what is logged during a preparation in its bar: each node of a cluster has its own thread and bar."""
+    """Shows log messages of a preparation in its bar. Each node of a cluster has its own thread and bar."""
 
     def __init__(self, lanes: Sequence[_Lane]) -> None:
         super().__init__(logging.INFO)
@@ -57,7 +57,7 @@ class _Details(logging.Handler):
 
 
 class LiveListener:
-    """Draws the progress of a run: bars on a terminal, elsewhere one line per job. Meets the Listener of run/."""
+    """Draws the progress of a run: bars on a terminal, elsewhere one line per job. Implements Listener of run/."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -99,7 +99,7 @@ class LiveListener:
 
 
 class _Lane:
-    """One bar: for what is being prepared, or for the running job. Meets the Listener of run/."""
+    """One bar: for what is being prepared, or for the running job. Implements Listener of run/."""
 
     def __init__(self, console: Console, progress: Progress, *, node: str = "") -> None:
         self._console = console
@@ -107,7 +107,7 @@ class _Lane:
         self._where = f"[dim]{escape(node)}[/dim] " if node else ""
         self._task: TaskID | None = None
         self._label = ""
-        self.thread: int | None = None  # that prepares something
+        self.thread: int | None = None  # the thread that prepares something
         self._epoch_samples = 1
 
     def close(self) -> None:
@@ -198,17 +198,17 @@ def _score(result: Result) -> list[str]:
 
 
 def _summary(result: Result) -> Text:
-    """One line for a job that went well."""
+    """One line for a job that succeeded."""
     figures, job = result.figures, result.job
-    told: Sequence[str]
+    parts: Sequence[str]
     if figures.images_per_s is not None:
-        told = [f"{figures.images_per_s:,.1f} images/s"]
+        parts = [f"{figures.images_per_s:,.1f} images/s"]
     else:
-        told = [
+        parts = [
             *_score(result),
             f"{figures.train_s or 0:,.1f} s",
             f"{figures.train_samples_per_s or 0:,.0f}/s",
         ]
     return Text.assemble(
-        ("✓ ", "bold green"), (f"{job.id:28}", "bold"), "  ", "  ".join(told), (f"  ({result.seconds:.0f} s)", "dim")
+        ("✓ ", "bold green"), (f"{job.id:28}", "bold"), "  ", "  ".join(parts), (f"  ({result.seconds:.0f} s)", "dim")
     )

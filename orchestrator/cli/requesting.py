@@ -1,4 +1,4 @@
-"""Options of the command line → what run/ is asked for."""
+"""Converts options of the command line to a Request for run/."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SPEC_KEYS = {"--framework": "frameworks", "FRAMEWORK": "frameworks", "--workload
 
 
 def overrides(options: Mapping[str, object], assignments: Sequence[str] | None = None) -> list[Override]:
-    """The values of the spec that a person changes. Raises SpecError.
+    """The values of the spec that options change. Raises SpecError.
 
-    `options` are values by the name of their option, None or an empty list where it was not given; `assignments` are
+    `options` are values by the name of their option, None or an empty list if it was not given; `assignments` are
     those of --set, KEY=VALUE.
     """
     changed = [
@@ -29,7 +29,7 @@ def overrides(options: Mapping[str, object], assignments: Sequence[str] | None =
 
 
 def base_request(results: Path, pythons: Sequence[str] | None) -> Request:
-    """The request of a verb that runs jobs, without what only this verb asks for. Raises UsageError."""
+    """The part of a request that all verbs that run jobs share. Raises UsageError."""
     return Request(
         root=ROOT, results=results, cache=files.default_cache(), pythons=dict(map(python_option, pythons or ()))
     )

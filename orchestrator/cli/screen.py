@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Screen:
-    """Prints results to stdout, and what matters only while a person waits to stderr.
+    """Prints results to stdout, and progress and warnings to stderr.
 
     Used in a `with` block it also prints log messages: warnings, and details when it is verbose.
     """
@@ -47,12 +47,12 @@ class Screen:
     def __exit__(self, *exc: object) -> None:
         self._open.close()
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line to stdout."""
         self._out.print(Text(text))
 
     def dim(self, text: str) -> None:
-        """Print a line that matters only while a person waits."""
+        """Print a detail, such as the progress of a run, to stderr."""
         self._notices.print(Text(text, style="dim", overflow="fold"))
 
     def warn(self, text: str) -> None:
@@ -84,9 +84,9 @@ class Screen:
         ]
         self.show_rows(f"{len(jobs):,} jobs with the {prepared.engine.name} engine", rows)
         if len(jobs) > len(rows):
-            self.say(f"… and {len(jobs) - len(rows):,} more")
+            self.print_line(f"… and {len(jobs) - len(rows):,} more")
         for job, why in prepared.skips.items():
-            self.say(f"skipped: {job}: {why.message}")
+            self.print_line(f"skipped: {job}: {why.message}")
 
     def show_rows(self, title: str, rows: Sequence[dict[str, Any]]) -> None:
         """Print rows of plain values as a table."""
@@ -133,7 +133,7 @@ class Screen:
         if not json:
             reproduction_text.show(self._out, answer)
             if answer.run is not None:
-                self.say(f"  stored in {self.shorten(answer.run)}/")
+                self.print_line(f"  stored in {self.shorten(answer.run)}/")
 
     def show_answers(self, answers: Sequence[Answer], *, json: bool) -> None:
         """Print all verdicts as JSON, or how many there are of each kind."""
@@ -142,7 +142,7 @@ class Screen:
         if json:
             self.print_json(reproduction_text.as_json(answers))
         elif len(answers) > 1:
-            self.say(f"\n{reproduction_text.summary(answers)}")
+            self.print_line(f"\n{reproduction_text.summary(answers)}")
 
     def show_parity(self, cells: Sequence[VerifiedCell], run: str, *, json: bool) -> None:
         """Print which cells compute the same as the reference, and how the others differ."""
@@ -166,25 +166,25 @@ class Screen:
                 table.add_row("", "", Text(f"→ {finding.advice}", style="yellow"))
         self._out.print(table)
         wrong = sum(not finding.ok for finding in findings)
-        self.say(f"\n{framework} conforms" if not wrong else f"\n{wrong} of {len(findings)} tests failed")
+        self.print_line(f"\n{framework} conforms" if not wrong else f"\n{wrong} of {len(findings)} tests failed")
 
     def show_next(self, framework: str, paths: Sequence[str], *, locked: bool) -> None:
         """Print what to do with the files of a new framework."""
         edited = [path for path in paths if path.startswith("workloads/") and "__init__" not in path]
         steps = [
             f"edit {' '.join(edited)}",
-            f"run `orchestrator check {framework}`, which builds the image and says what is missing, until it conforms",
+            f"run `orchestrator check {framework}`, which builds the image and lists its faults, until it conforms",
             "add its row to README.md, and to docs/gpu.md if it has a build with CUDA",
         ]
         if not locked:
             steps.insert(0, f"run `ci/lock.sh {framework}`, which pins what the image installs: it failed just now")
-        self.say("\nnext:")
+        self.print_line("\nnext:")
         for number, step in enumerate(steps, start=1):
-            self.say(f"  {number}. {step}")
+            self.print_line(f"  {number}. {step}")
 
     @staticmethod
     def shorten(path: Path) -> str:
-        """A path relative to the current folder, where it is below that."""
+        """A path relative to the current folder, if it is below that."""
         try:
             return str(path.resolve().relative_to(Path.cwd()))
         except ValueError:

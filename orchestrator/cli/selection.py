@@ -31,12 +31,12 @@ def sources(results: Path, word: str | None) -> Sequence[run_folder.RunSource]:
 def certificates_of(
     sources: Sequence[run_folder.RunSource],
 ) -> tuple[list[certificates.Certificate], list[StoreError]]:
-    """The certificates in capsules and beside run folders, each once; and an error for each that cannot be read."""
+    """The certificates in capsules and next to run folders, each once; and an error for each that cannot be read."""
     found: list[certificates.Certificate] = []
     damaged: list[StoreError] = []
     for folder in dict.fromkeys(source.path.parent for source in sources if isinstance(source, run_folder.RunFolder)):
-        beside, unreadable = certificates.held(folder)
-        found += beside
+        stored, unreadable = certificates.held(folder)
+        found += stored
         damaged += unreadable
     found += (each for source in sources if isinstance(source, capsule.Kept) for each in source.certificates)
     different: list[certificates.Certificate] = []

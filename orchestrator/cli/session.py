@@ -1,4 +1,4 @@
-"""What all verbs that run jobs do around a run: its log file, its crash report, progress, and the way to go on."""
+"""Shared by all verbs that run jobs: log file, crash report, progress, and the command that continues a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def kept_in(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress(screen: Screen, folder: Path, prepared: PreparedRun, *, go_on: str) -> Iterator[LiveListener]:
-    """Show how a run goes. When it is interrupted, say that the command `go_on` continues it."""
+    """Show how a run goes. When it is interrupted, print the command `go_on`, which continues it."""
     screen.show_start(folder, prepared)
     try:
         with screen.live() as listener:

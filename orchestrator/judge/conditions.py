@@ -1,6 +1,6 @@
-"""Which results are measurements of the same, and so share a row. Pure.
+"""Finds the results that share a row of a table. Pure.
 
-They are when everything but the repeat is the same: data, device, engine, precision, settings and machine.
+They do if only the repeat differs: data, device, engine, precision, settings and machine are the same.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from orchestrator.record.provenance import HostFacts
 from orchestrator.record.results import Provenance, Result
 from orchestrator.text import printable
 
-NO_DATA = "no data"  # of a job that failed before it had any
+NO_DATA = "no data"  # of a job that failed before it had data
 NOWHERE = "no node"  # of a job that no node of a cluster could run
 
 
 def conditions_of(result: Result) -> dict[str, str]:
-    """All that has to be equal for two results to be comparable, in words."""
+    """Everything that must be equal before two results can be compared, in words."""
     job, provenance = result.job, result.provenance
     data = provenance.data.label if provenance.data else NO_DATA
     workload = job.declaration
@@ -39,7 +39,7 @@ def conditions_of(result: Result) -> dict[str, str]:
 
 
 def sound(found: Iterable[Result | StoreError], where: str) -> Iterator[Result | StoreError]:
-    """The same results, with an error in the place of each that cannot be shown or compared.
+    """The same results, with an error instead of each one that cannot be shown or compared.
 
     A file with a valid digest may still hold settings that this program never writes. `where` names the source.
     """
@@ -72,12 +72,12 @@ def grouped(results: Iterable[Result], ignore: Sequence[str] = ()) -> list[tuple
 
 
 def split(conditions: Sequence[Mapping[str, str]]) -> tuple[list[str], list[str]]:
-    """What all rows share, in words; and the names of what they do not.
+    """The conditions that all rows share, in words; and the names of the others.
 
-    A job that failed before it had data, or a node, differs from the others in nothing for that.
+    A job that failed before it had data, or a node, does not count as different for that.
     """
     values = {name: {row[name] for row in conditions} for name in conditions[0]}
-    values = {name: told - {NO_DATA, NOWHERE} or told for name, told in values.items()}
+    values = {name: words - {NO_DATA, NOWHERE} or words for name, words in values.items()}
     varying = [name for name in values if len(values[name]) > 1]
     return [word for name in values if name not in varying for word in values[name] if word], varying
 
@@ -94,13 +94,13 @@ def machine(host: HostFacts) -> str:
 def _engine(provenance: Provenance) -> str:
     """The engine in words: on a cluster, the node's."""
     if provenance.node is not None:
-        beside = "" if provenance.node.exclusive else ", beside other jobs"
-        return f"{provenance.node.engine} engine through {provenance.engine}{beside}"
+        shared = "" if provenance.node.exclusive else ", shared with other jobs"
+        return f"{provenance.node.engine} engine through {provenance.engine}{shared}"
     return NOWHERE if provenance.host.is_empty else f"{provenance.engine} engine"
 
 
 def _gpu(result: Result) -> str:
-    """Which of its host's GPUs a job had, where they are not all alike."""
+    """The models of the GPUs that a job had; empty if its host has only one model."""
     job, host = result.job, result.provenance.host
     if not job.gpus or len({gpu.name for gpu in host.gpus}) < 2:
         return ""

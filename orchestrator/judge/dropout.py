@@ -1,7 +1,7 @@
-"""What a cell does with dropout: on while it trains, off while it is scored. Pure.
+"""Judges whether a cell uses dropout correctly: on while it trains, off while it is scored. Pure.
 
 Frameworks draw different numbers, so no two can be compared while dropout is on. A workload with dropout therefore runs
-a second time, with dropout, and with so small a learning rate that no weight moves: its scores must then be those of
+a second time, with dropout, and with a learning rate so small that no weight changes: its scores must be those of
 the initial weights, and its first loss must not be the one without dropout. It has as many training samples as the
 first job: the order of batches depends on their number, and the two first losses have to be of the same batch.
 """
@@ -39,12 +39,12 @@ def is_second(job: str) -> bool:
 
 
 def judge(verdict: Parity, cell: Trace, dropped: Trace, reference: ReferenceRun) -> Parity:
-    """The verdict on a cell, now that its second job `dropped` is known too."""
+    """The verdict on a cell from its first `verdict` and its second job `dropped`."""
     initial = reference.initial or Trace(losses=(), probe=None)
     limit, allowed = reference.envelope.losses[0], reference.envelope.probe
     error = parity.probe_error(initial.probe, dropped.probe)
     verdict = verdict.model_copy(update={"dropout_error": error})
-    if _apart(cell, dropped) <= limit < _apart(cell, reference.oracle):
+    if _apart(cell, dropped) <= limit < _apart(cell, reference.trace):
         return verdict.model_copy(update={"culprits": ("dropout-always",)})
     if _apart(dropped, initial) <= limit:
         return _diverges(verdict, "dropout changes nothing in the first loss", "dropout-never")
@@ -61,8 +61,8 @@ def _apart(one: Trace, other: Trace) -> float:
     return max(parity.loss_errors(other.losses[:1], one.losses[:1]), default=float("inf"))
 
 
-def _diverges(verdict: Parity, why: str, culprit: str) -> Parity:
-    """A cell that also diverges without dropout keeps that verdict: it is the plainer one."""
+def _diverges(verdict: Parity, why: str, mistake: str) -> Parity:
+    """The verdict with this divergence. A cell that also diverges without dropout keeps its simpler verdict."""
     if verdict.word == "diverges":
         return verdict
-    return verdict.model_copy(update={"word": "diverges", "why": why, "culprits": (culprit,)})
+    return verdict.model_copy(update={"word": "diverges", "why": why, "culprits": (mistake,)})

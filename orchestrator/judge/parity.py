@@ -1,7 +1,7 @@
-"""Whether a cell computes what the reference computes, and if not, which known mistake explains it. Pure.
+"""Judges whether a cell computes what the reference computes, or which known mistake explains the difference. Pure.
 
 The reference is the same workload in float64. How far rounding alone may lead away from it is measured: the reference
-also runs in float32, several times, and the envelope is ALLOWANCE times the largest distance seen. docs/parity.md says
+also runs in float32, several times, and the envelope is ALLOWANCE times the largest distance. docs/parity.md explains
 why.
 """
 
@@ -19,7 +19,7 @@ from orchestrator.record.certificates import Envelope, Parity
 # Frameworks add numbers in other orders than the reference, and some use faster algorithms with larger errors.
 # docs/parity.md has the distances measured in this project's containers.
 ALLOWANCE = 32.0
-FP32_EPSILON = 2.0**-23  # no float32 result is asked to be nearer than its own precision
+FP32_EPSILON = 2.0**-23  # the least error that is allowed: a float32 result is not more precise
 NEARER = 100.0  # a planted mistake explains a cell that is this many times nearer to it than to the reference,
 CLOSE = 0.01  # and at most this far from it, relative
 
@@ -29,9 +29,9 @@ class Trace:
     """What is compared: the loss of each training step, what the first step did to each weight, and the probe.
 
     The probe is float64 (n, k): log-probabilities of all test samples after the training, or the features of the first
-    batch; None where the job broke off before. An update is the weight after the first step minus the initial one, by
-    the weight's name; the names go from the input of the model to its output. `scored` is how many test samples the
-    workload says it scored, None where it never did.
+    batch; None if the job ended before. An update is the weight after the first step minus the initial one, by the
+    weight's name; the names go from the input of the model to its output. `scored` is how many test samples the
+    workload reported as scored, None if it reported none.
     """
 
     losses: tuple[float, ...]
@@ -42,19 +42,19 @@ class Trace:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceRun:
-    """What the reference says about one workload."""
+    """The results of the reference for one workload."""
 
-    oracle: Trace
+    trace: Trace  # in float64
     envelope: Envelope
-    initial: Trace | None  # of the job in dropout.py, which moves no weight; None where there is no dropout
+    initial: Trace | None  # of the job in dropout.py, which moves no weight; None if there is no dropout
     versions: Mapping[str, str]
 
 
 def log_probabilities(scores: NDArray[Any]) -> NDArray[np.float64]:
-    """What scores (n, classes) say about the classes, in one form.
+    """Scores (n, classes), logits or probabilities, as log-probabilities.
 
-    The protocol lets a workload score by logits or by probabilities. Rows of numbers from 0 to 1 whose sum is 1 are
-    taken for probabilities. A constant added to all logits of a row changes nothing, here as there.
+    The protocol allows both. Rows of numbers from 0 to 1 whose sum is 1 are taken for probabilities. A constant added
+    to all logits of a row does not change the result.
     """
     found = np.asarray(scores, np.float64)
     if found.min() >= 0 and np.abs(found.sum(axis=1) - 1).max() < 1e-5:
@@ -68,8 +68,8 @@ def log_probabilities(scores: NDArray[Any]) -> NDArray[np.float64]:
 def envelope(reference: Trace, rounded: Sequence[Trace]) -> Envelope:
     """How far from the reference a correct float32 computation may be; `rounded` are its own runs in float32.
 
-    Errors of training grow with the steps, and a single one may be small by luck: what a step is allowed, later steps
-    are too. Raises ValueError when they are not runs of the same job.
+    Errors of a training grow with the steps, but one of them may be small by chance. So each step is allowed at least
+    the error of the step before it. Raises ValueError when they are not runs of the same job.
     """
     steps, probe = np.full(len(reference.losses), FP32_EPSILON), FP32_EPSILON
     updates = dict.fromkeys(reference.updates, FP32_EPSILON)
@@ -104,18 +104,18 @@ def update_errors(
 
 
 def probe_error(expected: NDArray[np.float64] | None, found: NDArray[np.float64] | None) -> float | None:
-    """The largest difference, relative to the largest number expected; None where there is nothing to compare."""
+    """The largest difference, relative to the largest number expected; None if there is nothing to compare."""
     if expected is None or found is None or expected.shape != found.shape:
         return None
     return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), FP32_EPSILON))
 
 
 def judge(cell: Trace, reference: Trace, allowed: Envelope, *, broke_off: str = "") -> Parity:
-    """Compare a cell with the reference. `broke_off` says why a training ended early, if it did."""
+    """Compare a cell with the reference. `broke_off` is why a training ended early; empty if it did not."""
     found = _measured(cell, reference, allowed)
     if (divergence := _divergence(found, cell, reference, allowed)) is not None:
-        why, culprits = divergence
-        return Parity(word="diverges", why=why, culprits=culprits, **found)
+        why, mistakes = divergence
+        return Parity(word="diverges", why=why, culprits=mistakes, **found)
     missing = broke_off or _missing(found, cell, reference)
     if missing:
         return Parity(word="not run", why=missing, **found)
@@ -154,12 +154,12 @@ def _divergence(
     found: Mapping[str, Any], cell: Trace, reference: Trace, allowed: Envelope
 ) -> tuple[str, tuple[str, ...]] | None:
     """Why a cell diverges, the first reason in the order of a training, and the mistakes that this reason names."""
-    first, astray = found["first_step"], found["weights"]
+    first, wrong = found["first_step"], found["weights"]
     if first is not None:
         off, limit = found["loss_errors"][first - 1], allowed.losses[first - 1]
         return f"the loss of step {first} is off by {off:.1e}, rounding explains {limit:.1e}", ()
-    if astray:
-        name = astray[-1]
+    if wrong:
+        name = wrong[-1]
         off, limit = found["update_errors"][name], allowed.updates[name]
         return f"the first update of {name} is off by {off:.1e}, rounding explains {limit:.1e}", ()
     if cell.scored is not None and reference.scored is not None and cell.scored != reference.scored:
@@ -171,7 +171,7 @@ def _divergence(
 
 
 def _missing(found: Mapping[str, Any], cell: Trace, reference: Trace) -> str:
-    """What a cell did not show of itself; empty when nothing is missing."""
+    """What a cell did not report; empty if nothing is missing."""
     if len(cell.losses) != len(reference.losses):
         return f"it reported {len(cell.losses)} of {len(reference.losses)} losses"
     if set(found["update_errors"]) != set(reference.updates):
@@ -181,12 +181,12 @@ def _missing(found: Mapping[str, Any], cell: Trace, reference: Trace) -> str:
 
 
 def at(verdict: Parity) -> str:
-    """The layer, or what else was first outside the envelope, and the step; empty for a cell without."""
+    """The layer or value that was first outside the envelope, and the step; empty if none was."""
     if verdict.word not in ("declared", "diverges"):
         return ""
     if verdict.first_step == 1:
         return "loss, step 1"
-    if verdict.weights:  # what the first step did to them; see `where` for why the last
+    if verdict.weights:  # of the first step; `where` explains why the last one is shown
         return f"{verdict.weights[-1].rpartition('.')[0] or verdict.weights[-1]}, step 1"
     if verdict.first_step is not None:
         return f"loss, step {verdict.first_step}"
@@ -196,13 +196,13 @@ def at(verdict: Parity) -> str:
 
 
 def where(verdict: Parity) -> str:
-    """What the first step outside the envelope tells about the place of a mistake; empty for a cell without."""
+    """Where to look for the mistake, by the first step outside the envelope; empty if none was."""
     if verdict.word not in ("declared", "diverges"):
         return ""
     if verdict.first_step == 1:
         return "the first loss is wrong already: look at the data, the model or the loss"
     if verdict.weights:
-        # Gradients flow from the loss back to the input: the last weight astray is the first that they reach.
+        # Gradients flow from the loss back to the input: the last wrong weight is the first that they reach.
         right = len(verdict.update_errors) - len(verdict.weights)
         return (
             f"the first loss is right, and so is the first update of {right} of {len(verdict.update_errors)} weights; "
@@ -214,7 +214,7 @@ def where(verdict: Parity) -> str:
 
 
 def explain(cell: Trace, reference: Trace, planted: Mapping[str, Trace], allowed: Envelope) -> tuple[str, ...]:
-    """Those of the planted mistakes that lead where the cell went, the nearest first.
+    """The names of the planted mistakes that explain the cell, the nearest first.
 
     A mistake explains a cell that is within the envelope around it; or a hundred times nearer to it than to the
     reference and within 1 %: some mistakes let rounding errors grow faster than in the reference.
@@ -227,14 +227,14 @@ def explain(cell: Trace, reference: Trace, planted: Mapping[str, Trace], allowed
 
 
 class Apart(NamedTuple):
-    """How far a cell is from something else."""
+    """How far a cell is from another trace."""
 
-    envelopes: float  # at most 1 is nothing but rounding
+    envelopes: float  # at most 1: rounding alone explains it
     relative: float  # the largest relative error
 
 
 def distance(cell: Trace, other: Trace, allowed: Envelope) -> Apart:
-    """How far apart the two are. Trainings that blow up do so within two steps of each other, or are not the same."""
+    """How far apart two traces are: infinitely, if their trainings end more than two steps apart."""
     if abs(len(cell.losses) - len(other.losses)) > 2:
         return Apart(float("inf"), float("inf"))
     errors = list(zip(loss_errors(other.losses, cell.losses), allowed.losses, strict=False))
@@ -248,7 +248,7 @@ def distance(cell: Trace, other: Trace, allowed: Envelope) -> Apart:
 def _times_rounding(
     losses: Sequence[float], updates: Mapping[str, float], probe: float | None, allowed: Envelope
 ) -> float | None:
-    """The largest error in units of the error of float32 in the reference; None where there was nothing to compare."""
+    """The largest error in units of the error of float32 in the reference; None if there was nothing to compare."""
     shares = [error / limit for error, limit in zip(losses, allowed.losses, strict=False)]
     shares += [error / allowed.updates[name] for name, error in updates.items()]
     shares += [] if probe is None else [probe / allowed.probe]

@@ -1,4 +1,4 @@
-"""Judges the repetition of a stored result: REPRODUCED, or what it is instead. Pure; run/repetition.py runs it.
+"""Judges whether a repetition gave the same figures as a stored result. Pure; run/repetition.py runs it.
 
 Two times are never equal to the last digit, so the question is whether they differ by more than a tolerance. It has
 two parts, and a verdict names both: what two good measurements may differ by (the floor), and the uncertainty that
@@ -208,7 +208,7 @@ def _accuracy_problem(medians: tuple[float, float], originals: Sequence[Result],
 def _loss_problem(medians: tuple[float, float], originals: Sequence[Result], repeats: Sequence[Result]) -> str:
     """Why the losses differ by more than repeats do; empty if they do not.
 
-    How much a mean loss varies from sample to sample is not recorded, so the spread of the repeats has to say it.
+    How much a mean loss varies from sample to sample is not recorded, so the spread of the repeats is used instead.
     """
     stored, here = _scores(originals, "test_loss"), _scores(repeats, "test_loss")
     spread = max(statistics.stdev(losses) for losses in (stored, here) if len(losses) > 1)

@@ -21,7 +21,7 @@ def name_of(job: Job) -> str:
 
 
 def key_of(result: Result) -> str:
-    """The same for results that are repeats of one another: one job, with the same code and data, on one machine."""
+    """A key that repeats of one job share: the same job, code and data, on one machine."""
     job, provenance = result.job, result.provenance
     host = [getattr(provenance.host, fact) for fact in HOST]
     settings = [getattr(job, field) for field in ESSENTIAL]
@@ -60,9 +60,9 @@ def code_differences(original: Provenance, here: Provenance) -> list[str]:
     there = original.environment
     if there.lock_sha256 != here.environment.lock_sha256:
         reasons.append("the environment differs: its lock has another sha256, or it was not made from a lock")
-    # Older results have no such fact, and environments without an image neither.
+    # Older results, and environments without an image, have no recipe_sha256.
     elif there.recipe_sha256 is not None and there.recipe_sha256 != here.environment.recipe_sha256:
-        reasons.append("the image differs: its Dockerfile, or a file beside it, has another sha256")
+        reasons.append("the image differs: its Dockerfile, or another file in its folder, has another sha256")
     return reasons
 
 

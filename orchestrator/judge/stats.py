@@ -20,7 +20,7 @@ EQUIVALENCE_LEVEL = 0.90  # two one-sided tests at 5 % each are one interval of 
 MARGIN = 0.05  # relative: times that differ by less are the same; docs/statistics.md explains why 5 %
 FEW = 5  # with fewer repeats than this, a bootstrap has too few values to draw from
 OUTLIER = 3.5  # modified z-score; Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993)
-WORTH_TELLING = 0.05  # relative to the median: a value closer than this is never an outlier
+NOTABLE = 0.05  # relative to the median: a value closer than this is never an outlier
 MAD_TO_DEVIATION = 1.4826  # median absolute deviation of a normal distribution → its standard deviation
 
 RatioWord = Literal["same", "slower", "faster", "undecided"]
@@ -135,7 +135,7 @@ def distinguishable(found: Ratio) -> bool:
 def apart(slower: Sequence[float], faster: Sequence[float]) -> bool:
     """Whether one of two samples, each with at least one value, takes longer than the other."""
     if min(len(slower), len(faster)) >= FEW and (min(slower) > max(faster) or min(faster) > max(slower)):
-        return True  # every resample would say the same
+        return True  # the order is the same in every resample
     return distinguishable(ratio(slower, faster))
 
 
@@ -155,7 +155,7 @@ def warnings(values: Sequence[float]) -> list[str]:
             f"{len(odd)} of {len(values)} repeats {'lies' if len(odd) == 1 else 'lie'} up to {100 * worst:.0f} % from "
             "the median: did something else run at that time? Measure again on a quiet machine"
         )
-    elif spread is not None and spread > 2 * WORTH_TELLING:
+    elif spread is not None and spread > 2 * NOTABLE:
         found.append(
             f"the repeats differ by {100 * spread:.0f} % among themselves (standard deviation): other programs, heat, "
             "power limits? Measure on a quiet machine, or more often"
@@ -178,7 +178,7 @@ def steady(values: Sequence[float]) -> Steady | None:
         return None
     late = values[len(values) // 2 :]
     level = statistics.median(late)
-    allowed = max(WORTH_TELLING, 3 * _robust_spread(late))
+    allowed = max(NOTABLE, 3 * _robust_spread(late))
     calm = (index for index in range(1, len(values)) if abs(values[index] / level - 1) <= allowed)
     start = next(calm, len(values) - 1)
     counted = values[start:]
@@ -188,7 +188,7 @@ def steady(values: Sequence[float]) -> Steady | None:
         start=start,
         seconds=statistics.median(counted),
         spread=_robust_spread(counted),
-        settled=moved <= WORTH_TELLING or stats.kendalltau(range(len(counted)), counted).pvalue > 0.01,
+        settled=moved <= NOTABLE or stats.kendalltau(range(len(counted)), counted).pvalue > 0.01,
     )
 
 
@@ -259,7 +259,7 @@ def _odd_first(away: float) -> str:
 def _outliers(values: Sequence[float], others: Sequence[float]) -> list[float]:
     """The values that are outliers compared with `others`."""
     middle = statistics.median(others)
-    allowed = max(WORTH_TELLING * middle, OUTLIER * _robust_spread(others) * middle)
+    allowed = max(NOTABLE * middle, OUTLIER * _robust_spread(others) * middle)
     return [value for value in values if abs(value - middle) > allowed]
 
 

@@ -24,9 +24,9 @@ def cells_of(
     frameworks: Sequence[str] = (),
     workloads: Sequence[str] = (),
 ) -> list[list[Result]]:
-    """The results of each job with its repeats: of the jobs that are asked for, or of all.
+    """The results of each job with its repeats: of the selected jobs, or of all.
 
-    A job is asked for by its id without the number. A job that was measured on two machines counts as two. Failed
+    A job is selected by its id without the number. A job that was measured on two machines counts as two. Failed
     repeats, and jobs without figures, are left out if anything else has figures. Raises UsageError when `where`, the
     file that holds the results, has no such job.
     """
@@ -50,9 +50,9 @@ def name_of(result: Result) -> str:
 
 
 def spec_of(original: Result, repeats: int, gpus: Sequence[Gpu] = ()) -> Spec:
-    """The spec that plans the job of `original` again, with so many repeats.
+    """The spec that plans the job of `original` again, with this number of repeats.
 
-    Of this machine's `gpus` it takes the job's own GPU, or one of the same model. All values from a file pass through
+    It uses the job's own GPU if that is among `gpus`, or one of the same model. All values from a file pass through
     this spec, which validates them, before anything runs. Raises StoreError when one is not valid.
     """
     job, data = original.job, original.provenance.data
@@ -85,7 +85,7 @@ def spec_of(original: Result, repeats: int, gpus: Sequence[Gpu] = ()) -> Spec:
 
 
 def _names(result: Result) -> Mapping[str, str]:
-    """The names by which a person can ask for a result."""
+    """The names by which a result can be selected, by their kind."""
     return {
         "job": name_of(result),
         "framework": printable(result.job.framework),

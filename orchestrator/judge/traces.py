@@ -1,4 +1,4 @@
-"""What a traced job left in its output folder → a Trace. The files are a container's: nothing in them is believed."""
+"""Reads the Trace of a job from its output folder. The files come from a container, so everything is validated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BYTES = 32 << 20  # of one array; the embedding in float64 has 30 MB
 
 
 def read(folder: RunFolder, result: Result) -> Trace:
-    """The trace of a job. A probe that is missing or no matrix is None; an update of another shape is left out."""
+    """The trace of a job. A missing or invalid probe is None; an update of a wrong shape is left out."""
     workload = result.job.declaration
     probe = _array(folder, result, workload.probe)
     if probe is not None and probe.ndim != 2:
@@ -34,7 +34,7 @@ def read(folder: RunFolder, result: Result) -> Trace:
 
 
 def _array(folder: RunFolder, result: Result, name: str) -> NDArray[np.float64] | None:
-    """An artifact of finite floating point numbers; None where it is missing or anything else."""
+    """An artifact of finite floating point numbers; None if it is missing or not valid."""
     if name not in result.figures.artifacts:
         return None
     try:

@@ -1,6 +1,6 @@
-"""What a framework's environment and workloads have to hold to, one question each. Pure.
+"""The tests of `orchestrator check`: what the environment and the workloads of a framework must fulfil. Pure.
 
-`orchestrator check` asks them all; checking.py makes the runs that the answers come from.
+Each function is one test. framework_check.py makes the runs whose results they judge.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from orchestrator.record.results import FailureKind, Result
 from orchestrator.text import MAX_NOTE, printable
 
 OLDEST_PYTHON = (3, 6)
-# Beside what the clock says, an epoch has the batch order to read and a loss to fetch; the machine may be busy.
+# An epoch also reads the batch order and fetches a loss outside the measured time, and the machine may be busy.
 SLACK_SECONDS, SLACK_SHARE = 0.1, 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One question and its answer; `advice` says what to do where it is not ok."""
+    """The outcome of one test; `advice` is what to do if it failed."""
 
     question: str
     ok: bool
@@ -35,7 +35,7 @@ class Finding:
 
 
 def workloads(framework: Framework) -> Finding:
-    """Whether there is something to run. A framework may be unable to do one; tables then show a dash."""
+    """Whether the framework has any workload. It need not have all: tables show a dash for a missing one."""
     missing = [name for name in WORKLOADS if name not in framework.workloads]
     lacking = f", no {' and no '.join(missing)}" if missing else ""
     return Finding(
@@ -47,7 +47,7 @@ def workloads(framework: Framework) -> Finding:
 
 
 def lock(image: Image, variant: str, text: str) -> Finding:
-    """Whether the lock names every file by its hash; `text` is a requirements file."""
+    """Whether the lock pins every package by its hash; `text` is a requirements file."""
     requirements = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and line[0] not in "# "]
     loose = [line.split()[0] for line in requirements if "--hash=sha256:" not in line or "==" not in line]
     if not requirements:
@@ -61,7 +61,7 @@ def lock(image: Image, variant: str, text: str) -> Finding:
 
 
 def syntax(path: PurePath, text: str) -> Finding:
-    """Whether the oldest Python that images have can read this file."""
+    """Whether the oldest Python of all images can read this file."""
     written = ".".join(map(str, OLDEST_PYTHON))
     try:
         ast.parse(text, feature_version=OLDEST_PYTHON)
@@ -70,13 +70,13 @@ def syntax(path: PurePath, text: str) -> Finding:
             question=f"{path.name} syntax",
             ok=False,
             answer=f"line {error.lineno} is newer than Python {written}: {error.msg}",
-            advice="write it the older way: one syntax for all images lets two workloads be read side by side",
+            advice="use older syntax: all workloads share one, so that they can be compared line by line",
         )
     return Finding(question=f"{path.name} syntax", ok=True, answer=f"Python {written} can read it")
 
 
 def runs(result: Result) -> Finding:
-    """Whether the workload came to its end, by the protocol."""
+    """Whether the workload finished, as the protocol requires."""
     failure = result.failure
     if failure is None:
         answer = f"{result.seconds:.0f} s, from start to end by the protocol"
@@ -90,52 +90,54 @@ def runs(result: Result) -> Finding:
 
 
 def versions(result: Result, framework: Framework, image: Image) -> Finding:
-    """Whether the environment holds what its labels say."""
+    """Whether the environment has the versions in its labels."""
     question = f"{result.job.workload} versions"
     if result.start is None:
-        return Finding(question=question, ok=False, answer="it never said what runs", advice="call job.start first")
+        return Finding(
+            question=question, ok=False, answer="the job did not report its versions", advice="call job.start first"
+        )
     found = {"the framework": (result.start.version.partition("+")[0], framework.version)}
     if image.python is not None:
         python = result.start.versions.get("python", "none")
         found["Python"] = (".".join(python.split(".")[:2]), image.python)
-    for what, (told, label) in found.items():
-        if told != label:
+    for what, (reported, label) in found.items():
+        if reported != label:
             return Finding(
                 question=question,
                 ok=False,
-                answer=f"{what} is {printable(told)}, the label says {printable(label)}",
+                answer=f"{what} is {printable(reported)}, but its label is {printable(label)}",
                 advice=f"correct images/{image.name}/Dockerfile, or the lock",
             )
-    return Finding(question=question, ok=True, answer=", ".join(told for told, _ in found.values()))
+    return Finding(question=question, ok=True, answer=", ".join(reported for reported, _ in found.values()))
 
 
 def clock(result: Result, events: Iterable[Event]) -> Finding:
-    """Whether the time that was told is the time that passed between the events around it."""
+    """Whether the reported times agree with the times at which the events arrived."""
     began: float | None = None
-    told = passed = 0.0
+    reported = passed = 0.0
     for event in events:
         if isinstance(event, Ready | Cold):
             began = event.t
         elif isinstance(event, Epoch | Inference) and began is not None:
-            told, passed, began = told + event.seconds, passed + event.t - began, event.t
-    late = passed - told
+            reported, passed, began = reported + event.seconds, passed + event.t - began, event.t
+    late = passed - reported
     question = f"{result.job.workload} clock"
-    if not told:
-        return Finding(question=question, ok=False, answer="no time was told", advice="see why it did not run")
+    if not reported:
+        return Finding(question=question, ok=False, answer="no time was reported", advice="find out why it did not run")
     if late > SLACK_SECONDS + SLACK_SHARE * passed:
         return Finding(
             question=question,
             ok=False,
-            answer=f"told {told:.2f} s, but {passed:.2f} s passed: the device was still at work when the clock stopped",
+            answer=f"reported {reported:.2f} s, but {passed:.2f} s passed: the clock stopped before the device did",
             advice="`sync` has to wait until all steps given to the device are done",
         )
-    return Finding(question=question, ok=True, answer=f"told {told:.2f} s of {passed:.2f} s that passed")
+    return Finding(question=question, ok=True, answer=f"reported {reported:.2f} s of {passed:.2f} s that passed")
 
 
 def repeats(workload: str, first: Figures, again: Figures, allowed: Envelope) -> Finding:
-    """Whether the first epoch of the same training ends the same twice: after the same batches, in the same order.
+    """Whether two runs of a training end the first epoch with the same loss: same batches, in the same order.
 
-    `first` has told the loss of every step, `again` need not have: the last one hangs on all batches before.
+    `first` must have the loss of every step, `again` only that of the epoch, which depends on all batches before it.
     """
     losses = [first.losses[-1:], tuple(epoch.loss for epoch in again.epochs[:1])]
     (error,) = parity.loss_errors(*losses) or (float("inf"),)
@@ -149,12 +151,12 @@ def repeats(workload: str, first: Figures, again: Figures, allowed: Envelope) ->
 
 
 def took(seconds: float) -> Finding:
-    """How long all this took, which is no question: what is slow here may be the machine."""
+    """How long the tests took. This cannot fail: the machine may be slow."""
     return Finding(question="time", ok=True, answer=f"{seconds:.0f} s without building the image")
 
 
 def fails(result: Result, kind: FailureKind, question: str, advice: str) -> Finding:
-    """Whether a job that cannot succeed says so, in the words of the protocol."""
+    """Whether a job that cannot succeed ends with the expected kind of failure."""
     found = result.failure.kind if result.failure else "ok"
     return Finding(
         question=f"{result.job.workload} {question}",
@@ -165,7 +167,7 @@ def fails(result: Result, kind: FailureKind, question: str, advice: str) -> Find
 
 
 def agrees(workload: str, verdict: Parity, explained: Sequence[str]) -> Finding:
-    """Whether it computes what the reference computes."""
+    """Whether the workload computes what the reference computes."""
     ok = verdict.word in ("certified", "declared")
     sentences = f"it computes what the reference computes when {', or '.join(explained)}" if explained else ""
     return Finding(

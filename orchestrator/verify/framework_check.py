@@ -1,4 +1,4 @@
-"""Runs a framework through everything that conformance.py asks: all of `orchestrator check` but the screen."""
+"""Runs the jobs of `orchestrator check` for one framework, and the tests of conformance.py on their results."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from orchestrator.verify import conformance, verifier
 from orchestrator.verify.conformance import Finding
 
 STEPS = 5  # of training that are compared with the reference
-# So many epochs are timed that a device which is not waited for is caught at work; a GPU takes milliseconds for a step.
+# Enough epochs to notice a clock that does not wait for the device: a GPU takes only milliseconds for a step.
 CLOCK_EPOCHS = {"cpu": 2, "gpu": 40}
-EXPLOSION = 1e38  # a learning rate so large that the second loss is no number
-NO_PRECISION = "fp8"  # that no workload here knows
+EXPLOSION = 1e38  # a learning rate so large that the second loss is NaN or infinite
+NO_PRECISION = "fp8"  # not supported by any workload
 
 
 def request(base: preparation.Request, framework: str, overrides: list[Override]) -> preparation.Request:
@@ -33,10 +33,10 @@ def request(base: preparation.Request, framework: str, overrides: list[Override]
 
 
 def before(root: Path, framework: Framework, image: Image) -> Iterator[Finding]:
-    """What can be asked before anything is built."""
+    """The tests that need no image and no run."""
     yield conformance.workloads(framework)
     for variant, path in image.locks.items():
-        if path.suffix == ".txt":  # one that pip reads
+        if path.suffix == ".txt":  # a lock for pip
             yield conformance.lock(image, variant, path.read_text(encoding="utf-8"))
     for path in sorted((root / "workloads" / framework.module).glob("*.py")):
         yield conformance.syntax(path, path.read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def by_running(
     folder: RunFolder,
     listener: Listener,
 ) -> Iterator[Finding]:
-    """What the runs of one framework tell, on this engine. Raises HostError when the reference cannot run."""
+    """Run the jobs of one framework and test their results. Raises HostError when the reference fails."""
     verified = verifier.Verifier(request, folder, prepared, listener, certify=False).run()
     cells = {cell.workload: cell for cell in verified}
     crew = preparation.crew_for(request, folder, prepared, Quiet(listener))
@@ -82,8 +82,8 @@ def _training(
 ) -> Iterator[Finding]:
     yield conformance.repeats(first.job.workload, first.figures, again.figures, allowed)
     yield conformance.clock(again, folder.events(again.job.id))
-    advice = "give epoch.step the loss of the batch: it stops a training that has become pointless"
-    yield conformance.fails(diverges, "diverged", "notices a loss that is no number", advice)
+    advice = "pass the loss of the batch to epoch.step, which stops a training whose loss is NaN or infinite"
+    yield conformance.fails(diverges, "diverged", "notices a loss of NaN or infinity", advice)
 
 
 def _further(job: Job) -> Iterator[Job]:
@@ -95,8 +95,8 @@ def _further(job: Job) -> Iterator[Job]:
     if not job.declaration.trains:
         yield another("refuses", precision=NO_PRECISION)
         return
-    # Starting and compiling take most of a job's time here, so one job answers two questions: without a trace nothing
-    # waits for the device between two steps, and its first epoch is that of the job it repeats.
+    # Starting and compiling take most of a job's time here, so one job serves two tests. Its first epoch repeats that
+    # of the first job; and it has no trace, so nothing waits for the device between two steps.
     yield another("again", trace=0, settings={**job.settings, "epochs": CLOCK_EPOCHS[job.device]})
     yield another("diverges", trace=0, settings={**job.settings, "lr": EXPLOSION})
 

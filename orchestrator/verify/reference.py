@@ -1,6 +1,6 @@
-"""The oracle: the reference workload in float64, run by this program's own Python on the job that cells have.
+"""Runs the reference: the NumPy workload in float64, by this program's own Python, on the job that cells have.
 
-It says what is right, how far rounding alone leads away from that, and where each known mistake would lead.
+Its traces are the correct result, the differences that rounding alone causes, and those of each known mistake.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from orchestrator.run.listener import Listener, Quiet
 _log = logging.getLogger(__name__)
 
 NUDGES = tuple(f"nudged-{draw}" for draw in range(1, 5))  # of workloads/mistakes/nudges.py
-FRAMEWORK = "numpy"  # the one under workloads/ that the others are held to
+FRAMEWORK = "numpy"  # the implementation under workloads/ that all others are compared with
 
 
 def suspects(workload: str) -> tuple[str, ...]:
@@ -35,8 +35,8 @@ def suspects(workload: str) -> tuple[str, ...]:
     return WORKLOADS[workload].traced_mistakes
 
 
-class Oracle:
-    """Runs the oracle into a folder of its own, each job once."""
+class ReferenceRuns:
+    """Runs the reference once for each workload, into a folder of its own."""
 
     def __init__(
         self,
@@ -56,19 +56,21 @@ class Oracle:
         self._mistakes: dict[WorkloadName, dict[str, Trace]] = {}
 
     def reference(self, workload: WorkloadName) -> ReferenceRun:
-        """Run it in float64, and in float32 as often as the envelope needs. Raises HostError when it cannot."""
+        """Run the reference in float64, and several times in float32. Raises HostError when it fails."""
         if workload not in self._references:
             self._references[workload] = self._reference(workload)
         return self._references[workload]
 
     def mistakes(self, workload: WorkloadName) -> dict[str, Trace]:
-        """What it computes with each of the known mistakes. Those that it cannot run are left out, with a notice."""
+        """The traces of the reference with each known mistake. One whose job fails is left out, with a warning."""
         if workload not in self._mistakes:
             found = {}
             for name in suspects(workload):
-                result = self._ask(self._job(workload), "fp64", plant=name)
+                result = self._run(self._job(workload), "fp64", plant=name)
                 if result.failure is not None and result.failure.kind != "diverged":
-                    _log.warning("%s cannot be compared with: %s", result.job.id, result.failure.message)
+                    _log.warning(
+                        "%s failed, so no cell is compared with this mistake: %s", result.job.id, result.failure.message
+                    )
                     continue
                 found[name] = traces.read(self._folder, result)
             self._mistakes[workload] = found
@@ -76,25 +78,25 @@ class Oracle:
 
     def _reference(self, workload: WorkloadName) -> ReferenceRun:
         job = self._job(workload)
-        exact = self._ask(job, "fp64")
-        rounded = [self._ask(job, "fp32", plant=name) for name in ("", *NUDGES)]
-        oracle = self._trace(exact)
+        exact = self._run(job, "fp64")
+        rounded = [self._run(job, "fp32", plant=name) for name in ("", *NUDGES)]
+        trace = self._trace(exact)
         standstill = dropout.job(job, on=False)
         return ReferenceRun(
-            oracle=oracle,
-            envelope=parity.envelope(oracle, [self._trace(each) for each in rounded]),
-            initial=self._trace(self._ask(standstill, "fp64")) if standstill else None,
+            trace=trace,
+            envelope=parity.envelope(trace, [self._trace(each) for each in rounded]),
+            initial=self._trace(self._run(standstill, "fp64")) if standstill else None,
             versions=dict(exact.start.versions) if exact.start else {},
         )
 
     def _job(self, workload: WorkloadName) -> Job:
-        """The job that cells of `workload` have, for the oracle."""
-        told = self._prepared.spec.model_copy(update={"frameworks": (FRAMEWORK,), "workloads": (workload,)})
-        (job,) = jobs.plan(told, self._prepared.catalog, "cpu")
+        """The job that cells of `workload` have, planned for the reference."""
+        chosen = self._prepared.spec.model_copy(update={"frameworks": (FRAMEWORK,), "workloads": (workload,)})
+        (job,) = jobs.plan(chosen, self._prepared.catalog, "cpu")
         return job
 
-    def _ask(self, job: Job, precision: Precision, *, plant: str = "") -> Result:
-        """Run `job` in this precision, with one of the plants of workloads/mistakes/ where it is named."""
+    def _run(self, job: Job, precision: Precision, *, plant: str = "") -> Result:
+        """Run `job` in this precision; `plant` names a change to it from workloads/mistakes/, empty for none."""
         changes: dict[str, object] = {"id": f"{job.id}-{plant or precision}", "precision": precision}
         if plant:
             changes["command"] = f"python -m workloads.mistakes {plant} {{workload}}"
@@ -102,7 +104,7 @@ class Oracle:
         return result
 
     def _trace(self, result: Result) -> Trace:
-        """The trace of a job that makes no mistake. Raises HostError when it failed."""
+        """The trace of a job without a planted mistake. Raises HostError when the job failed."""
         if result.failure is not None:
             raise HostError(
                 f"the reference cannot run {result.job.workload} here: {result.failure.message}",

@@ -1,4 +1,4 @@
-"""Runs cells as `bench` runs them, on a small job, and judges them by the oracle: all of `verify` but the screen."""
+"""Runs small jobs of the chosen cells as `bench` does, and compares them with the reference."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from orchestrator.record.figures import Figures
 from orchestrator.record.results import Failure, Result
 from orchestrator.run import preparation
 from orchestrator.run.listener import Listener
-from orchestrator.verify.reference import Oracle
+from orchestrator.verify.reference import ReferenceRuns
 
 SPEC = Path("configs") / "verify.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedCell:
-    """One framework × workload, judged; `notes` are what the framework says it does differently."""
+    """One framework × workload, judged; `notes` are the differences that the framework declares."""
 
     framework: str
     title: str
     workload: WorkloadName
     parity: Parity
-    envelope: Envelope | None  # None where there was nothing to judge
+    envelope: Envelope | None  # None if there was nothing to judge
     notes: tuple[str, ...]
 
 
@@ -48,7 +48,7 @@ def request(base: preparation.Request, steps: int, overrides: Sequence[Override]
     chosen = spec.load(
         base.root / SPEC, frameworks=frameworks, engines=registry.names(), overrides=[*small, *overrides]
     )
-    if not registry.is_local(chosen.engine):  # a certificate speaks of what one machine's engine ran
+    if not registry.is_local(chosen.engine):  # a certificate is for one engine on one machine
         local = " or ".join(each.name for each in registry.registrations() if each.local)
         raise UsageError("cells are verified on this machine, not on a cluster", hint=f"use --engine {local}")
     settings = {
@@ -88,10 +88,11 @@ class Verifier:
         self._folder = folder
         self._prepared = prepared
         self._listener = listener
-        self._oracle = Oracle(request, prepared, run_folder.RunFolder(folder.path / "oracle"), listener)
+        reference_folder = run_folder.RunFolder(folder.path / "reference")
+        self._reference = ReferenceRuns(request, prepared, reference_folder, listener)
 
     def run(self) -> list[VerifiedCell]:
-        """Run everything; certificates are stored as verdicts are known. Raises HostError when the oracle fails."""
+        """Run and judge all cells, storing a certificate for each. Raises HostError when the reference fails."""
         found = preparation.run(self._request, self._folder, self._prepared, self._listener)
         results = {result.job.id: result for result in found}
         return [
@@ -107,9 +108,9 @@ class Verifier:
         if failure is not None and not _judged(failure, result.figures):
             verdict = _not_run(failure.message or failure.kind)
         else:
-            reference = self._oracle.reference(job.workload)
+            reference = self._reference.reference(job.workload)
             verdict = self._verdict(result, with_dropout, reference)
-        # What the cell says of itself is taken at its word only where nothing else is wrong with it.
+        # A difference is accepted as declared only if the notes name every mistake that was found.
         if verdict.culprits and {MISTAKES[name].sentence for name in verdict.culprits} <= set(notes):
             verdict = verdict.model_copy(update={"word": "declared"})
         if self._certify and reference is not None and verdict.word != "not run":
@@ -126,16 +127,16 @@ class Verifier:
     def _verdict(self, result: Result, with_dropout: Result | None, reference: ReferenceRun) -> Parity:
         cell = traces.read(self._folder, result)
         broke_off = result.failure.message if result.failure else ""
-        verdict = parity.judge(cell, reference.oracle, reference.envelope, broke_off=broke_off)
+        verdict = parity.judge(cell, reference.trace, reference.envelope, broke_off=broke_off)
         if with_dropout is not None and reference.initial is not None and verdict.word != "not run":
             if with_dropout.failure is None:
                 second = traces.read(self._folder, with_dropout)
                 verdict = dropout.judge(verdict, cell, second, reference)
-            elif verdict.word == "certified":  # one that diverges may well fail here for the same reason
+            elif verdict.word == "certified":  # a cell that diverges may fail here for the same reason
                 return _not_run(f"with dropout: {with_dropout.failure.message or with_dropout.failure.kind}")
         if verdict.word == "diverges" and not verdict.culprits:
-            mistakes = self._oracle.mistakes(result.job.workload)
-            found = parity.explain(cell, reference.oracle, mistakes, reference.envelope)
+            mistakes = self._reference.mistakes(result.job.workload)
+            found = parity.explain(cell, reference.trace, mistakes, reference.envelope)
             verdict = verdict.model_copy(update={"culprits": found})
         return verdict
 
@@ -165,10 +166,9 @@ class Verifier:
 
 
 def _judged(failure: Failure, figures: Figures) -> bool:
-    """Whether a failed job has computed something to be compared.
+    """Whether a failed job computed something that can be judged.
 
-    A loss that is no number any more is a divergence; so is a count of other test samples than there are, which
-    breaks the protocol.
+    A loss of NaN or infinity is a divergence. A wrong number of test samples breaks the protocol, and is one too.
     """
     return failure.kind == "diverged" or (failure.kind == "protocol" and figures.test_samples is not None)
 

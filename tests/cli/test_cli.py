@@ -192,7 +192,7 @@ def test_the_html_report_is_shown_or_says_where_it_is(run, root, tmp_path, monke
     assert (tmp_path / "shown").read_text().strip() == (tmp_path / "page.html").as_uri()
     assert "no browser" not in done.stderr
     both = run("report", folder, folder, "--format", "html", check=2)
-    assert "say where: -o FILE" in both.stderr
+    assert "name it with -o FILE" in both.stderr
     assert "leave --format out" in run("report", "--open", "--format", "csv", check=2).stderr
     nowhere = run("report", folder, "--format", "html", "-o", "/proc/nowhere/report.html", check=8)
     assert "cannot be written" in nowhere.stderr

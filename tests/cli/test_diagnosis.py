@@ -131,7 +131,7 @@ def test_with_neither_docker_nor_a_python_nothing_can_run(root, tmp_path, python
     pythons_found.clear()
     assert examine(code=4)["usable"] is False
     page = shown(root, tmp_path)
-    assert "No engine can run any of them here." in page
+    assert "No engine can run any framework here." in page
     assert "`pyenv install 3.6 3.9 3.11`" in page
 
 

@@ -21,7 +21,7 @@ def test_jax_conforms(root, docker_engine, tmp_path):
     assert done.returncode == 0, done.stderr + done.stdout
     asked = [finding["question"] for finding in json.loads(done.stdout)["findings"]]
     for workload in ("cnn", "rnn"):
-        for question in ("runs", "versions", "parity", "repeats", "clock", "notices a loss that is no number"):
+        for question in ("runs", "versions", "parity", "repeats", "clock", "notices a loss of NaN or infinity"):
             assert f"{workload} {question}" in asked
     assert "resnet50 refuses what it cannot do" in asked
     assert asked[-1] == "time"  # told, not judged: how long it takes is the machine's doing too

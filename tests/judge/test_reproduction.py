@@ -157,7 +157,7 @@ def test_another_dockerfile_is_another_image_and_another_base_is_told():
     here = runs(100.0, 100.1)
     found = judged(stored, provenance(here, environment=inside(recipe_sha256="other")))
     assert (found.word, found.why) == (
-        "CANNOT", "the image differs: its Dockerfile, or a file beside it, has another sha256"
+        "CANNOT", "the image differs: its Dockerfile, or another file in its folder, has another sha256"
     )  # fmt: skip
     assert judged(stored, provenance(here, environment=inside(id="sha256:2"))).notes == (
         "the image was built again from the same Dockerfile and lock: its id differs because its files have other times",

@@ -78,10 +78,10 @@ def test_versions(numpy):
     assert conformance.versions(one.model_copy(update={"start": start}), framework, image).ok
     other = start.model_copy(update={"version": "9.9"})
     finding = conformance.versions(one.model_copy(update={"start": other}), framework, image)
-    assert finding.answer == f"the framework is 9.9, the label says {framework.version}"
+    assert finding.answer == f"the framework is 9.9, but its label is {framework.version}"
     older = start.model_copy(update={"versions": {"python": "3.9.1"}})
     finding = conformance.versions(one.model_copy(update={"start": older}), framework, image)
-    assert finding.answer == "Python is 3.9, the label says 3.11"
+    assert finding.answer == "Python is 3.9, but its label is 3.11"
     assert not conformance.versions(one.model_copy(update={"start": None}), framework, image).ok
 
 
@@ -95,10 +95,10 @@ def epoch(at, seconds):
 
 def test_a_clock_that_stops_before_the_device_does_is_noticed():
     sound = conformance.clock(trained(), [ready(1.0), epoch(3.02, 2.0)])
-    assert (sound.ok, sound.answer) == (True, "told 2.00 s of 2.02 s that passed")
+    assert (sound.ok, sound.answer) == (True, "reported 2.00 s of 2.02 s that passed")
     early = conformance.clock(trained(), [ready(1.0), epoch(3.0, 0.1)])
     assert not early.ok
-    assert early.answer.startswith("told 0.10 s, but 2.00 s passed")
+    assert early.answer.startswith("reported 0.10 s, but 2.00 s passed")
     assert "`sync`" in early.advice
 
 
@@ -110,7 +110,7 @@ def test_the_clock_of_an_inference_runs_from_the_cold_pass_on():
     cold = inference(Cold, 2, 30.0, 0.1)  # a device may compile meanwhile
     assert conformance.clock(trained(), [ready(1.0), cold, inference(Inference, 3, 31.0, 1.0)]).ok
     assert not conformance.clock(trained(), [ready(1.0), cold, inference(Inference, 3, 31.0, 0.5)]).ok
-    assert conformance.clock(trained(), [ready(1.0)]).answer == "no time was told"
+    assert conformance.clock(trained(), [ready(1.0)]).answer == "no time was reported"
 
 
 def test_repeats():

@@ -47,7 +47,7 @@ TRAINING = {"epochs": 1, "batch": BATCH, "train_samples": STEPS * BATCH, "test_s
 
 
 class Workshop:
-    """A small job of the oracle, run in this process, once for each precision and mistake.
+    """A small job of the reference, run in this process, once for each precision and mistake.
 
     `rates`, where given, make it the second job of a cell, see dropout.py."""
 
@@ -80,7 +80,7 @@ class Workshop:
 
     def reference(self):
         initial = self.trace("fp64", rates=OFF) if self.workload == "cnn" else None
-        return parity.ReferenceRun(oracle=self.trace("fp64"), envelope=self.envelope(), initial=initial, versions={})
+        return parity.ReferenceRun(trace=self.trace("fp64"), envelope=self.envelope(), initial=initial, versions={})
 
     def planted(self):
         return {name: self.trace("fp64", name) for name in WORKLOADS[self.workload].traced_mistakes}
@@ -140,36 +140,36 @@ def workshop(tmp_path_factory):
 def test_a_planted_mistake_is_named(workshop, workload, mistake):
     """The cell makes the mistake in float32; it is told from the reference, and from all other mistakes."""
     shop = workshop(workload)
-    cell, oracle, allowed = shop.trace("fp32", mistake), shop.trace("fp64"), shop.envelope()
-    assert parity.judge(cell, oracle, allowed).word == "diverges"
-    assert parity.explain(cell, oracle, shop.planted(), allowed) == (mistake,)
+    cell, exact, allowed = shop.trace("fp32", mistake), shop.trace("fp64"), shop.envelope()
+    assert parity.judge(cell, exact, allowed).word == "diverges"
+    assert parity.explain(cell, exact, shop.planted(), allowed) == (mistake,)
 
 
 @pytest.mark.parametrize("workload", ["cnn", "rnn"])
 def test_the_same_computation_in_another_order_is_certified(workshop, tmp_path, workload):
     """Samples trade places within each batch: other sums, other rounding, the same thing."""
     shop = workshop(workload)
-    oracle, allowed = shop.trace("fp64"), shop.envelope()
+    exact, allowed = shop.trace("fp64"), shop.envelope()
     other = Workshop(workload, tmp_path)
     order = np.load(shop.folder / "order.npy")[0].reshape(STEPS, BATCH)
     other.order(order[:, ::-1].ravel())
     cell, same_order = other.trace("fp32"), shop.trace("fp32")
     assert not np.array_equal(cell.probe, same_order.probe)
-    verdict = parity.judge(cell, oracle, allowed)
+    verdict = parity.judge(cell, exact, allowed)
     assert (verdict.word, verdict.why) == ("certified", "")
 
 
 @pytest.mark.parametrize("workload", ["cnn", "rnn"])
 def test_a_truncated_test_set_is_named(workshop, workload):
     shop = workshop(workload)
-    cell, oracle, allowed = shop.trace("fp32", "test-truncated"), shop.trace("fp64"), shop.envelope()
-    assert (cell.scored, oracle.scored) == (BATCH, TEST_SAMPLES)
-    verdict = parity.judge(cell, oracle, allowed, broke_off="the host noticed it too")
+    cell, exact, allowed = shop.trace("fp32", "test-truncated"), shop.trace("fp64"), shop.envelope()
+    assert (cell.scored, exact.scored) == (BATCH, TEST_SAMPLES)
+    verdict = parity.judge(cell, exact, allowed, broke_off="the host noticed it too")
     assert (verdict.word, verdict.culprits) == ("diverges", ("test-truncated",))
     assert verdict.why == f"it scored {BATCH} test samples of {TEST_SAMPLES}"
-    wrong = parity.judge(dataclasses.replace(cell, probe=cell.probe * 1.1), oracle, allowed)
+    wrong = parity.judge(dataclasses.replace(cell, probe=cell.probe * 1.1), exact, allowed)
     assert (wrong.word, wrong.culprits) == ("diverges", ())  # those that it scored are wrong too
-    more = parity.judge(dataclasses.replace(oracle, scored=TEST_SAMPLES + 1), oracle, allowed)
+    more = parity.judge(dataclasses.replace(exact, scored=TEST_SAMPLES + 1), exact, allowed)
     assert (more.word, more.culprits) == ("diverges", ())
 
 
@@ -187,7 +187,7 @@ def test_a_last_batch_that_is_scored_wrongly_is_no_right_one(workshop, workload)
 def test_what_a_cell_does_with_dropout(workshop, mistake):
     shop = workshop("cnn")
     cell, dropped, reference = shop.trace("fp32", mistake), shop.trace("fp32", mistake, ON), shop.reference()
-    plain = parity.judge(cell, reference.oracle, reference.envelope)
+    plain = parity.judge(cell, reference.trace, reference.envelope)
     assert plain.word == ("diverges" if mistake == "dropout-always" else "certified")
     verdict = dropout.judge(plain, cell, dropped, reference)
     assert (verdict.word, verdict.culprits) == (("diverges", (mistake,)) if mistake else ("certified", ()))
@@ -221,7 +221,7 @@ def test_the_first_layer_whose_update_is_wrong_is_named(tmp_path, workshop, monk
     cell = shop.trace("fp32")
     monkeypatch.undo()
     reference = workshop("cnn").reference()
-    verdict = parity.judge(cell, reference.oracle, reference.envelope)
+    verdict = parity.judge(cell, reference.trace, reference.envelope)
     assert verdict.weights == astray
     assert f"{astray[-1]} is nearest to the loss" in parity.where(verdict)
 
@@ -241,17 +241,17 @@ def test_every_declared_mistake_can_be_planted_and_no_other(workload):
     assert set(WORKLOADS[workload].mistakes) | set(reference.NUDGES) == set(plants(workload))
 
 
-ORACLE = Trace(losses=(2.0, 1.0, 0.5), probe=np.array([[1.0, -2.0]]))
+EXACT = Trace(losses=(2.0, 1.0, 0.5), probe=np.array([[1.0, -2.0]]))
 ALLOWED = Envelope(losses=(1e-6, 1e-6, 1e-5), probe=1e-5)
 
 
-def cell(losses=ORACLE.losses, probe=ORACLE.probe):
+def cell(losses=EXACT.losses, probe=EXACT.probe):
     return Trace(losses=tuple(losses), probe=None if probe is None else np.array(probe))
 
 
 def test_the_envelope_grows_with_the_steps_and_has_a_floor():
     rounded = Trace(losses=(2.0, 1.0 + 1e-5, 0.5), probe=np.array([[1.0, -2.0 + 1e-4]]))
-    found = parity.envelope(ORACLE, [rounded, ORACLE])
+    found = parity.envelope(EXACT, [rounded, EXACT])
     floor = parity.ALLOWANCE * parity.FP32_EPSILON
     assert found.losses == pytest.approx((floor, parity.ALLOWANCE * 1e-5, parity.ALLOWANCE * 1e-5))
     assert found.probe == pytest.approx(parity.ALLOWANCE * 5e-5)
@@ -259,7 +259,7 @@ def test_the_envelope_grows_with_the_steps_and_has_a_floor():
 
 def test_an_envelope_needs_two_runs_of_one_job():
     with pytest.raises(ValueError, match="same job"):
-        parity.envelope(ORACLE, [ORACLE, cell(losses=ORACLE.losses[:2])])
+        parity.envelope(EXACT, [EXACT, cell(losses=EXACT.losses[:2])])
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_an_envelope_needs_two_runs_of_one_job():
     ],
 )
 def test_verdicts(found, word, first, place):
-    verdict = parity.judge(found, ORACLE, ALLOWED)
+    verdict = parity.judge(found, EXACT, ALLOWED)
     assert (verdict.word, verdict.first_step) == (word, first)
     assert bool(verdict.why) == (word != "certified")
     assert parity.where(verdict).startswith(place)
@@ -284,12 +284,12 @@ def test_verdicts(found, word, first, place):
 
 def test_the_distance_is_told_in_units_of_what_float32_costs():
     """The envelope is ALLOWANCE of them."""
-    assert parity.judge(cell(), ORACLE, ALLOWED).times_rounding == 0
-    half = parity.judge(cell(probe=[[1.0, -2.00001]]), ORACLE, ALLOWED)
+    assert parity.judge(cell(), EXACT, ALLOWED).times_rounding == 0
+    half = parity.judge(cell(probe=[[1.0, -2.00001]]), EXACT, ALLOWED)
     assert (half.word, half.times_rounding) == ("certified", pytest.approx(parity.ALLOWANCE / 2))
-    twice = parity.judge(cell(losses=(2.000004, 1.0, 0.5)), ORACLE, ALLOWED)
+    twice = parity.judge(cell(losses=(2.000004, 1.0, 0.5)), EXACT, ALLOWED)
     assert (twice.word, twice.times_rounding) == ("diverges", pytest.approx(parity.ALLOWANCE * 2))
-    assert parity.judge(Trace(losses=(), probe=None), ORACLE, ALLOWED).times_rounding is None
+    assert parity.judge(Trace(losses=(), probe=None), EXACT, ALLOWED).times_rounding is None
 
 
 VERDICTS = [
@@ -355,23 +355,23 @@ def printed(cells):
 
 
 def test_a_weight_that_is_not_shown_is_not_certified():
-    oracle = Trace(losses=ORACLE.losses, probe=ORACLE.probe, updates={"a": np.ones(2), "b": np.ones(2)})
+    exact = Trace(losses=EXACT.losses, probe=EXACT.probe, updates={"a": np.ones(2), "b": np.ones(2)})
     allowed = ALLOWED.model_copy(update={"updates": {"a": 1e-6, "b": 1e-6}})
-    verdict = parity.judge(cell(), oracle, allowed)
+    verdict = parity.judge(cell(), exact, allowed)
     assert (verdict.word, verdict.why) == ("not run", "it did not show a after the first step")
-    assert parity.judge(oracle, oracle, allowed).word == "certified"
+    assert parity.judge(exact, exact, allowed).word == "certified"
 
 
 def test_a_training_that_broke_off_is_judged_by_what_it_told():
-    assert parity.judge(cell(losses=(2.0,), probe=None), ORACLE, ALLOWED, broke_off="loss is nan").why == "loss is nan"
-    broken = parity.judge(cell(losses=(2.5,), probe=None), ORACLE, ALLOWED, broke_off="loss is nan")
+    assert parity.judge(cell(losses=(2.0,), probe=None), EXACT, ALLOWED, broke_off="loss is nan").why == "loss is nan"
+    broken = parity.judge(cell(losses=(2.5,), probe=None), EXACT, ALLOWED, broke_off="loss is nan")
     assert (broken.word, broken.first_step) == ("diverges", 1)
 
 
 def test_no_mistake_is_named_where_none_fits():
     found = cell(losses=(3.0, 2.0, 1.0))
     near = {"nearer": cell(losses=(2.9, 1.9, 0.9)), "broke off": cell(losses=(), probe=None)}
-    assert parity.explain(found, ORACLE, near, ALLOWED) == ()
+    assert parity.explain(found, EXACT, near, ALLOWED) == ()
 
 
 SCORES = arrays(np.float64, (3, 4), elements=st.floats(-50, 50))

@@ -58,16 +58,16 @@ def test_nothing_is_overwritten(tmp_path, known):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"framework": "Other"}, "no name for a framework"),
-        ({"framework": "../x"}, "no name for a framework"),
-        ({"framework": "pytorch"}, "there is a pytorch already"),
-        ({"framework": "theano"}, "there is a theano already"),  # an image has that name
+        ({"framework": "Other"}, "not a valid name"),
+        ({"framework": "../x"}, "not a valid name"),
+        ({"framework": "pytorch"}, "pytorch exists already"),
+        ({"framework": "theano"}, "theano exists already"),  # an image has that name
         ({"python": "2.7"}, "no image here has Python 2.7"),
         ({"packages": ()}, "no package is named"),
         ({"packages": ("numpy",)}, "not of the form NAME==VERSION"),
         ({"packages": ("numpy==1\nRUN x",)}, "not of the form NAME==VERSION"),
-        ({"title": 'a" b="c'}, "cannot stand in a Dockerfile's label"),
-        ({"title": "a\nb"}, "cannot stand in a Dockerfile's label"),
+        ({"title": 'a" b="c'}, "not allowed in a Dockerfile's label"),
+        ({"title": "a\nb"}, "not allowed in a Dockerfile's label"),
     ],
 )
 def test_a_choice_that_cannot_be(known, change, message):

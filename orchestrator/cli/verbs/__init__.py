@@ -1,1 +1,1 @@
-"""One module for each verb, or family of verbs. app.py registers their functions under the names that people type."""
+"""One module for each verb or family of verbs. app.py registers their functions as commands."""

@@ -32,13 +32,13 @@ SpecArgument = Annotated[
     Optional[Path],
     typer.Argument(help="a YAML spec; by default configs/quick.yaml, on a GPU configs/seed.yaml", metavar="SPEC"),
 ]
-GpuOption = Annotated[Optional[str], typer.Option(help="which GPU: its index, its UUID, or all", metavar="GPU")]
+BenchGpuOption = Annotated[Optional[str], typer.Option(help="which GPU: its index, its UUID, or all", metavar="GPU")]
 EngineOption = Annotated[Optional[str], typer.Option(help=", ".join(registry.names()))]
 AddressOption = Annotated[
     str, typer.Option(help="ray engine: the cluster; auto finds or starts one, local starts one, HOST:PORT joins one")
 ]
 DatasetOption = Annotated[Optional[str], typer.Option(help="auto, real, official, imported or synthetic")]
-RepeatsOption = Annotated[
+BenchRepeatsOption = Annotated[
     Optional[str], typer.Option(help="run every job N times; auto: until the rankings are decided", metavar="N")
 ]
 BudgetOption = Annotated[Optional[str], typer.Option(help="how long --repeats auto may take, e.g. 30m", metavar="TIME")]
@@ -52,11 +52,11 @@ def command(
     framework: FrameworkOption = None,
     workload: WorkloadOption = None,
     device: DeviceOption = None,
-    gpu: GpuOption = None,
+    gpu: BenchGpuOption = None,
     engine: EngineOption = None,
     address: AddressOption = "auto",
     dataset: DatasetOption = None,
-    repeats: RepeatsOption = None,
+    repeats: BenchRepeatsOption = None,
     budget: BudgetOption = None,
     retries: RetriesOption = None,
     set_: SetOption = None,
@@ -113,7 +113,7 @@ def _bench(request: Request, screen: Screen, *, dry_run: bool) -> None:
 
 
 def _show(folder: RunFolder, screen: Screen) -> None:
-    """Print the tables of a run. Raises Exit where a job failed, StoreError where a result is damaged."""
+    """Print the tables of a run. Raises Exit if a job failed, StoreError if a result is damaged."""
     from orchestrator.cli import selection
     from orchestrator.report import collected
 
@@ -123,7 +123,7 @@ def _show(folder: RunFolder, screen: Screen) -> None:
     content = collected.of_runs([folder], ROOT, certificates)
     screen.show_report(content)
     skipped = sum(result.status == "skipped" for result in content.results)
-    screen.say(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))
+    screen.print_line(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))
     if content.damaged:
         raise collected.left_out(content.damaged)
     if any(result.status not in {"ok", "skipped"} for result in content.results):
@@ -131,5 +131,5 @@ def _show(folder: RunFolder, screen: Screen) -> None:
 
 
 def _count(repeats: str | None) -> int | str | None:
-    """The value of --repeats, as an integer if it is one. The spec rejects what is wrong."""
+    """The value of --repeats, as an integer if it is one. The spec rejects any other text except auto."""
     return int(repeats) if repeats is not None and re.fullmatch("[0-9]{1,9}", repeats) else repeats

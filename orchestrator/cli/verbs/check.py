@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from orchestrator.verify.conformance import Finding
 
 EXIT_CODES = "Exit codes: 0 it conforms · 1 it does not · 2 to 8, 70 and 130 as elsewhere"
-FrameworkArgument = Annotated[str, typer.Argument(help="the framework to check", metavar="FRAMEWORK")]
+CheckedFrameworkArgument = Annotated[str, typer.Argument(help="the framework to check", metavar="FRAMEWORK")]
 
 
 def command(
-    framework: FrameworkArgument,
+    framework: CheckedFrameworkArgument,
     device: DeviceOption = "cpu",
     engine: LocalEngineOption = None,
     python: PythonOption = None,
@@ -76,7 +76,7 @@ def _require(framework: str, known: Catalog) -> None:
 
 
 def _by_running(request: Request, framework: str, screen: Screen) -> list[Finding]:
-    """What running the framework's jobs shows."""
+    """Run the framework's jobs and test their results."""
     from orchestrator.cli import session
     from orchestrator.run import preparation
     from orchestrator.verify import framework_check, verifier

@@ -30,18 +30,18 @@ def command(all_: AllOption = False, yes: YesOption = False) -> None:
     with Screen() as screen:
         found = leftovers.find(files.default_cache(), everything=all_)
         if not found:
-            screen.say("nothing to remove" + ("" if all_ else "; --all also looks at images and caches"))
+            screen.print_line("nothing to remove" + ("" if all_ else "; --all also removes images and caches"))
             return
         screen.show_rows(f"{len(found)} things to remove", list(map(_row, found)))
         if not yes and not typer.confirm("Remove them?"):
-            screen.say("nothing was removed")
+            screen.print_line("nothing was removed")
             return
         for each in found:
             try:
                 each.remove()
             except (OSError, HostError) as error:
-                screen.warn(f"{each.kind} {each.name} stays: {error}")
-        screen.say("removed")
+                screen.warn(f"{each.kind} {each.name} was not removed: {error}")
+        screen.print_line("removed")
 
 
 def _row(leftover: Leftover) -> dict[str, str]:

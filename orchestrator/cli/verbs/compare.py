@@ -1,4 +1,4 @@
-"""`orchestrator compare`: say cell by cell which of two sets of results is faster."""
+"""`orchestrator compare`: show for each cell which of two sets of results is faster."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def command(
     json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Say, cell by cell, whether B is slower than A, faster, the same or not comparable, and what differs.
+    """Show, cell by cell, whether B is slower than A, faster, the same or not comparable, and what differs.
 
     \b
     Examples:

@@ -20,9 +20,7 @@ NameArgument = Annotated[str, typer.Argument(help="one of {datasets}", metavar="
 FolderArgument = Annotated[
     Path, typer.Argument(help="holds x_train.npy, y_train.npy, x_test.npy and y_test.npy", metavar="FOLDER")
 ]
-SyntheticOption = Annotated[
-    bool, typer.Option("--synthetic", help="make the synthetic stand-in instead of downloading")
-]
+SyntheticOption = Annotated[bool, typer.Option("--synthetic", help="make the synthetic dataset instead of downloading")]
 
 
 def prepare(name: NamesArgument = None, synthetic: SyntheticOption = False) -> None:
@@ -44,7 +42,7 @@ def prepare(name: NamesArgument = None, synthetic: SyntheticOption = False) -> N
     with Screen() as screen:
         for each in chosen:
             prepared = data_sources.resolve(each, choice, cache=files.default_cache())
-            screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
+            screen.print_line(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 
 def import_(name: NameArgument, folder: FolderArgument) -> None:
@@ -64,7 +62,7 @@ def import_(name: NameArgument, folder: FolderArgument) -> None:
     _require(name)
     with Screen() as screen:
         prepared = data_sources.import_(name, folder, cache=files.default_cache())
-        screen.say(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
+        screen.print_line(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 
 def ls(json: JsonOption = False) -> None:
@@ -86,7 +84,7 @@ def ls(json: JsonOption = False) -> None:
         elif found:
             screen.show_rows("Datasets", found)
         else:
-            screen.say("no dataset is prepared yet: `orchestrator data prepare`")
+            screen.print_line("no dataset is prepared yet: `orchestrator data prepare`")
 
 
 def _require(name: str) -> None:

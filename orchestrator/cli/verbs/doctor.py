@@ -9,10 +9,10 @@ import typer
 from orchestrator.cli.options import ROOT, JsonOption
 from orchestrator.errors import HostError
 
-GpuOption = Annotated[str, typer.Option(help="judge by this GPU: its index or its UUID")]
+DoctorGpuOption = Annotated[str, typer.Option(help="the GPU to examine: its index or its UUID")]
 
 
-def command(gpu: GpuOption = "0", json: JsonOption = False) -> None:
+def command(gpu: DoctorGpuOption = "0", json: JsonOption = False) -> None:
     """Show what this machine can run, what it lacks, and what to do. Builds and downloads nothing.
 
     Ends with exit code 4 when no engine can run a single job.

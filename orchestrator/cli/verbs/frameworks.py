@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.cli.options import ROOT, JsonOption
 
-FrameworkArgument = Annotated[str, typer.Argument(help="the name of its row on the command line", metavar="FRAMEWORK")]
+NewFrameworkArgument = Annotated[str, typer.Argument(help="its name on the command line", metavar="FRAMEWORK")]
 PackageOption = Annotated[
     list[str], typer.Option(help="what to install, the framework first (repeatable)", metavar="NAME==VERSION")
 ]
@@ -36,7 +36,7 @@ def ls(json: JsonOption = False) -> None:
 
 
 def new(
-    framework: FrameworkArgument,
+    framework: NewFrameworkArgument,
     package: PackageOption,
     title: Annotated[str, typer.Option(help="its name in tables")] = "",
     python: Annotated[str, typer.Option(help="the Python of its image", metavar="VERSION")] = "3.11",
@@ -56,6 +56,6 @@ def new(
     scaffold.write(ROOT, texts)
     with Screen() as screen:
         for path in texts:
-            screen.say(f"  {path}")
+            screen.print_line(f"  {path}")
         locked = subprocess.run(["ci/lock.sh", framework], cwd=ROOT, check=False).returncode == 0
         screen.show_next(framework, [str(path) for path in texts], locked=locked)

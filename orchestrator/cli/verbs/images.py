@@ -12,7 +12,7 @@ from orchestrator.errors import BuildError
 ImagesArgument = Annotated[
     Optional[list[str]], typer.Argument(help="names; all images when none is given", metavar="IMAGE")
 ]
-VerboseOption = Annotated[
+ImagesVerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="accepted as elsewhere; the output of builds is always shown")
 ]
 
@@ -20,7 +20,7 @@ VerboseOption = Annotated[
 def build(
     image: ImagesArgument = None,
     variant: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    verbose: VerboseOption = False,  # noqa: ARG001  (people type it, as with other verbs that build)
+    verbose: ImagesVerboseOption = False,  # noqa: ARG001  (accepted because other verbs that build have it)
 ) -> None:
     """Build images, each from its Dockerfile and hash-locked requirements. An image that exists is not built again.
 
@@ -40,7 +40,7 @@ def build(
     with Screen(verbose=True) as screen:
         for each in chosen:
             try:
-                screen.say(f"{images.build(each, variant)} is built")
+                screen.print_line(f"{images.build(each, variant)} is built")
             except BuildError as error:
                 if len(chosen) == 1:
                     raise

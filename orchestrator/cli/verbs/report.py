@@ -25,7 +25,7 @@ RunsArgument = Annotated[
 ]
 OutputOption = Annotated[Optional[Path], typer.Option("-o", "--output", help="write to this file", metavar="FILE")]
 OpenOption = Annotated[
-    bool, typer.Option("--open", help="write the HTML report beside the run, or to -o, and open it in a browser")
+    bool, typer.Option("--open", help="write the HTML report into the run's folder, or to -o, and open it in a browser")
 ]
 CapsuleOption = Annotated[
     Optional[Path],
@@ -94,9 +94,9 @@ def _deliver(content: ReportContent, form: str, output: Path | None, screen: Scr
     if path is not None:
         _write(path, module.write(content))
         if module.FILE_NAME is not None:
-            screen.say(f"the report is in {screen.shorten(path)}")
+            screen.print_line(f"the report is in {screen.shorten(path)}")
         if open_ and not browser.show(path):
-            screen.warn("there is no browser here to show it in: copy the file to a machine that has one")
+            screen.warn("there is no browser here: copy the report to a machine that has one")
     elif form == formats.DEFAULT:  # as wide as the terminal, and in colour
         screen.show_report(content)
     else:
@@ -116,7 +116,7 @@ def _folder_of(runs: Sequence[RunSource]) -> Path:
     from orchestrator.record.run_folder import RunFolder
 
     if len(runs) > 1 or not isinstance(runs[0], RunFolder):
-        raise UsageError("a report of several runs, or of a capsule, belongs to no folder", hint="say where: -o FILE")
+        raise UsageError("a report of several runs, or of a capsule, needs an output file", hint="name it with -o FILE")
     return runs[0].path
 
 

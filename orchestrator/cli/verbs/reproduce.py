@@ -42,10 +42,12 @@ OnlyWorkloads = Annotated[
 OnlyJobs = Annotated[
     Optional[list[str]], typer.Option("--job", help="of a capsule: only this job, e.g. numpy-cnn-cpu (repeatable)")
 ]
-RepeatsOption = Annotated[int, typer.Option(min=2, max=100, help="run each job this often")]
+ReproduceRepeatsOption = Annotated[int, typer.Option(min=2, max=100, help="how often each job is run")]
 DifferentCodeOption = Annotated[
     bool,
-    typer.Option("--allow-different-code", help="run although workload code, lock or versions are not those of then"),
+    typer.Option(
+        "--allow-different-code", help="run even if workload code, lock or versions differ from the stored ones"
+    ),
 ]
 
 
@@ -54,14 +56,14 @@ def command(
     framework: OnlyFrameworks = None,
     workload: OnlyWorkloads = None,
     job: OnlyJobs = None,
-    repeats: RepeatsOption = 3,
+    repeats: ReproduceRepeatsOption = 3,
     allow_different_code: DifferentCodeOption = False,
     python: PythonOption = None,
     json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run stored jobs again on this machine and say whether they give the same figures.
+    """Run stored jobs again on this machine and show whether they give the same figures.
 
     All jobs of a capsule that have figures are run, unless options select some. Spec, seed, weights, data, workload
     code, Dockerfile and lock must have the recorded sha256.
@@ -93,7 +95,7 @@ def command(
 def _prepare(
     request: Request, cells: Iterable[Sequence[Result]], repeats: int, *, allow_different_code: bool
 ) -> tuple[list[Answer], list[ReadyRepetition]]:
-    """Check all cells before the first one runs: what is impossible is known at once, not after hours."""
+    """Check all cells before the first one runs: an impossible one is reported at once, not after hours."""
     from orchestrator.judge import reproduction
     from orchestrator.run import repetition
 

@@ -1,6 +1,6 @@
-"""The files of a new framework: an image, a lock, workloads and a test, to be filled in. Pure but for `write`.
+"""The files of a new framework: an image, a lock, workloads and a test, to be filled in.
 
-templates/ shows what a person gets.
+They are made from templates/. Only `write` has side effects.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9.+!_-]*)
 
 @dataclass(frozen=True, kw_only=True)
 class NewFramework:
-    """What a person says of a new framework. `packages` are pins, the framework's own first."""
+    """The description of a new framework. `packages` are pins, the framework's own first."""
 
     framework: str
     title: str
@@ -30,11 +30,13 @@ class NewFramework:
 
 
 def files(choice: NewFramework, known: Catalog) -> dict[PurePosixPath, str]:
-    """Path below the checkout → text. Raises UsageError for a choice that cannot be."""
+    """The text of each file by its path below the checkout. Raises UsageError for an invalid choice."""
     if not _NAME.fullmatch(choice.framework):
-        raise UsageError(f"{choice.framework!r} is no name for a framework", hint="use a-z, 0-9 and -, a letter first")
+        raise UsageError(f"{choice.framework!r} is not a valid name", hint="use a-z, 0-9 and -, a letter first")
     if choice.framework in known.frameworks or choice.framework in {image.name for image in known.images}:
-        raise UsageError(f"there is a {choice.framework} already", hint="`orchestrator list` shows what there is")
+        raise UsageError(
+            f"{choice.framework} exists already", hint="choose a name that `orchestrator list` does not show"
+        )
     bases = {image.python: image.base for image in known.images if image.python}
     if choice.python not in bases:
         raise UsageError(
@@ -44,13 +46,13 @@ def files(choice: NewFramework, known: Catalog) -> dict[PurePosixPath, str]:
     pins = [_PIN.fullmatch(package) for package in choice.packages]
     for package, pin in zip(choice.packages, pins, strict=True):
         if pin is None:
-            raise UsageError(f"--package {package}: not of the form NAME==VERSION", hint="a pin is what rows stand on")
+            raise UsageError(f"--package {package}: not of the form NAME==VERSION", hint="give an exact version")
     own = pins[0] if pins else None
     if own is None:
         raise UsageError("no package is named", hint="name the framework's own first, e.g. --package tinygrad==0.14.0")
     title = choice.title or choice.framework
     if not title.isprintable() or any(character in title for character in '"\\$'):
-        raise UsageError(f"--title {title!r}: cannot stand in a Dockerfile's label", hint="leave out quotes, \\ and $")
+        raise UsageError(f"--title {title!r}: not allowed in a Dockerfile's label", hint="leave out quotes, \\ and $")
     values = {
         "framework": choice.framework,
         "module": choice.framework.replace("-", "_"),
@@ -65,7 +67,7 @@ def files(choice: NewFramework, known: Catalog) -> dict[PurePosixPath, str]:
 
 
 def write(root: Path, texts: Mapping[PurePosixPath, str]) -> None:
-    """Write them below `root`. Raises UsageError when one of them exists: nothing is overwritten."""
+    """Write the files below `root`. Raises UsageError when one of them exists: nothing is overwritten."""
     for path in texts:
         if (root / path).exists():
             raise UsageError(f"{path} exists already", hint="remove it, or choose another name")
@@ -74,7 +76,9 @@ def write(root: Path, texts: Mapping[PurePosixPath, str]) -> None:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             atomic_write(root / path, text.encode())
         except OSError as error:
-            raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="see who owns the folder") from error
+            raise StoreError(
+                f"{path}: cannot be written: {error.strerror}", hint="check the permissions of the folder"
+            ) from error
 
 
 def _rendered(values: Mapping[str, object]) -> dict[PurePosixPath, str]:
@@ -85,9 +89,9 @@ def _rendered(values: Mapping[str, object]) -> dict[PurePosixPath, str]:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
-        autoescape=False,  # noqa: S701  (these are no pages; what goes in has been checked)
+        autoescape=False,  # noqa: S701  (the output is not HTML, and the values are validated)
     )
-    known = environment.list_templates()  # a workload without a template is left to the person who adds the framework
+    known = environment.list_templates()  # not every workload has a template
     image, workloads = PurePosixPath(f"images/{values['framework']}"), PurePosixPath(f"workloads/{values['module']}")
     places = {
         "Dockerfile": image,
