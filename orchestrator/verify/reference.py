@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,11 +31,6 @@ NUDGES = tuple(f"nudged-{draw}" for draw in range(1, 5))  # of workloads/mistake
 FRAMEWORK = "numpy"  # the implementation under workloads/ that all others are compared with
 
 
-def suspects(workload: str) -> tuple[str, ...]:
-    """The mistakes that a diverging cell of this workload is compared with."""
-    return WORKLOADS[workload].traced_mistakes
-
-
 class ReferenceRuns:
     """Runs the reference once for each workload, into a folder of its own."""
 
@@ -44,8 +40,10 @@ class ReferenceRuns:
         prepared: preparation.PreparedRun,
         folder: RunFolder,
         listener: Listener,
+        only_mistakes: Collection[str] | None = None,
     ) -> None:
         folder.path.mkdir()
+        self._only_mistakes = only_mistakes
         _, image = prepared.catalog.frameworks[FRAMEWORK]
         setup = Setup(root=request.root, cache=request.cache, pythons={image.name: Path(sys.executable)})
         engine = registry.connect("process", setup)
@@ -65,7 +63,7 @@ class ReferenceRuns:
         """The traces of the reference with each known mistake. One whose job fails is left out, with a warning."""
         if workload not in self._mistakes:
             found = {}
-            for name in suspects(workload):
+            for name in self._suspects(workload):
                 result = self._run(self._job(workload), "fp64", plant=name)
                 if result.failure is not None and result.failure.kind != "diverged":
                     _log.warning(
@@ -75,6 +73,10 @@ class ReferenceRuns:
                 found[name] = traces.read(self._folder, result)
             self._mistakes[workload] = found
         return self._mistakes[workload]
+
+    def _suspects(self, workload: WorkloadName) -> list[str]:
+        known = WORKLOADS[workload].traced_mistakes
+        return [name for name in known if self._only_mistakes is None or name in self._only_mistakes]
 
     def _reference(self, workload: WorkloadName) -> ReferenceRun:
         job = self._job(workload)

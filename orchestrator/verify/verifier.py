@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,15 +81,19 @@ class Verifier:
         listener: Listener,
         *,
         certify: bool = True,
+        only_mistakes: Collection[str] | None = None,
     ) -> None:
-        """With `certify`, verdicts are stored in certificates."""
+        """With `certify`, verdicts are stored in certificates.
+
+        A diverging cell is compared with the known mistakes of its workload, or with those in `only_mistakes`.
+        """
         self._certify = certify
         self._request = request
         self._folder = folder
         self._prepared = prepared
         self._listener = listener
         reference_folder = run_folder.RunFolder(folder.path / "reference")
-        self._reference = ReferenceRuns(request, prepared, reference_folder, listener)
+        self._reference = ReferenceRuns(request, prepared, reference_folder, listener, only_mistakes)
 
     def run(self) -> list[VerifiedCell]:
         """Run and judge all cells, storing a certificate for each. Raises HostError when the reference fails."""

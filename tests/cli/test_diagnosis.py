@@ -211,15 +211,15 @@ def test_a_daemon_that_answers_with_an_error_is_told(daemon, error, reason):
     assert problem["remedy"]
 
 
-def test_a_daemon_that_hangs_does_not_hang_the_doctor(monkeypatch, silent):
-    monkeypatch.setattr(diagnosis, "ASK_SECONDS", 1)
+@pytest.mark.slow
+def test_a_daemon_that_hangs_does_not_hang_the_doctor(silent):
     problem = examine()["problems"][0]
-    assert problem["reason"].endswith("does not answer within 1 s")
+    assert problem["reason"].endswith("does not answer within 5 s")
     assert "restart" in problem["remedy"]
 
 
-def test_a_client_that_hangs_in_its_plugin_cannot_build(tmp_path, monkeypatch, daemon):
-    monkeypatch.setattr(diagnosis, "ASK_SECONDS", 1)
+@pytest.mark.slow
+def test_a_client_that_hangs_in_its_plugin_cannot_build(tmp_path, daemon):
     docker_command(tmp_path, buildx="exec sleep 600")
     told = examine()
     assert "buildx plugin is missing" in told["docker"]["build_problem"]["reason"]
