@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from orchestrator.engines import hosts
@@ -58,30 +59,29 @@ def gather(
     pauses: Pauses = PAUSES,
 ) -> Crew:
     """A crew that runs jobs of `spec` on `engine`. For the images in `given` the user gave the environment."""
-    images = {name: image for name, (_, image) in run.catalog.frameworks.items()}
 
     def placed(job: Job, node: Node) -> Job | Failure:
-        return hosts.placed(job, node, spec, images[job.framework], judge=job.image not in given)
+        _, image = run.catalog.frameworks[job.framework]
+        return hosts.placed(job, node, spec, image, judge=job.image not in given)
 
-    def runner(taken: TakenNode, lane: Lane, halt: Halt) -> Runner:
-        return Runner(run, taken, lane, halt)
-
-    def without_a_node(job: Job, why: Failure) -> Result:
+    def stranded(job: Job, why: Failure) -> Result:
         if engine.local:
             return unrun(run.folder, job, why, provenance_of(run, engine.nodes()[0], job))
-        provenance = Provenance(
-            engine=run.engine,
-            environment=EnvironmentFacts(),
-            code=fingerprint.of_module(run.code, job.module),
-            host=HostFacts(),
-        )
+        code = fingerprint.of_module(run.code, job.module)
+        provenance = Provenance(engine=run.engine, environment=EnvironmentFacts(), code=code, host=HostFacts())
         return unrun(run.folder, job, why, provenance)
 
     def nodes() -> list[Node]:
         return hosts.places(engine.nodes(), spec)
 
     return Crew(
-        engine, nodes=nodes, placed=placed, runner=runner, unrun=without_a_node, listener=listener, pauses=pauses
+        engine,
+        nodes=nodes,
+        placed=placed,
+        runner=partial(Runner, run),
+        unrun=stranded,
+        listener=listener,
+        pauses=pauses,
     )
 
 
