@@ -61,10 +61,9 @@ def gather(
     """A crew that runs jobs of `spec` on `engine`. For the images in `given` the user gave the environment."""
 
     def placed(job: Job, node: Node) -> Job | Failure:
-        _, image = run.catalog.frameworks[job.framework]
-        return hosts.placed(job, node, spec, image, judge=job.image not in given)
+        return hosts.placed(job, node, spec, run.catalog.frameworks[job.framework][1], judge=job.image not in given)
 
-    def stranded(job: Job, why: Failure) -> Result:
+    def lost(job: Job, why: Failure) -> Result:
         if engine.local:
             return unrun(run.folder, job, why, provenance_of(run, engine.nodes()[0], job))
         code = fingerprint.of_module(run.code, job.module)
@@ -75,13 +74,7 @@ def gather(
         return hosts.places(engine.nodes(), spec)
 
     return Crew(
-        engine,
-        nodes=nodes,
-        placed=placed,
-        runner=partial(Runner, run),
-        unrun=stranded,
-        listener=listener,
-        pauses=pauses,
+        engine, nodes=nodes, placed=placed, runner=partial(Runner, run), unrun=lost, listener=listener, pauses=pauses
     )
 
 
