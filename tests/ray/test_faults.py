@@ -16,7 +16,6 @@ ray = pytest.importorskip("ray")
 from ray._private import utils as ray_utils
 
 from orchestrator.engines import hosts, registry
-from orchestrator.engines.ray import cluster
 from orchestrator.engines.registration import Setup
 from orchestrator.errors import HostError
 from orchestrator.plan import spec
@@ -143,14 +142,15 @@ def test_a_node_without_docker_runs_jobs_as_processes_or_is_left_out(alone, cach
     assert "Docker" in left_out
 
 
-def test_a_node_that_does_not_answer_holds_nobody_up(few, joined, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(cluster, "SURVEY_SECONDS", 4.0)
+def test_a_node_that_does_not_answer_holds_nobody_up(few, tmp_path, caplog):
+    joined = clusters.connect(few, engine_cases.ECHO, choice="process", pythons=PYTHONS, survey_seconds=4.0)
     (raylet,) = few.named["beta"].all_processes["raylet"]
     raylet.process.send_signal(signal.SIGSTOP)
     try:
         _, results = engine_cases.run_echo(joined, tmp_path, "good", repeats=3)
     finally:
         raylet.process.send_signal(signal.SIGCONT)
+        joined.close()
     assert caplog.messages == ["node beta has not answered for 4 s: the run starts without"]
     assert [(result.status, result.provenance.node.name) for result in results] == [("ok", "alpha")] * 3
 
