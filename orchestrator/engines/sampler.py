@@ -27,24 +27,37 @@ END_SECONDS = 2.0  # a last sample that takes longer, for example because a driv
 MAX_NOTES = 10
 
 
+class Clock:
+    """The clock of the samples."""
+
+    def now(self) -> float:
+        """The time in seconds since some moment."""
+        return time.monotonic()
+
+    def wait(self, over: threading.Event, seconds: float) -> None:
+        """Wait for `seconds`, or until `over` is set."""
+        over.wait(seconds)
+
+
 class Sampler:
     """Samples one job. `gpus` are the UUIDs of those it uses."""
 
-    def __init__(self, gpus: Sequence[str] = ()) -> None:
+    def __init__(self, gpus: Sequence[str] = (), clock: Clock | None = None) -> None:
         self._gpus = gpus
+        self._clock = clock or Clock()
         self._series = Series()
         self._cards: tuple[tuple[str, EnergyMeter], ...] = ()
         self._notes: list[str] = []
         self._source: str | None = None
         self._over = threading.Event()
-        self._began = self._ended = time.monotonic()
+        self._began = self._ended = self._clock.now()
         self._cpu_began = self._cpu_ended = time.process_time()
         self._cpu_sampling = 0.0
 
     @contextlib.contextmanager
     def beside(self, usage: Callable[[], ResourceUsage | None]) -> Iterator[None]:
         """Sample while the block runs. `usage` is asked in the sampler's thread."""
-        self._began = time.monotonic()
+        self._began = self._clock.now()
         self._cpu_began = time.process_time()
         # A daemon: a driver that never answers must not keep the orchestrator from ending.
         thread = threading.Thread(target=self._run, args=(usage,), name="telemetry", daemon=True)
@@ -52,7 +65,7 @@ class Sampler:
         try:
             yield
         finally:
-            self._ended = time.monotonic()
+            self._ended = self._clock.now()
             self._over.set()
             thread.join(END_SECONDS)
             self._cpu_ended = time.process_time()  # the last sample's included, as in its thread's own time
@@ -61,7 +74,7 @@ class Sampler:
 
     def elapsed(self) -> float:
         """Seconds since sampling began, which is when the job began."""
-        return time.monotonic() - self._began
+        return self._clock.now() - self._began
 
     def observations(self, neighbours: tuple[Neighbour, ...] = ()) -> Observations:
         """What was measured, once the block of `beside` was left."""
@@ -97,7 +110,7 @@ class Sampler:
             if self._over.is_set():
                 return
             due = max(due + period, self.elapsed())  # samples that were missed are not made up for
-            self._over.wait(due - self.elapsed())
+            self._clock.wait(self._over, due - self.elapsed())
 
     def _look(self, cards: Sequence[nvml.GpuSensors], used: ResourceUsage | None) -> Sample:
         readings = tuple(card.read() for card in cards)

@@ -132,7 +132,7 @@ def publish(folder: Path, *, name: str, source: DatasetSource, origin: str, arra
             sha256 = npy.write_array(path, dtype, shape, parts)
             files[file] = ArrayFile(size=path.stat().st_size, dtype=dtype, shape=shape, sha256=sha256)
         manifest = Manifest(
-            schema=SCHEMA, name=name, source=source, origin=origin, fingerprint=_fingerprint(files), files=files
+            schema=SCHEMA, name=name, source=source, origin=origin, fingerprint=fingerprint_of(files), files=files
         )
         (temporary / _MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
     return describe(folder)
@@ -173,7 +173,7 @@ def _manifest(folder: Path) -> Manifest:
     if manifest.schema != SCHEMA:
         raise _damaged(path, f"is of another version of this program (schema {manifest.schema}, not {SCHEMA})")
     named = f"{manifest.name}-{manifest.source}"
-    if not f"{folder.name}-".startswith(f"{named}-") or manifest.fingerprint != _fingerprint(manifest.files):
+    if not f"{folder.name}-".startswith(f"{named}-") or manifest.fingerprint != fingerprint_of(manifest.files):
         raise _damaged(path, "describes another dataset")
     for file, wanted in manifest.files.items():
         array = folder / file
@@ -214,7 +214,8 @@ def _prepared(folder: Path, manifest: Manifest) -> Dataset:
     )
 
 
-def _fingerprint(files: Mapping[str, ArrayFile]) -> str:
+def fingerprint_of(files: Mapping[str, ArrayFile]) -> str:
+    """The fingerprint of a dataset that consists of these files."""
     facts = [[file, array.dtype, list(array.shape), array.sha256] for file, array in sorted(files.items())]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

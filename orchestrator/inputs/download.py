@@ -18,24 +18,24 @@ CONNECT_TIMEOUT = 10  # seconds
 SILENCE_TIMEOUT = 60  # seconds without a byte
 
 _CHUNK = 1 << 16  # bytes: little is lost when the connection breaks
-_LARGEST = 1 << 30  # bytes: six times the largest file of any dataset; a bad server cannot fill the disk
+LARGEST = 1 << 30  # bytes: six times the largest file of any dataset; a bad server cannot fill the disk
 
 
 class DownloadError(DataError):
     """A file could not be fetched, or was not the one it should be."""
 
 
-def fetch(url: str, path: Path, *, sha256: str) -> None:
+def fetch(url: str, path: Path, *, sha256: str, largest: int = LARGEST) -> None:
     """Make `path` the file at `url`, whose SHA-256 is known. A file already there is only verified.
 
     One try. What arrived before a failure stays beside `path` as .part and is continued by the next call.
-    Raises DownloadError saying why.
+    Raises DownloadError saying why, also when the file is larger than `largest` bytes.
     """
     import pooch
 
     pooch.get_logger().setLevel("WARNING")  # the progress bar shows the same
     path.parent.mkdir(parents=True, exist_ok=True)
-    resuming = ResumingDownloader(path.with_name(f"{path.name}.part"))
+    resuming = ResumingDownloader(path.with_name(f"{path.name}.part"), largest)
     try:
         pooch.retrieve(url, f"sha256:{sha256}", fname=path.name, path=path.parent, downloader=resuming)
     except ValueError as error:  # pooch's word for a wrong checksum
@@ -45,8 +45,9 @@ def fetch(url: str, path: Path, *, sha256: str) -> None:
 class ResumingDownloader:
     """A downloader for pooch that keeps what it received in a file `part` until it has everything."""
 
-    def __init__(self, part: Path) -> None:
+    def __init__(self, part: Path, largest: int) -> None:
         self._part = part
+        self._largest = largest
 
     def __call__(self, url: str, output_file: str, _pooch: object) -> None:
         """Fetch `url` into `output_file`. Raises DownloadError."""
@@ -78,8 +79,8 @@ class ResumingDownloader:
             with self._part.open("ab" if have else "wb") as stream:
                 for chunk in _shown(response, have, total):
                     have += len(chunk)
-                    if have > _LARGEST:
-                        raise DownloadError(f"{url} is larger than {_LARGEST:,} bytes, which no dataset here is")
+                    if have > self._largest:
+                        raise DownloadError(f"{url} is larger than {self._largest:,} bytes, which no dataset here is")
                     stream.write(chunk)
         if total is not None and have < total:
             raise DownloadError(f"{url} broke off after {have:,} of {total:,} bytes")

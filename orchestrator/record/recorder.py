@@ -18,21 +18,30 @@ MAX_EVENT_BYTES = 1 << 30
 class Recorder:
     """Appends to a job's event file and log, each up to a limit."""
 
-    def __init__(self, events: IO[bytes], log: IO[bytes]) -> None:
+    def __init__(
+        self,
+        events: IO[bytes],
+        log: IO[bytes],
+        *,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        max_log_bytes: int = MAX_LOG_BYTES,
+    ) -> None:
         self._events = events
         self._log = log
+        self._max_event_bytes = max_event_bytes
+        self._max_log_bytes = max_log_bytes
         self._logged = 0
         self._recorded = 0
 
     def event(self, line: bytes) -> None:
         """Keep one event line exactly as it was received."""
         self._recorded += len(line) + 1
-        if self._recorded <= MAX_EVENT_BYTES:
+        if self._recorded <= self._max_event_bytes:
             self._write(self._events, line + b"\n")
 
     def log(self, data: bytes) -> None:
         """Keep bytes that the job printed beside its events."""
-        room = MAX_LOG_BYTES - self._logged
+        room = self._max_log_bytes - self._logged
         self._logged += len(data)
         if room > 0:
             self._write(self._log, data[:room])

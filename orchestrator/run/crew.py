@@ -12,6 +12,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from orchestrator.engines import hosts
@@ -32,37 +34,48 @@ from orchestrator.run.runner import Runner
 
 _log = logging.getLogger(__name__)
 
-TICK = 0.25  # seconds between two checks whether Ctrl-C, or the last job, has ended the run
-LOOK_SECONDS = 5.0  # between two looks for nodes that have joined
-PARTING_SECONDS = 30.0  # for threads to end that have lost their nodes; without a cluster they may hang forever
 LOSSES = 2  # of one node until the run goes on without it: once, only this program's part on it may have died
 
 
-def gather(engine: Engine, run: RunContext, *, spec: Spec, listener: Listener, given: Collection[str] = ()) -> Crew:
+@dataclass(frozen=True, kw_only=True)
+class Pauses:
+    """How long a crew waits, in seconds."""
+
+    tick: float = 0.25  # between two checks whether Ctrl-C, or the last job, has ended the run
+    look: float = 5.0  # between two looks for nodes that have joined
+    parting: float = 30.0  # for threads to end that have lost their nodes; without a cluster they may hang forever
+
+
+PAUSES = Pauses()
+
+
+def gather(
+    engine: Engine,
+    run: RunContext,
+    *,
+    spec: Spec,
+    listener: Listener,
+    given: Collection[str] = (),
+    pauses: Pauses = PAUSES,
+) -> Crew:
     """A crew that runs jobs of `spec` on `engine`. For the images in `given` the user gave the environment."""
-    images = {name: image for name, (_, image) in run.catalog.frameworks.items()}
 
     def placed(job: Job, node: Node) -> Job | Failure:
-        return hosts.placed(job, node, spec, images[job.framework], judge=job.image not in given)
+        return hosts.placed(job, node, spec, run.catalog.frameworks[job.framework][1], judge=job.image not in given)
 
-    def runner(taken: TakenNode, lane: Lane, halt: Halt) -> Runner:
-        return Runner(run, taken, lane, halt)
-
-    def without_a_node(job: Job, why: Failure) -> Result:
+    def lost(job: Job, why: Failure) -> Result:
         if engine.local:
             return unrun(run.folder, job, why, provenance_of(run, engine.nodes()[0], job))
-        provenance = Provenance(
-            engine=run.engine,
-            environment=EnvironmentFacts(),
-            code=fingerprint.of_module(run.code, job.module),
-            host=HostFacts(),
-        )
+        code = fingerprint.of_module(run.code, job.module)
+        provenance = Provenance(engine=run.engine, environment=EnvironmentFacts(), code=code, host=HostFacts())
         return unrun(run.folder, job, why, provenance)
 
     def nodes() -> list[Node]:
         return hosts.places(engine.nodes(), spec)
 
-    return Crew(engine, nodes=nodes, placed=placed, runner=runner, unrun=without_a_node, listener=listener)
+    return Crew(
+        engine, nodes=nodes, placed=placed, runner=partial(Runner, run), unrun=lost, listener=listener, pauses=pauses
+    )
 
 
 class Crew:
@@ -77,6 +90,7 @@ class Crew:
         runner: Callable[[TakenNode, Lane, Halt], JobRunner],
         unrun: Callable[[Job, Failure], Result],
         listener: Listener,
+        pauses: Pauses = PAUSES,
     ) -> None:
         """`nodes` finds those there are now, or parts of them.
 
@@ -91,6 +105,7 @@ class Crew:
         self._placed = placed
         self._unrun = unrun
         self._listener = listener
+        self._pauses = pauses
         self._listening = threading.Lock()
         self._changed = threading.Condition()
         self._waiting: list[Task] = []
@@ -111,7 +126,7 @@ class Crew:
         """
         self.total = len(jobs)
         self._results.clear()
-        self._looked = -LOOK_SECONDS
+        self._looked = -self._pauses.look
         self._waiting = [Task(job=job, number=number, retries=job.retries) for number, job in enumerate(jobs, start=1)]
         try:
             for task in [task for task in self._waiting if task.job.id in skip]:
@@ -123,7 +138,7 @@ class Crew:
                     (worker.work if self.engine.local else worker.start)()
                 with self._changed:
                     if self._waiting or self._running:
-                        self._changed.wait(TICK)
+                        self._changed.wait(self._pauses.tick)
         except KeyboardInterrupt:
             self._stop()
             raise
@@ -133,7 +148,7 @@ class Crew:
 
     def _goes_on(self) -> bool:
         """Whether a job waits or runs. Looks for nodes, and gives up jobs that no node can run any more."""
-        if time.monotonic() >= self._looked + LOOK_SECONDS:
+        if time.monotonic() >= self._looked + self._pauses.look:
             self._look()
             self._looked = time.monotonic()
         with self._changed:
@@ -269,7 +284,7 @@ class Crew:
                     worker.give_back()
             for worker in workers:
                 while worker.is_alive():
-                    worker.join(TICK)
+                    worker.join(self._pauses.tick)
         except KeyboardInterrupt:
             self.halt.insisted.set()
 
@@ -278,7 +293,7 @@ class Crew:
         self.halt.asked.set()
         for worker in self._workers.values():
             worker.give_back()
-        deadline = time.monotonic() + PARTING_SECONDS
+        deadline = time.monotonic() + self._pauses.parting
         for worker in self._workers.values():
             worker.join(max(0.0, deadline - time.monotonic()))
         self._workers.clear()

@@ -177,7 +177,7 @@ def sleeping():
     with subprocess.Popen(
         ["sleep", "600"], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:
-        job = process_engine._Child(child, memory=None)
+        job = process_engine.RunningProcess(child, memory=None)
         try:
             yield job
         finally:

@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import shutil
 import sys
 import threading
 import types
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -15,6 +17,7 @@ import requests
 from orchestrator.engines import leftovers
 from orchestrator.engines.base import EngineError, Exit
 from orchestrator.engines.docker import client, container
+from orchestrator.engines.docker.engine import DockerEngine
 from tests.support import checks, engine_cases
 
 CHECK = checks.engine("docker engine", "tests/docker/test_docker_engine.py")
@@ -48,8 +51,11 @@ def test_a_job_that_cannot_be_stopped_is_told_as_a_fault_of_the_daemon():
     def stop(timeout):
         raise requests.exceptions.ConnectionError("refused")
 
-    running = container.RunningContainer.__new__(container.RunningContainer)
-    running._pump, running._container = types.SimpleNamespace(relax=lambda: None), types.SimpleNamespace(stop=stop)
+    response = types.SimpleNamespace(raise_for_status=lambda: None, raw=io.BytesIO(), close=lambda: None)
+    api = types.SimpleNamespace(base_url="", api_version="1.41", request=lambda *_, **__: response)
+    state = {"Running": False, "ExitCode": 0, "OOMKilled": False}
+    away = types.SimpleNamespace(id="1", attrs={"State": state}, reload=lambda: None, stop=stop)
+    running = container.RunningContainer(api, away)
     with pytest.raises(EngineError, match="cannot be stopped: the Docker daemon does not answer") as caught:
         running.stop()
     assert "--resume" in caught.value.hint
@@ -182,19 +188,31 @@ def test_clean_removes_the_containers_of_the_dead_only(docker_engine, daemon, tm
             container.remove(force=True)
 
 
-def test_a_lost_connection_is_picked_up_from_the_log(docker_engine, tmp_path, monkeypatch):
+class OneChunk:
+    """The body of a response, of which the first chunk arrives: its header, and its bytes."""
+
+    def __init__(self, body):
+        self._body = body
+        self._left = 2
+        self.close = body.close
+
+    def read(self, count):
+        self._left -= 1
+        return self._body.read(count) if self._left >= 0 else b""
+
+
+def test_a_lost_connection_is_picked_up_from_the_log(docker_engine, daemon, tmp_path):
     """The daemon's end of the stream goes away in the middle of a job; not a byte is lost or told twice."""
-    attach, logs = container.RunningContainer._attach, container.RunningContainer._logs
-    picked_up = []
+    asked = []
 
-    def one_chunk(self):
-        with contextlib.closing(attach(self)) as stream:
-            yield next(stream)
+    def cut(response, **_):
+        asked.append(urlsplit(response.url).path.rpartition("/")[2])
+        if asked[-1] == "attach":
+            response.raw = OneChunk(response.raw)
 
-    monkeypatch.setattr(container.RunningContainer, "_attach", one_chunk)
-    monkeypatch.setattr(container.RunningContainer, "_logs", lambda self: picked_up.append(1) or logs(self))
-    folder, (result,) = engine_cases.run_echo(docker_engine, tmp_path, "slow")
-    assert picked_up
+    daemon.api.hooks["response"].append(cut)
+    folder, (result,) = engine_cases.run_echo(DockerEngine(daemon), tmp_path, "slow")
+    assert (asked.count("attach"), asked.count("logs")) == (1, 1)
     assert result.status == "ok", result.failure
     assert (folder.path / f"{result.job.id}.jsonl").read_bytes().count(b"\n") == 5
 

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import sys
+import time
 
 import pytest
 from rich.console import Console
@@ -191,17 +192,28 @@ def test_memory_limits_the_parts_of_a_node():
 
 
 def test_every_node_has_a_bar_of_its_own_until_it_is_given_back():
-    screen = Console(file=io.StringIO(), force_terminal=True)
+    screen = Console(file=io.StringIO(), force_terminal=True, width=160)
+
+    def await_bars(*words):
+        """Wait until the screen shows one bar for each word, in this order."""
+        deadline = time.monotonic() + 10
+        while True:
+            shown = screen.file.getvalue().rpartition("\x1b[2K")[2].splitlines()  # since the last frame was erased
+            if len(shown) == len(words) and all(word in line for word, line in zip(words, shown, strict=True)):
+                return
+            assert time.monotonic() < deadline, shown
+            time.sleep(0.02)
+
     with LiveListener(screen) as listener:
         crew_of_two = [listener.lane("a"), listener.lane("b")]
         for lane in crew_of_two:
             lane.job_started(job("cpu"), 1, 2, None)
-        assert ["good" in task.description for task in listener._progress.tasks] == [True, True]
+        await_bars("good", "good")
         crew_of_two[0].preparing("environment")
-        assert len(listener._progress.tasks) == 2
+        await_bars("good", "environment")
         for lane in crew_of_two:
             lane.close()
-        assert not listener._progress.tasks
+        await_bars()
 
 
 def test_hosts_without_a_cluster_are_a_mistake(root, tmp_path):

@@ -9,11 +9,10 @@ import pytest
 
 from orchestrator.engines.base import EngineError, Environment, Exit, Launch, Output
 from orchestrator.engines.one_node import OneNode
-from orchestrator.host import neighbours
 from orchestrator.host.neighbours import Turns
 from orchestrator.host.samples import ResourceUsage
 from orchestrator.plan import jobs, spec
-from tests.support import engine_cases
+from tests.support import engine_cases, fake_nvml
 from tests.support.machines import machine
 
 PAUSE = 0.3  # seconds between the two outputs of a job
@@ -103,8 +102,8 @@ def test_an_engine_that_cannot_start_a_job_says_so(tmp_path):
 
 
 def test_a_job_waits_for_its_turn_on_a_gpu_and_says_how_long(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(neighbours, "_on_gpu", lambda uuid: ())
     (gpu,) = machine("H100").gpus
+    fake_nvml.install(monkeypatch, fake_nvml.Card(), uuids=(gpu.uuid,))
     held, release = threading.Event(), threading.Event()
 
     def other():

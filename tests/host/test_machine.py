@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.host import machine
 from orchestrator.host.machine import Gpu
+from tests.support import fake_nvml
 
 REQUIRED = {
     "nvmlInit": lambda: None,
@@ -54,8 +55,7 @@ def nvml(monkeypatch):
         def refuse(*arguments):
             raise Refusal
 
-        for name, function in {**REQUIRED, **OPTIONAL, **answers}.items():
-            monkeypatch.setattr(pynvml, name, refuse if name in broken else function)
+        fake_nvml.replace(monkeypatch, {**REQUIRED, **OPTIONAL, **answers, **dict.fromkeys(broken, refuse)})
 
     return install
 

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import DataError
-from orchestrator.inputs import archives, data_sources, dataset_folder, datasets, download, npy, orders
+from orchestrator.inputs import data_sources, dataset_folder, datasets, download, npy, orders
 from orchestrator.inputs.array_format import FILES
 from orchestrator.inputs.dataset_folder import Dataset
 from orchestrator.inputs.datasets import cifar10 as cifar10_module
@@ -125,10 +125,10 @@ def cifar10_members(records: int = RECORDS) -> list[tuple[str, bytes]]:
     return [(f"cifar-10-batches-bin/{name}.bin", data.tobytes()) for name, data in zip(names, rows, strict=True)]
 
 
-def offer(server: Server, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes) -> None:
+def offer(server: Server, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes, **limits: int) -> None:
     """Let `server` have the official archive of `name`, which now is `data`."""
     module = {"cifar10": cifar10_module, "imdb": imdb_module}[name]
-    read = partial(module.read, records=RECORDS) if module is cifar10_module else module.read
+    read = partial(module.read, **({"records": RECORDS} if name == "cifar10" else {}), **limits)
     archive = replace(module.DATASET.archive, sha256=sha256(data).hexdigest(), read=read)
     monkeypatch.setattr(module, "DATASET", replace(module.DATASET, archive=archive))
     server.files[archive.file] = data
@@ -291,13 +291,13 @@ def test_a_malformed_archive_is_refused(
 def test_an_archive_that_unpacks_to_too_much_is_refused(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(archives, "LARGEST", 1_000_000)
-    offer(server, monkeypatch, "cifar10", tar_gz([("bomb", bytes(1_000_001)), *cifar10_members()]))
+    bomb = tar_gz([("bomb", bytes(1_000_001)), *cifar10_members()])
+    offer(server, monkeypatch, "cifar10", bomb, largest=1_000_000)
     with pytest.raises(DataError, match="unpacks to more than 1,000,000 bytes"):
         data_sources.prepare("cifar10", cache=tmp_path, base_url=server.url)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, x_train=np.zeros(1_000_001, np.uint8))
-    offer(server, monkeypatch, "imdb", buffer.getvalue())
+    offer(server, monkeypatch, "imdb", buffer.getvalue(), largest=1_000_000)
     with pytest.raises(DataError, match="unpacks to more than 1,000,000 bytes"):
         data_sources.prepare("imdb", cache=tmp_path, base_url=server.url)
 
@@ -323,9 +323,9 @@ def test_a_damaged_archive_never_raises_anything_else(
 # --- downloads -------------------------------------------------------------------------------------------------
 
 
-def fetch(server: Server, tmp_path: Path, data: bytes) -> Path:
+def fetch(server: Server, tmp_path: Path, data: bytes, **limits: int) -> Path:
     path = tmp_path / "file.bin"
-    download.fetch(f"{server.url}/file.bin", path, sha256=sha256(data).hexdigest())
+    download.fetch(f"{server.url}/file.bin", path, sha256=sha256(data).hexdigest(), **limits)
     assert path.read_bytes() == data
     assert [p.name for p in tmp_path.iterdir()] == ["file.bin"]
     return path
@@ -378,12 +378,9 @@ def test_a_damaged_file_is_fetched_again(server: Server, body: bytes, tmp_path: 
     fetch(server, tmp_path, body)
 
 
-def test_a_download_never_fills_the_disk(
-    server: Server, body: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(download, "_LARGEST", 100_000)
+def test_a_download_never_fills_the_disk(server: Server, body: bytes, tmp_path: Path) -> None:
     with pytest.raises(download.DownloadError, match="larger than 100,000 bytes"):
-        fetch(server, tmp_path, body)
+        fetch(server, tmp_path, body, largest=100_000)
     assert (tmp_path / "file.bin.part").stat().st_size <= 100_000
 
 
@@ -657,7 +654,7 @@ def test_a_description_cannot_point_outside_its_folder(tmp_path: Path) -> None:
         name: dataset_folder.ArrayFile(**{**facts, "shape": tuple(facts["shape"])})
         for name, facts in manifest["files"].items()
     }
-    edit(prepared.folder / "dataset.json", files=manifest["files"], fingerprint=dataset_folder._fingerprint(files))
+    edit(prepared.folder / "dataset.json", files=manifest["files"], fingerprint=dataset_folder.fingerprint_of(files))
     with pytest.raises(DataError, match=r"outside\.npy"):
         small(tmp_path)
 

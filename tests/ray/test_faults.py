@@ -16,12 +16,11 @@ ray = pytest.importorskip("ray")
 from ray._private import utils as ray_utils
 
 from orchestrator.engines import hosts, registry
-from orchestrator.engines.ray import cluster
 from orchestrator.engines.registration import Setup
 from orchestrator.errors import HostError
 from orchestrator.plan import spec
 from orchestrator.record.run_folder import RunFolder
-from orchestrator.run import crew
+from orchestrator.run.crew import Pauses
 from tests.support import clusters, engine_cases
 from tests.support.clusters import OnReady
 
@@ -69,15 +68,13 @@ def test_the_job_of_a_lost_node_is_tried_elsewhere_from_its_start(few, joined, t
     assert never.failure.message == "no node is left in the cluster that can run it"
 
 
-def test_a_node_that_joins_gets_its_share(few, joined, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(crew, "LOOK_SECONDS", 0.5)
+def test_a_node_that_joins_gets_its_share(few, joined, tmp_path, caplog):
     begun, found = threading.Event(), []
     heard = OnReady(lambda _: begun.set())
 
     def run():
-        found.extend(
-            engine_cases.run_echo(joined, tmp_path, "slow", repeats=8, names=("alpha", "gamma"), listener=heard)[1]
-        )
+        wanted = {"names": ("alpha", "gamma"), "pauses": Pauses(look=0.5)}
+        found.extend(engine_cases.run_echo(joined, tmp_path, "slow", repeats=8, listener=heard, **wanted)[1])
 
     running = threading.Thread(target=run)
     running.start()
@@ -96,12 +93,13 @@ def test_a_head_that_is_gone_ends_the_run_with_what_to_do_and_one_that_is_back_i
         "from orchestrator.engines.ray import connection\n"
         "from orchestrator.errors import OrchestratorError\n"
         "from tests.support import engine_cases as cases\n"
-        "from orchestrator.run import crew\n"
-        "connection.HEAD_SECONDS, crew.LOOK_SECONDS = 2.0, 0.5\n"
+        "from orchestrator.run.crew import Pauses\n"
+        "connection.HEAD_SECONDS = 2.0\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "engine = cases.engine_called('ray', folder, sys.argv[2], 'process')\n"
         "try:\n"
-        "    cases.run_echo(engine, folder, 'slow', repeats=4, listener=cases.Talkative())\n"
+        "    quick = Pauses(look=0.5)\n"
+        "    cases.run_echo(engine, folder, 'slow', repeats=4, listener=cases.Talkative(), pauses=quick)\n"
         "except OrchestratorError as error:\n"
         "    print(error.message, error.hint, sep='\\n')\n"
     )
@@ -144,14 +142,15 @@ def test_a_node_without_docker_runs_jobs_as_processes_or_is_left_out(alone, cach
     assert "Docker" in left_out
 
 
-def test_a_node_that_does_not_answer_holds_nobody_up(few, joined, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(cluster, "SURVEY_SECONDS", 4.0)
+def test_a_node_that_does_not_answer_holds_nobody_up(few, tmp_path, caplog):
+    joined = clusters.connect(few, engine_cases.ECHO, choice="process", pythons=PYTHONS, survey_seconds=4.0)
     (raylet,) = few.named["beta"].all_processes["raylet"]
     raylet.process.send_signal(signal.SIGSTOP)
     try:
         _, results = engine_cases.run_echo(joined, tmp_path, "good", repeats=3)
     finally:
         raylet.process.send_signal(signal.SIGCONT)
+        joined.close()
     assert caplog.messages == ["node beta has not answered for 4 s: the run starts without"]
     assert [(result.status, result.provenance.node.name) for result in results] == [("ok", "alpha")] * 3
 

@@ -9,7 +9,7 @@ import pytest
 
 ray = pytest.importorskip("ray")
 
-from orchestrator.engines.ray import taken as ray_node
+from orchestrator.engines.ray.taken import RayNode
 from orchestrator.errors import HostError
 from orchestrator.inputs import job_inputs
 from orchestrator.report import published, tables
@@ -127,20 +127,29 @@ class Unsure:
         return getattr(self._worker, name)
 
 
-def test_a_job_whose_end_is_not_confirmed_costs_the_next_one_nothing(cluster, tmp_path, monkeypatch):
+class UnsureNode(RayNode):
+    """A node that was taken, with that part."""
+
+    def __init__(self, taken):
+        super().__init__(taken.node, Unsure(taken.worker))
+        self._taken = taken
+
+    def close(self):
+        self._taken.close()
+
+
+def test_a_job_whose_end_is_not_confirmed_costs_the_next_one_nothing(cluster, tmp_path):
     """What may still run there must not disturb it: our part on the node is killed, and the next job gets a new one."""
-    workers = []
+    taken = []
 
-    def take(*arguments, known=cluster.take):
-        taken = known(*arguments)
-        workers.append(taken._worker)
-        taken._worker, taken.close = Unsure(taken._worker), lambda worker=taken._worker: ray.kill(worker)
-        return taken
+    def unsure(node):
+        taken.append(UnsureNode(node))
+        return taken[-1]
 
-    monkeypatch.setattr(cluster, "take", take)
-    _, results = engine_cases.run_echo(cluster, tmp_path, "good", repeats=3, names=("alpha",))
+    seen = clusters.Changed(cluster, unsure)
+    _, results = engine_cases.run_echo(seen, tmp_path, "good", repeats=3, names=("alpha",))
     assert [result.status for result in results] == ["ok"] * 3, results
-    assert len(workers) == 3
+    assert len(taken) == 3
 
 
 def test_an_interrupted_run_is_resumed(cluster, tmp_path):
@@ -153,12 +162,9 @@ def test_an_interrupted_run_is_resumed(cluster, tmp_path):
 
 
 @pytest.mark.parametrize("choice", ["process", "docker"])
-def test_a_node_has_one_orchestrator_and_is_free_when_that_is_killed(
-    choice, cluster, nodes, request, tmp_path, monkeypatch
-):
+def test_a_node_has_one_orchestrator_and_is_free_when_that_is_killed(choice, cluster, nodes, request, tmp_path):
     if choice == "docker":
         request.getfixturevalue("docker_engine")
-    monkeypatch.setattr(ray_node, "PATIENCE_SECONDS", 1.0)
     with engine_cases.hanging(cluster, tmp_path, nodes.address, choice) as orchestrator:
         waiting = Waiting(orchestrator.kill)
         logging.getLogger("orchestrator").addHandler(waiting)

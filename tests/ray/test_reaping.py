@@ -53,12 +53,12 @@ def test_no_container_is_left_by_an_orchestrator_that_was_killed(docker_engine, 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("death", ["Ray ends our part there", "somebody kills our part there", "the node is removed"])
-def test_no_container_is_left_on_a_node(death, docker_engine, nodes, joined, tmp_path, monkeypatch):
+def test_no_container_is_left_on_a_node(death, docker_engine, nodes, joined, tmp_path):
     taken, since = [], time.time()
 
-    def take(*arguments, known=joined.take):
-        taken.append(known(*arguments))
-        return taken[-1]
+    def keep(node):
+        taken.append(node)
+        return node
 
     def die(name):
         assert containers(tmp_path)
@@ -70,7 +70,7 @@ def test_no_container_is_left_on_a_node(death, docker_engine, nodes, joined, tmp
         else:
             nodes.remove_node(nodes.named[name], allow_graceful=False)
 
-    monkeypatch.setattr(joined, "take", take)
-    _, (result,) = engine_cases.run_echo(joined, tmp_path, "hang", listener=clusters.OnReady(die))
+    seen = clusters.Changed(joined, keep)
+    _, (result,) = engine_cases.run_echo(seen, tmp_path, "hang", listener=clusters.OnReady(die))
     assert (result.status, result.failure.kind) == ("failed", "node")
     gone(tmp_path, since)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import StoreError
 from orchestrator.plan.spec import Spec
-from orchestrator.record import recorder, run_folder
+from orchestrator.record import run_folder
+from orchestrator.record.recorder import Recorder
 from orchestrator.record.results import split_damaged
 from orchestrator.record.run_folder import Run, RunFolder
 from tests.support.results import START, result, trained
@@ -167,15 +168,15 @@ def test_the_latest_run_is_found_without_a_name(folder, tmp_path):
         run_folder.find(tmp_path / "empty", None)
 
 
-def test_events_and_log_are_bounded(folder, monkeypatch):
-    monkeypatch.setattr(recorder, "MAX_LOG_BYTES", 10)
-    monkeypatch.setattr(recorder, "MAX_EVENT_BYTES", 10)
-    with folder.record("job") as files:
-        for _ in range(5):
-            files.log(b"123456")
-            files.event(b"1234")
-    assert (folder.path / "job.log").read_bytes() == b"1234561234"
-    assert (folder.path / "job.jsonl").read_bytes() == b"1234\n1234\n"
+def test_events_and_log_are_bounded(tmp_path):
+    events, log = tmp_path / "job.jsonl", tmp_path / "job.log"
+    files = Recorder(events.open("wb"), log.open("wb"), max_event_bytes=10, max_log_bytes=10)
+    for _ in range(5):
+        files.log(b"123456")
+        files.event(b"1234")
+    files.close()
+    assert log.read_bytes() == b"1234561234"
+    assert events.read_bytes() == b"1234\n1234\n"
 
 
 def test_a_failed_result_is_a_result(folder):

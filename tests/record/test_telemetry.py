@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pynvml
 import pytest
@@ -223,6 +222,28 @@ class TestASummary:
         assert Result.model_validate_json(json.dumps(stored)).telemetry is None
 
 
+class FakeClock(sampler.Clock):
+    """A clock that runs while something waits on it, 10 ms longer than was asked for, up to one minute."""
+
+    def __init__(self):
+        self.time = 0.0
+        self.minute_is_over = threading.Event()
+
+    def now(self):
+        return self.time
+
+    def wait(self, over, seconds):
+        self.time += max(seconds, 0) + 0.01
+        if self.time >= 60:
+            self.minute_is_over.set()
+            over.wait()
+
+    def look(self):
+        """Let a look at a GPU take 5 ms."""
+        self.time += 0.005
+        return 250_000
+
+
 class TestSampling:
     def test_is_at_10_hz_of_a_gpu(self, monkeypatch):
         fake_nvml.install(monkeypatch, fake_nvml.Card())
@@ -235,24 +256,12 @@ class TestSampling:
 
     def test_stays_at_10_hz_when_looks_take_their_time_and_sleep_lasts_too_long(self, monkeypatch):
         """On a clock of its own: each look takes 5 ms, each sleep 10 ms more than was asked for."""
-        fake_nvml.install(monkeypatch, fake_nvml.Card())
-        beside, clock, over = Sampler([UUID]), [0.0], threading.Event()
-
-        def look(cards, used):
-            clock[0] += 0.005
-            return samples.Sample(t=clock[0])
-
-        def sleep(seconds):
-            clock[0] += max(seconds, 0) + 0.01
-            if clock[0] >= 60:
-                over.set()
-
-        monkeypatch.setattr(beside, "elapsed", lambda: clock[0])
-        monkeypatch.setattr(beside, "_look", look)
-        monkeypatch.setattr(beside, "_over", SimpleNamespace(is_set=over.is_set, wait=sleep))
-        asked = []
-        beside._sample([object()], lambda: asked.append(clock[0]))
-        taken = beside._series.samples()
+        clock, asked = FakeClock(), []
+        fake_nvml.install(monkeypatch, fake_nvml.Card(power=lambda _: clock.look()))
+        beside = Sampler([UUID], clock)
+        with beside.beside(lambda: asked.append(clock.time)):
+            assert clock.minute_is_over.wait(30)
+        taken = beside.observations().samples
         assert len(taken) / 60 >= 10
         assert max(later.t - earlier.t for earlier, later in itertools.pairwise(taken)) <= 0.1
         assert 4 <= len(asked) / 60 <= 6.5

@@ -20,12 +20,6 @@ from tests.support.machines import node
 LOST = Failure(kind="node", message="lost", hint="")
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(crew, "TICK", 0.01)
-    monkeypatch.setattr(crew, "LOOK_SECONDS", 0.02)
-
-
 @pytest.fixture(params=[False, True], ids=["threads", "this thread"])
 def local(request):
     """Whether the engine has one node, which is this machine."""
@@ -59,12 +53,12 @@ class Fake:
         self.local = local
         self.there = [dataclasses.replace(node(name), local=local) for name in names]
         self.taken = []
-        self._does = does
+        self.does = does
         self._take = take
         self.ran = []  # (node, job) in the order in which they began
         self.prepared = None  # the jobs whose environments were asked for before the first job
 
-    def crew(self, listener=None):
+    def crew(self, listener=None, **pauses):
         return crew.Crew(
             self,
             nodes=self.nodes,
@@ -72,6 +66,7 @@ class Fake:
             runner=lambda taken, lane, halt: FakeRunner(self, taken, lane, halt),
             unrun=result,
             listener=listener or engine_cases.Silent(),
+            pauses=crew.Pauses(tick=0.01, look=0.02, **pauses),
         )
 
     def nodes(self):
@@ -99,7 +94,7 @@ class FakeRunner:
     def run_job(self, job, number, total, retries):
         self._cluster.ran.append((self._taken.node.name, job.id))
         self._lane.job_started(job, number, total, None)
-        why = self._cluster._does(self._taken, job)
+        why = self._cluster.does(self._taken, job)
         self._halt.check()
         return result(job, why), retries
 
@@ -275,8 +270,7 @@ def test_ctrl_c_leaves_a_job_that_is_measured_time_to_end():
     assert closed == [False]
 
 
-def test_threads_that_hang_share_one_deadline(monkeypatch):
-    monkeypatch.setattr(crew, "PARTING_SECONDS", 0.3)
+def test_threads_that_hang_share_one_deadline():
     free = threading.Event()
 
     def stuck(taken, job):
@@ -288,7 +282,7 @@ def test_threads_that_hang_share_one_deadline(monkeypatch):
     cluster = Fake("a", "b", "c", "d", does=stuck)
     began = time.monotonic()
     with contextlib.suppress(OSError):
-        cluster.crew().run(jobs(8))
+        cluster.crew(parting=0.3).run(jobs(8))
     assert time.monotonic() - began < 0.8
     free.set()
 

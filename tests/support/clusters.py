@@ -35,12 +35,26 @@ def add(made, name, cpus=1, **options):
     made.named[name] = made.add_node(node_name=name, num_cpus=cpus, object_store_memory=100 << 20, **HERE, **options)
 
 
-def connect(made, root, choice="auto", pythons=()):
+def connect(made, root, choice="auto", pythons=(), **options):
     """The engine's own way to join it."""
     setup = Setup(
         root=root, cache=files.default_cache(), pythons=dict(pythons), address=made.address, node_engine=choice
     )
-    return ray_engine.connect(setup)
+    return ray_engine.connect(setup, **options)
+
+
+class Changed:
+    """A cluster whose nodes a test changes once they are taken."""
+
+    def __init__(self, joined, change):
+        self._joined = joined
+        self._change = change
+
+    def __getattr__(self, name):
+        return getattr(self._joined, name)
+
+    def take(self, node, wanted):
+        return self._change(self._joined.take(node, wanted))
 
 
 class OnReady(engine_cases.Silent):

@@ -30,7 +30,7 @@ from orchestrator.record.results import DataFacts
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.report import published, tables
 from orchestrator.run.attempt import OneAtATime, RunContext
-from orchestrator.run.crew import gather
+from orchestrator.run.crew import PAUSES, gather
 
 CODE = Checkout(code=CodeFacts(), modules={})  # of jobs whose code does not matter
 ECHO = Path(__file__).resolve().parents[1] / "echo"
@@ -121,6 +121,7 @@ def run_on_nodes(  # noqa: PLR0913  (each is a setting of a spec)
     names=(),
     labels=None,
     exclusive=True,
+    pauses=PAUSES,
     **limits,
 ):
     """The same on the nodes of a cluster, which make real inputs: the orchestrator's must be the same."""
@@ -141,7 +142,7 @@ def run_on_nodes(  # noqa: PLR0913  (each is a setting of a spec)
     run_folder = resume or RunFolder.create(folder / "results", "echo")
     inputs = OneAtATime(Store(cache=files.default_cache(), choice="synthetic"))
     context = RunContext(catalog=known, engine=cluster.name, folder=run_folder, inputs=inputs, code=CODE)
-    crew = gather(cluster, context, spec=told, listener=listener or Silent())
+    crew = gather(cluster, context, spec=told, listener=listener or Silent(), pauses=pauses)
     return run_folder, crew.run(run_folder.missing(jobs))
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,6 +55,12 @@ class Card:
         return [SimpleNamespace(pid=pid) for pid in found]
 
 
+def replace(monkeypatch: pytest.MonkeyPatch, functions: Mapping[str, Callable[..., Any]]) -> None:
+    """Replace functions of pynvml."""
+    for name, function in functions.items():
+        monkeypatch.setattr(pynvml, name, function)
+
+
 def install(monkeypatch: pytest.MonkeyPatch, *cards: Card, uuids: Sequence[str] = (UUID,), broken: str = "") -> None:
     """Replace the functions of pynvml by those of a fake with these cards; its errors and constants stay.
 
@@ -92,8 +98,7 @@ def install(monkeypatch: pytest.MonkeyPatch, *cards: Card, uuids: Sequence[str] 
     }
     if broken:
         functions[broken] = refuse
-    for name, function in functions.items():
-        monkeypatch.setattr(pynvml, name, function)
+    replace(monkeypatch, functions)
 
 
 def readings(number: int) -> tuple[list[GpuReading], list[str]]:

@@ -68,12 +68,12 @@ class ProcessEngine:
         return venvs.ensure(image, variant, interpreter, self._cache / "venvs")
 
     @contextlib.contextmanager
-    def run(self, environment: Environment, launch: Launch) -> Iterator[_Child]:
+    def run(self, environment: Environment, launch: Launch) -> Iterator[RunningProcess]:
         prefix = f"{leftovers.JOB_FOLDER}{leftovers.owner()}-"
         with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
             place = Path(folder)
             _lay_out(place, launch)
-            child = _Child(_start(environment, launch, place), memory=launch.job.memory)
+            child = RunningProcess(_start(environment, launch, place), memory=launch.job.memory)
             try:
                 with self._watchdog.cleaning_up(_killing(child.group)):
                     try:
@@ -145,7 +145,7 @@ def _affinity(cpus: tuple[int, ...]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-class _Child:
+class RunningProcess:
     """A running child process and its group."""
 
     def __init__(self, process: subprocess.Popen[bytes], *, memory: int | None) -> None:

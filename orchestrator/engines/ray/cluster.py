@@ -33,11 +33,11 @@ _log = logging.getLogger(__name__)
 SURVEY_SECONDS = 60.0  # for a node to describe itself; a worker process has to start there first
 
 
-def connect(setup: Setup) -> RayCluster:
+def connect(setup: Setup, *, survey_seconds: float = SURVEY_SECONDS) -> RayCluster:
     """The cluster at `setup.address`, joined or started as `connection.join` says. Raises HostError."""
     if connection.join(setup.address, setup.root) and setup.address == AUTO:
         _log.warning("no Ray cluster was found, so one is started on this machine for this run (docs/cluster.md)")
-    return RayCluster(setup)
+    return RayCluster(setup, survey_seconds)
 
 
 class RayCluster:
@@ -46,7 +46,8 @@ class RayCluster:
     name = "ray"
     local = False
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, survey_seconds: float) -> None:
+        self._survey_seconds = survey_seconds
         self._own_engine = (setup.node_engine, dict(setup.pythons))  # what each node's own engine is chosen by
         self._asked: dict[str, Any] = {}  # node → the reference of its description
         self._known: dict[str, Node | None] = {}  # None: it cannot run jobs
@@ -58,7 +59,7 @@ class RayCluster:
     def nodes(self) -> Sequence[Node]:
         """Those that have described themselves. The first call waits for all; later ones do not wait."""
         alive = {each["NodeID"]: each for each in self._alive()}
-        patience = 0.0 if self._known else SURVEY_SECONDS
+        patience = 0.0 if self._known else self._survey_seconds
         with headless():
             for node in alive.keys() - self._known.keys() - self._asked.keys():
                 self._asked[node] = _on(describe, node).remote(*self._own_engine)

@@ -37,7 +37,7 @@ class RayNode:
     def __init__(self, node: Node, worker: Any) -> None:
         """`worker` is the handle of an actor made of node.Worker."""
         self.node = node
-        self._worker = worker
+        self.worker = worker
         self._numbers = itertools.count()
         self._spent = False
 
@@ -47,7 +47,7 @@ class RayNode:
 
     def wait(self, wanted: Callable[[], bool]) -> bool:
         """Wait until Ray has given the node to this run; False when it was no longer wanted."""
-        ready = self._worker.ready.remote()
+        ready = self.worker.ready.remote()
         began, reported = time.monotonic(), False
         while not ray.wait([ready], timeout=LOOK_SECONDS)[0]:
             if not wanted():
@@ -60,14 +60,14 @@ class RayNode:
         return True
 
     def prepare(self, image: Image, variant: str) -> Environment:
-        for message in self._stream(self._worker.prepare, image.name, variant):
+        for message in self._stream(self.worker.prepare, image.name, variant):
             if message.environment is not None:
                 return message.environment
         raise EngineError(f"node {self.node.name} prepared nothing", hint=LOST_HINT, kind="node")
 
     def inputs(self, job: Job, here: Inputs) -> Inputs:
         try:
-            for message in self._stream(self._worker.inputs, job, here.facts):
+            for message in self._stream(self.worker.inputs, job, here.facts):
                 if message.inputs is not None:
                     return message.inputs
         except DataError as error:
@@ -78,11 +78,11 @@ class RayNode:
     @contextlib.contextmanager
     def run(self, environment: Environment, launch: Launch) -> Iterator[RemoteJob]:
         number = next(self._numbers)
-        stream = self._stream(self._worker.run, number, environment, launch)
+        stream = self._stream(self.worker.run, number, environment, launch)
         running = None
         for message in stream:  # what comes before the job runs: for example, that it waits for a GPU that is in use
             if message.waited is not None:
-                running = RemoteJob(stream, launch.output, message.waited, lambda: self._worker.stop.remote(number))
+                running = RemoteJob(stream, launch.output, message.waited, lambda: self.worker.stop.remote(number))
                 break
         if running is None:
             raise EngineError(f"node {self.node.name} did not start the job", hint=LOST_HINT, kind="node")
@@ -92,14 +92,14 @@ class RayNode:
             running.let_go()
             ended = False
             with contextlib.suppress(ray.exceptions.RayError):
-                ended = ray.get(self._worker.end.remote(number, END_SECONDS), timeout=2 * END_SECONDS)
+                ended = ray.get(self.worker.end.remote(number, END_SECONDS), timeout=2 * END_SECONDS)
             if not ended:
                 self._spent = True
                 self.close()  # its processes go with it, and the watchdog ends what they started
 
     def close(self) -> None:
         with contextlib.suppress(ray.exceptions.RayError):
-            ray.kill(self._worker)
+            ray.kill(self.worker)
 
     def _stream(self, method: Any, *arguments: object) -> Iterator[NodeMessage]:
         """The messages of a method of the node's Worker. What the node logs is logged here, with its name.

@@ -28,17 +28,18 @@ _WINDOW = 32  # pixels of it that an image shows, each way
 _SHIFTS = _CELL * _CELLS - _WINDOW + 1
 
 
-def read(path: Path, *, records: int = 10_000) -> Arrays:
+def read(path: Path, *, records: int = 10_000, largest: int = archives.LARGEST) -> Arrays:
     """Read cifar-10-binary.tar.gz: x uint8 (n, 3, 32, 32) in C, H, W order, y uint8 (n,).
 
     The archive holds five training files and a test file of `records` records each: a label byte, then 1,024 bytes
-    of red, of green and of blue (https://www.cs.toronto.edu/~kriz/cifar.html). Raises DataError.
+    of red, of green and of blue (https://www.cs.toronto.edu/~kriz/cifar.html). Raises DataError, also when it unpacks
+    to more than `largest` bytes.
     """
     folder = "cifar-10-batches-bin"
     train = [f"{folder}/data_batch_{number}.bin" for number in range(1, 6)]
     test = [f"{folder}/test_batch.bin"]
     with archives.reading(path):
-        members = archives.members(path, {*train, *test}, records * _RECORD)
+        members = archives.members(path, {*train, *test}, records * _RECORD, largest)
     arrays: Arrays = {}
     for split, names in (("train", train), ("test", test)):
         data = b"".join(members[name] for name in names)

@@ -28,18 +28,19 @@ _FEELING = 300  # words with a sentiment, half of them good
 _FEELING_RANKS = range(20, 3000)
 
 
-def read(path: Path) -> Arrays:
+def read(path: Path, *, largest: int = archives.LARGEST) -> Arrays:
     """Read imdb.npz: x int32 (n, 150) token ids, y int64 (n,), 1 = positive.
 
     The archive holds, per review, the list of its words' frequency ranks, and it holds them pickled: `path` must be
     the file whose checksum is known. Ids are those of keras.datasets.imdb.load_data(num_words=30000) with its
     defaults: a 1 before the first word, rank + 3, and 2 where that is 30,000 or more. The last 150 ids are kept, and
-    shorter reviews padded with 0 at the end. Raises DataError.
+    shorter reviews padded with 0 at the end. Raises DataError, also when the archive unpacks to more than `largest`
+    bytes.
     """
     with archives.reading(path):
         with zipfile.ZipFile(path) as archive:
-            if sum(info.file_size for info in archive.infolist()) > archives.LARGEST:
-                raise ValueError(f"it unpacks to more than {archives.LARGEST:,} bytes")
+            if sum(info.file_size for info in archive.infolist()) > largest:
+                raise ValueError(f"it unpacks to more than {largest:,} bytes")
         with np.load(path, allow_pickle=True) as archive:
             raw = {f"{part}_{split}": archive[f"{part}_{split}"] for part in "xy" for split in SPLITS}
         arrays: Arrays = {}
