@@ -49,7 +49,7 @@ lint: $(VENV)/installed-dev ## check style, types, spelling, the order of import
 benchmark: $(VENV)/installed-dev ## measure the orchestrator itself
 	$(RUN)python -m tests.benchmarks
 
-lock: ## make every lock file anew
+lock: ## write every lock file again
 	ci/lock.sh
 
 clean: ## remove .venv (runs under results/ stay)

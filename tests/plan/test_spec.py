@@ -49,7 +49,7 @@ def test_defaults_are_the_2017_study():
         ("name: x\nframeworks: [numpy,\n  pytroch]\n", "my.yaml:2: frameworks: no framework is called 'pytroch'; did you mean 'pytorch'?"),
         ("name: x\nengine: dokcer\n", "my.yaml:2: engine: no engine is called 'dokcer'; did you mean 'docker'?"),
         ("name: x\nengine: 'a b'\n", "my.yaml:2: engine: String should match pattern"),
-        ("name: x\nhosts: {engine: prcess}\n", "my.yaml:2: hosts.engine: no engine is called 'prcess'; did you mean 'process'?"),
+        ("name: x\nhosts: {engine: dokcer}\n", "my.yaml:2: hosts.engine: no engine is called 'dokcer'; did you mean 'docker'?"),
         ("name: x\ncnn: {epochs: '3'}\n", "my.yaml:2: cnn.epochs: must be a valid integer (not '3')"),
         ("name: x\ncnn:\n\n  epochs: 0\n", "my.yaml:4: cnn.epochs: must be greater than or equal to 1 (not 0)"),
         ("name: x\nlimits: {timeout: .inf}\n", "my.yaml:2: limits.timeout: must be a finite number (not inf)"),
