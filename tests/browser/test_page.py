@@ -170,7 +170,7 @@ def test_provenance_opens_with_its_code(chromium, published):
     link.click()
     told = chromium("document.querySelector('dialog[open]').textContent")
     facts = next(result.provenance for result in RESULTS if result.job.id == "pytorch-cnn-cpu-1")
-    known = facts.environment["id"], facts.environment["lock_sha256"], facts.data.fingerprint
+    known = facts.environment.id, facts.environment.lock_sha256, facts.data.fingerprint
     for fact in (*known, "--framework pytorch", "git checkout"):
         assert fact in told
     (summary, *_) = (each for each in chromium.all("dialog[open] summary") if each.text.startswith("workloads/"))

@@ -80,7 +80,7 @@ def test_a_cell_is_certified(verified, framework, workload):
     assert cell["probe_error"] > 0  # they are compared with the reference in float64, which no framework is
     variant = "v1" if workload == "resnet50" else None
     certificate = certificates.read(certificates.path_of(results, *pair, "cpu", variant))
-    assert certificate.environment["id"].startswith("sha256:")
+    assert certificate.environment.id.startswith("sha256:")
     assert certificate.word == cell["word"]
     assert certificate.parity.times_rounding == cell["times_rounding"]
     if framework in INDEPENDENT:
