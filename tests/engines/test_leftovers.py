@@ -72,7 +72,7 @@ def test_what_cannot_be_removed_is_said(place, monkeypatch):
 
     monkeypatch.setattr(leftovers, "remove_tree", refuse)
     done = call("--yes")
-    assert "stays" in done.output
+    assert "was not removed" in done.output
     assert "Permission denied" in done.output
 
 
@@ -136,5 +136,5 @@ def test_what_docker_does_not_remove_is_said(daemon):
     daemon.containers = {"stuck": {leftovers.OWNER_LABEL: dead()}}
     daemon.refusal = (409, {"message": "in use"})
     done = call("--yes")
-    assert "container stuck stays" in " ".join(done.output.split())
+    assert "container stuck was not removed" in " ".join(done.output.split())
     assert "in use" in done.output
