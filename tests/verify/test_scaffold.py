@@ -81,8 +81,12 @@ def checkout(root, tmp_path_factory):
     copy = tmp_path_factory.mktemp("checkout")
     for name in ("orchestrator", "workloads", "images", "configs", "ci"):
         shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    edit(copy / "configs" / "verify.yaml", "batch: 32", "batch: 8")  # enough to be asked, and to be wrong
-    edit(copy / "configs" / "verify.yaml", "test_samples: 48", "test_samples: 12")
+    for name in ("cnn", "rnn"):  # less is enough to be asked, and to be wrong
+        edit(
+            copy / "orchestrator" / "plan" / "workloads" / f"{name}.py",
+            '"batch": 32, "test_samples": 48',
+            '"batch": 8, "test_samples": 12',
+        )
     (copy / "ci" / "lock.sh").write_text("#!/bin/sh\ncp images/numpy/requirements-cpu.txt images/$1/\n")
     done = orchestrator(copy, "new", "other-np", "--package", "numpy==2.4.6")
     assert done.returncode == 0, done.stderr
