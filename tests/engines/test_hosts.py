@@ -226,6 +226,7 @@ def test_hosts_without_a_cluster_are_a_mistake(root, tmp_path):
 def test_without_ray_it_is_told_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "orchestrator.engines.ray.cluster", raising=False)
+    monkeypatch.delattr("orchestrator.engines.ray.cluster", raising=False)  # as if no test had imported it
     with pytest.raises(HostError, match="needs Ray, which is not installed") as caught:
         registry.connect("ray", Setup(root=tmp_path, cache=tmp_path))
     assert "pip install -e '.[ray]'" in caught.value.hint
