@@ -37,7 +37,7 @@ def command(
     results: ResultsOption = DEFAULT_RESULTS,
     verbose: VerboseOption = False,
 ) -> None:
-    """Test one framework against everything that a framework must do. It takes a minute or two on a CPU.
+    """Test one framework against everything that a framework must do. It takes a minute or more on a CPU.
 
     The tests: labels and lock, the protocol, clocks that wait for the device, failures that are reported, the same
     batches in the same order, and the same computation as the reference.
