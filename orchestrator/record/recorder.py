@@ -60,8 +60,10 @@ class Recorder:
                 os.fsync(stream.fileno())
 
     def _write(self, stream: IO[bytes], data: bytes) -> None:
-        with store_errors(Path(stream.name)):
+        try:
             stream.write(data)
+        except OSError as error:
+            raise unwritable(Path(stream.name), error) from error
 
 
 @contextlib.contextmanager
@@ -70,8 +72,13 @@ def store_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the disk and its permissions"
-        raise StoreError(
-            f"{path}: cannot be written: {error.strerror}",
-            hint=f"{hint}; then go on with `orchestrator bench --resume`",
-        ) from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> StoreError:
+    """The error for a person whose file `path` could not be written."""
+    hint = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the disk and its permissions"
+    return StoreError(
+        f"{path}: cannot be written: {error.strerror}",
+        hint=f"{hint}; then go on with `orchestrator bench --resume`",
+    )
