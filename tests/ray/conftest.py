@@ -1,10 +1,6 @@
-"""A cluster of three nodes, in a network of its own: Ray listens on all interfaces, and nobody else is to hear."""
+"""A cluster of three nodes, in a network of its own: Ray listens on all interfaces."""
 
-import ctypes
-import fcntl
 import os
-import socket
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support import checks, engine_cases
+from tests.support import checks, engine_cases, network
 
 HERE = Path(__file__).resolve().parent
-CLONE_NEWNET = 0x40000000
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1
-NAMESPACE = Path("/proc/thread-self/ns/net")
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are left out: a check counts only when it is whole
@@ -32,17 +25,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="package", autouse=True)
 def alone() -> Iterator[None]:
     """This thread, and all processes and threads it starts, see the loopback interface only. Needs root."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    before = NAMESPACE.open() if NAMESPACE.exists() else None
-    if before is None or libc.unshare(CLONE_NEWNET):
+    try:
+        with network.loopback_only():
+            yield
+    except network.NoNetworkError:
         if os.environ.get("ROSETTA_REQUIRE_DOCKER"):
             pytest.fail("tests of clusters are required here, and a network of its own takes root on Linux")
         pytest.skip("a cluster for tests wants a network of its own, which takes root on Linux")
-    with before:
-        with socket.socket() as any_:
-            fcntl.ioctl(any_, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
-        yield
-        libc.setns(before.fileno(), CLONE_NEWNET)
 
 
 @pytest.fixture(scope="package", autouse=True)
