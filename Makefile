@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 py
 VENV := .venv
 RUN := $(VENV)/bin/
 
-# What a run may be told; each becomes an option of `orchestrator bench`.
+# The settings of a run; each becomes an option of `orchestrator bench`.
 OPTIONS = $(CONFIG) \
 	$(foreach name,$(FRAMEWORK),--framework $(name)) \
 	$(foreach name,$(WORKLOAD),--workload $(name)) \

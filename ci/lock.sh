@@ -53,7 +53,7 @@ for input in images/${image:-*}/requirements-*.in; do
     python=$(label rosetta.python "$(dirname "$input")/Dockerfile")
     options=(--python-version "$python" --python-platform x86_64-manylinux_2_28 "$@")
     if grep -q '==.*+' "$input"; then
-        # uv reads its own variables, not pip's, and unless told otherwise takes a package from one index alone.
+        # uv reads its own variables, not pip's, and by default takes a package from one index alone.
         UV_FIND_LINKS="${PIP_FIND_LINKS:-}" UV_EXTRA_INDEX_URL="${PIP_EXTRA_INDEX_URL:-}" \
             UV_INDEX_STRATEGY=unsafe-best-match lock "${input%.in}.txt" "$input" "${options[@]}"
     else

@@ -72,7 +72,7 @@ make_python() {  # make_python IMAGE X.Y
 
     usr_local=$context/usr/local
     mkdir -p "$usr_local/bin"
-    # The interpreter, its library and headers, and nothing that somebody installed into it.
+    # The interpreter, its library and headers, and nothing that was installed into it.
     tar -C "$tree" -c \
         --exclude=site-packages --exclude=__pycache__ --exclude='*.a' \
         --exclude="lib/python$version/test" --exclude="lib/python$version/idlelib" \

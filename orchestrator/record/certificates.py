@@ -22,7 +22,7 @@ from orchestrator.record.provenance import CodeFacts, EnvironmentFacts, environm
 from orchestrator.record.results import Provenance
 from orchestrator.strict import Strict
 
-PRECISION = "fp32"  # what configs/verify.yaml asks for
+PRECISION = "fp32"  # that of every verified job
 WEIGHTS = "weights.npz"  # what results call the file of the initial weights
 ENVIRONMENT = ("id", "lock_sha256", "interpreter")  # the facts that identify an environment
 

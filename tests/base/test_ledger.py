@@ -24,12 +24,12 @@ CASES = {
     "cell": (
         lambda root: checks.cell("pytorch", "cnn", root=root),
         (*EVERY_CELL, "configs/smoke.yaml", "tests/docker/test_cells.py"),
-        ("workloads/jax/cnn.py", "images/jax/Dockerfile", "images/pytorch/requirements-cuda.txt", "configs/verify.yaml",
+        ("workloads/jax/cnn.py", "images/jax/Dockerfile", "images/pytorch/requirements-cuda.txt", "configs/quick.yaml",
          "orchestrator/judge/parity.py", "orchestrator/report/tables.py", "tests/docker/test_verify.py"),
     ),
     "verify": (
         lambda root: checks.verify("pytorch", "cnn", root=root),
-        (*EVERY_CELL, "configs/verify.yaml", "tests/docker/test_verify.py", "orchestrator/judge/parity.py",
+        (*EVERY_CELL, "orchestrator/verify/verifier.py", "tests/docker/test_verify.py", "orchestrator/judge/parity.py",
          "orchestrator/verify/reference.py", "orchestrator/engines/process/engine.py"),
         ("workloads/jax/cnn.py", "images/jax/Dockerfile", "configs/smoke.yaml", "orchestrator/report/tables.py"),
     ),

@@ -24,7 +24,7 @@ FACTS = st.recursive(
 )
 
 
-def told(facts):
+def stored(facts):
     """A result with these facts in its provenance and its settings."""
     result = trained()
     return result.model_copy(
@@ -39,16 +39,16 @@ def told(facts):
 @given(st.dictionaries(NASTY, FACTS, max_size=4))
 def test_what_was_sealed_comes_back(tmp_path, facts):
     path = tmp_path / "result.json"
-    path.write_bytes(sealed.dump(told(facts)))
+    path.write_bytes(sealed.dump(stored(facts)))
     found = sealed.load(path, Result)
-    assert found == told(facts)
-    assert found.model_dump_json() == told(facts).model_dump_json()  # 1 == 1.0, and dictionaries have no order
+    assert found == stored(facts)
+    assert found.model_dump_json() == stored(facts).model_dump_json()  # 1 == 1.0, and dictionaries have no order
 
 
 @pytest.mark.parametrize("layout", [{"indent": 4}, {"separators": (",", ":")}, {"indent": 1, "ensure_ascii": False}])
 def test_another_layout_is_the_same_file(tmp_path, layout):
     path = tmp_path / "result.json"
-    result = told({"épochs": 2, "batch": 64, "lr": 1e-08})
+    result = stored({"épochs": 2, "batch": 64, "lr": 1e-08})
     path.write_text(json.dumps(json.loads(sealed.dump(result)), **layout))
     assert sealed.load(path, Result).model_dump_json() == result.model_dump_json()
 
@@ -56,7 +56,7 @@ def test_another_layout_is_the_same_file(tmp_path, layout):
 def test_files_of_earlier_versions_are_read(tmp_path):
     """They have the digest of their content with its keys sorted."""
     path = tmp_path / "result.json"
-    content = told({"lr": 0.1, "batch": 64}).model_dump(mode="json")
+    content = stored({"lr": 0.1, "batch": 64}).model_dump(mode="json")
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
     path.write_text(json.dumps({**content, "sha256": hashlib.sha256(canonical).hexdigest()}, indent=1))
     assert list(sealed.load(path, Result).job.settings) == ["lr", "batch"]

@@ -66,8 +66,8 @@ def by_hand(folder, prefix):
 
 
 def echo_spec(folder):
-    told = spec.Spec(name="e", frameworks=("good",), workloads=("resnet50",), resnet50=ResNet50(batch=1, batches=1))
-    (job,) = jobs.plan(told, catalog.load(engine_cases.ECHO), "cpu")
+    run_spec = spec.Spec(name="e", frameworks=("good",), workloads=("resnet50",), resnet50=ResNet50(batch=1, batches=1))
+    (job,) = jobs.plan(run_spec, catalog.load(engine_cases.ECHO), "cpu")
     (folder / "inputs").mkdir(exist_ok=True)
     (folder / "spec.json").write_text(json.dumps(job.for_workload()))
 
@@ -138,8 +138,8 @@ class Endless:
 
 def protocol_and_store(folder, events=1_000_000):
     """Events through reader, figures and event file; the peak of memory tells whether anything piles up."""
-    told = spec.Spec(name="e", frameworks=("good",), workloads=("resnet50",))
-    (job,) = jobs.plan(told, catalog.load(engine_cases.ECHO), "cpu")
+    run_spec = spec.Spec(name="e", frameworks=("good",), workloads=("resnet50",))
+    (job,) = jobs.plan(run_spec, catalog.load(engine_cases.ECHO), "cpu")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     busy = 0.0
     with RunFolder.create(folder, "events").record(job.id) as recorder:

@@ -98,10 +98,10 @@ def gaps(engine, folder):
 
 @contextmanager
 def running(engine, folder, behaviour):
-    """The echo workload, without anybody who judges what it says."""
+    """The echo workload, and nothing that judges its output."""
     known = engine_cases.behaving((behaviour,))
-    told = spec.Spec(name="e", frameworks=(behaviour,), workloads=("resnet50",))
-    (job,) = jobs.plan(told, known, "cpu")
+    run_spec = spec.Spec(name="e", frameworks=(behaviour,), workloads=("resnet50",))
+    (job,) = jobs.plan(run_spec, known, "cpu")
     made = Store(cache=files.default_cache(), choice="synthetic").for_job(job)
     if hasattr(engine, "inputs"):  # a node that was taken, and not a local engine
         made = engine.inputs(job, made)

@@ -73,26 +73,26 @@ def main():
     for noise in (0.01, 0.025, 0.05):
         for n in (5, 10):
             for ratio in (1.0, 1.05, 1.1, 1.2):
-                told = words(
+                verdict = words(
                     lambda noise=noise, n=n, ratio=ratio: stats.decide(
                         stats.ratio(draw(generator, n, noise, 100 * ratio), draw(generator, n, noise))
                     )
                 )
-                say(f"{100 * noise:g} %", n, ratio, told)
+                say(f"{100 * noise:g} %", n, ratio, verdict)
     say("repeats auto: noise, two equal rows ranked within 20 rounds")
     for noise in (0.025, 0.05):
         say(f"{100 * noise:g} %", ranked_by_mistake(generator, noise, 20))
     say("reproduce, 3 repeats against 1: noise, true ratio, words")
     for noise in (0.005, 0.01, 0.025):
         for ratio in (1.0, 1.05, 1.1, 1.2):
-            told = words(
+            verdict = words(
                 lambda noise=noise, ratio=ratio: (
                     reproduction.verdict(
                         runs(*draw(generator, 1, noise)), runs(*draw(generator, 3, noise, 100 * ratio))
                     ).word
                 )
             )
-            say(f"{100 * noise:g} %", ratio, told)
+            say(f"{100 * noise:g} %", ratio, verdict)
 
 
 if __name__ == "__main__":

@@ -168,11 +168,11 @@ def test_provenance_opens_with_its_code(chromium, published):
     chromium.open(published)
     link = next(link for link in chromium.all("#cnn .results tbody a") if link.text == "PyTorch")
     link.click()
-    told = chromium("document.querySelector('dialog[open]').textContent")
+    dialog = chromium("document.querySelector('dialog[open]').textContent")
     facts = next(result.provenance for result in RESULTS if result.job.id == "pytorch-cnn-cpu-1")
     known = facts.environment.id, facts.environment.lock_sha256, facts.data.fingerprint
     for fact in (*known, "--framework pytorch", "git checkout"):
-        assert fact in told
+        assert fact in dialog
     (summary, *_) = (each for each in chromium.all("dialog[open] summary") if each.text.startswith("workloads/"))
     assert summary.text.startswith("workloads/pytorch/cnn.py")
     summary.click()

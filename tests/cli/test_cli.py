@@ -301,7 +301,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(run, root, tmp_path, numb
     assert (folder / "numpy-resnet50-cpu-1.attempt-1.jsonl").exists()
 
 
-def test_a_result_edited_by_hand_is_left_out_of_the_report_and_told(run, root, tmp_path):
+def test_a_result_edited_by_hand_is_left_out_of_the_report_and_reported(run, root, tmp_path):
     results = tmp_path / "results"
     edited = published.unpack(results) / "numpy-resnet50-cpu-1.json"
     edited.write_text(edited.read_text().replace('"status": "ok"', '"status": "OK"'))

@@ -45,12 +45,12 @@ def test_a_crash_has_its_own_exit_code_one_line_and_a_report(call, tmp_path):
     assert "Traceback" not in done.stderr
     (path,) = (tmp_path / "cache" / "crashes").iterdir()
     assert f"error: unexpected KeyError: 'surprise'; the crash report is {path}\n" in done.stderr
-    told = path.read_text()
-    assert "command: orchestrator list --json\n" in told
-    assert f"({sys.executable})" in told
-    assert re.search(r"^time: \d{4}-\d\d-\d\dT.*\nversion: \d", told, re.MULTILINE)
-    assert told.rstrip().endswith("KeyError: 'surprise'")
-    assert "Traceback (most recent call last)" in told
+    report = path.read_text()
+    assert "command: orchestrator list --json\n" in report
+    assert f"({sys.executable})" in report
+    assert re.search(r"^time: \d{4}-\d\d-\d\dT.*\nversion: \d", report, re.MULTILINE)
+    assert report.rstrip().endswith("KeyError: 'surprise'")
+    assert "Traceback (most recent call last)" in report
 
 
 def test_on_request_the_traceback_is_shown_too(call):

@@ -93,27 +93,27 @@ def shown(root, tmp_path, width=100, number="0"):
     return console.export_text()
 
 
-def rows(told):
-    return {row["framework"]: row for row in told["frameworks"]}
+def rows(report):
+    return {row["framework"]: row for row in report["frameworks"]}
 
 
 def test_without_docker_what_has_a_python_runs_all_the_same():
-    told = examine()
-    assert (told["schema_version"], told["usable"]) == (1, True)
-    assert told["docker"]["server"] is None
+    report = examine()
+    assert (report["schema_version"], report["usable"]) == (1, True)
+    assert report["docker"]["server"] is None
     reason = "no Docker daemon answers at unix:///nonexistent/docker.sock: No such file or directory"
-    assert told["problems"][0]["reason"] == reason
-    assert "start the Docker daemon" in told["problems"][0]["remedy"]
-    assert rows(told)["numpy"]["engines"] == ["process"]
-    assert rows(told)["knet"]["engines"] == []
-    assert rows(told)["knet"]["problem"] == {
+    assert report["problems"][0]["reason"] == reason
+    assert "start the Docker daemon" in report["problems"][0]["remedy"]
+    assert rows(report)["numpy"]["engines"] == ["process"]
+    assert rows(report)["knet"]["engines"] == []
+    assert rows(report)["knet"]["problem"] == {
         "reason": "no Docker, and it runs nowhere else",
         "remedy": "get Docker going",
     }
-    assert rows(told)["cntk"]["problem"]["remedy"] == "get Docker going, or `pyenv install 3.6`"
+    assert rows(report)["cntk"]["problem"]["remedy"] == "get Docker going, or `pyenv install 3.6`"
 
 
-def test_docker_that_is_not_installed_is_told_with_the_way_to_it(tmp_path):
+def test_docker_that_is_not_installed_is_reported_with_the_way_to_it(tmp_path):
     (tmp_path / "bin" / "docker").unlink()
     problem = examine()["problems"][0]
     assert problem["reason"].endswith("and there is no docker command on PATH")
@@ -136,8 +136,8 @@ def test_with_neither_docker_nor_a_python_nothing_can_run(root, tmp_path, python
 
 
 def test_a_daemon_that_answers(daemon):
-    told = examine()
-    docker = told["docker"]
+    report = examine()
+    docker = report["docker"]
     assert docker["server"] == {
         "product": "Docker",
         "version": "28.3.0",
@@ -151,8 +151,8 @@ def test_a_daemon_that_answers(daemon):
     assert docker["engine_problem"] is None
     assert "buildx" in docker["builder"]
     assert docker["free"] > 0
-    assert rows(told)["knet"]["engines"] == ["docker"]
-    assert rows(told)["numpy"]["gpu"]["kind"] == "cpu_only"
+    assert rows(report)["knet"]["engines"] == ["docker"]
+    assert rows(report)["numpy"]["gpu"]["kind"] == "cpu_only"
 
 
 def test_podman_is_recognised(daemon):
@@ -162,7 +162,7 @@ def test_podman_is_recognised(daemon):
 
 @pytest.mark.parametrize("place_of_socket", ["run/user", "run"])
 @pytest.mark.parametrize("client", [True, False])
-def test_podman_that_only_has_a_socket_is_told_with_the_way_to_it(tmp_path, monkeypatch, place_of_socket, client):
+def test_podman_that_only_has_a_socket_is_reported_with_the_way_to_it(tmp_path, monkeypatch, place_of_socket, client):
     socket = tmp_path / place_of_socket / "podman" / "podman.sock"
     socket.parent.mkdir(parents=True)
     socket.touch()
@@ -175,7 +175,7 @@ def test_podman_that_only_has_a_socket_is_told_with_the_way_to_it(tmp_path, monk
     assert "Podman" not in examine()["docker"]["engine_problem"]["reason"]
 
 
-def test_podman_without_a_socket_is_told_how_to_start_one(tmp_path):
+def test_podman_without_a_socket_is_reported_how_to_start_one(tmp_path):
     command(tmp_path / "bin", "podman", "exit 0")
     assert "systemctl --user start podman.socket" in examine()["problems"][0]["remedy"]
 
@@ -190,11 +190,11 @@ def test_podman_without_a_socket_is_told_how_to_start_one(tmp_path):
         (fake_docker.VERSION, {**fake_docker.INFO, "DiscoveredDevices": ["gpu"]}),
     ],
 )
-def test_a_server_of_another_kind_is_told(daemon, version, info):
+def test_a_server_of_another_kind_is_reported(daemon, version, info):
     daemon.version, daemon.info = version, info
-    told = examine()
-    assert told["docker"]["server"] is None
-    assert "does not answer as Docker does" in told["docker"]["engine_problem"]["reason"]
+    report = examine()
+    assert report["docker"]["server"] is None
+    assert "does not answer as Docker does" in report["docker"]["engine_problem"]["reason"]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_server_of_another_kind_is_told(daemon, version, info):
         ((500, {"message": "the disk is broken"}), "answers with an error: the disk is broken"),
     ],
 )
-def test_a_daemon_that_answers_with_an_error_is_told(daemon, error, reason):
+def test_a_daemon_that_answers_with_an_error_is_reported(daemon, error, reason):
     daemon.error = error
     problem = examine()["docker"]["engine_problem"]
     assert reason in problem["reason"]
@@ -221,18 +221,18 @@ def test_a_daemon_that_hangs_does_not_hang_the_doctor(silent):
 @pytest.mark.slow
 def test_a_client_that_hangs_in_its_plugin_cannot_build(tmp_path, daemon):
     docker_command(tmp_path, buildx="exec sleep 600")
-    told = examine()
-    assert "buildx plugin is missing" in told["docker"]["build_problem"]["reason"]
+    report = examine()
+    assert "buildx plugin is missing" in report["docker"]["build_problem"]["reason"]
 
 
 @pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:9", "ssh://far"])
 def test_a_daemon_of_another_machine_is_no_help(monkeypatch, endpoint):
     monkeypatch.setenv("DOCKER_HOST", endpoint)
-    told = examine()
-    problem = told["docker"]["engine_problem"]
+    report = examine()
+    problem = report["docker"]["engine_problem"]
     assert "on another machine, where this machine's files cannot be mounted" in problem["reason"]
     assert "unset DOCKER_HOST" in problem["remedy"]
-    assert rows(told)["knet"]["engines"] == []
+    assert rows(report)["knet"]["engines"] == []
 
 
 def test_a_daemon_of_another_machine_that_answers_is_no_help_either(monkeypatch, daemon):
@@ -344,11 +344,11 @@ CDI = {**fake_docker.INFO, "CDISpecDirs": ["/etc/cdi"]}
 def test_how_containers_get_the_gpu(daemon, tmp_path, monkeypatch, info, way):
     on(monkeypatch, machine("A100"))
     daemon.info = info
-    told = examine()
-    assert [name for name, known in told["docker"]["gpu_access"].items() if known] == ([way] if way else [])
-    problem = told["docker"]["gpu_problem"]
+    report = examine()
+    assert [name for name, known in report["docker"]["gpu_access"].items() if known] == ([way] if way else [])
+    problem = report["docker"]["gpu_problem"]
     assert (problem is None) == (way is not None)
-    row = rows(told)["mxnet"]
+    row = rows(report)["mxnet"]
     assert row["gpu"]["kind"] == ("native" if way else "impossible")  # no Python 3.9 here
     if not way:
         assert "NVIDIA Container Toolkit" in row["gpu"]["remedy"]
@@ -374,8 +374,8 @@ def test_an_older_daemon_has_the_cdi_devices_of_its_folders(daemon, tmp_path, mo
 def test_the_legacy_hook_is_seen(daemon, tmp_path, monkeypatch):
     on(monkeypatch, machine("A100"))
     command(tmp_path / "bin", "nvidia-container-runtime-hook", "exit 0")
-    told = examine()
-    assert (told["docker"]["gpu_access"]["hook"], told["docker"]["gpu_problem"]) == (True, None)
+    report = examine()
+    assert (report["docker"]["gpu_access"]["hook"], report["docker"]["gpu_problem"]) == (True, None)
 
 
 def test_an_engine_that_alone_gets_the_gpu_is_named(daemon, root, tmp_path, monkeypatch):
@@ -393,7 +393,7 @@ def test_the_chosen_gpu_decides(monkeypatch):
     assert "this machine has 2" in str(done.exception)
 
 
-def test_a_gpu_without_a_driver_is_told_from_no_gpu(tmp_path, root):
+def test_a_gpu_without_a_driver_is_distinguished_from_no_gpu(tmp_path, root):
     assert examine()["gpu_problem"] is None
     device = tmp_path / "pci" / "0000:01:00.0"
     device.mkdir(parents=True)
@@ -404,7 +404,7 @@ def test_a_gpu_without_a_driver_is_told_from_no_gpu(tmp_path, root):
     assert examine()["gpu_problem"] is None
 
 
-def test_a_broken_driver_is_told_in_its_own_words(root, tmp_path, monkeypatch):
+def test_a_broken_driver_is_reported_in_its_own_words(root, tmp_path, monkeypatch):
     on(monkeypatch, dataclasses.replace(machine(), driver_problem="Driver/library version mismatch"))
     page = re.sub(r"\s+", " ", shown(root, tmp_path))
     assert "does not work: Driver/library version mismatch → restart this machine" in page
@@ -473,9 +473,9 @@ def test_bench_skips_an_impossible_cell_with_the_reason(tmp_path, monkeypatch):
     done = CliRunner().invoke(app.app, [*asked, "--results", str(tmp_path / "results")])
     assert done.exit_code == 0, done.output
     (folder,) = (tmp_path / "results").iterdir()
-    told = json.loads((folder / "caffe2-cnn-gpu-1.json").read_text())
-    assert (told["status"], told["failure"]["kind"]) == ("skipped", "incompatible")
-    assert told["failure"]["message"] == "CUDA 10.2 build: no code for 9.0 GPUs"
+    record = json.loads((folder / "caffe2-cnn-gpu-1.json").read_text())
+    assert (record["status"], record["failure"]["kind"]) == ("skipped", "incompatible")
+    assert record["failure"]["message"] == "CUDA 10.2 build: no code for 9.0 GPUs"
 
 
 def test_bench_on_a_gpu_that_is_not_there_ends_with_exit_code_4(tmp_path):

@@ -52,8 +52,8 @@ def main(workload, inputs):
     importlib.import_module("torch").use_deterministic_algorithms(True)
     rehearsed = training(workload, settings, inputs)
     importlib.import_module("workloads.pytorch.runtime").rehearse = lambda *arguments: None
-    told = {"rehearsed": rehearsed, "fresh": training(workload, settings, inputs)}
-    sys.stdout.write(json.dumps(told))
+    figures = {"rehearsed": rehearsed, "fresh": training(workload, settings, inputs)}
+    sys.stdout.write(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Checking large images one at a time must leave no trace of them, and must not take away anybody's image."""
+"""Checking large images one at a time must leave no trace of them, and must not remove an image that was there before."""
 
 import secrets
 import shutil
@@ -20,7 +20,7 @@ NEVER_SEEN = secrets.token_hex()
 
 @pytest.fixture
 def image(docker_engine, tmp_path):
-    """A small catalog.Image that nobody has built before."""
+    """A small catalog.Image that was never built before."""
     root = tmp_path / "project"
     shutil.copytree(ECHO, root)
     with (root / "images" / "echo" / "Dockerfile").open("a") as file:

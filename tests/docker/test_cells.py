@@ -66,7 +66,7 @@ def test_mixed_precision_computes_nearly_the_same(measure, framework, workload):
     assert 1e-7 < difference < (0.3 if workload == "resnet50" else 5e-2)  # the features pass through 53 roundings
 
 
-def test_a_precision_that_a_framework_lacks_is_told_as_such(docker_engine, tmp_path):
+def test_a_precision_that_a_framework_lacks_is_reported_as_such(docker_engine, tmp_path):
     result, _ = run_cell(docker_engine, tmp_path, REFERENCE, "cnn", "precision=amp")
     assert (result.status, result.failure.kind) == ("failed", "unsupported")
     assert "not in amp" in result.failure.message

@@ -186,9 +186,9 @@ def test_no_framework_goes_on_without_the_gpu_it_was_promised(image, without_dri
         if "cnn" in framework.workloads:
             done = start_on_gpu(without_driver, framework, tmp_path)
             *_, last = map(json.loads, done.stdout.splitlines())
-            told = f"{last.get('type')}: {last.get('message')}"
+            text = f"{last.get('type')}: {last.get('message')}"
             assert (done.returncode != 0, last["event"]) == (True, "error"), done.stderr[-4000:]
-            assert re.search("gpu|cuda|cupy", told, re.IGNORECASE), told
+            assert re.search("gpu|cuda|cupy", text, re.IGNORECASE), text
 
 
 def start_on_gpu(tag, framework, inputs):

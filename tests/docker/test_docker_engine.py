@@ -40,12 +40,12 @@ def test_the_contract_of_engines(check, docker_engine, tmp_path):
     ("code", "ended"),
     [(137, Exit(code=None, signal=9)), (1, Exit(code=1)), (255, Exit(code=255)), (128, Exit(code=128))],
 )
-def test_only_a_signal_is_told_as_one(code, ended):
+def test_only_a_signal_is_reported_as_one(code, ended):
     """exit(-1), which is 255, is a program's own word."""
     assert container.exit_of({"ExitCode": code, "OOMKilled": False}) == ended
 
 
-def test_a_job_that_cannot_be_stopped_is_told_as_a_fault_of_the_daemon():
+def test_a_job_that_cannot_be_stopped_is_reported_as_a_fault_of_the_daemon():
     """While it is away, Ctrl-C must still end in a result and a word how to go on."""
 
     def stop(timeout):
@@ -135,7 +135,7 @@ def test_a_machine_that_runs_out_of_memory(docker_engine, daemon, tmp_path, root
     ]
 
 
-def test_a_container_that_somebody_removes(docker_engine, daemon, tmp_path):
+def test_a_container_removed_from_outside(docker_engine, daemon, tmp_path):
     class Saboteur(engine_cases.Silent):
         def job_event(self, job, event):
             for each in daemon.containers.list(filters={"label": "rosetta.job=hang-resnet50-cpu-1"}):
@@ -157,7 +157,7 @@ def test_a_base_image_that_cannot_be_pulled(docker_engine, tmp_path, monkeypatch
     assert "ROSETTA_BASE_PREFIX" in result.failure.hint
 
 
-def test_an_image_that_somebody_removes(docker_engine, daemon, tmp_path):
+def test_an_image_removed_from_outside(docker_engine, daemon, tmp_path):
     class Forgetful(docker_engine.__class__):
         def prepare(self, image, variant):
             made = super().prepare(image, variant)
@@ -202,7 +202,7 @@ class OneChunk:
 
 
 def test_a_lost_connection_is_picked_up_from_the_log(docker_engine, daemon, tmp_path):
-    """The daemon's end of the stream goes away in the middle of a job; not a byte is lost or told twice."""
+    """The daemon's end of the stream goes away in the middle of a job; no byte is lost or comes twice."""
     asked = []
 
     def cut(response, **_):

@@ -30,7 +30,7 @@ def inputs(request, tmp_path):
 
 
 def test_a_rehearsal_leaves_no_trace(tag, inputs):
-    """Its time is told apart, and weights, optimizer and masks of dropout are as if there had been none."""
+    """Its time is reported separately, and weights, optimizer and masks of dropout are as if there had been none."""
     workload, folder = inputs
     script = Path(pytorch_inside.__file__)
     argv = [
@@ -40,8 +40,8 @@ def test_a_rehearsal_leaves_no_trace(tag, inputs):
     ]  # fmt: skip
     done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    told = json.loads(done.stdout)
-    assert told["rehearsed"].pop("compile_s") > 0
-    del told["fresh"]["compile_s"]
-    assert len(told["rehearsed"]["losses"]) == 3
-    assert told["rehearsed"] == told["fresh"]
+    record = json.loads(done.stdout)
+    assert record["rehearsed"].pop("compile_s") > 0
+    del record["fresh"]["compile_s"]
+    assert len(record["rehearsed"]["losses"]) == 3
+    assert record["rehearsed"] == record["fresh"]

@@ -42,7 +42,7 @@ def test_a_result_made_here_is_reproduced_from_another_checkout(
         )  # fmt: skip
 
     size = ("--workload", workload, "--engine", "docker", *SIZES[workload])
-    told = []
+    verdicts = []
     for number in range(TRIES):
         results, capsule = ("--results", tmp_path / str(number)), tmp_path / f"{number}.json"
         done = call("bench", "--framework", framework, "--repeats", "3", *size, *results)
@@ -50,11 +50,11 @@ def test_a_result_made_here_is_reproduced_from_another_checkout(
         assert call("report", "--capsule", capsule, *results).returncode == 0
         cache = str(elsewhere / "cache")
         done = call("reproduce", capsule, "--repeats", "3", "--json", *results, folder=elsewhere, ROSETTA_CACHE=cache)
-        told += json.loads(done.stdout)["jobs"]
-        assert done.returncode == {"REPRODUCED": 0, "CANNOT": 4}.get(told[-1]["word"], 1), done.stderr
-        if told[-1]["word"] == "REPRODUCED":
-            assert len(told[-1]["here"]) == len(told[-1]["stored"]) == 3
+        verdicts += json.loads(done.stdout)["jobs"]
+        assert done.returncode == {"REPRODUCED": 0, "CANNOT": 4}.get(verdicts[-1]["word"], 1), done.stderr
+        if verdicts[-1]["word"] == "REPRODUCED":
+            assert len(verdicts[-1]["here"]) == len(verdicts[-1]["stored"]) == 3
             return
-    if all("too noisy" in each["why"] for each in told):
-        pytest.skip(f"this machine is too busy to tell anything: {told[-1]['why']}")
-    pytest.fail(f"not reproduced: {[(each['word'], each['why']) for each in told]}")
+    if all("too noisy" in each["why"] for each in verdicts):
+        pytest.skip(f"this machine is too busy to tell anything: {verdicts[-1]['why']}")
+    pytest.fail(f"not reproduced: {[(each['word'], each['why']) for each in verdicts]}")

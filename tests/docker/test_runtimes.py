@@ -95,7 +95,7 @@ def ask(framework, script):
 
 @pytest.mark.parametrize("framework", NO_TF32)
 def test_fp32_is_no_tf32(docker_engine, framework):
-    """By the framework's own switch, also where nobody set NVIDIA_TF32_OVERRIDE."""
+    """By the framework's own switch, also where NVIDIA_TF32_OVERRIDE."""
     ask(framework, NO_TF32[framework])
 
 

@@ -115,7 +115,7 @@ WARM_UP = """model = model.to(device, memory_format=runtime.MEMORY_FORMATS[layou
         model.train()(torch.from_numpy(job.images(layout="NCHW")[0]))
     return model.eval()
 """
-# The mistake, the culprits it has to be told from, and the edits to PyTorch's own file that make it.
+# The mistake, the culprits it has to be distinguished from, and the edits to PyTorch's own file that make it.
 PLANTED = {
     "cnn": ("dampening", "momentum", [("momentum=job", "dampening=0.9, momentum=job")]),
     "rnn": ("adam-epsilon-inside", "Adam", [("\ndef run(", ADAM), ("torch.optim.Adam(", "EpsilonInside(")]),
@@ -125,8 +125,7 @@ PLANTED = {
 
 def planted(workload):
     """The test of one mistake, which is a check of its own."""
-    inputs = (*checks.JUDGEMENT, "configs/verify.yaml")
-    check = checks.frameworks(f"mistake {workload}", "tests/docker/test_verify.py", "pytorch", inputs=inputs)
+    check = checks.frameworks(f"mistake {workload}", "tests/docker/test_verify.py", "pytorch", inputs=checks.JUDGEMENT)
     return pytest.param(workload, marks=checks.mark(check))
 
 
@@ -155,8 +154,8 @@ def test_a_mistake_in_another_framework_is_named(root, docker_engine, tmp_path, 
         name for name in WORKLOADS[workload].traced_mistakes if family.lower() in MISTAKES[name].sentence.lower()
     )
     assert len(near) >= 4
-    told = {"frameworks": ["pytorch"], "workloads": [workload], "device": "cpu", "engine": "docker"}
-    overrides = [spec.Override(path=(key,), value=value, origin=key) for key, value in told.items()]
+    choices = {"frameworks": ["pytorch"], "workloads": [workload], "device": "cpu", "engine": "docker"}
+    overrides = [spec.Override(path=(key,), value=value, origin=key) for key, value in choices.items()]
     overrides += [spec.parse_setting(f"{workload}.batch={2 if workload == 'resnet50' else 16}")]
     base = preparation.Request(root=tmp_path, results=tmp_path / "results", cache=files.default_cache())
     request = verifier.request(base, STEPS, overrides)

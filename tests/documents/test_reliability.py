@@ -37,7 +37,7 @@ def test_a_full_disk_ends_the_run_with_the_remedy(root, tmp_path):
     own_namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
     mounted = [*own_namespace, "sh", "-c", f'mount -t tmpfs -o size=256k none "{tmp_path}" && exec "$@"', "sh"]
     if subprocess.run([*mounted, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nobody mount a tmpfs")
+        pytest.skip("this machine does not allow to mount a tmpfs")
     since = time.time()
     done = subprocess.run(
         [*mounted, *run(tmp_path, "process", "chatty", "good")],
@@ -69,7 +69,7 @@ IN_DOCKER = checks.engine("kill -9 in docker", "tests/documents/test_reliability
     "engine", ["process", pytest.param("docker", marks=[pytest.mark.docker, checks.mark(IN_DOCKER)])]
 )
 def test_kill_9_at_any_moment_loses_the_running_job_at_most(root, tmp_path, request, engine):
-    """ROSETTA_KILLS=200 makes it a long test. Resumed, every run ends in the tables of one that nobody killed."""
+    """ROSETTA_KILLS=200 makes it a long test. Resumed, every run ends in the tables of one that was not killed."""
     if engine == "docker":
         request.getfixturevalue("docker_engine")
     with started(root, tmp_path / "whole", engine) as orchestrator:

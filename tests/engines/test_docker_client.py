@@ -86,7 +86,7 @@ def not_root():
             os.seteuid(0)
 
 
-def test_a_socket_of_somebody_else_is_told_with_the_way_in(monkeypatch):
+def test_a_socket_of_another_user_is_reported_with_the_way_in(monkeypatch):
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
         path = Path(folder) / "docker.sock"
         listening.bind(str(path))

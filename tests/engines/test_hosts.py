@@ -24,13 +24,13 @@ from tests.support import engine_cases, machines
 from tests.support.machines import node
 
 
-def told(**values):
+def run_spec(**values):
     return spec.Spec.model_validate({"name": "t", **values})
 
 
 def job(device, nodes=(), **values):
     (first, *_) = jobs.plan(
-        told(workloads=["resnet50"], **values), engine_cases.behaving(("good",)), device, None, nodes
+        run_spec(workloads=["resnet50"], **values), engine_cases.behaving(("good",)), device, None, nodes
     )
     return first
 
@@ -51,18 +51,18 @@ def test_a_selector_takes_the_nodes_for_which_all_of_it_holds(wanted, found):
     assert [each.name for each in hosts.select(nodes, spec.Hosts(**wanted))] == found
 
 
-def test_a_selector_that_takes_none_is_told_what_there_is():
+def test_a_selector_that_takes_none_is_reported_what_there_is():
     with pytest.raises(HostError, match="a1: CPU X, 2 CPUs, 8 GiB, 1 x Tesla T4"):
         hosts.select([node("a1", "T4")], spec.Hosts(gpu="H100"))
 
 
-def test_two_nodes_of_one_name_cannot_be_told_apart():
+def test_two_nodes_of_one_name_cannot_be_distinguished():
     with pytest.raises(HostError, match="'a1' is the name of several nodes"):
         hosts.names([node("a1"), node("a1")])
 
 
 @pytest.mark.parametrize(("one", "other"), [("gpu.1", "gpu-1"), ("gpu1", "GPU1")])
-def test_two_nodes_whose_jobs_would_have_one_id_cannot_be_told_apart(one, other):
+def test_two_nodes_whose_jobs_would_have_one_id_cannot_be_distinguished(one, other):
     with pytest.raises(HostError, match=f"'{one}' and '{other}' are too alike"):
         hosts.names([node(one), node(other)])
     assert hosts.names([node("gpu-1"), node("gpu-2")]) == ["gpu-1", "gpu-2"]
@@ -82,7 +82,7 @@ def test_the_device_is_the_gpu_where_a_node_has_one_to_give(choice, nodes, devic
     assert hosts.device(choice, nodes) == device
 
 
-def test_a_gpu_that_no_node_can_give_is_told_with_each_reason():
+def test_a_gpu_that_no_node_can_give_is_reported_with_each_reason():
     with pytest.raises(HostError, match="--device gpu, but b: no toolkit; a has no NVIDIA GPU"):
         hosts.device("gpu", [node("a"), node("b", "T4", problem="no toolkit")])
 
@@ -90,7 +90,7 @@ def test_a_gpu_that_no_node_can_give_is_told_with_each_reason():
 def test_a_job_gets_the_gpu_of_the_node_it_runs_on():
     built = machines.image("12.0", "7.5 9.0")
     for card in ("T4", "H100"):
-        placed = hosts.placed(job("gpu"), node("a", card), told(), built)
+        placed = hosts.placed(job("gpu"), node("a", card), run_spec(), built)
         assert isinstance(placed, Job)
         assert placed.gpus == ("GPU-0",)
 
@@ -106,21 +106,21 @@ def test_a_job_gets_the_gpu_of_the_node_it_runs_on():
     ],
 )
 def test_why_a_node_cannot_run_a_job(there, choice, kind, message):
-    why = hosts.placed(job("gpu"), there, told(**choice), machines.image("12.0", "7.5 9.0"))
+    why = hosts.placed(job("gpu"), there, run_spec(**choice), machines.image("12.0", "7.5 9.0"))
     assert (why.kind, why.message[: len(message)]) == (kind, message)
 
 
 def test_a_job_of_one_host_runs_there_only():
     mine = job("cpu", ["a", "b"])
     assert mine.host == "a"
-    assert isinstance(hosts.placed(mine, node("a"), told(), machines.image()), Job)
-    assert hosts.placed(mine, node("b"), told(), machines.image()).kind == "node"
+    assert isinstance(hosts.placed(mine, node("a"), run_spec(), machines.image()), Job)
+    assert hosts.placed(mine, node("b"), run_spec(), machines.image()).kind == "node"
 
 
 def test_jobs_that_no_node_can_run_are_known_before():
     built = {"good": machines.image("12.0", "9.0")}
-    assert not hosts.skips([job("gpu")], [node("a", "K80"), node("b", "H100")], told(), built)
-    assert set(hosts.skips([job("gpu")], [node("a", "K80")], told(), built)) == {"good-resnet50-gpu-1"}
+    assert not hosts.skips([job("gpu")], [node("a", "K80"), node("b", "H100")], run_spec(), built)
+    assert set(hosts.skips([job("gpu")], [node("a", "K80")], run_spec(), built)) == {"good-resnet50-gpu-1"}
 
 
 CNTK_2_7 = ("10.0", "3.0 3.5 5.0 6.0 7.0 7.5")
@@ -169,25 +169,25 @@ def test_a_gpu_that_is_lost_for_the_moment_is_named_and_skips_nothing_for_good()
 def test_a_node_that_is_not_exclusive_has_parts_that_share_nothing():
     big = node("a", "H100", "H100", cpus=8)
     shared = {"hosts": {"exclusive": False}, "limits": {"cpus": 2}}
-    on_cpu = hosts.places([big], told(device="cpu", **shared))
+    on_cpu = hosts.places([big], run_spec(device="cpu", **shared))
     assert [part.host.cpus for part in on_cpu] == [(0, 1), (2, 3), (4, 5), (6, 7)]
-    on_gpu = hosts.places([big], told(**shared))
+    on_gpu = hosts.places([big], run_spec(**shared))
     assert [(part.host.cpus, [gpu.uuid for gpu in part.host.gpus]) for part in on_gpu] == [
         ((0, 1), ["GPU-0"]),
         ((2, 3), ["GPU-1"]),
     ]
     assert len({part.place for part in on_cpu}) == 4
     built = machines.image("12.0", "9.0")
-    assert hosts.placed(job("gpu"), on_gpu[1], told(**shared), built).gpus == ("GPU-1",)
-    assert hosts.places([big], told()) == [big]
+    assert hosts.placed(job("gpu"), on_gpu[1], run_spec(**shared), built).gpus == ("GPU-1",)
+    assert hosts.places([big], run_spec()) == [big]
     with pytest.raises(UsageError, match="how many CPUs"):
-        hosts.places([big], told(hosts={"exclusive": False}))
+        hosts.places([big], run_spec(hosts={"exclusive": False}))
 
 
 def test_memory_limits_the_parts_of_a_node():
     big = dataclasses.replace(node("a", cpus=8), host=dataclasses.replace(node("a", cpus=8).host, memory=8 << 30))
     limits = {"cpus": 2, "memory": "3 GiB"}
-    parts = hosts.places([big], told(device="cpu", hosts={"exclusive": False}, limits=limits))
+    parts = hosts.places([big], run_spec(device="cpu", hosts={"exclusive": False}, limits=limits))
     assert [part.memory for part in parts] == [3 << 30] * 2
 
 
@@ -217,13 +217,13 @@ def test_every_node_has_a_bar_of_its_own_until_it_is_given_back():
 
 
 def test_hosts_without_a_cluster_are_a_mistake(root, tmp_path):
-    request = preparation.Request(root=root, results=tmp_path, cache=tmp_path, given_spec=told(each_host=True))
+    request = preparation.Request(root=root, results=tmp_path, cache=tmp_path, given_spec=run_spec(each_host=True))
     with pytest.raises(UsageError, match="nodes of a cluster") as caught:
         preparation.prepare(request)
     assert "--engine ray" in caught.value.hint
 
 
-def test_without_ray_it_is_told_how_to_install_it(tmp_path, monkeypatch):
+def test_without_ray_it_is_reported_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "orchestrator.engines.ray.cluster", raising=False)
     monkeypatch.delattr("orchestrator.engines.ray.cluster", raising=False)  # as if no test had imported it
@@ -232,13 +232,13 @@ def test_without_ray_it_is_told_how_to_install_it(tmp_path, monkeypatch):
     assert "pip install -e '.[ray]'" in caught.value.hint
 
 
-@pytest.mark.parametrize(("address", "told"), [("auto", ""), ("head:6379", " --address head:6379")])
-def test_how_to_resume_is_told_with_the_cluster(address, told):
-    assert bench.resume_command("some-run", address) == f"orchestrator bench --resume some-run{told}"
+@pytest.mark.parametrize(("address", "expected"), [("auto", ""), ("head:6379", " --address head:6379")])
+def test_how_to_resume_is_reported_with_the_cluster(address, expected):
+    assert bench.resume_command("some-run", address) == f"orchestrator bench --resume some-run{expected}"
 
 
-@pytest.mark.parametrize(("engine", "told"), [("process", "niceness 15"), ("docker", "")])
-def test_a_node_says_when_its_jobs_go_last(engine, told, monkeypatch):
+@pytest.mark.parametrize(("engine", "expected"), [("process", "niceness 15"), ("docker", "")])
+def test_a_node_says_when_its_jobs_go_last(engine, expected, monkeypatch):
     """Only root may undo what Ray does to its workers."""
 
     def refuse(*_):
@@ -247,7 +247,7 @@ def test_a_node_says_when_its_jobs_go_last(engine, told, monkeypatch):
     monkeypatch.setattr(os, "setpriority", refuse)
     monkeypatch.setattr(os, "getpriority", lambda *_: 15)
     note = ray_node.note_on_priority(engine, ray_node.niceness_left())
-    assert (told in note, bool(note)) == (True, bool(told))
+    assert (expected in note, bool(note)) == (True, bool(expected))
 
 
 def test_ray_is_imported_in_its_engine_only(root):

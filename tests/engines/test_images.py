@@ -299,8 +299,8 @@ def test_a_failed_build_is_explained(output, by, says, remedy):
 def test_a_failed_download_names_the_file(output, says, pip):
     lines = (OUTPUTS / f"download-{output}.{pip}.txt").read_text().splitlines()
     error = explain("image demo (cuda)", lines)
-    told = says.format("nvidia_big_cu13-13.5.37-py3-none-manylinux1_x86_64.whl")
-    assert error.message.splitlines()[0] == f"image demo (cuda) could not be built: {told}"
+    expected = says.format("nvidia_big_cu13-13.5.37-py3-none-manylinux1_x86_64.whl")
+    assert error.message.splitlines()[0] == f"image demo (cuda) could not be built: {expected}"
     assert "PIP_FIND_LINKS" in error.hint
 
 
@@ -437,7 +437,7 @@ class TestBuild:
         assert certificates == ""
         assert "cert" not in settings
 
-    def test_keeps_no_downloads_if_told_so(self, image, daemon, monkeypatch):
+    def test_keeps_no_downloads_if_asked_to(self, image, daemon, monkeypatch):
         monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
         images.build(image, "cpu")
         _, settings = json.loads((daemon.state / "secrets").read_text())

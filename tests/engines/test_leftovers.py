@@ -1,4 +1,4 @@
-"""`orchestrator clean`: removes what nobody needs any more, and nothing of a run that is going on."""
+"""`orchestrator clean`: removes what is not needed any more, and nothing of a run that is going on."""
 
 import tempfile
 
@@ -12,7 +12,7 @@ from tests.support import fake_docker
 
 
 def dead():
-    """The name of an orchestrator of ours that has ended: its process id is somebody else's now."""
+    """The name of an orchestrator of ours that has ended: its process id belongs to another process now."""
     realm, pid, began = leftovers.owner().split("-")
     return f"{realm}-{pid}-{float(began) - 1000:.2f}"
 
@@ -53,10 +53,10 @@ def test_it_asks_first(place):
     assert len(list(place.glob("rosetta-job-*"))) == 2
 
 
-def test_setting_the_clock_kills_nobody(place, monkeypatch):
-    """What began when is then told otherwise, by all that tells it in terms of that clock."""
-    told = leftovers.psutil.Process.create_time
-    monkeypatch.setattr(leftovers.psutil.Process, "create_time", lambda process: told(process) + 3600)
+def test_setting_the_clock_ends_no_process(place, monkeypatch):
+    """Start times that are counted by that clock are different then."""
+    create_time = leftovers.psutil.Process.create_time
+    monkeypatch.setattr(leftovers.psutil.Process, "create_time", lambda process: create_time(process) + 3600)
     assert call("--yes").exit_code == 0
     assert [path.name for path in place.glob("rosetta-job-*")] == [f"rosetta-job-{leftovers.owner()}-abcd"]
 

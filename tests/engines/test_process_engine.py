@@ -54,16 +54,16 @@ def test_a_job_sees_the_gpu_it_was_given_only(engine, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("device", "precision", "told"),
+    ("device", "precision", "expected"),
     [("gpu", "fp32", "0"), ("gpu", "tf32", None), ("gpu", "amp", None), ("cpu", "fp32", None)],
 )
-def test_nvidia_s_libraries_are_kept_from_tf32_where_fp32_is_asked_for(tmp_path, root, device, precision, told):
+def test_nvidia_s_libraries_are_kept_from_tf32_where_fp32_is_asked_for(tmp_path, root, device, precision, expected):
     """By a variable of every engine, there before any library is loaded."""
     wanted = spec.Spec(name="t", frameworks=("pytorch",), workloads=("cnn",), precision=precision)
     (job,) = jobs.plan(wanted, catalog.load(root), device, machine("H100").gpus)
     launch = Launch(job=job, run="r", workloads=root, inputs={}, spec=root, output=root, cpus=(0,))
     variables = job_variables(launch, spec="s", inputs="i", output="o", home="h")
-    assert variables.get("NVIDIA_TF32_OVERRIDE") == told
+    assert variables.get("NVIDIA_TF32_OVERRIDE") == expected
 
 
 def test_children_of_a_job_go_with_it(engine, tmp_path):
@@ -80,7 +80,7 @@ def test_children_of_a_job_go_with_it(engine, tmp_path):
     assert left == []
 
 
-def test_a_missing_python_is_told_with_the_remedy(tmp_path, monkeypatch):
+def test_a_missing_python_is_reported_with_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     with pytest.raises(HostError, match=r"image 'old' needs Python 2\.0") as caught:

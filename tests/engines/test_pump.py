@@ -1,4 +1,4 @@
-"""A job's output reaches whoever reads it, and so does its end."""
+"""A job's output reaches its reader, and so does its end."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def heard(pump):
     return [output for output in pump.outputs() if output is not None]
 
 
-def test_the_end_is_told_to_everybody_who_asks():
+def test_every_reader_sees_the_end():
     """Who was interrupted in one loop over the output drains it in another."""
     pump = Pump(iter([CHUNK, CHUNK]))
     assert heard(pump) == [CHUNK, CHUNK]

@@ -97,7 +97,7 @@ def request_for(tmp_path):
     """Builds the request for an echo job on an engine."""
 
     def build(engine):
-        told = Spec(
+        run_spec = Spec(
             name="toy",
             frameworks=("good",),
             workloads=("resnet50",),
@@ -107,7 +107,7 @@ def request_for(tmp_path):
             resnet50=ResNet50(batch=2, batches=3),
         )
         return preparation.Request(
-            root=engine_cases.ECHO, results=tmp_path / "results", cache=tmp_path / "cache", given_spec=told
+            root=engine_cases.ECHO, results=tmp_path / "results", cache=tmp_path / "cache", given_spec=run_spec
         )
 
     return build

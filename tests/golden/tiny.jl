@@ -1,4 +1,4 @@
-# tiny.py in Julia: the same stories, told by bench.jl, must make the same golden streams.
+# tiny.py in Julia: the same streams, written by bench.jl, must make the same golden streams.
 
 include("../../workloads/common/bench.jl")
 

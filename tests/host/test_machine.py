@@ -112,7 +112,7 @@ TWO = (
 
 
 @pytest.mark.parametrize(
-    ("told", "left"),
+    ("visible_devices", "left"),
     [
         (None, (0, 1)),
         ("", ()),
@@ -125,8 +125,8 @@ TWO = (
         ("-1,0", ()),
     ],
 )
-def test_a_batch_system_may_leave_some_gpus_only(told, left):
-    assert machine.visible(TWO, told) == tuple(TWO[index] for index in left)
+def test_a_batch_system_may_leave_some_gpus_only(visible_devices, left):
+    assert machine.visible(TWO, visible_devices) == tuple(TWO[index] for index in left)
 
 
 @pytest.mark.parametrize(("name", "index"), [("0", 0), ("1", 1), ("gpu-AA11", 0), ("2", None), ("", None), ("²", None)])
@@ -135,13 +135,13 @@ def test_a_gpu_is_found_by_index_or_uuid(name, index):
 
 
 def test_the_machine_has_an_id_that_does_not_tell_its_secret(tmp_path):
-    told = []
+    ids = []
     for secret in ("5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e\n", "ba5eba11ba5eba11ba5eba11ba5eba11\n"):
         (tmp_path / "machine-id").write_text(secret)
-        told.append(machine.machine_id(tmp_path / "machine-id"))
-        assert told[-1] == machine.machine_id(tmp_path / "machine-id")
-        assert secret.strip() not in told[-1]
-    assert told[0] != told[1]
+        ids.append(machine.machine_id(tmp_path / "machine-id"))
+        assert ids[-1] == machine.machine_id(tmp_path / "machine-id")
+        assert secret.strip() not in ids[-1]
+    assert ids[0] != ids[1]
     (tmp_path / "machine-id").write_text("")
     assert machine.machine_id(tmp_path / "machine-id") is None
     assert machine.machine_id(tmp_path / "absent") is None

@@ -41,10 +41,10 @@ def test_this_process_does_not_count(tmp_path):
     (tmp_path / "only-one").symlink_to(sys.executable)
     busy = "import time\nuntil = time.process_time() + 0.3\nwhile time.process_time() < until: pass\n"
     watched = f"from orchestrator.host.neighbours import Watch\nwatch = Watch()\n{busy}"
-    told = f"{watched}print([each.name for each in watch.neighbours()])"
+    source = f"{watched}print([each.name for each in watch.neighbours()])"
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [tmp_path / "only-one", "-c", told], env=variables, capture_output=True, text=True, check=True
+        [tmp_path / "only-one", "-c", source], env=variables, capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("[")
     assert "only-one" not in done.stdout

@@ -75,7 +75,7 @@ def test_unlike_is_not_compared(b, why):
     assert (cell.word, cell.why, cell.ratio) == ("not comparable", why, None)
 
 
-def test_another_machine_is_compared_and_told():
+def test_another_machine_is_compared_and_reported():
     found = comparison.compare(repeats(), repeats(cpu="CPU Y", factor=0.5), stats.MARGIN)
     assert found.cells[0].word == "faster"
     assert found.warnings[0].startswith("measured on different machines: the ratio includes")
@@ -127,7 +127,7 @@ def test_what_differs_is_listed_with_where():
     assert comparison.compare(a, a, stats.MARGIN).differences == ()
 
 
-def test_what_is_odd_is_told():
+def test_what_is_odd_is_reported():
     slowing = tuple(EpochFigure(samples=64, seconds=10.0 + n, loss=1.0) for n in range(10))
     odd = [trained("numpy", 100.0, epochs=slowing)]
     found = comparison.compare(repeats(times=(130.0, *FIVE[1:])), odd, stats.MARGIN)
@@ -217,7 +217,7 @@ def test_runs_on_cpu_and_gpu_are_compared_device_by_device():
     assert not found.warnings
 
 
-def test_what_is_no_repeat_is_not_told_to_be_noisy():
+def test_what_is_no_repeat_is_not_reported_to_be_noisy():
     mixed = [*repeats(), *repeats(times=[t / 10 for t in FIVE], engine="process")]
     found = comparison.compare(mixed, mixed, stats.MARGIN)
     assert [cell.why for cell in found.cells] == ["engine varies within A and B"]

@@ -149,7 +149,7 @@ def test_other_code_cannot_be_judged_unless_allowed(parts, why):
     assert judged(runs(100.0), here, allow_different_code=True).word == "REPRODUCED"
 
 
-def test_another_dockerfile_is_another_image_and_another_base_is_told():
+def test_another_dockerfile_is_another_image_and_another_base_is_reported():
     def inside(**facts):
         return {"lock_sha256": "l", "recipe_sha256": "r", "base": "python:3.11", "id": "sha256:1", **facts}
 
@@ -181,7 +181,9 @@ def test_the_same_gpu_is_taken_or_one_like_it_and_as_many():
     here = (gpu(0, "GPU-1", "A100"), gpu(1, "GPU-2"), gpu(2, "GPU-b", "A100"))
     assert stored_jobs.spec_of(on("GPU-b"), 3, here).gpu == "GPU-b"  # the very one
     assert stored_jobs.spec_of(on("GPU-a"), 3, here).gpu == "GPU-2"  # of the same model
-    assert stored_jobs.spec_of(on("GPU-a"), 3, here[:1]).gpu == "0"  # there is only another one: that is told
+    assert (
+        stored_jobs.spec_of(on("GPU-a"), 3, here[:1]).gpu == "0"
+    )  # there is only another one, and the verdict says so
     assert stored_jobs.spec_of(on("GPU-a", "GPU-b"), 3, here).gpu == "all"
     alone = on("GPU-a").job
     assert same_job.job_differences(on("GPU-a", "GPU-b").job, alone) == ["it had 2 GPUs, and has 1 here"]
@@ -213,7 +215,7 @@ def test_other_data_cannot_be_judged_at_all():
         assert (found.word, found.why) == ("CANNOT", why)
 
 
-def test_what_need_not_be_the_same_is_told():
+def test_what_need_not_be_the_same_is_reported():
     stored = provenance(runs(100.0), environment={"id": "sha256:1", "lock_sha256": "l"})
     here = provenance(runs(100.0, 100.1), environment={"id": "sha256:2", "lock_sha256": "l"})
     assert judged(stored, here).notes == (
@@ -290,8 +292,8 @@ def test_of_several_jobs_a_summary_counts_the_words():
 
 
 def test_a_spec_plans_the_stored_job_again():
-    told = stored_jobs.spec_of(trained("numpy"), 3)
-    assert (told.frameworks, told.workloads, told.repeats, told.cnn.epochs, told.dataset) == (
+    run_spec = stored_jobs.spec_of(trained("numpy"), 3)
+    assert (run_spec.frameworks, run_spec.workloads, run_spec.repeats, run_spec.cnn.epochs, run_spec.dataset) == (
         ("numpy",),
         ("cnn",),
         3,
@@ -343,21 +345,21 @@ def stage(tmp_path, cache):
         cache=cache,
         pythons={"echo": Path(sys.executable)},
     )
-    told = Spec(
+    run_spec = Spec(
         name="echo", frameworks=("good",), workloads=("resnet50",), engine="process", device="cpu", dataset="synthetic"
     )
-    first = dataclasses.replace(request, given_spec=told)
+    first = dataclasses.replace(request, given_spec=run_spec)
     prepared = preparation.prepare(first)
     folder = preparation.start(first, prepared)
     return request, preparation.run(first, folder, prepared, engine_cases.Silent()), folder
 
 
 def repeated(request, originals, **kwargs):
-    told = repetition.prepare(request, originals, 3, allow_different_code=False)
-    if isinstance(told, reproduction.ReproductionVerdict):
-        return told
-    folder = preparation.start(told.request, told.prepared)
-    return repetition.run(told, folder, engine_cases.Silent(), allow_different_code=False)
+    prepared = repetition.prepare(request, originals, 3, allow_different_code=False)
+    if isinstance(prepared, reproduction.ReproductionVerdict):
+        return prepared
+    folder = preparation.start(prepared.request, prepared.prepared)
+    return repetition.run(prepared, folder, engine_cases.Silent(), allow_different_code=False)
 
 
 @pytest.mark.slow

@@ -31,8 +31,8 @@ def measured(**frameworks):
 
 
 def following(results, **settings):
-    told = spec.Spec(name="t", repeats="auto", workloads=("cnn",), **settings)
-    return rounds.following(told, [each.job for each in results], results)
+    run_spec = spec.Spec(name="t", repeats="auto", workloads=("cnn",), **settings)
+    return rounds.following(run_spec, [each.job for each in results], results)
 
 
 def five(centre):
@@ -70,8 +70,8 @@ def test_a_single_row_is_measured_until_it_is_known():
 def test_a_settled_table_is_not_measured_again():
     settled = measured(numpy=five(100.0), pytorch=five(150.0))
     other = [result(workload="resnet50", images_per_s=10.0)]
-    told = spec.Spec(name="t", repeats="auto", workloads=("cnn", "resnet50"))
-    decision = rounds.following(told, [each.job for each in (*settled, *other)], [*settled, *other])
+    run_spec = spec.Spec(name="t", repeats="auto", workloads=("cnn", "resnet50"))
+    decision = rounds.following(run_spec, [each.job for each in (*settled, *other)], [*settled, *other])
     assert [job.workload for job in decision.jobs] == ["resnet50"]
 
 
@@ -111,7 +111,7 @@ def test_what_always_fails_is_not_asked_again():
 def prepared(cache):
     """A run of the echo workload, which always says the same, with an open number of repeats."""
     known = engine_cases.behaving(("good", "chatty"))
-    told = spec.Spec(
+    run_spec = spec.Spec(
         name="echo",
         frameworks=("good", "chatty"),
         workloads=("resnet50",),
@@ -120,10 +120,10 @@ def prepared(cache):
         resnet50=ResNet50(batch=2, batches=3),
     )
     engine = ProcessEngine(cache=cache, pythons={"echo": Path(sys.executable)})
-    jobs = plan.plan(told, known, "cpu")
+    jobs = plan.plan(run_spec, known, "cpu")
     return preparation.PreparedRun(
         catalog=known,
-        spec=told,
+        spec=run_spec,
         host=machine.inspect(),
         engine=OneNode(engine, cache=cache),
         jobs=jobs,

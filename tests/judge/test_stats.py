@@ -130,9 +130,9 @@ def test_the_same_data_always_give_the_same_answer(a, b):
 
 def test_another_process_gives_the_same_answer():
     source = "from orchestrator.judge import stats; i = stats.summary([1.0, 1.2, 1.1, 1.4, 1.3]).interval; print([i.low, i.high])"
-    told = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True).stdout
     interval = stats.summary([1.0, 1.2, 1.1, 1.4, 1.3]).interval
-    assert json.loads(told) == [interval.low, interval.high]
+    assert json.loads(printed) == [interval.low, interval.high]
 
 
 def test_many_repeats_do_not_take_all_memory():
@@ -143,7 +143,7 @@ def test_many_repeats_do_not_take_all_memory():
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "expected"),
     [
         ([112, 100, 101, 99, 100], "the first repeat was 12 % slower than the rest: something warmed up"),
         ([88, 100, 101, 99, 100], "the first repeat was 12 % faster than the rest: something slowed down afterwards"),
@@ -153,13 +153,13 @@ def test_many_repeats_do_not_take_all_memory():
         ([100, 140], "the repeats differ by"),
     ],
 )
-def test_what_is_odd_is_said_in_plain_words(values, told):
+def test_what_is_odd_is_said_in_plain_words(values, expected):
     (line,) = stats.warnings([float(value) for value in values])
-    assert line.startswith(told)
+    assert line.startswith(expected)
 
 
 @pytest.mark.parametrize("values", [[1.0], [100, 101], [100, 101, 99], [100, 100, 100, 100, 104], [103, 100, 101, 99]])
-def test_what_is_not_odd_is_not_told(values):
+def test_what_is_not_odd_is_not_reported(values):
     assert stats.warnings([float(value) for value in values]) == []
 
 

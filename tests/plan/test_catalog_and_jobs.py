@@ -50,10 +50,10 @@ def test_labels_become_frameworks(project):
 def test_an_image_without_python_says_how_its_workloads_start(project):
     folder = project / "images" / "tiny"
     (folder / "Project.toml").touch()
-    told = 'rosetta.command="julia -O3 workloads/{module}/{workload}.jl" rosetta.lock.cuda="Project.toml"'
-    told += ' rosetta.cuda="11.6" rosetta.cuda.capability="7.0"'
+    text = 'rosetta.command="julia -O3 workloads/{module}/{workload}.jl" rosetta.lock.cuda="Project.toml"'
+    text += ' rosetta.cuda="11.6" rosetta.cuda.capability="7.0"'
     dockerfile = folder / "Dockerfile"
-    dockerfile.write_text(dockerfile.read_text().replace('rosetta.python="3.11"', told))
+    dockerfile.write_text(dockerfile.read_text().replace('rosetta.python="3.11"', text))
     (image,) = catalog.load(project).images
     assert (image.python, {variant: path.name for variant, path in image.locks.items()}) == (
         None,
@@ -109,7 +109,7 @@ def test_labels_say_what_a_cuda_variant_was_built_for(with_cuda):
     assert image.cuda == catalog.Cuda(version=(11, 2), capabilities=((6, 0), (8, 6), (10, 0)), ptx=(8, 6))
 
 
-def test_no_ptx_and_no_cuda_variant_are_told(project, with_cuda):
+def test_no_ptx_and_no_cuda_variant_are_reported(project, with_cuda):
     assert catalog.load(project).images[0].cuda is None
     assert with_cuda('rosetta.cuda="11.2" rosetta.cuda.capability="8.6"').images[0].cuda.ptx is None
 
@@ -167,7 +167,7 @@ def test_this_checkout_is_well_formed(root):
         for variant, lock in image.locks.items():
             if image.python is not None:
                 assert "--hash=sha256:" in lock.read_text(), f"{image.name}: {variant} lock has no hashes"
-                assert image.labels[f"rosetta.disk.{variant}"], f"{image.name}: nobody knows how large {variant} is"
+                assert image.labels[f"rosetta.disk.{variant}"], f"{image.name}: the size of {variant} is unknown"
 
 
 def test_versions_in_labels_are_those_in_the_locks(root):
@@ -210,14 +210,14 @@ def jobs(text, root=ECHO, device="cpu"):
 @pytest.mark.parametrize(("gpu", "given"), [("1", [1]), ("all", [0, 1]), ("GPU-1", [1])])
 def test_jobs_get_the_gpu_the_spec_names(gpu, given):
     gpus = machine("T4", "H100").gpus
-    told = spec.parse(f"name: t\ngpu: {gpu}", name="t")
-    assert {job.gpus for job in plan.plan(told, catalog.load(ECHO), "gpu", gpus)} == {
+    run_spec = spec.parse(f"name: t\ngpu: {gpu}", name="t")
+    assert {job.gpus for job in plan.plan(run_spec, catalog.load(ECHO), "gpu", gpus)} == {
         tuple(gpus[index].uuid for index in given)
     }
-    assert {job.gpus for job in plan.plan(told, catalog.load(ECHO), "cpu", gpus)} == {()}
+    assert {job.gpus for job in plan.plan(run_spec, catalog.load(ECHO), "cpu", gpus)} == {()}
 
 
-def test_a_gpu_that_is_not_there_is_told_with_those_that_are():
+def test_a_gpu_that_is_not_there_is_reported_with_those_that_are():
     with pytest.raises(UsageError, match="there is no GPU '2' here") as caught:
         plan.plan(spec.parse("name: t\ngpu: 2", name="t"), catalog.load(ECHO), "gpu", machine("T4", "H100").gpus)
     assert "0: Tesla T4, GPU-0; 1: NVIDIA H100 80GB HBM3, GPU-1" in caught.value.hint

@@ -28,17 +28,17 @@ def complaint(text, **kwargs):
 
 
 def test_defaults_are_the_2017_study():
-    told = parse("name: x")
-    assert (told.cnn.epochs, told.cnn.batch, told.cnn.lr, told.cnn.momentum) == (10, 64, 0.01, 0.9)
-    assert (told.cnn.dropout_conv, told.cnn.dropout_dense) == (0.25, 0.5)
-    assert (told.rnn.epochs, told.rnn.lr, told.rnn.beta1, told.rnn.beta2, told.rnn.epsilon) == (
+    run_spec = parse("name: x")
+    assert (run_spec.cnn.epochs, run_spec.cnn.batch, run_spec.cnn.lr, run_spec.cnn.momentum) == (10, 64, 0.01, 0.9)
+    assert (run_spec.cnn.dropout_conv, run_spec.cnn.dropout_dense) == (0.25, 0.5)
+    assert (run_spec.rnn.epochs, run_spec.rnn.lr, run_spec.rnn.beta1, run_spec.rnn.beta2, run_spec.rnn.epsilon) == (
         3,
         0.001,
         0.9,
         0.999,
         1e-8,
     )
-    assert (told.resnet50.batch, told.resnet50.variant) == (32, "v1")
+    assert (run_spec.resnet50.batch, run_spec.resnet50.variant) == (32, "v1")
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_a_mistake_is_named_with_its_line(text, expected):
     assert complaint(text).startswith(expected)
 
 
-def test_all_mistakes_are_told_at_once():
-    told = complaint("name: x\ncnn: {epochs: 0}\nrnn: {lr: -1}\n")
-    assert re.findall(r"my.yaml:(\d)", told) == ["2", "3"]
+def test_all_mistakes_are_reported_at_once():
+    message = complaint("name: x\ncnn: {epochs: 0}\nrnn: {lr: -1}\n")
+    assert re.findall(r"my.yaml:(\d)", message) == ["2", "3"]
 
 
 def test_too_few_samples_for_one_batch():
@@ -88,15 +88,15 @@ def test_too_few_samples_for_one_batch():
 
 def test_anchors_and_merges_keep_their_lines():
     text = "name: x\ncnn: &base\n  epochs: 2\nrnn:\n  <<: *base\n  epochs: 5\n"
-    told = parse(text)
-    assert (told.cnn.epochs, told.rnn.epochs) == (2, 5)
+    run_spec = parse(text)
+    assert (run_spec.cnn.epochs, run_spec.rnn.epochs) == (2, 5)
     assert complaint(text.replace("5", "-5")).startswith("my.yaml:6: rnn.epochs")
 
 
 def test_numbers_as_people_write_them():
-    told = parse("name: x\ncnn: {lr: 1e-3}\nlimits: {memory: 8 GiB}")
-    assert told.cnn.lr == 0.001
-    assert told.limits.memory == 8 << 30
+    run_spec = parse("name: x\ncnn: {lr: 1e-3}\nlimits: {memory: 8 GiB}")
+    assert run_spec.cnn.lr == 0.001
+    assert run_spec.limits.memory == 8 << 30
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5 h", 5400), ("12.5", 12.5)])
@@ -129,23 +129,23 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_set_changes_one_value_and_leaves_anchored_twins_alone():
-    told = parse("name: x\ncnn: &a {epochs: 2}\nrnn: *a", overrides=[spec.parse_setting("cnn.epochs=7")])
-    assert (told.cnn.epochs, told.rnn.epochs) == (7, 2)
+    run_spec = parse("name: x\ncnn: &a {epochs: 2}\nrnn: *a", overrides=[spec.parse_setting("cnn.epochs=7")])
+    assert (run_spec.cnn.epochs, run_spec.rnn.epochs) == (7, 2)
 
 
 def test_other_settings_void_the_expected_accuracy():
     text = "name: x\ncnn: {accuracy: [0.75, 0.8]}\nrnn: {accuracy: [0.8, 0.9]}"
     changed = spec.parse(text, name="t", overrides=[spec.parse_setting("cnn.epochs=1")])
     assert (changed.cnn.accuracy, changed.rnn.accuracy) == (None, (0.8, 0.9))
-    told = [spec.parse_setting("cnn.epochs=1"), spec.parse_setting("cnn.accuracy=[0.3, 0.5]")]
-    assert spec.parse(text, name="t", overrides=told).cnn.accuracy == (0.3, 0.5)
+    overrides = [spec.parse_setting("cnn.epochs=1"), spec.parse_setting("cnn.accuracy=[0.3, 0.5]")]
+    assert spec.parse(text, name="t", overrides=overrides).cnn.accuracy == (0.3, 0.5)
 
 
 def test_a_wrong_set_is_blamed_not_the_file():
-    told = complaint("name: x", overrides=[spec.parse_setting("cnn.epochs=-1")])
-    assert told == "--set cnn.epochs=-1: cnn.epochs: must be greater than or equal to 1 (not -1)"
-    told = complaint("name: x", overrides=[spec.parse_setting("cnn.epoch=1")])
-    assert told == "--set cnn.epoch=1: unknown key 'cnn.epoch'; did you mean 'epochs'?"
+    message = complaint("name: x", overrides=[spec.parse_setting("cnn.epochs=-1")])
+    assert message == "--set cnn.epochs=-1: cnn.epochs: must be greater than or equal to 1 (not -1)"
+    message = complaint("name: x", overrides=[spec.parse_setting("cnn.epoch=1")])
+    assert message == "--set cnn.epoch=1: unknown key 'cnn.epoch'; did you mean 'epochs'?"
 
 
 @pytest.mark.parametrize("text", ["cnn.epochs", "=1", ".epochs=1", ""])

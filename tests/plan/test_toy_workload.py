@@ -39,7 +39,6 @@ def tree(root, tmp_path_factory):
     write(place / "orchestrator" / ADDED[0], toy.DECLARATION)
     write(place / "orchestrator" / ADDED[1], toy.DATASET)
     write(place / "configs" / "toy.yaml", toy.SPEC)
-    shutil.copy(root / "configs" / "verify.yaml", place / "configs")
     write(place / "results" / "reference" / "toy.json", toy.REFERENCE)
     return place
 

@@ -1,4 +1,4 @@
-"""A workload that the project does not have, as somebody would add it: the text of each of its files.
+"""A workload that the project does not have, as a contributor would add it: the text of each of its files.
 
 It is softmax regression on eight numbers, scored by its mean loss, in two frameworks.
 """

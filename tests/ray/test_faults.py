@@ -110,10 +110,10 @@ def test_a_head_that_is_gone_ends_the_run_with_what_to_do_and_one_that_is_back_i
         ) as orchestrator:
             assert [orchestrator.stdout.readline() for _ in range(2)] == ["start\n", "ready\n"]
             made.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
-            told = orchestrator.stdout.read()
-    assert "head at" in told
-    assert "has not answered for 2 s" in told
-    assert "--resume" in told
+            printed = orchestrator.stdout.read()
+    assert "head at" in printed
+    assert "has not answered for 2 s" in printed
+    assert "--resume" in printed
     folder = RunFolder(next((tmp_path / "results").iterdir()))
     with clusters.cluster(("alpha",)) as made:
         engine = clusters.connect(made, engine_cases.ECHO, choice="process", pythons=PYTHONS)
@@ -135,14 +135,14 @@ def test_a_node_without_docker_runs_jobs_as_processes_or_is_left_out(alone, cach
         with pytest.raises(HostError, match="no node of the cluster can run jobs"):
             hosts.select(engine.nodes(), spec.Hosts())
         engine.close()
-    told, left_out = caplog.messages
-    assert told.startswith("node alpha: no Docker daemon answers")
-    assert told.endswith("; using the process engine")
+    message, left_out = caplog.messages
+    assert message.startswith("node alpha: no Docker daemon answers")
+    assert message.endswith("; using the process engine")
     assert left_out.startswith("node alpha is left out: ")
     assert "Docker" in left_out
 
 
-def test_a_node_that_does_not_answer_holds_nobody_up(few, tmp_path, caplog):
+def test_a_node_that_does_not_answer_does_not_delay_the_run(few, tmp_path, caplog):
     joined = clusters.connect(few, engine_cases.ECHO, choice="process", pythons=PYTHONS, survey_seconds=4.0)
     (raylet,) = few.named["beta"].all_processes["raylet"]
     raylet.process.send_signal(signal.SIGSTOP)

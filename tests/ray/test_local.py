@@ -42,9 +42,9 @@ def test_it_listens_here_only_and_is_gone_after_the_run(alone, cache, tmp_path):
         argv, cwd=engine_cases.ECHO.parent.parent, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["status"] == "ok"
-    assert told["log"] == "niceness: 0\n"
-    assert told["heard"] == ["127.0.0.1"]
-    assert told["ours"] > 2
-    assert told["left"] == []
+    record = json.loads(done.stdout.splitlines()[-1])
+    assert record["status"] == "ok"
+    assert record["log"] == "niceness: 0\n"
+    assert record["heard"] == ["127.0.0.1"]
+    assert record["ours"] > 2
+    assert record["left"] == []

@@ -37,9 +37,9 @@ def test_each_node_makes_its_inputs_in_its_own_cache_and_runs_what_was_shipped(j
     assert [result.status for result in results] == ["ok"] * 2, results
     for result in results:
         lines = (folder.path / f"{result.job.id}.log").read_text().splitlines()
-        told = [line.partition(": ")[::2] for line in lines]
-        (code,) = (path for what, path in told if what == "code")
-        inputs = [path for what, path in told if what == "input"]
+        lines_of_nodes = [line.partition(": ")[::2] for line in lines]
+        (code,) = (path for what, path in lines_of_nodes if what == "code")
+        inputs = [path for what, path in lines_of_nodes if what == "input"]
         assert not code.startswith(str(ROOT)), code
         assert inputs
         assert all(path.startswith(str(caches[result.provenance.node.name])) for path in inputs), inputs

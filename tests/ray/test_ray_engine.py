@@ -49,8 +49,8 @@ def test_nodes_work_side_by_side_and_each_on_one_job_at_a_time(cluster, tmp_path
     assert [result.status for result in results] == ["ok"] * 8, results
     assert {result.provenance.node.name for result in results} == set(clusters.NODES)
     for node in clusters.NODES:
-        told = [what for _, where, what in witness.log if where == node and what in {"began", "ended"}]
-        assert told == ["began", "ended"] * (len(told) // 2)
+        events = [what for _, where, what in witness.log if where == node and what in {"began", "ended"}]
+        assert events == ["began", "ended"] * (len(events) // 2)
     busy, most = set(), 0
     for _, node, what in witness.log:
         (busy.discard if what == "ended" else busy.add)(node)
@@ -88,12 +88,12 @@ def test_results_say_where_they_come_from(cluster, tmp_path):
 
 
 def test_jobs_run_at_full_priority(cluster, tmp_path):
-    """Ray starts its workers at a niceness of 15, and these nodes were not told otherwise."""
+    """Ray starts its workers at a niceness of 15, and these nodes have no other setting."""
     folder, (result,) = engine_cases.run_echo(cluster, tmp_path, "nice")
     assert (folder.path / f"{result.job.id}.log").read_text() == "niceness: 0\n"
 
 
-def test_no_node_that_is_wanted_is_told_with_those_there_are(cluster, tmp_path):
+def test_no_node_that_is_wanted_is_reported_with_those_there_are(cluster, tmp_path):
     with pytest.raises(HostError, match=r"hosts.*alpha.*beta.*gamma"):
         engine_cases.run_echo(cluster, tmp_path, "good", names=("delta",))
 

@@ -1,4 +1,4 @@
-"""Nothing of a job survives whoever ran it, and nobody has to come after him: containers go too."""
+"""Nothing of a job survives the process that ran it, and no other command has to clean up: containers go too."""
 
 import subprocess
 import time
@@ -52,7 +52,7 @@ def test_no_container_is_left_by_an_orchestrator_that_was_killed(docker_engine, 
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("death", ["Ray ends our part there", "somebody kills our part there", "the node is removed"])
+@pytest.mark.parametrize("death", ["Ray ends our part there", "our part there is killed", "the node is removed"])
 def test_no_container_is_left_on_a_node(death, docker_engine, nodes, joined, tmp_path):
     taken, since = [], time.time()
 
@@ -64,7 +64,7 @@ def test_no_container_is_left_on_a_node(death, docker_engine, nodes, joined, tmp
         assert containers(tmp_path)
         if death.startswith("Ray"):
             taken[0].close()
-        elif death.startswith("somebody"):
+        elif death.startswith("our part"):
             (worker,) = clusters.workers()
             worker.kill()
         else:

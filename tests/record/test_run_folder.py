@@ -1,4 +1,4 @@
-"""A run directory is readable at every moment, and says so when somebody edited it."""
+"""A run directory is readable at every moment, and says so when it was edited."""
 
 import json
 
@@ -70,7 +70,7 @@ def test_a_number_corrected_by_hand_is_noticed(folder):
         folder.read_result(trained().job.id)
 
 
-def test_a_damaged_result_is_left_out_and_told(folder):
+def test_a_damaged_result_is_left_out_and_reported(folder):
     folder.write_result(trained())
     folder.write_result(trained("numpy"))
     (folder.path / f"{trained().job.id}.json").write_bytes(b"[" * 100_000)

@@ -103,13 +103,13 @@ class TestACard:
 
 
 def test_reasons_are_those_of_the_library():
-    for name, told in {
+    for name, word in {
         "GpuIdle": "idle", "ApplicationsClocksSetting": "application clocks", "SwPowerCap": "power cap",
         "HwSlowdown": "hardware slowdown", "SyncBoost": "sync boost", "SwThermalSlowdown": "software thermal slowdown",
         "HwThermalSlowdown": "hardware thermal slowdown", "HwPowerBrakeSlowdown": "power brake",
         "DisplayClockSetting": "display clocks",
     }.items():  # fmt: skip
-        assert samples.reasons_of(getattr(pynvml, f"nvmlClocksThrottleReason{name}")) == [told]
+        assert samples.reasons_of(getattr(pynvml, f"nvmlClocksThrottleReason{name}")) == [word]
     assert samples.reasons_of(0x404) == ["power cap", "0x400"]
     assert samples.reasons_of(0) == []
 
@@ -117,14 +117,14 @@ def test_reasons_are_those_of_the_library():
 class TestEnergy:
     def test_is_counted_where_there_is_a_counter(self):
         meter = EnergyMeter()
-        told = [meter.joules(t, GpuReading(power=9e9, counter=5_000 + 250_000 * t)) for t in range(4)]
-        assert told == [0, 250, 500, 750]
+        energies = [meter.joules(t, GpuReading(power=9e9, counter=5_000 + 250_000 * t)) for t in range(4)]
+        assert energies == [0, 250, 500, 750]
         assert meter.source == "counter"
 
     def test_is_integrated_where_there_is_none(self):
         meter = EnergyMeter()
-        told = [meter.joules(t, GpuReading(power=watts)) for t, watts in ((0, 100), (1, 200), (3, 200), (4, 0))]
-        assert told == [0, 150, 550, 650]
+        energies = [meter.joules(t, GpuReading(power=watts)) for t, watts in ((0, 100), (1, 200), (3, 200), (4, 0))]
+        assert energies == [0, 150, 550, 650]
         assert meter.source == "power"
 
     def test_is_unknown_where_the_card_tells_neither(self):

@@ -31,10 +31,10 @@ def test_cpus_are_the_growth_of_cpu_time_and_memory_keeps_its_peak():
 
 
 def test_a_gpu_job_shows_its_gpus_and_another_its_cpus():
-    told = charts.of("x", usage.of_lines(lines(gpu_samples(cards=2), gpus=["GPU-a", "GPU-b"])))
-    assert [chart.id for chart in told] == ["x-utilisation", "x-power", "x-memory"]
-    assert [len(chart.figure["data"]) for chart in told] == [2, 2, 2]
-    assert told[1].finding.startswith("GPU 0: 60.0 to 280.0 W, 24")
+    drawn = charts.of("x", usage.of_lines(lines(gpu_samples(cards=2), gpus=["GPU-a", "GPU-b"])))
+    assert [chart.id for chart in drawn] == ["x-utilisation", "x-power", "x-memory"]
+    assert [len(chart.figure["data"]) for chart in drawn] == [2, 2, 2]
+    assert drawn[1].finding.startswith("GPU 0: 60.0 to 280.0 W, 24")
     (cpus, memory) = charts.of("x", usage.of_lines(lines(host_samples())))
     assert cpus.finding == "0.0 to 1.5 CPUs, 1.3 on average."
     assert memory.numbers.rows[0][-1] == 2.0
@@ -60,7 +60,7 @@ def test_what_is_no_sample_shows_nothing(text):
 
 numbers = st.one_of(st.integers(), st.floats(), st.booleans(), st.none(), st.text(max_size=3))
 readings = st.dictionaries(st.sampled_from(usage.GPU_QUANTITIES), numbers)
-told = st.fixed_dictionaries(
+samples = st.fixed_dictionaries(
     {"t": st.one_of(st.floats(0, 100), numbers)},
     optional={"cpu_seconds": numbers, "memory": numbers, "gpus": st.one_of(numbers, st.lists(readings, max_size=12))},
 )
@@ -69,7 +69,7 @@ heads = st.fixed_dictionaries(
 )
 
 
-@given(heads, st.lists(told, max_size=30))
+@given(heads, st.lists(samples, max_size=30))
 def test_any_file_gives_charts_that_can_be_written(head, found):
     used = usage.of_lines(json.dumps(each).encode() for each in [head, *found])
     for chart in charts.of("x", used) if used else ():
@@ -137,10 +137,10 @@ def test_a_capsule_holds_no_more_than_could_be_drawn(change):
 
 
 def test_a_row_without_samples_says_so(known):
-    told = Telemetry(
+    telemetry = Telemetry(
         over="job", seconds=1.0, samples=3, hz=3.0, timed_s=0.5, timed_samples=1, orchestrator_cpus=0.0, sampling_cpus=0.0
     )  # fmt: skip
-    sampled = cnn().model_copy(update={"telemetry": told})
+    sampled = cnn().model_copy(update={"telemetry": telemetry})
     (cell,) = page.build([measured(sampled)], known, {}).cells
     assert cell.no_usage in html.render(page.build([measured(sampled)], known, {}))
     assert cell.no_usage.startswith("Usage over time cannot be drawn")

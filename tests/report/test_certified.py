@@ -35,7 +35,7 @@ def test_the_mark_of_a_result():
     assert word(one.model_copy(update={"status": "failed"}), certificate()) is None
 
 
-def test_other_weights_are_told_as_what_was_not_verified():
+def test_other_weights_are_reported_as_what_was_not_verified():
     mark = certified.of(ran(trained(), weights="5"), certified.known([certificate()]))
     assert (mark.word, mark.why) == ("stale", "weights")
     assert mark.sentence.startswith("verified only in another environment, or with other code or weights")
@@ -52,7 +52,7 @@ def test_a_variant_is_certified_by_its_own_certificate_only(tmp_path):
     v1, v15 = (certificate(workload="resnet50", variant=name) for name in ("v1", "v1.5"))
     assert word(measured_as("v1"), v1) == "certified"
     assert word(measured_as("v1.5"), v1) is None
-    assert word(measured_as("v1"), certificate(workload="resnet50")) is None  # nobody knows of which
+    assert word(measured_as("v1"), certificate(workload="resnet50")) is None  # of which, is unknown
     paths = [certificates.write(tmp_path, each) for each in (v1, v15)]
     assert [path.name for path in paths] == ["pytorch-resnet50-v1-cpu.json", "pytorch-resnet50-v1.5-cpu.json"]
     assert [certificates.read(path) for path in paths] == [v1, v15]
@@ -140,7 +140,7 @@ def test_nothing_verified_means_no_marks(known):
     assert not any(symbol in text.markdown([table]) for symbol in certified.SYMBOLS.values())
 
 
-def test_certificates_lie_beside_runs_and_a_damaged_one_is_told(tmp_path):
+def test_certificates_lie_beside_runs_and_a_damaged_one_is_reported(tmp_path):
     folder = run_folder.RunFolder(published.unpack(tmp_path))
     certificates.write(tmp_path, certificate())
     certificates.write(tmp_path, certificate("numpy")).write_text("{}")

@@ -17,7 +17,7 @@ def write(content):
 
 @pytest.fixture
 def added(tmp_path, monkeypatch):
-    """Add a format of one file; `file` is where it goes when nobody says where."""
+    """Add a format of one file; `file` is where it goes without an option."""
     folder = tmp_path / "formats"
     folder.mkdir()
     monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(folder)])

@@ -95,15 +95,17 @@ def test_every_reason_for_doubt_stands_above_the_numbers(known):
         extra=(absent,),
         damaged=(StoreError("a.json: edited", hint="h"),),
     )
-    told = {notice.title: notice.text for notice in page.build([run], known, {}).warnings}
-    assert "Pytorch cnn" in told["Synthetic data"]
-    assert told["1 job: failed"] == "numpy-cnn-cpu-1"
-    assert told["1 planned, without a result"] == "gluon-cnn-cpu-1"
-    assert told["A result was left out"] == "a.json: edited"
-    assert told["Disturbed"].endswith("caffe2-cnn-cpu-1")
-    assert told["Doubtful"].startswith("keras-tf-cnn-cpu-1: accuracy of 76.5 % is not within the expected 90 to 95 %")
-    assert told["Several versions of the workloads"].endswith("What differs: workloads/")
-    assert told["Uncommitted changes"].endswith("chainer-cnn-cpu-1")
+    notices = {notice.title: notice.text for notice in page.build([run], known, {}).warnings}
+    assert "Pytorch cnn" in notices["Synthetic data"]
+    assert notices["1 job: failed"] == "numpy-cnn-cpu-1"
+    assert notices["1 planned, without a result"] == "gluon-cnn-cpu-1"
+    assert notices["A result was left out"] == "a.json: edited"
+    assert notices["Disturbed"].endswith("caffe2-cnn-cpu-1")
+    assert notices["Doubtful"].startswith(
+        "keras-tf-cnn-cpu-1: accuracy of 76.5 % is not within the expected 90 to 95 %"
+    )
+    assert notices["Several versions of the workloads"].endswith("What differs: workloads/")
+    assert notices["Uncommitted changes"].endswith("chainer-cnn-cpu-1")
     assert list(page.build([measured(cnn())], known, {}).warnings) == []
 
 
@@ -140,11 +142,11 @@ def test_accuracy_is_drawn_after_every_epoch_where_it_was_scored_then(known):
 def test_the_accepted_band_is_drawn_where_rows_agree_about_it(known):
     def chart(*bands, source="official"):
         results = [cnn(str(n), source=source) for n in range(len(bands))]
-        told = [
+        banded = [
             each.model_copy(update={"job": each.job.model_copy(update={"accuracy": band})})
             for each, band in zip(results, bands, strict=True)
         ]
-        (section,) = page.build([measured(*told)], known, {}).sections
+        (section,) = page.build([measured(*banded)], known, {}).sections
         (found,) = (each for each in section.charts if each.id == "cnn-accuracy")
         return found
 

@@ -181,7 +181,7 @@ def repeated(framework, *seconds):
     return [trained(framework, s, repeat=n) for n, s in enumerate(seconds, start=1)]
 
 
-def test_ties_are_told_and_rankings_are_not_called_ties(known):
+def test_ties_are_reported_and_rankings_are_not_called_ties(known):
     slow = repeated("numpy", 200.0, 201.0, 199.0, 202.0, 198.0)
     fast = repeated("pytorch", 100.0, 101.0, 99.0, 102.0, 98.0)
     alike = repeated("gluon", 100.5, 101.5, 99.5, 101.0, 99.0)

@@ -20,8 +20,8 @@ GOOD = Exit(code=0)
 
 @pytest.fixture
 def job(root):
-    told = spec.parse("name: t\nframeworks: [numpy]\nworkloads: [cnn]\ncnn: {epochs: 2}\ntrace: 2", name="t")
-    (only,) = jobs.plan(told, catalog.load(root), "cpu")
+    run_spec = spec.parse("name: t\nframeworks: [numpy]\nworkloads: [cnn]\ncnn: {epochs: 2}\ntrace: 2", name="t")
+    (only,) = jobs.plan(run_spec, catalog.load(root), "cpu")
     return only
 
 
@@ -46,22 +46,22 @@ def test_figures_of_a_training(job):
     ]
     conversation, failure = converse(job, *whole(steps=steps))
     assert failure is None
-    told = conversation.collector.figures()
-    assert (told.load_s, told.build_s, told.compile_s) == (1.0, 2.0, 3.0)
-    assert (told.train_s, told.train_samples_per_s, told.steady_samples_per_s) == (3.0, 256 / 3, 128.0)
-    assert (told.accuracy, told.test_samples) == (0.77, 100)
-    assert told.losses == (2.0, 1.0)  # of the first two steps, as trace says
-    assert [epoch.loss for epoch in told.epochs] == [2.0, 1.5]
-    assert [epoch.accuracy for epoch in told.epochs] == [None, 0.77]
+    figures = conversation.collector.figures()
+    assert (figures.load_s, figures.build_s, figures.compile_s) == (1.0, 2.0, 3.0)
+    assert (figures.train_s, figures.train_samples_per_s, figures.steady_samples_per_s) == (3.0, 256 / 3, 128.0)
+    assert (figures.accuracy, figures.test_samples) == (0.77, 100)
+    assert figures.losses == (2.0, 1.0)  # of the first two steps, as trace says
+    assert [epoch.loss for epoch in figures.epochs] == [2.0, 1.5]
+    assert [epoch.accuracy for epoch in figures.epochs] == [None, 0.77]
 
 
 def test_figures_of_a_learning_curve(job):
     stream = (START, READY, EPOCH, {**SCORE, "correct": 30}, {**EPOCH, "epoch": 2}, SCORE, END)
     conversation, failure = converse(job.model_copy(update={"learning_curve": True}), *stream)
     assert failure is None
-    told = conversation.collector.figures()
-    assert ([epoch.accuracy for epoch in told.epochs], told.accuracy) == ([0.3, 0.77], 0.77)
-    assert told.score_s == 1.0  # of both
+    figures = conversation.collector.figures()
+    assert ([epoch.accuracy for epoch in figures.epochs], figures.accuracy) == ([0.3, 0.77], 0.77)
+    assert figures.score_s == 1.0  # of both
 
 
 def test_a_learning_curve_with_a_gap(job):
@@ -94,8 +94,8 @@ def test_an_exit_that_is_no_success(job, change, kind, message):
     ("cold", "timed", "why"), [(64, 640, "640 of 64 images in the inference"), (32, 64, "32 of 64")]
 )
 def test_a_pass_over_more_or_fewer_images_is_none(root, cold, timed, why):
-    told = spec.parse("name: t\nframeworks: [numpy]\nworkloads: [resnet50]\nresnet50: {batches: 2}", name="t")
-    (job,) = jobs.plan(told, catalog.load(root), "cpu")
+    run_spec = spec.parse("name: t\nframeworks: [numpy]\nworkloads: [resnet50]\nresnet50: {batches: 2}", name="t")
+    (job,) = jobs.plan(run_spec, catalog.load(root), "cpu")
     passes = [
         {"event": name, "samples": samples, "seconds": 1.0, "batch_seconds": [0.5, 0.5]}
         for name, samples in (("cold", cold), ("inference", timed))
@@ -104,13 +104,13 @@ def test_a_pass_over_more_or_fewer_images_is_none(root, cold, timed, why):
     assert (failure.kind, why in failure.message) == ("protocol", True), failure
 
 
-def test_a_step_told_again_is_traced_once(job):
+def test_a_step_reported_again_is_traced_once(job):
     step = {"event": "step", "epoch": 1, "step": 1, "samples": 64, "seconds": 1.0, "loss": 2.0}
     conversation, _ = converse(job, START, READY, *[step] * 100)
     assert conversation.collector.figures().losses == (2.0,)
 
 
-def test_a_job_that_dies_before_its_first_word_is_told_by_its_last_line(job):
+def test_a_job_that_dies_before_its_first_word_is_reported_by_its_last_line(job):
     stderr = b"Traceback (most recent call last):\nImportError: libmpi.so.12: cannot open shared object file\n"
     _, failure = converse(job, exit_=Exit(code=1), stderr=stderr)
     assert failure.message == (
@@ -145,27 +145,27 @@ def test_a_stream_that_leaves_something_out_or_adds_something(job, events, messa
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [("out_of_memory", "out_of_memory"), ("input", "data"), ("diverged", "diverged")]
+    ("kind", "expected"), [("out_of_memory", "out_of_memory"), ("input", "data"), ("diverged", "diverged")]
 )
-def test_what_the_workload_says_itself_goes_first(job, kind, told):
+def test_what_the_workload_says_itself_goes_first(job, kind, expected):
     error = {"event": "error", "kind": kind, "type": "SomeError", "message": "it broke\nTraceback ..."}
     _, failure = converse(job, START, error, exit_=Exit(code=1))
-    assert (failure.kind, failure.message) == (told, "SomeError: it broke")
+    assert (failure.kind, failure.message) == (expected, "SomeError: it broke")
 
 
 @pytest.mark.parametrize(
-    ("device", "error", "told"),
+    ("device", "error", "expected"),
     [
         ("gpu", "OutOfMemoryError", "gpu_memory"),  # PyTorch's
         ("gpu", "_ArrayMemoryError", "out_of_memory"),
         ("cpu", "RuntimeError", "out_of_memory"),
     ],
 )
-def test_memory_of_a_gpu_is_told_from_main_memory(job, device, error, told):
+def test_memory_of_a_gpu_is_distinguished_from_main_memory(job, device, error, expected):
     event = {"event": "error", "kind": "out_of_memory", "type": error, "message": "out of memory"}
     start = {**START, "device": device}
     _, failure = converse(job.model_copy(update={"device": device}), start, event, exit_=Exit(code=1))
-    assert failure.kind == told
+    assert failure.kind == expected
     assert failure.hint
 
 

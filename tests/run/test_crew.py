@@ -27,8 +27,8 @@ def local(request):
 
 
 def jobs(count, retries=0):
-    told = Spec(name="t", frameworks=("good",), workloads=("resnet50",), repeats=count, retries=retries)
-    return plan(told, engine_cases.behaving(("good",)), "cpu")
+    run_spec = Spec(name="t", frameworks=("good",), workloads=("resnet50",), repeats=count, retries=retries)
+    return plan(run_spec, engine_cases.behaving(("good",)), "cpu")
 
 
 class Taken:
@@ -292,9 +292,9 @@ def test_an_engine_is_left_when_the_run_ends(failing, root, tmp_path, monkeypatc
     closed = []
     cluster = Fake("a")
     cluster.close = lambda: closed.append(1)
-    told = Spec(name="t", frameworks=("good",), workloads=("resnet50",))
+    run_spec = Spec(name="t", frameworks=("good",), workloads=("resnet50",))
     prepared = preparation.PreparedRun(
-        catalog=engine_cases.behaving(("good",)), spec=told, host=None, engine=cluster, jobs=jobs(1), skips={}
+        catalog=engine_cases.behaving(("good",)), spec=run_spec, host=None, engine=cluster, jobs=jobs(1), skips={}
     )
     request = preparation.Request(root=root, results=tmp_path, cache=tmp_path)
 

@@ -26,7 +26,7 @@ def borrowed(image: Image, variant: str) -> Iterator[str]:
         return
     before = build_cache()
     try:
-        # The cache of pip's downloads is one for all images, so what one of them put there could not be told apart.
+        # The cache of pip's downloads is one for all images, so what one of them put there could not be distinguished.
         tag = images.build(image, variant, environ={**os.environ, "PIP_NO_CACHE_DIR": "1"})
         try:
             yield tag

@@ -61,8 +61,8 @@ def measurement(engine: DockerEngine, results: Path) -> Measure:
 
 def run_cell(engine: DockerEngine, results: Path, framework: str, workload: str, *settings: str) -> tuple[Result, Path]:
     """The result of one cell with the smoke spec and `settings` like `resnet50.variant=v1.5`, and its output folder."""
-    told = spec.load(ROOT / "configs" / "smoke.yaml", overrides=[spec.parse_setting(each) for each in settings])
-    chosen = told.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
+    run_spec = spec.load(ROOT / "configs" / "smoke.yaml", overrides=[spec.parse_setting(each) for each in settings])
+    chosen = run_spec.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
     folder, cache = RunFolder.create(results, "cells"), files.default_cache()
     here, inputs = OneNode(engine, cache=cache), job_inputs.Store(cache=cache, choice="synthetic")
     run = RunContext(catalog=KNOWN, engine=here.name, folder=folder, inputs=inputs, code=fingerprint.inspect(ROOT))

@@ -18,14 +18,14 @@ def certificate(
     made: str = "2026-11-23T10:00:00+00:00",
     **changes: Any,
 ) -> certificates.Certificate:
-    told = {
+    fields = {
         "framework": framework, "workload": "cnn", "device": "cpu", "engine": "docker",
         "parity": Parity(word=word, why="" if word == "certified" else "the loss of step 3 is off"),
         "envelope": Envelope(losses=(1e-5,), probe=1e-5), "steps": 1, "environment": {"id": "sha256:1"},
         "code": PARTS, "workloads_sha256": "6", "weights_sha256": "4", "data": "5", "versions": {}, "oracle": {},
         "run": "r", "made": made,
     }  # fmt: skip
-    return certificates.Certificate.model_validate({**told, **changes})
+    return certificates.Certificate.model_validate({**fields, **changes})
 
 
 def ran(each: Result, *, environment: str = "sha256:1", parts: Mapping[str, str] = PARTS, weights: str = "4") -> Result:

@@ -50,7 +50,7 @@ def verify(framework: str, workload: str, *, root: Path = ROOT) -> Check:
     """`orchestrator verify` of one framework × workload in Docker."""
     return Check(
         name=f"verify {framework}-{workload}",
-        inputs=(*DOCKER, *JUDGEMENT, *_cells(root, framework), "configs/verify.yaml", "tests/docker/test_verify.py",
+        inputs=(*DOCKER, *JUDGEMENT, *_cells(root, framework), "tests/docker/test_verify.py",
                 "tests/support/cells.py"),
         facts=(PREFIX,),
     )  # fmt: skip

@@ -1,5 +1,7 @@
 """What every engine must do, whatever it is: used by the tests of the process, the docker and the ray engine."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import json
@@ -9,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -20,61 +24,66 @@ from orchestrator.engines.one_node import OneNode
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.engines.registration import Setup
 from orchestrator.host import machine
+from orchestrator.host.machine import Gpu
 from orchestrator.inputs.job_inputs import Inputs, Store
 from orchestrator.plan import catalog, spec
 from orchestrator.plan import jobs as plan
+from orchestrator.plan.jobs import Job
 from orchestrator.plan.workloads.resnet50 import ResNet50
+from orchestrator.record.events import Event
 from orchestrator.record.fingerprint import Checkout
 from orchestrator.record.provenance import CodeFacts
-from orchestrator.record.results import DataFacts
+from orchestrator.record.results import DataFacts, Failure, Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.report import published, tables
 from orchestrator.run.attempt import OneAtATime, RunContext
-from orchestrator.run.crew import PAUSES, gather
+from orchestrator.run.crew import PAUSES, Pauses, gather
 
 CODE = Checkout(code=CodeFacts(), modules={})  # of jobs whose code does not matter
 ECHO = Path(__file__).resolve().parents[1] / "echo"
+SMALL: dict[str, Any] = {"resnet50": ResNet50(batch=2, batches=3)}  # the settings of the echo workload
+AnyEngine = Any  # a LocalEngine, or the Engine of a cluster
 
 
 class Silent:
     """A listener that remembers the events."""
 
-    def __init__(self):
-        self.events = []
+    def __init__(self) -> None:
+        self.events: list[Event] = []
 
-    def preparing(self, what):
+    def preparing(self, what: str) -> None:
         pass
 
-    def job_started(self, job, number, total, epoch_samples):
+    def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
         pass
 
-    def job_event(self, job, event):
+    def job_event(self, job: Job, event: Event) -> None:
         self.events.append(event)
 
-    def job_finished(self, result):
+    def job_finished(self, result: Result) -> None:
         pass
 
-    def lane(self, node):
+    def lane(self, node: str) -> Silent:
         return self
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
 class FewInputs:
     """Stands in for inputs.Store: one small file, made in `folder`."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / "weights.npz"
         self.file.write_bytes(b"weights")
 
-    def for_job(self, job):
+    def for_job(self, job: Job) -> Inputs:
         facts = DataFacts(label="none", source="synthetic", fingerprint="", inputs={})
         return Inputs(files={"weights.npz": self.file}, facts=facts, train_samples=None, test_samples=None)
 
 
-def behaving(names, root=ECHO):
+def behaving(names: Iterable[str], root: Path = ECHO) -> catalog.Catalog:
     """The echo project with a framework for each behaviour; its workload does what its framework is called."""
     (image,) = catalog.load(root).images
     (good,) = image.frameworks
@@ -83,8 +92,17 @@ def behaving(names, root=ECHO):
 
 
 def run_echo(
-    engine, folder, *behaviours, root=ECHO, listener=None, retries=0, gpus=(), resume=None, skip=None, **limits
-):
+    engine: AnyEngine,
+    folder: Path,
+    *behaviours: str,
+    root: Path = ECHO,
+    listener: Silent | None = None,
+    retries: int = 0,
+    gpus: tuple[Gpu, ...] = (),
+    resume: RunFolder | None = None,
+    skip: Mapping[str, Failure] | None = None,
+    **limits: Any,
+) -> tuple[RunFolder, list[Result]]:
     """Run the echo workload once per behaviour; returns the run folder and the results.
 
     `engine` is a local one, or the nodes of a cluster.
@@ -92,41 +110,41 @@ def run_echo(
     if hasattr(engine, "nodes"):
         return run_on_nodes(engine, folder, *behaviours, listener=listener, retries=retries, resume=resume, **limits)
     known = behaving(behaviours, root)
-    told = spec.Spec(
+    run_spec = spec.Spec(
         name="echo",
         frameworks=behaviours,
         workloads=("resnet50",),
         gpu="all",
         retries=retries,
-        resnet50=ResNet50(batch=2, batches=3),
+        **SMALL,
         limits=spec.Limits(**limits),
     )
-    jobs = plan.plan(told, known, "gpu" if gpus else "cpu", gpus)
+    jobs = plan.plan(run_spec, known, "gpu" if gpus else "cpu", gpus)
     run_folder = resume or RunFolder.create(folder / "results", "echo")
     here = OneNode(engine, cache=folder / "cache", host=dataclasses.replace(machine.inspect(), gpus=gpus))
     context = RunContext(catalog=known, engine=here.name, folder=run_folder, inputs=FewInputs(folder), code=CODE)
-    crew = gather(here, context, spec=told, listener=listener or Silent(), given=["echo"])
+    crew = gather(here, context, spec=run_spec, listener=listener or Silent(), given=["echo"])
     return run_folder, crew.run(run_folder.missing(jobs), skip or {})
 
 
 def run_on_nodes(  # noqa: PLR0913  (each is a setting of a spec)
-    cluster,
-    folder,
-    *behaviours,
-    listener=None,
-    retries=0,
-    resume=None,
-    each_host=False,
-    repeats=1,
-    names=(),
-    labels=None,
-    exclusive=True,
-    pauses=PAUSES,
-    **limits,
-):
+    cluster: AnyEngine,
+    folder: Path,
+    *behaviours: str,
+    listener: Silent | None = None,
+    retries: int = 0,
+    resume: RunFolder | None = None,
+    each_host: bool = False,
+    repeats: int = 1,
+    names: tuple[str, ...] = (),
+    labels: dict[str, str] | None = None,
+    exclusive: bool = True,
+    pauses: Pauses = PAUSES,
+    **limits: Any,
+) -> tuple[RunFolder, list[Result]]:
     """The same on the nodes of a cluster, which make real inputs: the orchestrator's must be the same."""
     known = behaving(behaviours)
-    told = spec.Spec(
+    run_spec = spec.Spec(
         name="echo",
         frameworks=behaviours,
         workloads=("resnet50",),
@@ -134,19 +152,19 @@ def run_on_nodes(  # noqa: PLR0913  (each is a setting of a spec)
         repeats=repeats,
         hosts=spec.Hosts(names=names, labels=labels or {}, exclusive=exclusive),
         each_host=each_host,
-        resnet50=ResNet50(batch=2, batches=3),
+        **SMALL,
         limits=spec.Limits(**limits),
     )
-    nodes = hosts.select(cluster.nodes(), told.hosts)
-    jobs = plan.plan(told, known, "cpu", None, hosts.names(nodes) if each_host else ())
+    nodes = hosts.select(cluster.nodes(), run_spec.hosts)
+    jobs = plan.plan(run_spec, known, "cpu", None, hosts.names(nodes) if each_host else ())
     run_folder = resume or RunFolder.create(folder / "results", "echo")
     inputs = OneAtATime(Store(cache=files.default_cache(), choice="synthetic"))
     context = RunContext(catalog=known, engine=cluster.name, folder=run_folder, inputs=inputs, code=CODE)
-    crew = gather(cluster, context, spec=told, listener=listener or Silent(), pauses=pauses)
+    crew = gather(cluster, context, spec=run_spec, listener=listener or Silent(), pauses=pauses)
     return run_folder, crew.run(run_folder.missing(jobs))
 
 
-def gpu_project(folder):
+def gpu_project(folder: Path) -> Path:
     """A copy of the echo project whose image has a variant for GPUs, and whose workload says which of them it sees."""
     root = folder / "project"
     shutil.copytree(ECHO, root)
@@ -158,15 +176,28 @@ def gpu_project(folder):
     return root
 
 
+def why(result: Result) -> Failure:
+    """The failure of a job that failed."""
+    assert result.failure is not None, result.job.id
+    return result.failure
+
+
+def usage_of(result: Result) -> Any:
+    """What a job used, all of which must be there."""
+    assert result.telemetry is not None, result.job.id
+    assert None not in (result.telemetry.memory_peak, result.telemetry.cpus), result.telemetry
+    return result.telemetry
+
+
 @contextlib.contextmanager
-def at_most(seconds):
+def at_most(seconds: float) -> Iterator[None]:
     """The block must not take longer than this: for claims about stopping, not about speed."""
     began = time.monotonic()
     yield
     assert time.monotonic() - began < seconds
 
 
-def check_good(engine, folder):
+def check_good(engine: AnyEngine, folder: Path) -> None:
     run_folder, (result,) = run_echo(engine, folder, "good")
     assert result.status == "ok", result.failure
     assert result.figures.images_per_s == 12.0
@@ -176,10 +207,10 @@ def check_good(engine, folder):
     assert run_folder.read_result(result.job.id) == result
 
 
-def check_failures_are_told_apart(engine, folder):
+def check_failures_are_distinguished(engine: AnyEngine, folder: Path) -> None:
     names = ("error", "crash", "killed", "silent", "torn")
     _, results = run_echo(engine, folder, *names)
-    found = {result.job.framework: (result.status, result.failure.kind, result.failure.message) for result in results}
+    found = {result.job.framework: (result.status, why(result).kind, why(result).message) for result in results}
     assert found == {
         "error": ("failed", "out_of_memory", "CudaError: out of memory"),
         "crash": ("failed", "exception", "the job ended with exit code 3: something went wrong in �[31mlayer 3�[0m"),
@@ -189,12 +220,12 @@ def check_failures_are_told_apart(engine, folder):
     }
     assert "is no event" in found["torn"][2]
     crash = next(result for result in results if result.job.framework == "crash")
-    assert crash.failure.log == ("something went wrong in �[31mlayer 3�[0m",)
-    assert crash.failure.hint
+    assert why(crash).log == ("something went wrong in �[31mlayer 3�[0m",)
+    assert why(crash).hint
 
 
-def check_broken_streams_are_protocol_violations(engine, folder):
-    told = {
+def check_broken_streams_are_protocol_violations(engine: AnyEngine, folder: Path) -> None:
+    expected = {
         "bomb": "is no event",
         "nan": "is no event",
         "infinite": "seconds",
@@ -207,33 +238,33 @@ def check_broken_streams_are_protocol_violations(engine, folder):
         "late": "'ready' after the end",
         "links": "there is no file for its artifact 'features.npy'",
     }
-    run_folder, results = run_echo(engine, folder, *told)
+    run_folder, results = run_echo(engine, folder, *expected)
     for result in results:
         name = result.job.framework
-        assert (result.status, result.failure.kind) == ("failed", "protocol"), name
-        assert told[name] in result.failure.message, name
-        assert len(result.failure.message) < 1000, name
+        assert (result.status, why(result).kind) == ("failed", "protocol"), name
+        assert expected[name] in why(result).message, name
+        assert len(why(result).message) < 1000, name
     assert not list((run_folder.path / "links-resnet50-cpu-1.output").iterdir())
     assert Path("/etc/passwd").exists()
 
 
-def check_silence_is_told_from_slowness(engine, folder):
+def check_silence_is_distinguished_from_slowness(engine: AnyEngine, folder: Path) -> None:
     with at_most(60):
         _, (closed, slow) = run_echo(engine, folder, "closed", "slow", silence=6.0)
-    assert (closed.status, closed.failure.kind) == ("timeout", "timeout")
-    assert "said nothing for 6 s, after 'ready'" in closed.failure.message
+    assert (closed.status, why(closed).kind) == ("timeout", "timeout")
+    assert "said nothing for 6 s, after 'ready'" in why(closed).message
     assert slow.status == "ok", slow.failure
 
 
-def check_the_output_folder_is_bounded(engine, folder):
+def check_the_output_folder_is_bounded(engine: AnyEngine, folder: Path) -> None:
     with at_most(120):
         run_folder, results = run_echo(engine, folder, "output", "files", "deep", timeout=60.0)
     for result in results:
-        assert (result.status, result.failure.kind) == ("failed", "disk"), result.failure
+        assert (result.status, why(result).kind) == ("failed", "disk"), result.failure
         assert not list((run_folder.path / f"{result.job.id}.output").iterdir())
 
 
-def check_another_attempt_is_made_only_where_it_can_help(engine, folder):
+def check_another_attempt_is_made_only_where_it_can_help(engine: AnyEngine, folder: Path) -> None:
     run_folder, (killed, torn) = run_echo(engine, folder, "killed", "torn", retries=2)
     assert (killed.attempt, torn.attempt) == (3, 1)
     first = run_folder.path / "killed-resnet50-cpu-1.attempt-1.jsonl"
@@ -241,32 +272,32 @@ def check_another_attempt_is_made_only_where_it_can_help(engine, folder):
     assert run_folder.read_result(killed.job.id) == killed
 
 
-def check_one_failure_does_not_stop_the_others(engine, folder):
+def check_one_failure_does_not_stop_the_others(engine: AnyEngine, folder: Path) -> None:
     _, results = run_echo(engine, folder, "crash", "good")
     assert [result.status for result in results] == ["failed", "ok"]
 
 
-def check_a_hanging_job_is_killed(engine, folder):
+def check_a_hanging_job_is_killed(engine: AnyEngine, folder: Path) -> None:
     with at_most(60):
         _, (result,) = run_echo(engine, folder, "hang", timeout=2.0)
-    assert (result.status, result.failure.kind) == ("timeout", "timeout")
+    assert (result.status, why(result).kind) == ("timeout", "timeout")
     assert result.start is not None
 
 
-def check_a_flood_is_stopped(engine, folder):
+def check_a_flood_is_stopped(engine: AnyEngine, folder: Path) -> None:
     with at_most(60):
         run_folder, (result,) = run_echo(engine, folder, "flood")
-    assert (result.failure.kind, result.failure.message) == ("protocol", "a line is longer than 1 MiB")
+    assert (why(result).kind, why(result).message) == ("protocol", "a line is longer than 1 MiB")
     assert (run_folder.path / f"{result.job.id}.log").stat().st_size <= 64 << 20
 
 
-def check_an_endless_stream_is_stopped(engine, folder):
+def check_an_endless_stream_is_stopped(engine: AnyEngine, folder: Path) -> None:
     with at_most(60):
         _, (result,) = run_echo(engine, folder, "endless")
-    assert (result.failure.kind, result.failure.message) == ("protocol", "more than 1,000 artifacts")
+    assert (why(result).kind, why(result).message) == ("protocol", "more than 1,000 artifacts")
 
 
-def check_chatter_goes_to_the_log(engine, folder):
+def check_chatter_goes_to_the_log(engine: AnyEngine, folder: Path) -> None:
     run_folder, (result,) = run_echo(engine, folder, "chatty")
     assert result.status == "ok", result.failure
     log = (run_folder.path / f"{result.job.id}.log").read_bytes()
@@ -277,13 +308,13 @@ def check_chatter_goes_to_the_log(engine, folder):
     assert b"x" * 300000 in log
 
 
-def check_a_memory_limit_holds(engine, folder):
+def check_a_memory_limit_holds(engine: AnyEngine, folder: Path) -> None:
     with at_most(120):
         _, (result,) = run_echo(engine, folder, "greedy", memory=512 << 20)
-    assert (result.status, result.failure.kind) == ("failed", "out_of_memory")
+    assert (result.status, why(result).kind) == ("failed", "out_of_memory")
 
 
-def check_a_busy_neighbour_is_told_under_the_table(engine, folder):
+def check_a_busy_neighbour_is_reported_under_the_table(engine: AnyEngine, folder: Path) -> None:
     source = "while True: pass"
     with subprocess.Popen([sys.executable, "-c", source]) as neighbour:
         name = psutil.Process(neighbour.pid).name()
@@ -296,10 +327,10 @@ def check_a_busy_neighbour_is_told_under_the_table(engine, folder):
     assert [note for note in table.notes if note.startswith(f"slow: disturbed: {name} used ")], table.notes
 
 
-def check_use_of_memory_and_cpus_is_told(engine, folder):
+def check_use_of_memory_and_cpus_is_reported(engine: AnyEngine, folder: Path) -> None:
     """200 MB and one CPU for a second and a half, or longer on a busy machine: each at least as long as asked for."""
     run_folder, (result,) = run_echo(engine, folder, "busy")
-    used = result.telemetry
+    used = usage_of(result)
     assert result.status == "ok", result.failure
     assert not used.notes
     assert 200 << 20 <= used.memory_peak < 400 << 20, used
@@ -311,26 +342,26 @@ def check_use_of_memory_and_cpus_is_told(engine, folder):
     assert max(json.loads(line)["memory"] for line in lines[1:] if "memory" in line) >= 200 << 20
 
 
-def check_failed_jobs_have_telemetry_too(engine, folder):
+def check_failed_jobs_have_telemetry_too(engine: AnyEngine, folder: Path) -> None:
     _, results = run_echo(engine, folder, "crash", "hang", timeout=2.0)
     assert [result.status for result in results] == ["failed", "timeout"]
-    assert all(result.telemetry.samples >= 1 for result in results)
-    assert results[1].telemetry.cpus < 0.5
+    assert all(usage_of(result).samples >= 1 for result in results)
+    assert usage_of(results[1]).cpus < 0.5
 
 
 class Talkative(Silent):
     """Repeats on standard output what the job says, and what is logged."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
 
-    def job_event(self, job, event):
+    def job_event(self, job: Job, event: Event) -> None:
         print(event.event, flush=True)  # noqa: T201
 
 
 @contextlib.contextmanager
-def hanging(engine, folder, *cluster):
+def hanging(engine: AnyEngine, folder: Path, *cluster: str) -> Iterator[subprocess.Popen[str]]:
     """An orchestrator in a process of its own, running a job that ignores SIGTERM; nothing of it may survive.
 
     `cluster` is the address, and the engine of the nodes, where it is not to be one of its own.
@@ -347,7 +378,7 @@ def hanging(engine, folder, *cluster):
     with subprocess.Popen(
         argv, cwd=ECHO.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as orchestrator:
-        assert [orchestrator.stdout.readline() for _ in range(2)] == ["start\n", "ready\n"]
+        assert [line_of(orchestrator) for _ in range(2)] == ["start\n", "ready\n"]
         assert echoes(since)
         yield orchestrator
         orchestrator.wait(30)
@@ -357,37 +388,50 @@ def hanging(engine, folder, *cluster):
         time.sleep(0.05)
 
 
-def check_nothing_survives_a_killed_orchestrator(engine, folder):
+def line_of(orchestrator: subprocess.Popen[str]) -> str:
+    """The next line that it prints."""
+    assert orchestrator.stdout is not None
+    return orchestrator.stdout.readline()
+
+
+def stored(folder: RunFolder) -> Result:
+    """The result of the job of `hanging`."""
+    result = folder.read_result("hang-resnet50-cpu-1")
+    assert result is not None
+    return result
+
+
+def check_nothing_survives_a_killed_orchestrator(engine: AnyEngine, folder: Path) -> None:
     """SIGKILL leaves no time to clean up: the watchdog does it."""
     with hanging(engine, folder) as orchestrator:
         orchestrator.kill()
 
 
-def check_an_interruption_keeps_what_is_known(engine, folder):
+def check_an_interruption_keeps_what_is_known(engine: AnyEngine, folder: Path) -> None:
     with hanging(engine, folder) as orchestrator:
         orchestrator.send_signal(signal.SIGINT)
-        assert "press Ctrl-C again" in orchestrator.stdout.readline()
+        assert "press Ctrl-C again" in line_of(orchestrator)
         orchestrator.wait(STOP_GRACE + 10)
     (path,) = (folder / "results").iterdir()
-    result = RunFolder(path).read_result("hang-resnet50-cpu-1")
-    assert (result.status, result.failure.kind) == ("interrupted", "interrupted")
+    result = stored(RunFolder(path))
+    assert (result.status, why(result).kind) == ("interrupted", "interrupted")
     assert result.start is not None
     assert result.telemetry is not None
 
 
-def check_a_second_interruption_does_not_wait(engine, folder):
+def check_a_second_interruption_does_not_wait(engine: AnyEngine, folder: Path) -> None:
     with hanging(engine, folder) as orchestrator:
         orchestrator.send_signal(signal.SIGINT)
-        assert "press Ctrl-C again" in orchestrator.stdout.readline()
+        assert "press Ctrl-C again" in line_of(orchestrator)
         with at_most(STOP_GRACE):
             time.sleep(0.2)
             orchestrator.send_signal(signal.SIGINT)
             orchestrator.wait()
     (path,) = (folder / "results").iterdir()
-    assert RunFolder(path).read_result("hang-resnet50-cpu-1").status == "interrupted"
+    assert stored(RunFolder(path)).status == "interrupted"
 
 
-def engine_called(name, folder, address="auto", choice="auto"):
+def engine_called(name: str, folder: Path, address: str = "auto", choice: str = "auto") -> AnyEngine:
     """A new engine, as a process of its own needs one."""
     if name == "process":
         return ProcessEngine(cache=folder / "cache", pythons={"echo": Path(sys.executable)})
@@ -400,7 +444,7 @@ def engine_called(name, folder, address="auto", choice="auto"):
     return docker.connect()
 
 
-def echoes(since):
+def echoes(since: float) -> list[int]:
     """The echo workloads that run on this machine, in containers or not, and were started after `since`."""
     found = psutil.process_iter(["cmdline", "create_time"])
     return [

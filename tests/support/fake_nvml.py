@@ -42,17 +42,17 @@ class Card:
     def tell(self, name: str) -> Any:
         if self.delay:
             time.sleep(self.delay)
-        told = self.script[name]
-        if callable(told) and not isinstance(told, type):
-            told = told(self.asked[name])
+        answer = self.script[name]
+        if callable(answer) and not isinstance(answer, type):
+            answer = answer(self.asked[name])
         self.asked[name] += 1
-        if isinstance(told, type | Exception):  # an error of the library
-            raise told
-        return told
+        if isinstance(answer, type | Exception):  # an error of the library
+            raise answer
+        return answer
 
     def running(self) -> list[SimpleNamespace]:
-        found = self.programs() if callable(self.programs) else self.programs
-        return [SimpleNamespace(pid=pid) for pid in found]
+        answer = self.programs() if callable(self.programs) else self.programs
+        return [SimpleNamespace(pid=pid) for pid in answer]
 
 
 def replace(monkeypatch: pytest.MonkeyPatch, functions: Mapping[str, Callable[..., Any]]) -> None:

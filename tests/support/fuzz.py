@@ -36,9 +36,9 @@ JOB = Job(
 def whole(path: Path) -> bytes:
     """A golden stream with values where the golden file has a mask."""
     events = [json.loads(line) for line in path.read_text().splitlines()]
-    told = {"threads": 2, "denormals": "flushed", "seconds": 0.5}
+    fields = {"threads": 2, "denormals": "flushed", "seconds": 0.5}
     for event in events:
-        event.update({key: value for key, value in told.items() if key in event})
+        event.update({key: value for key, value in fields.items() if key in event})
     return "".join(json.dumps(event) + "\n" for event in events).encode()
 
 

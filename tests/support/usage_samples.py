@@ -10,8 +10,8 @@ GIB = 2**30
 
 
 def lines(found: Sequence[Sample], timed: Iterable[tuple[float, float]] = (), gpus: Sequence[str] = ()) -> list[bytes]:
-    told = samples.lines_of(found, [Timed(*each, samples=1) for each in timed], gpus, "cgroup v2")
-    return [json.dumps(line).encode() + b"\n" for line in told]
+    series = samples.lines_of(found, [Timed(*each, samples=1) for each in timed], gpus, "cgroup v2")
+    return [json.dumps(line).encode() + b"\n" for line in series]
 
 
 def host_samples(seconds: float = 60.0, hz: int = 5) -> list[Sample]:

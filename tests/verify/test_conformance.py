@@ -104,8 +104,8 @@ def test_a_clock_that_stops_before_the_device_does_is_noticed():
 
 def test_the_clock_of_an_inference_runs_from_the_cold_pass_on():
     def inference(kind, number, at, seconds):
-        told = {"samples": 8, "seconds": seconds, "batch_seconds": [seconds]}
-        return kind(event=kind.__name__.lower(), seq=number, t=at, **told)
+        fields = {"samples": 8, "seconds": seconds, "batch_seconds": [seconds]}
+        return kind(event=kind.__name__.lower(), seq=number, t=at, **fields)
 
     cold = inference(Cold, 2, 30.0, 0.1)  # a device may compile meanwhile
     assert conformance.clock(trained(), [ready(1.0), cold, inference(Inference, 3, 31.0, 1.0)]).ok
@@ -123,7 +123,7 @@ def test_repeats():
     assert conformance.repeats("cnn", first, again(1.000001, 0.5), allowed).ok
     for other in (again(1.1, 1.0), again()):
         assert not conformance.repeats("cnn", first, other, allowed).ok
-    assert not conformance.repeats("cnn", Figures(losses=(1.0,)), again(1.0), allowed).ok  # a step was not told
+    assert not conformance.repeats("cnn", Figures(losses=(1.0,)), again(1.0), allowed).ok  # a step was not reported
     assert not conformance.repeats("cnn", Figures(), again(1.0), allowed).ok
 
 

@@ -106,15 +106,15 @@ class Workshop:
             broke_off = contextlib.suppress(workload_bench.Diverged) if mistake else contextlib.nullcontext()
             with planted(mistake, self.workload) if mistake else contextlib.nullcontext(), broke_off:
                 module.run(workload_bench.Job(job, str(self.folder), str(output), events))
-        told = list(map(json.loads, (output / "events").read_text().splitlines()))
-        losses = tuple(event["loss"] for event in told if event["event"] == "step" and event["step"] <= STEPS)
+        events = list(map(json.loads, (output / "events").read_text().splitlines()))
+        losses = tuple(event["loss"] for event in events if event["event"] == "step" and event["step"] <= STEPS)
         path = output / ("scores-0.npy" if self.workload in SETTINGS else "features-0.npy")
         probe = np.load(path).astype(np.float64) if path.exists() else None
         if probe is not None and self.workload in SETTINGS:
             probe = parity.log_probabilities(probe)
         found = {name: output / f"weights-1.{name}.npy" for name in self.initial}
         updates = {name: np.load(path) - self.initial[name] for name, path in found.items() if path.exists()}
-        scored = next((event["samples"] for event in told if event["event"] == "score"), None)
+        scored = next((event["samples"] for event in events if event["event"] == "score"), None)
         return Trace(losses=losses, probe=probe, updates=updates, scored=scored)
 
 
@@ -139,7 +139,7 @@ def workshop(tmp_path_factory):
     [(name, mistake) for name, workload in WORKLOADS.items() for mistake in workload.traced_mistakes],
 )
 def test_a_planted_mistake_is_named(workshop, workload, mistake):
-    """The cell makes the mistake in float32; it is told from the reference, and from all other mistakes."""
+    """The cell makes the mistake in float32; it is distinguished from the reference, and from all other mistakes."""
     shop = workshop(workload)
     cell, exact, allowed = shop.trace("fp32", mistake), shop.trace("fp64"), shop.envelope()
     assert parity.judge(cell, exact, allowed).word == "diverges"
@@ -283,7 +283,7 @@ def test_verdicts(found, word, first, place):
     assert bool(parity.where(verdict)) == (word == "diverges")
 
 
-def test_the_distance_is_told_in_units_of_what_float32_costs():
+def test_the_distance_is_reported_in_units_of_what_float32_costs():
     """The envelope is ALLOWANCE of them."""
     assert parity.judge(cell(), EXACT, ALLOWED).times_rounding == 0
     half = parity.judge(cell(probe=[[1.0, -2.00001]]), EXACT, ALLOWED)
@@ -320,11 +320,11 @@ VERDICTS = [
 
 @pytest.mark.parametrize(("verdict", "shown"), VERDICTS)
 def test_the_matrix_says_at_which_layer_and_step_a_cell_diverges(verdict, shown):
-    told = verifier.VerifiedCell(framework="f", title="F", workload="cnn", parity=verdict, envelope=ALLOWED, notes=())
-    lines = printed([told]).splitlines()[3:]
+    cell = verifier.VerifiedCell(framework="f", title="F", workload="cnn", parity=verdict, envelope=ALLOWED, notes=())
+    lines = printed([cell]).splitlines()[3:]
     assert [line.removeprefix(" F").strip() for line in lines][: shown.count("|") + 1] == shown.split("|")
     assert parity.at(verdict) == next((line[3:] for line in shown.split("|") if line.startswith("at ")), "")
-    (as_json,) = parity_text.as_json([told], "run")["cells"]
+    (as_json,) = parity_text.as_json([cell], "run")["cells"]
     assert as_json["at"] == parity.at(verdict)
 
 
@@ -363,7 +363,7 @@ def test_a_weight_that_is_not_shown_is_not_certified():
     assert parity.judge(exact, exact, allowed).word == "certified"
 
 
-def test_a_training_that_broke_off_is_judged_by_what_it_told():
+def test_a_training_that_broke_off_is_judged_by_what_it_reported():
     assert parity.judge(cell(losses=(2.0,), probe=None), EXACT, ALLOWED, broke_off="loss is nan").why == "loss is nan"
     broken = parity.judge(cell(losses=(2.5,), probe=None), EXACT, ALLOWED, broke_off="loss is nan")
     assert (broken.word, broken.first_step) == ("diverges", 1)
@@ -387,7 +387,7 @@ def test_logits_and_probabilities_are_read_as_the_same(scores, shift):
 
 
 def result_of(folder, workload="cnn", artifacts=("scores-0.npy",)):
-    """A stored result of a job that has told a loss and left artifacts; its output folder."""
+    """A stored result of a job that has reported a loss and left artifacts; its output folder."""
     job = jobs.Job(
         id="j", framework="f", title="F", image="f", module="f", env={}, workload=workload, dataset="cifar10",
         device="cpu", repeat=1, precision="fp32", seed=1, trace=1, settings={}, timeout=1.0, memory=None, cpus=None,
@@ -503,8 +503,8 @@ def verified(project, monkeypatch, workload, *frameworks, steps=4, only_mistakes
     base = preparation.Request(
         root=project, results=project / "results", cache=project / "cache", pythons={"numpy": Path(sys.executable)}
     )
-    told = {"engine": "process", "device": "cpu", "workloads": [workload], "frameworks": list(frameworks)}
-    overrides = [spec.Override(path=(key,), value=value, origin=key) for key, value in told.items()]
+    choices = {"engine": "process", "device": "cpu", "workloads": [workload], "frameworks": list(frameworks)}
+    overrides = [spec.Override(path=(key,), value=value, origin=key) for key, value in choices.items()]
     overrides += [spec.parse_setting(f"{workload}.{size}") for size in ("batch=8", "test_samples=12")]
     request = verifier.request(base, steps, overrides)
     prepared = verifier.prepare(request)
@@ -544,7 +544,7 @@ def test_a_run_certifies_what_is_right_and_names_what_is_wrong(project, monkeypa
 
 @pytest.mark.slow
 def test_what_a_real_run_does_with_dropout(project, monkeypatch):
-    """Its two jobs see the same first batch, or dropout that is always on could not be told."""
+    """Its two jobs see the same first batch, or dropout that is always on could not be noticed."""
     cells = verified(project, monkeypatch, "cnn", "numpy", "always", "never", "evaluation")
     assert {name: (cell.parity.word, cell.parity.culprits) for name, cell in cells.items()} == {
         "numpy": ("certified", ()),

@@ -121,7 +121,7 @@ def fill_in(copy):
 
 
 @pytest.mark.slow
-def test_a_framework_that_was_only_begun_is_told_what_to_write(checkout):
+def test_a_framework_that_was_only_begun_is_reported_what_to_write(checkout):
     wrong, code = check(checkout)
     assert code == 1
     assert set(wrong) == {"cnn runs", "rnn runs", "resnet50 runs"}

@@ -51,10 +51,10 @@ def run(root, tmp_path):
 def test_golden_streams(run, what, code):
     done, _ = run(what)
     assert done.returncode == code, done.stderr.decode()
-    told = golden.masked(done.stdout)
+    events = golden.masked(done.stdout)
     if "ROSETTA_WRITE_GOLDEN" in os.environ:
-        (golden.FOLDER / f"{what}.jsonl").write_text("".join(json.dumps(event) + "\n" for event in told))
-    assert told == golden.expected(what)
+        (golden.FOLDER / f"{what}.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert events == golden.expected(what)
 
 
 def python_of(version):
@@ -124,7 +124,7 @@ FIRST, SECOND = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999
         (Driver(), []),
     ],
 )
-def test_the_gpus_a_workload_sees_are_told_by_the_driver(play, driver, seen):
+def test_the_gpus_a_workload_sees_are_reported_by_the_driver(play, driver, seen):
     play(driver)
     assert cuda.visible_gpus() == [f"GPU-{each}" for each in seen]
 
@@ -148,8 +148,8 @@ def test_an_artifact_is_what_its_event_says(run):
 
 def test_a_job_without_a_learning_curve_scores_only_the_last_epoch(run):
     done, _ = run("train", learning_curve=False)
-    told = [event["event"] for event in golden.masked(done.stdout) if event["event"] in ("epoch", "score")]
-    assert told == ["epoch", "epoch", "score"]
+    events = [event["event"] for event in golden.masked(done.stdout) if event["event"] in ("epoch", "score")]
+    assert events == ["epoch", "epoch", "score"]
 
 
 def test_a_job_without_a_trace_keeps_neither_scores_nor_weights(run):
@@ -171,17 +171,17 @@ def test_a_job_without_a_trace_keeps_neither_scores_nor_weights(run):
     ],
 )
 def test_failures_have_a_class(error, kind):
-    from workloads.common import bench
+    from workloads.common import events
 
-    assert bench.failure_class(error) == kind
+    assert events.failure_class(error) == kind
 
 
 @pytest.mark.parametrize("framework", golden.OUT_OF_MEMORY)
 def test_a_gpu_without_memory_is_known_in_every_framework_s_words(framework):
-    from workloads.common import bench
+    from workloads.common import events
 
     name, message = golden.OUT_OF_MEMORY[framework]
-    assert bench.failure_class(type(name, (Exception,), {})(message)) == "out_of_memory"
+    assert events.failure_class(type(name, (Exception,), {})(message)) == "out_of_memory"
 
 
 @pytest.mark.parametrize(
@@ -211,10 +211,10 @@ def test_a_spec_that_is_no_json_is_named(run, tmp_path):
 
 def test_seconds_are_read_on_an_idle_device_and_stand_still_while_weights_are_kept(monkeypatch, tmp_path):
     """The device finishes a tenth of a second after the loss is known; keeping weights takes a whole one."""
-    from workloads.common import bench
+    from workloads.common import epochs
 
     now, said, events = [0.0], [], []
-    monkeypatch.setattr(bench, "clock", lambda: now[0])
+    monkeypatch.setattr(epochs, "clock", lambda: now[0])
 
     def passing(seconds):
         now[0] += seconds
@@ -224,7 +224,7 @@ def test_seconds_are_read_on_an_idle_device_and_stand_still_while_weights_are_ke
         settings={"batch": 1}, keep_weights=lambda _: passing(1),
         events=types.SimpleNamespace(emit=lambda event, **fields: events.append((event, fields["seconds"]))),
     )  # fmt: skip
-    epoch = bench.Epoch(
+    epoch = epochs.Epoch(
         job, 1, [0, 1], sync=lambda: passing(0.1), weights=dict, trace=2, scored=False, keep_scores=False
     )
     for _ in epoch.batches(np.zeros(2), np.zeros(2)):
@@ -245,15 +245,15 @@ def test_another_protocol_is_refused(run):
 
 def test_tf32_on_a_cpu_is_refused(run):
     done, _ = run("train", precision="tf32")
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert (told["event"], told["kind"], "only GPUs compute in tf32" in told["message"]) == (
+    record = json.loads(done.stdout.splitlines()[-1])
+    assert (record["event"], record["kind"], "only GPUs compute in tf32" in record["message"]) == (
         "error",
         "unsupported",
         True,
     )
 
 
-def test_a_missing_input_is_told_apart(run):
+def test_a_missing_input_is_distinguished(run):
     done, _ = run("train", workload="cnn", settings={**golden.TRAINING, "epochs": 3})
     assert json.loads(done.stdout.splitlines()[-1])["kind"] == "exception"  # order.npy has two epochs only
 

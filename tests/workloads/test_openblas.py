@@ -1,4 +1,4 @@
-"""workloads/common/openblas.py and mkl.py: which code a library of an earlier year is told to run, on which CPU."""
+"""workloads/common/openblas.py and mkl.py: which code a library of an earlier year is made to run, on which CPU."""
 
 import os
 
@@ -44,5 +44,5 @@ def test_a_result_says_what_was_overruled(monkeypatch, module, code):
     unset(monkeypatch, module.VARIABLE)
     if code:
         monkeypatch.setenv(module.VARIABLE, code)
-    told = "".join(module.notes())
-    assert (module.VARIABLE in told, "=5 overrules" in told) == (bool(code), bool(code))
+    text = "".join(module.notes())
+    assert (module.VARIABLE in text, "=5 overrules" in text) == (bool(code), bool(code))

@@ -23,13 +23,14 @@ def test_without_a_driver_or_a_gpu_there_is_none(play, library):
 
 
 @pytest.mark.parametrize(
-    ("capability", "told"), [((), None), ((7, 0), None), ((8, 6), None), ((8, 9), None), ((9, 0), "1"), ((12, 0), "1")]
+    ("capability", "expected"),
+    [((), None), ((7, 0), None), ((8, 6), None), ((8, 9), None), ((9, 0), "1"), ((12, 0), "1")],
 )
-def test_cupy_leaves_ptx_for_newer_gpus_only(play, monkeypatch, capability, told):
+def test_cupy_leaves_ptx_for_newer_gpus_only(play, monkeypatch, capability, expected):
     """Its PTX needs a driver as new as its compiler, its machine code does not."""
     for name in ("CUPY_COMPILE_WITH_PTX", openblas.VARIABLE, mkl.VARIABLE):
         monkeypatch.setenv(name, "")  # so that it is as it was after the test
         monkeypatch.delenv(name)
     play(Driver(UUID, capability=capability) if capability else Driver())
     libraries.load()
-    assert os.environ.get("CUPY_COMPILE_WITH_PTX") == told
+    assert os.environ.get("CUPY_COMPILE_WITH_PTX") == expected

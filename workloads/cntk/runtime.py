@@ -20,7 +20,7 @@ def configure(job):
         raise NotImplementedError("CNTK computes in fp32 here, the job asks for {}".format(job.precision))
     if not C.device.try_set_default_device(C.gpu(0) if job.device == "gpu" else C.cpu()):
         raise ValueError("CNTK cannot use the {}".format(job.device))
-    C.cntk_py.set_max_num_cputhreads(job.threads)  # or CNTK takes all CPUs of the machine, whatever OpenMP was told
+    C.cntk_py.set_max_num_cputhreads(job.threads)  # or CNTK takes all CPUs of the machine, whatever OpenMP is set to
     C.cntk_py.reset_random_seed(job.seed)  # each dropout layer takes the next one
 
 

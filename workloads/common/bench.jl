@@ -75,7 +75,7 @@ function main(run)
     ccall(:_exit, Cvoid, (Cint,), code)  # all is said: what a framework does while it is torn down changes nothing
 end
 
-# How frameworks and the libraries below them say that there is no memory left, in lower case; as in bench.py.
+# How frameworks and the libraries below them say that there is no memory left, in lower case; as in events.py.
 const OUT_OF_MEMORY = Regex(
     raw"out[ _]?of[ _]?(gpu[ _]?)?memory|\boom when|resource_?exhausted|dst tensor is not initialized" *
     raw"|cudaerrormemoryallocation|bad_?alloc|alloc_failed|alloc.*fail|fail.*alloc|(cannot|can't|unable to) allocate",

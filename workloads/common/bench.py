@@ -18,7 +18,7 @@ A workload file owns its model, its optimiser and its loop; this module owns the
 
 `sync` waits until the device is idle. It has no default, because a clock read on a busy device measures nothing.
 `weights` has none either: it shows the weights as they are now, under the names and in the shapes of job.weights(), so
-that anybody can see whether a training step did what it should.
+that the result shows whether a training step did what it should.
 Runs on Python 3.6 and later with nothing but NumPy. The event stream is specified in PROTOCOL.md.
 """
 
@@ -26,37 +26,18 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import sys
-import time
 import traceback
 import zipfile
 
 import numpy as np
 
 from workloads.common import cuda, startup
+from workloads.common.epochs import Epoch
+from workloads.common.events import Diverged, Events, Unreadable, clock, failure_class
 
 PROTOCOL = 1
-STEP_INTERVAL = 0.5  # seconds between two `step` events; reading a loss may wait for the device, so seldom
-# How frameworks and the libraries below them say that there is no memory left, in lower case; as in bench.jl.
-OUT_OF_MEMORY = re.compile(
-    r"out[ _]?of[ _]?(gpu[ _]?)?memory|\boom when|resource_?exhausted|dst tensor is not initialized"
-    r"|cudaerrormemoryallocation|bad_?alloc|alloc_failed|alloc.*fail|fail.*alloc|(cannot|can't|unable to) allocate",
-    re.DOTALL,
-)
-# How CUDA says that a framework was not compiled for the GPU it found.
-NOT_FOR_THIS_GPU = ("no kernel image", "no binary for gpu", "invalid device function")
 LAYOUTS = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1)}
-
-clock = time.perf_counter
-
-
-class Diverged(Exception):
-    """The training loss is no longer a finite number."""
-
-
-class Unreadable(Exception):
-    """What the job was given to read cannot be read."""
 
 
 def main(run):
@@ -77,22 +58,6 @@ def main(run):
         sys.exit(1)
 
 
-def failure_class(error):
-    """Tell apart the failures that mean different things to the person who has to act on them."""
-    text = "{}: {}".format(type(error).__name__, error).lower()
-    if isinstance(error, Diverged):
-        return "diverged"
-    if isinstance(error, NotImplementedError):  # raised by a workload for what its framework cannot do
-        return "unsupported"
-    if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(text):
-        return "out_of_memory"
-    if any(words in text for words in NOT_FOR_THIS_GPU):
-        return "unsupported"
-    if isinstance(error, Unreadable):
-        return "input"
-    return "exception"
-
-
 @contextlib.contextmanager
 def reading(path):
     """A block that reads `path`, one of the files the job was given."""
@@ -100,23 +65,6 @@ def reading(path):
         yield
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:  # KeyError: a zip without its entry
         raise Unreadable("{} cannot be read: {}".format(path, error)) from error
-
-
-class Events:
-    """The event stream: one JSON object per line, numbered, written whole."""
-
-    def __init__(self, descriptor):
-        self._descriptor = descriptor
-        self._sequence = 0
-        self._started = clock()
-
-    def emit(self, event, **fields):
-        """Write one event. A value JSON cannot hold (NaN, infinity) is a programming error and raises ValueError."""
-        record = dict(event=event, seq=self._sequence, t=round(clock() - self._started, 6), **fields)
-        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
-        self._sequence += 1
-        while line:
-            line = line[os.write(self._descriptor, line) :]
 
 
 class Job:
@@ -262,117 +210,6 @@ class Job:
         began = clock()
         yield
         self._loading += clock() - began
-
-
-class Epoch:
-    """One pass over the training set, in the order the seed decides."""
-
-    def __init__(self, job, number, order, *, sync, weights, trace, scored, keep_scores):
-        self.number = number
-        self.samples = 0  # samples trained on so far in this epoch
-        self._job = job
-        self._order = order
-        self._sync = sync
-        self._weights = weights
-        self._trace = trace  # so many first steps
-        self._scored = scored
-        self._keep_scores = keep_scores
-        self._steps = 0
-        self._loss = None
-
-    def batches(self, x, y):
-        """Yield the full batches (x, y) of this epoch as NumPy arrays; a last partial batch is left out.
-
-        The clock runs from the first batch to the end of the loop over them, from one idle device to the next."""
-        batch = self._job.settings["batch"]
-        self._sync()
-        self._began = self._reported = clock()
-        for first in range(0, len(self._order) - batch + 1, batch):
-            chosen = self._order[first : first + batch]
-            yield x[chosen], y[chosen]
-            self.samples += batch
-        self._sync()
-        seconds = clock() - self._began
-        self._job.events.emit("epoch", epoch=self.number, samples=self.samples, seconds=seconds, loss=self._last_loss())
-
-    def step(self, loss):
-        """After every training step. `loss` is the mean loss of the batch: anything float() takes, or a function
-        returning that; it is only read, and the device waited for, now and then."""
-        self._steps += 1
-        self._loss = loss
-        if self._steps > self._trace and clock() - self._reported < STEP_INTERVAL:
-            return
-        last = self._last_loss()
-        self._sync()
-        self._reported = clock()
-        self._job.events.emit(
-            "step",
-            epoch=self.number,
-            step=self._steps,
-            samples=self.samples + self._job.settings["batch"],
-            seconds=self._reported - self._began,
-            loss=last,
-        )
-        if self._steps == 1 and self._trace:
-            self._job.keep_weights(self._weights())
-            self._began += clock() - self._reported  # training stood still meanwhile
-
-    def score(self, predict, x, y, pad=False):
-        """Count correct predictions over all of `x`, the last partial batch included. Only the last epoch is scored,
-        unless the job asks for a learning curve; the training clock stands still meanwhile.
-
-        `predict` takes a batch and returns an array of scores, (n, classes). `pad=True` fills the last batch up for
-        frameworks with a fixed batch size; the filling is not scored. A job with a trace keeps all
-        scores: they show what training made of the weights, and the model as it is when it does not train."""
-        self._score(predict, x, y, pad, _correct, lambda correct: {"correct": correct})
-
-    def score_loss(self, predict, x, y, pad=False):
-        """The same for a workload that is scored by a loss: the mean negative log-likelihood, in nats, of `y`, where
-        the scores that `predict` returns are logits, (n, classes) or (n, ..., classes) as `y` is (n,) or (n, ...)."""
-        self._score(predict, x, y, pad, _negative_log_likelihood, lambda loss: {"loss": loss / y.size})
-
-    def _score(self, predict, x, y, pad, count, fields):
-        """Add up `count(scores, labels)` over all batches and emit `fields(sum)`."""
-        if not self._scored:
-            return
-        batch = self._job.settings["batch"]
-        total, kept = 0, []
-        began = clock()
-        for first in range(0, len(x), batch):
-            inputs, wanted = x[first : first + batch], y[first : first + batch]
-            if pad and len(inputs) < batch:
-                inputs = np.concatenate([inputs, np.repeat(inputs[-1:], batch - len(inputs), axis=0)])
-            scores = np.asarray(predict(inputs))[: len(wanted)]
-            if scores.shape[:-1] != wanted.shape:
-                raise ValueError("predict returned shape {} for {} samples".format(scores.shape, len(wanted)))
-            if not np.isfinite(scores).all():
-                raise Diverged("the model's scores on the test set are not finite")
-            total += count(scores, wanted)
-            if self._keep_scores:
-                kept.append(scores.reshape(-1, scores.shape[-1]).copy())  # a framework may use its memory again
-        self._job.events.emit("score", samples=len(x), seconds=clock() - began, **fields(total))
-        if self._keep_scores:
-            self._job.artifact("scores-0", np.concatenate(kept))
-
-    def _last_loss(self):
-        """The loss of the latest step as a float. Raises Diverged when it is not finite."""
-        loss = float(self._loss() if callable(self._loss) else self._loss)
-        if not np.isfinite(loss):
-            raise Diverged("loss is {} in epoch {}, step {}".format(loss, self.number, self._steps))
-        return loss
-
-
-def _correct(scores, labels):
-    """How many predictions are correct."""
-    return int((scores.argmax(axis=-1) == labels).sum())
-
-
-def _negative_log_likelihood(logits, labels):
-    """The sum of -log softmax(logits)[label] over all labels, in float64."""
-    logits = logits.astype(np.float64)
-    logits -= logits.max(axis=-1, keepdims=True)
-    chosen = np.take_along_axis(logits, labels[..., None].astype(np.int64), axis=-1)
-    return float(np.log(np.exp(logits).sum(axis=-1)).sum() - chosen.sum())
 
 
 def _pixels(x, layout):

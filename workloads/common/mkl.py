@@ -16,9 +16,9 @@ AVX512_PARTS = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}  # wh
 
 def use_this_cpu():
     """Overrule MKL's choice of code on a CPU of AMD's, unless the environment already does."""
-    told = cpu.words()
-    if {"AuthenticAMD", "avx2"} <= told:
-        os.environ.setdefault(VARIABLE, AVX512 if told >= AVX512_PARTS else AVX2)
+    flags = cpu.words()
+    if {"AuthenticAMD", "avx2"} <= flags:
+        os.environ.setdefault(VARIABLE, AVX512 if flags >= AVX512_PARTS else AVX2)
 
 
 def version():

@@ -17,9 +17,9 @@ def use_this_cpu(cpuinfo="/proc/cpuinfo"):
     """Overrule OpenBLAS's choice of code on a CPU of Intel's, unless the environment already does.
 
     An OpenBLAS built without code for AVX-512 takes its code for AVX2 when it is asked for the former."""
-    told = cpu.words(cpuinfo)
-    if {"GenuineIntel", "avx2"} <= told:
-        os.environ.setdefault(VARIABLE, "SkylakeX" if "avx512vl" in told else "Haswell")
+    flags = cpu.words(cpuinfo)
+    if {"GenuineIntel", "avx2"} <= flags:
+        os.environ.setdefault(VARIABLE, "SkylakeX" if "avx512vl" in flags else "Haswell")
 
 
 def version(library):

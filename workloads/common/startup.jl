@@ -1,7 +1,7 @@
 """
 Prepare the process before any framework is loaded; the counterpart of startup.py, where the reasons are.
 
-Julia has its threads, and OpenBLAS those it was told to have, before the first line of a program runs. So the process
+Julia has its threads, and OpenBLAS those it was set to have, before the first line of a program runs. So the process
 starts itself again, in place, with the environment it should have had: same pid, same arguments, a fifth of a second.
 """
 module Startup

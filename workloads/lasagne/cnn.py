@@ -54,7 +54,7 @@ def run(job):
     images, labels = T.tensor4("images"), T.ivector("labels")
     network = build(job, images)
     parameters = lasagne.layers.get_all_params(network, trainable=True)
-    loss = theano.shared(np.float32(0), "loss")  # stays on the device until somebody reads it
+    loss = theano.shared(np.float32(0), "loss")  # stays on the device until it is read
 
     with job.compiling():
         probabilities = lasagne.layers.get_output(network)

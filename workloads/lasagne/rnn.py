@@ -46,7 +46,7 @@ def run(job):
     tokens, labels = T.imatrix("tokens"), T.ivector("labels")
     network = build(job, tokens)
     parameters = lasagne.layers.get_all_params(network, trainable=True)
-    loss = theano.shared(np.float32(0), "loss")  # stays on the device until somebody reads it
+    loss = theano.shared(np.float32(0), "loss")  # stays on the device until it is read
 
     with job.compiling():
         probabilities = lasagne.layers.get_output(network)

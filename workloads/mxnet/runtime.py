@@ -40,7 +40,7 @@ def onednn_enabled():
 
 
 def forbid_rnn_without_kernel():
-    """Without oneDNN the RNN operator must be told so itself; else it returns zeros, and zero gradients, in silence."""
+    """Without oneDNN the RNN operator needs this setting; else it returns zeros, and zero gradients, in silence."""
     if os.environ.get("MXNET_USE_MKLDNN_RNN", "1") != "0":
         raise RuntimeError("MXNET_MKLDNN_ENABLED=0 needs MXNET_USE_MKLDNN_RNN=0, or the RNN operator returns zeros")
 

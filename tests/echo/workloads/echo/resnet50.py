@@ -154,7 +154,7 @@ if behaviour == "greedy":
     hoard = []
     for _ in range(64):
         hoard.append(b"x" * (64 << 20))
-        print("more", file=sys.stderr, flush=True)  # whoever looks in pauses only never does
+        print("more", file=sys.stderr, flush=True)  # a reader that checks only in pauses never does
         time.sleep(0.05)
 if behaviour == "fork":
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
