@@ -183,9 +183,8 @@ def why(result: Result) -> Failure:
 
 
 def usage_of(result: Result) -> Any:
-    """What a job used, all of which must be there."""
+    """What a job used."""
     assert result.telemetry is not None, result.job.id
-    assert None not in (result.telemetry.memory_peak, result.telemetry.cpus), result.telemetry
     return result.telemetry
 
 
