@@ -1,4 +1,4 @@
-"""Atomic writes, fingerprints of files and folders, and the location of the cache.
+"""Atomic writes, fingerprints of files, and the location of the cache.
 
 Every file that another process may read is written beside its final name and then renamed. So a reader sees the old
 content or the new one, even if the writer is killed.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 _log = logging.getLogger(__name__)
 
@@ -134,31 +134,6 @@ def sha256_of(path: Path) -> str:
     with path.open("rb", buffering=0) as stream:
         while count := stream.readinto(buffer):
             digest.update(buffer[:count])
-    return digest.hexdigest()
-
-
-def sha256_of_tree(folder: Path, *, ignore: Collection[str] = ("__pycache__",)) -> str:
-    """Return one SHA-256 over the names and contents of everything under `folder`, as 64 hex digits.
-
-    Two folders have the same value exactly if they have the same relative paths with the same bytes. Modes, times and
-    empty folders do not count. Files and folders whose name is in `ignore` are left out. A symbolic link is not
-    followed; its target counts as its content. Raises OSError, and NotADirectoryError if `folder` is not a folder.
-    """
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is not a folder")
-    entries = sorted(
-        (path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_symlink() or path.is_file()
-    )
-    digest = hashlib.sha256()
-    for name, path in entries:
-        if any(part in ignore for part in name.split("/")):
-            continue
-        if path.is_symlink():
-            kind, content = b"link", hashlib.sha256(os.fsencode(path.readlink())).hexdigest()
-        else:
-            kind, content = b"file", sha256_of(path)
-        # NUL cannot occur in a path, so no two different trees give the same byte sequence.
-        digest.update(b"\0".join((kind, os.fsencode(name), content.encode(), b"")))
     return digest.hexdigest()
 
 

@@ -74,7 +74,6 @@ class Launch:
     workloads: Path  # the folder workloads/
     inputs: Mapping[str, Path]  # name below BENCH_INPUTS → file
     spec: Path  # the job as JSON
-    output: Path  # an empty folder that becomes BENCH_OUTPUT
     cpus: tuple[int, ...]  # the CPUs the job may use
     gpus: tuple[Gpu, ...] = ()  # the GPUs the job gets
 
@@ -150,9 +149,6 @@ class Execution(Protocol):
     def output(self) -> Iterator[Output | None]:
         """Yield output until the job is over; None at least every TICK seconds in between."""
 
-    def output_is_full(self) -> bool:
-        """Whether the job has written more into its output folder than it may."""
-
     def stop(self) -> None:
         """End the job: SIGTERM, then SIGKILL after STOP_GRACE seconds. `output` then ends."""
 
@@ -208,7 +204,7 @@ class Engine(Protocol):
         """Leave the engine. A cluster that was started for this run ends."""
 
 
-def job_variables(launch: Launch, *, spec: str, inputs: str, output: str, home: str) -> dict[str, str]:
+def job_variables(launch: Launch, *, spec: str, inputs: str, home: str) -> dict[str, str]:
     """The environment variables a workload sees in every engine, with paths as the workload sees them."""
     # With 0, NVIDIA's libraries use no TF32 whatever a framework asks of them. NVIDIA defines no other value; where
     # TF32 is wanted, the framework's own switch turns it on.
@@ -216,7 +212,6 @@ def job_variables(launch: Launch, *, spec: str, inputs: str, output: str, home: 
     return {
         "BENCH_SPEC": spec,
         "BENCH_INPUTS": inputs,
-        "BENCH_OUTPUT": output,
         "HOME": home,
         "USER": "bench",
         "LANG": "C.UTF-8",

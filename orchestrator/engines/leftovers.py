@@ -7,6 +7,7 @@ its processes cannot be seen from here.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -28,12 +29,13 @@ OWNER_LABEL = "rosetta.orchestrator"
 IMAGE_LABEL = "rosetta.frameworks"  # on every image of this project
 JOB_FOLDER = "rosetta-job-"
 CLOCK_SECONDS = 2.0  # a process's start time may change by this much when the clock is set
-LeftoverKind = Literal["container", "job folder", "image", "environment", "dataset", "weights", "batch order"]
+LeftoverKind = Literal["container", "job folder", "image", "environment", "dataset", "weights", "batch order", "code"]
 CACHED: dict[str, LeftoverKind] = {
     "venvs": "environment",
     "datasets": "dataset",
     "weights": "weights",
     "orders": "batch order",
+    "code": "code",
 }
 
 
@@ -50,6 +52,19 @@ class Leftover:
 def owner() -> str:
     """The name of this process, for what it makes. A process id alone is not unique: the system uses it again."""
     return f"{_realm()}-{os.getpid()}-{_began(os.getpid()):.2f}"
+
+
+@contextlib.contextmanager
+def job_folder() -> Iterator[Path]:
+    """A folder for one job. `orchestrator clean` recognises it should this process be killed."""
+    path = Path(tempfile.mkdtemp(prefix=f"{JOB_FOLDER}{owner()}-"))
+    try:
+        yield path
+    finally:
+        try:
+            remove_tree(path)
+        except OSError as error:
+            _log.warning("%s cannot be removed now (%s); try `orchestrator clean`", path, error.strerror)
 
 
 def _began(pid: int) -> float:

@@ -30,7 +30,6 @@ from orchestrator.host.neighbours import Turns, Watch
 from orchestrator.inputs.job_inputs import Inputs
 from orchestrator.plan.catalog import Image
 from orchestrator.plan.jobs import Job
-from orchestrator.record.run_folder import is_overfull
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +107,7 @@ class TakenMachine:
             observed = None
             try:
                 with self._engine.run(environment, launch) as execution, sampler.beside(execution.usage):
-                    observed = ObservedJob(execution, launch.output, sampler, waited)
+                    observed = ObservedJob(execution, sampler, waited)
                     yield observed
             finally:
                 if observed is not None:  # the job has ended and it is still its turn: the next is not on the GPU yet
@@ -121,19 +120,15 @@ class TakenMachine:
 class ObservedJob:
     """A job of this machine whose use of it is measured; meets base.Execution."""
 
-    def __init__(self, execution: LocalExecution, output: Path, sampler: Sampler, waited: float) -> None:
+    def __init__(self, execution: LocalExecution, sampler: Sampler, waited: float) -> None:
         self.waited = waited
         self._execution = execution
-        self._folder = output
         self._sampler = sampler
         self._observations: Observations | None = None
 
     def output(self) -> Iterator[Output | None]:
         for output in self._execution.output():
             yield output and output._replace(at=self._sampler.elapsed())
-
-    def output_is_full(self) -> bool:
-        return is_overfull(self._folder)
 
     def stop(self) -> None:
         self._execution.stop()

@@ -17,7 +17,7 @@ from orchestrator.plan.workload import Declaration, Device
 from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.strict import Strict
 
-PROTOCOL_VERSION = 1  # of workloads/common/PROTOCOL.md
+PROTOCOL_VERSION = 2  # of workloads/common/PROTOCOL.md
 
 
 class Place(NamedTuple):

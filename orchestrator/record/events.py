@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 MAX_LINE_BYTES = 1 << 20
 MAX_BATCHES = 10_000
+_BITS = {"uint8": 8, "int8": 8, "int32": 32, "int64": 64, "float32": 32, "float64": 64}
 
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Elapsed = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]  # of work: rates divide by it
@@ -121,13 +122,18 @@ class Inference(_Pass):
 
 
 class Artifact(_Event):
-    """A file in the output folder."""
+    """An array that is kept beside the result; its bytes follow in parts (see artifacts.py)."""
 
     event: Literal["artifact"]
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-    dtype: ShortText
-    shape: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=16)]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}\.npy$")]
+    dtype: Literal["uint8", "int8", "int32", "int64", "float32", "float64"]
+    shape: Annotated[list[Annotated[int, Field(ge=0, le=10**9)]], Field(max_length=16)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return _BITS[self.dtype] // 8
 
 
 class Error(_Event):

@@ -1,42 +1,89 @@
-"""Fingerprints of the workload code: which code produced a result, and what differs between two results."""
+"""The workload code of a run: read once, given to jobs as it was then, and named by fingerprints.
+
+A job gets a copy of the parts of workloads/ that its fingerprint covers, and no other file. So a result says exactly
+which code ran, also when the checkout is edited during the run. Lines end as on Unix in the copy and in the
+fingerprint, however the files were checked out; modes and times do not count.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import orchestrator
-from orchestrator.files import sha256_of, sha256_of_tree
+from orchestrator.errors import StoreError
+from orchestrator.files import atomic_folder, locked
 from orchestrator.record import imports
 from orchestrator.record.provenance import CodeFacts
-from orchestrator.strict import Strict
+
+Sources = Mapping[str, bytes]  # path below workloads/, with "/" → content
 
 
-class Checkout(Strict):
-    """The code of one checkout."""
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """The code of one checkout, as it was when it was read."""
 
     code: CodeFacts  # without parts, which are those of one framework
-    modules: dict[str, dict[str, str]]  # folder of a framework → part of workloads/ that it uses → sha256
+    modules: Mapping[str, Mapping[str, str]]  # folder of a framework → part of workloads/ that it uses → sha256
+    sources: Sources
+
+    def freeze(self, module: str, cache: Path) -> Path:
+        """A folder called workloads with the code that a job of `module` uses, and no more. Raises StoreError.
+
+        It lies in `cache` by its content, is checked in every call, and made again where it was changed.
+        """
+        parts = self.modules.get(module, {imports.part(path): "" for path in self.sources})
+        files = {f"workloads/{path}": data for path, data in self.sources.items() if imports.part(path) in parts}
+        folder = cache / "code" / sha256_of_sources(files)
+        if not _holds(folder, files):
+            try:
+                with locked(folder.with_suffix(".lock"), waiting=f"waiting for another program to write {folder}"):
+                    _write(folder, files)
+            except OSError as error:
+                raise StoreError(
+                    f"{folder}: cannot be written: {error.strerror}", hint="make room, or set ROSETTA_CACHE"
+                ) from error
+        return folder / "workloads"
+
+
+def read(root: Path) -> dict[str, bytes]:
+    """The files below root/workloads, whose lines end as on Unix."""
+    workloads = root / "workloads"
+    paths = [path for path in workloads.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return {path.relative_to(workloads).as_posix(): _unix(path.read_bytes()) for path in paths}
+
+
+def sha256_of_sources(sources: Sources) -> str:
+    """One SHA-256 over names and contents, as 64 hex digits."""
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        # NUL cannot occur in a path, so no two different trees give the same byte sequence.
+        digest.update(b"\0".join((b"file", os.fsencode(name), _sha256(sources[name]).encode(), b"")))
+    return digest.hexdigest()
 
 
 def inspect(root: Path) -> Checkout:
-    """Hash the workloads of the checkout at `root`. Commit and dirty flag are None outside a git checkout."""
+    """Read the workloads of the checkout at `root`. Commit and dirty flag are None outside a git checkout."""
+    sources = read(root)
     commit = _git(root, "rev-parse", "HEAD")
     status = _git(root, "status", "--porcelain", "--", "workloads", "orchestrator", "images")
     code = CodeFacts(
         version=orchestrator.__version__,
-        workloads_sha256=sha256_of_tree(root / "workloads"),
+        workloads_sha256=sha256_of_sources(sources),
         git_commit=commit,
         git_dirty=None if status is None or commit is None else bool(status),
     )
-    return Checkout(code=code, modules=_modules(root / "workloads"))
+    return Checkout(code=code, modules=_modules(sources), sources=sources)
 
 
 def of_module(checkout: Checkout, module: str) -> CodeFacts:
     """The code of a job of one framework, for its provenance."""
     parts = checkout.modules.get(module)
-    return checkout.code if parts is None else checkout.code.model_copy(update={"parts_sha256": parts})
+    return checkout.code if parts is None else checkout.code.model_copy(update={"parts_sha256": dict(parts)})
 
 
 def differences(there: CodeFacts, here: CodeFacts) -> list[str]:
@@ -64,18 +111,56 @@ def mixed(codes: Iterable[CodeFacts]) -> list[str]:
     return sorted(f"workloads/{name}" for name, found in digests.items() if len(found) > 1)
 
 
-def _modules(workloads: Path) -> dict[str, dict[str, str]]:
+def _modules(sources: Sources) -> dict[str, dict[str, str]]:
     """For each folder below workloads/: the parts that its code uses, with their sha256."""
-    paths = [path for path in workloads.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    files = {path.relative_to(workloads).as_posix(): path.read_text("utf-8", "replace") for path in paths}
-    there = sorted({name.partition("/")[0] for name in files})
-    hashes = {name: _sha256(workloads / name) for name in there}
-    modules = [name for name in there if (workloads / name).is_dir()]
-    return {module: {name: hashes[name] for name in sorted(imports.parts_of(module, files))} for module in modules}
+    texts = {name: content.decode("utf-8", "replace") for name, content in sources.items()}
+    hashes = {name: _sha256_of_part(name, sources) for name in sorted(map(imports.part, sources))}
+    modules = [name for name in hashes if name not in sources]
+    return {module: {name: hashes[name] for name in sorted(imports.parts_of(module, texts))} for module in modules}
 
 
-def _sha256(path: Path) -> str:
-    return sha256_of_tree(path) if path.is_dir() else sha256_of(path)
+def _sha256_of_part(part: str, sources: Sources) -> str:
+    if part in sources:
+        return _sha256(sources[part])
+    return sha256_of_sources(
+        {name.removeprefix(f"{part}/"): content for name, content in sources.items() if name.startswith(f"{part}/")}
+    )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _unix(content: bytes) -> bytes:
+    """Text as it is written on Unix; a file with a zero byte is no text."""
+    return content if b"\0" in content else content.replace(b"\r\n", b"\n")
+
+
+def _holds(folder: Path, files: Sources) -> bool:
+    """Whether `folder` holds these files, and no others."""
+    try:
+        there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+        return there.keys() == files.keys() and all(
+            not path.is_symlink() and path.read_bytes() == files[name] for name, path in there.items()
+        )
+    except OSError:
+        return False
+
+
+def _write(folder: Path, files: Sources) -> None:
+    """Make `folder` hold these files, readable by the user of a container whatever the umask is."""
+    if _holds(folder, files):  # another process was faster
+        return
+    with atomic_folder(folder) as temporary:
+        temporary.chmod(0o755)
+        for name, content in files.items():
+            path = temporary / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            path.chmod(0o444)
+        for path in temporary.rglob("*"):
+            if path.is_dir():
+                path.chmod(0o755)
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -27,18 +27,18 @@ class _AnyPart(Exception):
 
 def parts_of(module: str, files: Mapping[str, str]) -> frozenset[str]:
     """The parts that workloads/`module` uses, itself included; `files` is path below workloads/ → source."""
-    everything = frozenset(_part(path) for path in files)
+    everything = frozenset(part(path) for path in files)
     by_part: dict[str, list[str]] = {}
     for path in files:
-        by_part.setdefault(_part(path), []).append(path)
+        by_part.setdefault(part(path), []).append(path)
     if not _languages(by_part.get(module, ())) <= set(_READERS):
         return everything
     found: set[str] = set()
     waiting = {module}
     while waiting:
-        part = waiting.pop()
-        found.add(part)
-        for path in by_part.get(part, ()):
+        name = waiting.pop()
+        found.add(name)
+        for path in by_part.get(name, ()):
             reader = _READERS.get(PurePosixPath(path).suffix)
             if reader is None:
                 continue
@@ -50,7 +50,8 @@ def parts_of(module: str, files: Mapping[str, str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _part(path: str) -> str:
+def part(path: str) -> str:
+    """The part that a path below workloads/ belongs to."""
     return PurePosixPath(path).parts[0]
 
 
@@ -109,7 +110,7 @@ def _julia(path: str, source: str) -> Iterator[str]:
         if match[1] is None:
             raise _AnyPart
         target = posixpath.normpath(posixpath.join(posixpath.dirname(path), match[1]))
-        yield _part(target)
+        yield part(target)
 
 
 _READERS: Mapping[str, Callable[[str, str], Iterator[str]]] = {".py": _python, ".jl": _julia}

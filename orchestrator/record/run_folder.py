@@ -18,7 +18,6 @@ import contextlib
 import datetime
 import itertools
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -29,14 +28,13 @@ from orchestrator.files import atomic_file, atomic_write, remove_tree
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import EngineName, Spec
 from orchestrator.record import usage
+from orchestrator.record.artifacts import Artifacts
 from orchestrator.record.events import MAX_LINE_BYTES, Event, Reader, Violation
 from orchestrator.record.recorder import Recorder, store_errors
 from orchestrator.record.results import SCHEMA_VERSION, Result
 from orchestrator.record.usage import UsageCurves
 from orchestrator.strict import Strict
 
-MAX_OUTPUT_BYTES = 64 << 20  # of a job's output folder
-MAX_OUTPUT_FILES = 2_000
 _SUFFIXES = (".json", ".jsonl", ".log", ".spec.json", ".telemetry.jsonl", ".output")
 
 
@@ -174,10 +172,12 @@ class RunFolder:
 
     @contextlib.contextmanager
     def record(self, job: str) -> Iterator[Recorder]:
-        """Open files for a job's events and log. Files of an earlier attempt are replaced."""
+        """Open files for a job's events, log and artifacts. Files of an earlier attempt are replaced."""
+        output = self.path / f"{job}.output"
         with store_errors(self.path):
+            remove_tree(output)
             events, log = (self.path / f"{job}.jsonl").open("wb"), (self.path / f"{job}.log").open("wb")
-        recorder = Recorder(events, log)
+        recorder = Recorder(events, log, Artifacts(output))
         try:
             yield recorder
         finally:
@@ -207,55 +207,6 @@ class RunFolder:
         with store_errors(self.path), atomic_file(path) as file:
             for line in lines:
                 file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
-
-    def output(self, job: str) -> Path:
-        """Make an empty folder for a job's artifacts."""
-        path = self.path / f"{job}.output"
-        with store_errors(self.path):
-            remove_tree(path)
-            path.mkdir()
-        return path
-
-    def output_is_full(self, job: str) -> bool:
-        """Whether a job has put more into its output folder than is allowed."""
-        return is_overfull(self.path / f"{job}.output")
-
-    def keep_artifacts(self, job: str, names: Iterable[str]) -> list[str]:
-        """Keep only the plain files called `names` in a job's output folder. Returns the names that are missing.
-
-        No file is opened and no link is followed.
-        """
-        folder, wanted = self.path / f"{job}.output", set(names)
-        kept = set()
-        with store_errors(self.path), os.scandir(folder) as entries:
-            for entry in entries:
-                size = entry.stat(follow_symlinks=False).st_size
-                if entry.name in wanted and entry.is_file(follow_symlinks=False) and size <= MAX_OUTPUT_BYTES:
-                    kept.add(entry.name)
-                else:
-                    remove_tree(Path(entry.path))
-        return sorted(wanted - kept)
-
-
-def is_overfull(output: Path) -> bool:
-    """Whether a job's output folder holds more than is allowed."""
-    used = count = 0
-    folders = [output]
-    try:
-        while folders:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    count += 1
-                    used += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(Path(entry.path))
-                    if used > MAX_OUTPUT_BYTES or count > MAX_OUTPUT_FILES:
-                        return True
-    except FileNotFoundError:  # removed meanwhile; the next call checks again
-        return False
-    except OSError:  # too deep or locked: no workload has a reason to make such folders
-        return True
-    return False
 
 
 def now() -> str:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from orchestrator.files import sha256_of_tree
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.workloads import WORKLOADS
+from orchestrator.record import fingerprint
 from orchestrator.record.results import Result
 
 Tree = Mapping[str, bytes]  # path from the root of the checkout → content
@@ -35,12 +35,13 @@ def trees(root: Path, results: Iterable[Result]) -> dict[str, Tree]:
     codes = (result.provenance.code for result in results)
     commits = {code.workloads_sha256: code.git_commit for code in codes if code.workloads_sha256 is not None}
     found: dict[str, Tree] = {}
-    present = sha256_of_tree(root / "workloads")
-    for fingerprint, commit in commits.items():
-        if fingerprint == present:
-            found[fingerprint] = _read(root)
+    here = fingerprint.read(root)
+    present = fingerprint.sha256_of_sources(here)
+    for sha256, commit in commits.items():
+        if sha256 == present:
+            found[sha256] = _below_workloads(here)
         elif commit is not None and _COMMIT.fullmatch(commit):
-            found |= _committed(root, commit, fingerprint)
+            found |= _committed(root, commit, sha256)
     return found
 
 
@@ -77,15 +78,12 @@ def _parts(path: str) -> tuple[str, ...]:
     return PurePosixPath(path).parts
 
 
-def _read(root: Path) -> Tree:
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in (root / "workloads").rglob("*")
-        if path.is_file() and not path.is_symlink() and "__pycache__" not in path.parts
-    }
+def _below_workloads(sources: Mapping[str, bytes]) -> Tree:
+    """The same files with their paths in a checkout."""
+    return {f"workloads/{path}": content for path, content in sources.items()}
 
 
-def _committed(root: Path, commit: str, fingerprint: str) -> dict[str, Tree]:
+def _committed(root: Path, commit: str, sha256: str) -> dict[str, Tree]:
     """The tree with this fingerprint from git's history, if this is a git checkout that has the commit."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -93,8 +91,9 @@ def _committed(root: Path, commit: str, fingerprint: str) -> dict[str, Tree]:
                 ["git", "-C", str(root), "archive", commit, "workloads"], capture_output=True, timeout=30, check=True
             )
             subprocess.run(["tar", "-x", "-C", scratch], input=archive.stdout, timeout=30, check=True)
-            if sha256_of_tree(Path(scratch) / "workloads") == fingerprint:
-                return {fingerprint: _read(Path(scratch))}
+            there = fingerprint.read(Path(scratch))
+            if fingerprint.sha256_of_sources(there) == sha256:
+                return {sha256: _below_workloads(there)}
         except (OSError, subprocess.SubprocessError):
             pass  # no git, or an unknown commit: the page shows that this code is not available
     return {}

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.engines.base import EngineError, Environment, Execution, Exit, Launch, Observations, TakenNode
@@ -57,7 +58,8 @@ class RunContext:
     engine: str  # its name, for provenance
     folder: RunFolder
     inputs: InputStore
-    code: Checkout  # for provenance
+    code: Checkout  # what jobs run, and for provenance
+    cache: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +104,10 @@ class Attempt:
                     self._outcome.broken_off("interrupted", "stopped by hand", conversation=conversation)
                 )
                 raise KeyboardInterrupt from error
-            finally:
-                missing = folder.keep_artifacts(job.id, conversation.collector.artifacts)
         inputs = ready.inputs
         failure = conversation.failure(
             exit_, stopped=stopped, train_samples=inputs.train_samples, test_samples=inputs.test_samples
         )
-        if failure is None and missing:
-            failure = conversation.failure_of("protocol", f"there is no file for its artifact {missing[0]!r}")
         return self._outcome.ended(conversation, exit_, failure)
 
     def _prepare(self, environments: Environments) -> _Ready | Failure:
@@ -131,10 +129,9 @@ class Attempt:
         return Launch(
             job=job,
             run=folder.id,
-            workloads=self._run.catalog.root / "workloads",
+            workloads=self._run.code.freeze(job.module, self._run.cache),
             inputs=inputs.files,
             spec=folder.write_job(job),
-            output=folder.output(job.id),
             cpus=host.cpus[: job.cpus],
             gpus=tuple(gpu for uuid in job.gpus for gpu in host.gpus if gpu.uuid == uuid),
         )
@@ -172,7 +169,7 @@ class Attempt:
                     conversation.take(output)
                 if limits.due():
                     flush()
-                    why = why or limits.reason(conversation.events, output_is_full=execution.output_is_full())
+                    why = why or limits.reason(conversation.events)
                 if not stopping and (why or conversation.violation):
                     stopping = True
                     execution.stop()

@@ -13,18 +13,18 @@ from typing import Literal
 
 from orchestrator.engines.base import Exit, Output
 from orchestrator.plan.jobs import Job
-from orchestrator.record.events import Error, Event, Lines, Reader, Start, Violation
+from orchestrator.record import artifacts
+from orchestrator.record.events import Artifact, Error, Event, Lines, Reader, Start, Violation
 from orchestrator.record.figures import Collector
-from orchestrator.record.recorder import Recorder
+from orchestrator.record.recorder import MAX_LOG_BYTES, Recorder
 from orchestrator.record.results import Failure, FailureKind
-from orchestrator.record.run_folder import MAX_OUTPUT_BYTES
 from orchestrator.run.measurement import TimedPart
 
 LOG_LINES = 12  # shown with a failure; all of it is in <job>.log
 MAX_LOG_LINE = 500
 
 MAIN_MEMORY = ("MemoryError", "_ArrayMemoryError")  # Python's and NumPy's errors, whatever the job runs on
-Stop = Literal["time", "silence", "output"]  # which limit a job broke that kept to the protocol
+Stop = Literal["time", "silence"]  # which limit a job broke that kept to the protocol
 LOOK_SECONDS = 1.0  # between two checks of a running job's limits; its files are flushed then, too
 
 HINTS: dict[FailureKind, str] = {
@@ -32,7 +32,6 @@ HINTS: dict[FailureKind, str] = {
     "gpu_memory": "a smaller batch (--set WORKLOAD.batch=…), or see in `nvidia-smi` who else holds this GPU's memory",
     "killed": "something outside the job ended it: the kernel (see dmesg), a restart of the Docker daemon, or a user",
     "timeout": "raise limits.timeout or limits.silence in the spec, or find out in the log what it waited for",
-    "disk": "a workload keeps small artifacts only: see workloads/common/PROTOCOL.md",
     "diverged": "check lr in the spec; if it is the default, this framework computes something else: report it",
     "protocol": "the workload file breaks workloads/common/PROTOCOL.md: fix it there",
     "no_gpu": "check the NVIDIA Container Toolkit: `nvidia-smi -L` in a container must list the GPU asked for, alone",
@@ -68,24 +67,23 @@ class Conversation:
     def take(self, output: Output) -> None:
         """Take a chunk as it arrived. After a violation everything only goes to the log."""
         self._at = output.at
-        if output.stream == "stderr" or self.violation is not None:
-            self._log(output.data)
-            return
         try:
-            for line in self._lines.feed(output.data):
-                self._take_line(line)
+            if output.stream == "stderr" or self.violation is not None:
+                self._log(output.data)
+            else:
+                for line in self._lines.feed(output.data):
+                    self._take_line(line)
         except Violation as violation:
             self.violation = violation
 
     def close(self) -> None:
         """The stream has ended: account for what follows its last newline."""
-        if self.violation is None:
-            try:
-                if rest := self._lines.close():
-                    self._take_line(rest)
-            except Violation as violation:
-                self.violation = violation
-        self._log(b"\n" if self._log_rest else b"")
+        try:
+            if self.violation is None and (rest := self._lines.close()):
+                self._take_line(rest)
+            self._log(b"\n" if self._log_rest else b"")
+        except Violation as violation:
+            self.violation = violation
 
     def failure(
         self, exit_: Exit, *, stopped: Stop | None, train_samples: int | None, test_samples: int | None
@@ -132,16 +130,21 @@ class Conversation:
         where = f"after {self._last.event!r}" if self._last else "before its first event"
         if stopped == "time":
             return "timeout", f"stopped at its time limit of {self._job.timeout:g} s, {where}"
-        if stopped == "silence":
-            return "timeout", f"stopped because it said nothing for {self._job.silence:g} s, {where}"
-        return "disk", f"stopped because its output folder held more than {MAX_OUTPUT_BYTES >> 20} MiB, {where}"
+        return "timeout", f"stopped because it said nothing for {self._job.silence:g} s, {where}"
 
     def _take_line(self, line: bytes) -> None:
         if not line.startswith(b"{"):
             self._log(line + b"\n")  # not an event: a library that prints to standard output
             return
+        if artifacts.is_part(line):
+            self._recorder.part(line)
+            return
         self._recorder.event(line)
         event = self._reader.read(line)
+        if not isinstance(event, Error):
+            self._recorder.check_whole()
+        if isinstance(event, Artifact):
+            self._recorder.artifact(event)
         self.collector.add(event)
         self.timed.add(event, self._at)
         self.events += 1
@@ -153,7 +156,14 @@ class Conversation:
         self._hear(event)
 
     def _log(self, data: bytes) -> None:
+        """Keep what is no event. Raises Violation when it is too much, unless there was one before."""
         self._recorder.log(data)
+        self._remember(data)
+        if self._recorder.log_is_full and self.violation is None:
+            raise Violation(f"it printed more than {MAX_LOG_BYTES >> 20} MiB beside its events")
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the last lines for a failure report."""
         *lines, rest = (self._log_rest + data).split(b"\n")
         self._log_rest = rest[:MAX_LOG_LINE]
         for line in lines[-LOG_LINES:]:
@@ -180,16 +190,14 @@ class Watchman:
         self._next = min(now + LOOK_SECONDS, max(now, self._deadline))
         return True
 
-    def reason(self, events: int, *, output_is_full: bool) -> Stop | None:
+    def reason(self, events: int) -> Stop | None:
         """Which limit the job has broken; `events` is how many it has sent so far."""
         now = time.monotonic()
         if events > self._events:
             self._events, self._heard = events, now
         if now >= self._deadline:
             return "time"
-        if now >= self._heard + self._job.silence:
-            return "silence"
-        return "output" if output_is_full else None
+        return "silence" if now >= self._heard + self._job.silence else None
 
 
 def _class_of(error: Error, job: Job) -> FailureKind:

@@ -134,6 +134,7 @@ def crew_for(request: Request, folder: run_folder.RunFolder, prepared: PreparedR
         folder=folder,
         inputs=OneAtATime(job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset)),
         code=fingerprint.inspect(request.root),
+        cache=request.cache,
     )
     return gather(prepared.engine, context, spec=prepared.spec, listener=listener, given=request.pythons)
 

@@ -101,7 +101,8 @@ class ReferenceRuns:
         """Run `job` in this precision; `plant` names a change to it from workloads/mistakes/, empty for none."""
         changes: dict[str, object] = {"id": f"{job.id}-{plant or precision}", "precision": precision}
         if plant:
-            changes["command"] = f"python -m workloads.mistakes {plant} {{workload}}"
+            changes["module"] = "mistakes"
+            changes["command"] = f"python -m workloads.{{module}} {plant} {{workload}}"
         (result,) = self._crew.run([job.model_copy(update=changes)])
         return result
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.files import atomic_file, atomic_folder, atomic_write, remove_leftovers, sha256_of, sha256_of_tree
+from orchestrator.files import atomic_file, atomic_folder, atomic_write, remove_leftovers, sha256_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,56 +107,3 @@ def test_sha256_of_equals_hashlib(tmp_path_factory: pytest.TempPathFactory, data
     content = data * (copies * 300)  # up to 3.7 MB: more than one read
     path.write_bytes(content)
     assert sha256_of(path) == hashlib.sha256(content).hexdigest()
-
-
-def tree(folder: Path, files: dict[str, bytes]) -> Path:
-    for name, data in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return folder
-
-
-def test_equal_trees_have_equal_fingerprints(tmp_path: Path) -> None:
-    files = {"a.py": b"1", "b/c.py": b"2"}
-    one = tree(tmp_path / "one", files)
-    two = tree(tmp_path / "two", dict(reversed(files.items())))
-    (two / "empty").mkdir()
-    (two / "b" / "__pycache__").mkdir()
-    (two / "b" / "__pycache__" / "c.pyc").write_bytes(b"changes with every run")
-    assert sha256_of_tree(one) == sha256_of_tree(two)
-    assert sha256_of_tree(one) != sha256_of_tree(two, ignore=())
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        {"a.py": b"1", "b/c.py": b"3"},
-        {"a.py": b"1", "b/d.py": b"2"},
-        {"a.py": b"1", "c.py": b"2"},
-        {"a.py": b"12", "b/c.py": b""},
-        {"a.py": b"1"},
-        {"a.py": b"1", "b/c.py": b"2", "d": b""},
-    ],
-)
-def test_any_difference_changes_the_fingerprint(tmp_path: Path, files: dict[str, bytes]) -> None:
-    one = tree(tmp_path / "one", {"a.py": b"1", "b/c.py": b"2"})
-    assert sha256_of_tree(one) != sha256_of_tree(tree(tmp_path / "two", files))
-
-
-def test_links_are_hashed_and_never_followed(tmp_path: Path) -> None:
-    folder = tree(tmp_path / "folder", {"a": b"1"})
-    before = sha256_of_tree(folder)
-    secret = tree(tmp_path / "outside", {"secret": b"1"})
-    (folder / "loop").symlink_to(folder)
-    (folder / "out").symlink_to(secret)
-    (folder / "dangling").symlink_to("nowhere")
-    linked = sha256_of_tree(folder)
-    assert linked != before
-    (secret / "secret").write_bytes(b"2")
-    assert sha256_of_tree(folder) == linked
-
-
-def test_a_missing_folder_has_no_fingerprint(tmp_path: Path) -> None:
-    with pytest.raises(NotADirectoryError):
-        sha256_of_tree(tmp_path / "missing")

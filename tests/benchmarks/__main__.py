@@ -57,7 +57,6 @@ def by_hand(folder, prefix):
     environment = {
         "BENCH_SPEC": str(folder / "spec.json"),
         "BENCH_INPUTS": str(folder / "inputs"),
-        "BENCH_OUTPUT": str(folder / "output"),
     }
     argv = [*prefix, "python" if prefix else sys.executable, "-m", "workloads.echo.resnet50"]
     subprocess.run(
@@ -90,10 +89,7 @@ def docker_engine_overhead(folder):
     image = engine.prepare(catalog.load(engine_cases.ECHO).images[0], "cpu").handle
     run = ["docker", "run", "--rm", "--network=none", "--workdir=/bench"]
     run += [f"--volume={engine_cases.ECHO / 'workloads'}:/bench/workloads:ro", f"--volume={folder}:{folder}"]
-    run += [
-        f"--env={name}={folder / path}"
-        for name, path in (("BENCH_SPEC", "spec.json"), ("BENCH_INPUTS", "inputs"), ("BENCH_OUTPUT", "output"))
-    ]
+    run += [f"--env={name}={folder / path}" for name, path in (("BENCH_SPEC", "spec.json"), ("BENCH_INPUTS", "inputs"))]
     yield from compared("plain docker run", lambda: by_hand(folder, [*run, image]), engine, folder)
 
 
@@ -123,7 +119,7 @@ class Endless:
     """A job's events, generated in chunks of 64 KiB or so as an engine would hand them on."""
 
     START = (
-        b'{"event":"start","seq":0,"t":0.0,"protocol":1,"framework":"good","workload":"resnet50","version":"1",'
+        b'{"event":"start","seq":0,"t":0.0,"protocol":2,"framework":"good","workload":"resnet50","version":"1",'
         b'"versions":{},"device":"cpu","device_name":null,"precision":"fp32","threads":2,"fused":null,'
         b'"denormals":"kept","notes":[]}\n'
         b'{"event":"ready","seq":1,"t":0.1,"load_s":0.0,"build_s":0.0,"compile_s":0.0}\n'
@@ -137,7 +133,7 @@ class Endless:
 
 
 def protocol_and_store(folder, events=1_000_000):
-    """Events through reader, figures and event file; the peak of memory tells whether anything piles up."""
+    """Events through reader, figures and event file; the peak of memory shows whether anything piles up."""
     run_spec = spec.Spec(name="e", frameworks=("good",), workloads=("resnet50",))
     (job,) = jobs.plan(run_spec, catalog.load(engine_cases.ECHO), "cpu")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

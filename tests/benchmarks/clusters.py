@@ -106,7 +106,7 @@ def running(engine, folder, behaviour):
     if hasattr(engine, "inputs"):  # a node that was taken, and not a local engine
         made = engine.inputs(job, made)
     place = folder / f"{behaviour}-{type(engine).__name__}"
-    (place / "output").mkdir(parents=True)
+    place.mkdir(parents=True)
     (place / "spec.json").write_text(json.dumps(job.for_workload()))
     launch = base.Launch(
         job=job,
@@ -114,7 +114,6 @@ def running(engine, folder, behaviour):
         workloads=engine_cases.ECHO / "workloads",
         inputs=made.files,
         spec=place / "spec.json",
-        output=place / "output",
         cpus=machine.inspect().cpus,
         gpus=(),
     )

@@ -195,12 +195,12 @@ def start_on_gpu(tag, framework, inputs):
     """Start the framework's smallest training for a GPU, as the docker engine would."""
     settings = json.loads((inputs / "settings.json").read_text())
     spec = {
-        "protocol": 1, "framework": framework.id, "workload": "cnn", "device": "gpu", "precision": "fp32", "seed": 1,
+        "protocol": 2, "framework": framework.id, "workload": "cnn", "device": "gpu", "precision": "fp32", "seed": 1,
         "trace": 1, "learning_curve": False, "settings": settings,
     }  # fmt: skip
     (inputs / "spec.json").write_text(json.dumps(spec))
     variables = {
-        "BENCH_SPEC": "/inputs/spec.json", "BENCH_INPUTS": "/inputs", "BENCH_OUTPUT": "/bench", "PYTHONPATH": "/bench",
+        "BENCH_SPEC": "/inputs/spec.json", "BENCH_INPUTS": "/inputs", "PYTHONPATH": "/bench",
         "NVIDIA_TF32_OVERRIDE": "0", **framework.env,
     }  # fmt: skip
     argv = [

@@ -46,7 +46,7 @@ def test_a_daemon_that_restarts(docker_engine, tmp_path, tmp_path_factory, monke
 
 
 def test_a_daemon_that_never_comes_back(docker_engine, tmp_path, tmp_path_factory, monkeypatch):
-    """Every job of the run gets a result, each of them tells what to do, and none waits for ever."""
+    """Every job of the run gets a result, each of them says what to do, and none waits for ever."""
     monkeypatch.setattr("orchestrator.engines.docker.container.RECONNECT_SECONDS", 3)
     folder = tmp_path_factory.mktemp("d")
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import io
-import json
 import os
 import shutil
 import sys
@@ -65,7 +64,7 @@ def test_a_job_that_cannot_be_stopped_is_reported_as_a_fault_of_the_daemon():
 def nosy(docker_engine, tmp_path, monkeypatch):
     monkeypatch.setenv("ROSETTA_TEST_SECRET", "hush")
     folder, (result,) = engine_cases.run_echo(docker_engine, tmp_path, "nosy", cpus=1)
-    return json.loads((folder.path / f"{result.job.id}.output" / "facts.json").read_text())
+    return engine_cases.facts_of(folder, result)
 
 
 def test_a_container_is_locked_down(nosy):

@@ -70,7 +70,7 @@ def launch(folder, gpus=()):
     known = engine_cases.behaving(("good",))
     (job,) = jobs.plan(spec.Spec(name="t", frameworks=("good",), workloads=("resnet50",)), known, "cpu")
     job = job.model_copy(update={"gpus": gpus})
-    return Launch(job=job, run="r", workloads=folder, inputs={}, spec=folder, output=folder, cpus=(0,))
+    return Launch(job=job, run="r", workloads=folder, inputs={}, spec=folder, cpus=(0,))
 
 
 ANY = Environment(handle="", facts={})

@@ -1,7 +1,6 @@
 """The process engine, with real children."""
 
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -35,7 +34,7 @@ def test_the_contract_of_engines(check, engine, tmp_path):
 def test_a_job_sees_its_own_environment_only(engine, tmp_path, monkeypatch):
     monkeypatch.setenv("ROSETTA_TEST_SECRET", "hush")
     folder, (result,) = engine_cases.run_echo(engine, tmp_path, "nosy", cpus=1)
-    facts = json.loads((folder.path / f"{result.job.id}.output" / "facts.json").read_text())
+    facts = engine_cases.facts_of(folder, result)
     assert facts["secret"] is None
     assert facts["variable"] == "very"
     assert facts["listing"] == ["weights.npz"]
@@ -44,7 +43,7 @@ def test_a_job_sees_its_own_environment_only(engine, tmp_path, monkeypatch):
 
 
 def test_a_job_sees_the_gpu_it_was_given_only(engine, tmp_path, monkeypatch):
-    """Told by the variable that CUDA goes by: there is no driver here, and so the job says that it sees none."""
+    """The engine sets the variable that CUDA reads. There is no driver here, so the job reports that it sees no GPU."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     chosen = machine("H100").gpus
     project = engine_cases.gpu_project(tmp_path)
@@ -61,8 +60,8 @@ def test_nvidia_s_libraries_are_kept_from_tf32_where_fp32_is_asked_for(tmp_path,
     """By a variable of every engine, there before any library is loaded."""
     wanted = spec.Spec(name="t", frameworks=("pytorch",), workloads=("cnn",), precision=precision)
     (job,) = jobs.plan(wanted, catalog.load(root), device, machine("H100").gpus)
-    launch = Launch(job=job, run="r", workloads=root, inputs={}, spec=root, output=root, cpus=(0,))
-    variables = job_variables(launch, spec="s", inputs="i", output="o", home="h")
+    launch = Launch(job=job, run="r", workloads=root, inputs={}, spec=root, cpus=(0,))
+    variables = job_variables(launch, spec="s", inputs="i", home="h")
     assert variables.get("NVIDIA_TF32_OVERRIDE") == expected
 
 

@@ -43,7 +43,7 @@ TOY = """
 
         @contextlib.contextmanager
         def run(self, environment, launch):
-            names = {"spec": launch.spec, "inputs": Path(), "output": launch.output, "home": launch.output}
+            names = {"spec": launch.spec, "inputs": Path(), "home": launch.spec.parent}
             variables = job_variables(launch, **{name: str(path) for name, path in names.items()})
             command = [environment.handle, *launch.job.argv[1:]]
             place, pipe = launch.workloads.parent, subprocess.PIPE

@@ -3,16 +3,19 @@
 tiny.py and tiny.jl tell the same stories: `train`, `extract`, `diverge` and `refuse`, each with its NAME.jsonl.
 """
 
+import base64
 import json
 from pathlib import Path
 
 import numpy as np
 
+from orchestrator.record.artifacts import is_part
+
 FOLDER = Path(__file__).resolve().parent
 STORIES = {"train": 0, "extract": 0, "diverge": 1, "refuse": 1}  # name → exit code
 TRAINING = {"epochs": 2, "batch": 4, "train_samples": 10, "test_samples": 6}
 JOB = {
-    "protocol": 1,
+    "protocol": 2,
     "framework": "tiny",
     "workload": "cnn",
     "device": "cpu",
@@ -39,7 +42,7 @@ def write_inputs(folder):
 
 def masked(stream):
     """The events of a stream without what differs from run to run."""
-    events = [json.loads(line) for line in stream.splitlines()]
+    events = [json.loads(line) for line in stream.splitlines() if not is_part(line)]
     for event in events:
         event.update(dict.fromkeys(MASKED & set(event), 0))
         if "batch_seconds" in event:
@@ -49,6 +52,18 @@ def masked(stream):
         if "loss" in event:
             event["loss"] = round(event["loss"], 4)  # a mean's last digits depend on how it is summed up
     return events
+
+
+def artifacts(stream):
+    """The arrays of a stream by their names."""
+    found = []
+    for line in stream.splitlines():
+        content = json.loads(line)
+        if is_part(line):
+            found[-1][1].extend(base64.b64decode(content["part"]))
+        elif content["event"] == "artifact":
+            found.append((content, bytearray()))
+    return {event["name"]: np.frombuffer(data, event["dtype"]).reshape(event["shape"]) for event, data in found}
 
 
 def expected(story):

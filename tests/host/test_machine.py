@@ -1,4 +1,4 @@
-"""What NVML tells of a machine, asked field by field: no answer is None, and no GPU is no error."""
+"""What NVML reports about a machine, field by field: a missing answer is None, and a missing GPU is no error."""
 
 from types import SimpleNamespace
 

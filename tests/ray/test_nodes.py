@@ -55,7 +55,7 @@ def free(what):
 
 
 def settled(what, amount):
-    """Wait until so much is free: Ray tells with some delay."""
+    """Wait until so much is free: Ray reports it with some delay."""
     deadline = time.monotonic() + 20
     while abs(free(what) - amount) > 1:
         assert time.monotonic() < deadline, (free(what), amount)

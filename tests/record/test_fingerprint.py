@@ -1,5 +1,8 @@
 """The fingerprint of a framework's code covers all that it is made of, and nothing of what it is not."""
 
+import os
+import stat
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,3 +158,52 @@ def test_a_report_of_several_frameworks_is_of_one_code_where_each_part_is():
     assert fingerprint.mixed([one, code("3", a="4")]) == ["workloads/a"]
     assert fingerprint.mixed([one, code("2")]) == ["workloads/"]
     assert fingerprint.mixed([]) == []
+
+
+def frozen(folder):
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_job_gets_the_code_its_fingerprint_covers_and_no_more(tmp_path):
+    checkout = tree(tmp_path / "checkout", FILES)
+    place = checkout.freeze("a", tmp_path / "cache")
+    assert place.name == "workloads"
+    covered = {name for name in FILES if name.partition("/")[0] in checkout.modules["a"]}
+    assert frozen(place) == {name: FILES[name] for name in covered}
+    assert covered < FILES.keys()
+
+
+def test_editing_during_a_run_changes_nothing_of_it(tmp_path):
+    checkout = tree(tmp_path / "checkout", FILES)
+    edited = tree(tmp_path / "checkout", {"a/cnn.py": "x = 'edited'"})
+    assert frozen(checkout.freeze("a", tmp_path / "cache"))["a/cnn.py"] == FILES["a/cnn.py"]
+    assert frozen(edited.freeze("a", tmp_path / "cache"))["a/cnn.py"] == "x = 'edited'"
+
+
+def test_frozen_code_that_was_changed_is_made_again(tmp_path):
+    checkout = tree(tmp_path / "checkout", FILES)
+    place = checkout.freeze("a", tmp_path / "cache")
+    whole = frozen(place)
+    (place / "a" / "cnn.py").unlink()
+    (place / "a" / "cnn.py").write_text("x = 'changed'")
+    (place / "a" / "more.py").write_text("")
+    assert frozen(checkout.freeze("a", tmp_path / "cache")) == whole
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_modes_umask_and_ends_of_lines_change_no_fingerprint(tmp_path, umask):
+    unix = tree(tmp_path / "unix", FILES)
+    before = os.umask(umask)
+    try:
+        for name, source in FILES.items():
+            path = tmp_path / "windows" / "workloads" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(source.replace("\n", "\r\n").encode())
+        (tmp_path / "windows" / "workloads" / "a" / "__pycache__").mkdir()
+        (tmp_path / "windows" / "workloads" / "a" / "__pycache__" / "cnn.cpython-311.pyc").write_bytes(b"\0")
+        windows = fingerprint.inspect(tmp_path / "windows")
+        place = windows.freeze("a", tmp_path / "cache")
+    finally:
+        os.umask(before)
+    assert (windows.modules, windows.code.workloads_sha256) == (unix.modules, unix.code.workloads_sha256)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (place, *place.rglob("*"))} == {0o755, 0o444}

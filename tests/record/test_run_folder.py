@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from orchestrator.errors import StoreError
 from orchestrator.plan.spec import Spec
 from orchestrator.record import run_folder
+from orchestrator.record.artifacts import Artifacts
+from orchestrator.record.events import Violation
 from orchestrator.record.recorder import Recorder
 from orchestrator.record.results import split_damaged
 from orchestrator.record.run_folder import Run, RunFolder
@@ -122,34 +124,6 @@ def test_attempts_are_kept_apart(folder):
     assert sampled == ['{"t": 1}\n{"t": 1.1}\n', '{"t": 2}\n{"t": 2.1}\n']
 
 
-def test_an_output_folder_that_is_too_full_or_too_deep(folder):
-    output = folder.output("job")
-    assert not folder.output_is_full("job")
-    (output / "big").write_bytes(bytes(run_folder.MAX_OUTPUT_BYTES + 1))
-    assert folder.output_is_full("job")
-    output = folder.output("job")
-    for number in range(run_folder.MAX_OUTPUT_FILES + 1):
-        (output / str(number)).touch()
-    assert folder.output_is_full("job")
-    output = folder.output("job")
-    assert not list(output.iterdir())
-
-
-def test_only_plain_files_of_known_names_are_kept(folder, tmp_path):
-    output = folder.output("job")
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "precious").write_text("p")
-    (output / "features.npy").write_text("f")
-    (output / "link.npy").symlink_to(outside / "precious")
-    (output / "folder").symlink_to(outside)
-    (output / "deep" / "er").mkdir(parents=True)
-    (output / "deep").chmod(0)
-    assert folder.keep_artifacts("job", ["features.npy", "link.npy"]) == ["link.npy"]
-    assert [path.name for path in output.iterdir()] == ["features.npy"]
-    assert (outside / "precious").read_text() == "p"
-
-
 def test_a_result_from_the_future_is_refused(folder):
     folder.write_result(trained())
     path = folder.path / f"{trained().job.id}.json"
@@ -170,9 +144,15 @@ def test_the_latest_run_is_found_without_a_name(folder, tmp_path):
 
 def test_events_and_log_are_bounded(tmp_path):
     events, log = tmp_path / "job.jsonl", tmp_path / "job.log"
-    files = Recorder(events.open("wb"), log.open("wb"), max_event_bytes=10, max_log_bytes=10)
-    for _ in range(5):
-        files.log(b"123456")
+    artifacts = Artifacts(tmp_path / "output")
+    files = Recorder(events.open("wb"), log.open("wb"), artifacts, max_event_bytes=10, max_log_bytes=10)
+    files.log(b"123456")
+    assert not files.log_is_full
+    files.log(b"123456")
+    assert files.log_is_full
+    files.event(b"1234")
+    files.event(b"1234")
+    with pytest.raises(Violation, match="of events"):
         files.event(b"1234")
     files.close()
     assert log.read_bytes() == b"1234561234"

@@ -1,4 +1,4 @@
-"""Telemetry tells what a job used, costs little, and never costs a job."""
+"""Telemetry records what a job used, costs little, and never costs a job."""
 
 import dataclasses
 import functools

@@ -2,11 +2,13 @@
 
 import json
 import tempfile
+from pathlib import Path
 
 import pytest
 
 from orchestrator.engines.base import Exit, Output
 from orchestrator.plan import catalog, jobs, spec
+from orchestrator.record.artifacts import Artifacts
 from orchestrator.record.recorder import Recorder
 from orchestrator.run.conversation import Conversation
 from tests.support.results import START
@@ -27,8 +29,12 @@ def job(root):
 
 def converse(job, *events, exit_=GOOD, stopped=None, tail=b"", stderr=b"", train_samples=150, test_samples=100):
     lines = [json.dumps({"seq": number, "t": 1.0, **event}) for number, event in enumerate(events)]
-    with tempfile.NamedTemporaryFile() as recorded, tempfile.NamedTemporaryFile() as log:
-        conversation = Conversation(job, Recorder(recorded, log), lambda event: None)
+    with (
+        tempfile.NamedTemporaryFile() as recorded,
+        tempfile.NamedTemporaryFile() as log,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        conversation = Conversation(job, Recorder(recorded, log, Artifacts(Path(folder))), lambda event: None)
         conversation.take(Output("stderr", stderr))
         conversation.take(Output("stdout", "".join(line + "\n" for line in lines).encode() + tail))
         conversation.close()
@@ -74,7 +80,6 @@ def test_a_learning_curve_with_a_gap(job):
     [
         ({"stopped": "time"}, "timeout", "stopped at its time limit of 14400 s, after 'end'"),
         ({"stopped": "silence"}, "timeout", "stopped because it said nothing for 1800 s, after 'end'"),
-        ({"stopped": "output"}, "disk", "its output folder held more than 64 MiB"),
         ({"exit_": Exit(code=None, signal=9, out_of_memory=True)}, "out_of_memory", "more memory than the machine has"),
         ({"exit_": Exit(code=None, signal=11)}, "killed", "ended by SIGSEGV"),
         ({"exit_": Exit(code=None, signal=200)}, "killed", "ended by signal 200"),
@@ -102,6 +107,11 @@ def test_a_pass_over_more_or_fewer_images_is_none(root, cold, timed, why):
     ]
     _, failure = converse(job, {**START, "workload": "resnet50"}, READY, *passes, END)
     assert (failure.kind, why in failure.message) == ("protocol", True), failure
+
+
+def test_more_output_than_is_kept_breaks_the_protocol(job):
+    _, failure = converse(job, *whole(), stderr=b"x" * (65 << 20))
+    assert (failure.kind, failure.message) == ("protocol", "it printed more than 64 MiB beside its events")
 
 
 def test_a_step_reported_again_is_traced_once(job):
@@ -136,7 +146,7 @@ def test_a_job_that_dies_before_its_first_word_is_reported_by_its_last_line(job)
         ((START, READY, {**EPOCH, "samples": 100}), "no whole number of batches"),
         (({**START, "framework": "other"},), "framework is 'other', the job asked for 'numpy'"),
         (({**START, "precision": "fp16"},), "precision is 'fp16'"),
-        (({**START, "protocol": 2},), "uses protocol 2"),
+        (({**START, "protocol": 1},), "uses protocol 1"),
     ],
 )
 def test_a_stream_that_leaves_something_out_or_adds_something(job, events, message):

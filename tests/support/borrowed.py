@@ -18,8 +18,8 @@ def is_built(image: Image, variant: str) -> bool:
 def borrowed(image: Image, variant: str) -> Iterator[str]:
     """Yield the tag of an image; raises what images.build raises.
 
-    What had to be built goes with all that came into the daemon's build cache meanwhile. (A build that somebody else
-    began at that time loses its cache too, never its image. A builder in a container of its own keeps its cache.)
+    An image built here is removed, with everything that entered the daemon's build cache meanwhile. (Another build that
+    runs at that time loses its cache too, never its image. A builder in a container of its own keeps its cache.)
     """
     if is_built(image, variant):
         yield images.tag(image, variant)

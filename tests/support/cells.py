@@ -65,7 +65,9 @@ def run_cell(engine: DockerEngine, results: Path, framework: str, workload: str,
     chosen = run_spec.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
     folder, cache = RunFolder.create(results, "cells"), files.default_cache()
     here, inputs = OneNode(engine, cache=cache), job_inputs.Store(cache=cache, choice="synthetic")
-    run = RunContext(catalog=KNOWN, engine=here.name, folder=folder, inputs=inputs, code=fingerprint.inspect(ROOT))
+    run = RunContext(
+        catalog=KNOWN, engine=here.name, folder=folder, inputs=inputs, code=fingerprint.inspect(ROOT), cache=cache
+    )
     (result,) = gather(here, run, spec=chosen, listener=Silent()).run(jobs.plan(chosen, KNOWN, "cpu"))
     return result, folder.path / f"{result.job.id}.output"
 

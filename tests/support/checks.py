@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,7 @@ def _catalog(root: Path) -> Catalog:
 
 
 @functools.cache
-def _parts(root: Path) -> dict[str, dict[str, str]]:
+def _parts(root: Path) -> Mapping[str, Mapping[str, str]]:
     """The parts of each module below workloads/, as provenance has them."""
     return fingerprint.inspect(root).modules
 

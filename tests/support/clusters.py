@@ -14,8 +14,10 @@ import ray
 from ray.cluster_utils import Cluster
 
 from orchestrator import files
+from orchestrator.engines.base import TakenNode
 from orchestrator.engines.hosts import Node
 from orchestrator.engines.ray import cluster as ray_engine
+from orchestrator.engines.ray.taken import RayNode
 from orchestrator.engines.registration import Setup
 from orchestrator.plan.jobs import Job
 from orchestrator.record.events import Event
@@ -46,8 +48,8 @@ def add(made: Any, name: str, cpus: int = 1, **options: Any) -> None:
 
 
 def connect(
-    made: Any, root: Path, choice: str = "auto", pythons: Mapping[str, Path] = MappingProxyType({}), **options: Any
-) -> Any:
+    made: Any, root: Path, choice: str = "auto", pythons: Mapping[str, Path] = MappingProxyType({}), **options: float
+) -> ray_engine.RayCluster:
     """The engine's own way to join it."""
     setup = Setup(
         root=root, cache=files.default_cache(), pythons=dict(pythons), address=made.address, node_engine=choice
@@ -58,14 +60,14 @@ def connect(
 class Changed:
     """A cluster whose nodes a test changes once they are taken."""
 
-    def __init__(self, joined: Any, change: Callable[[Any], Any]) -> None:
+    def __init__(self, joined: ray_engine.RayCluster, change: Callable[[RayNode | None], TakenNode | None]) -> None:
         self._joined = joined
         self._change = change
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._joined, name)
 
-    def take(self, node: Node, wanted: Callable[[], bool]) -> Any:
+    def take(self, node: Node, wanted: Callable[[], bool]) -> TakenNode | None:
         return self._change(self._joined.take(node, wanted))
 
 

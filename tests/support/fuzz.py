@@ -6,12 +6,17 @@ Starts from the golden streams and spoils them in ways a program might: cut, rep
 with stray bytes, in chunks that end anywhere. Ends with the input that broke something, if one did.
 """
 
+import base64
+import hashlib
 import json
+import math
 import random
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import numpy as np
 
 from orchestrator.engines.base import Exit, Output
 from orchestrator.plan.jobs import Job
@@ -34,12 +39,20 @@ JOB = Job(
 
 
 def whole(path: Path) -> bytes:
-    """A golden stream with values where the golden file has a mask."""
+    """A golden stream with values where the golden file has a mask, and the bytes of its artifacts."""
     events = [json.loads(line) for line in path.read_text().splitlines()]
     fields = {"threads": 2, "denormals": "flushed", "seconds": 0.5}
+    lines = []
     for event in events:
         event.update({key: value for key, value in fields.items() if key in event})
-    return "".join(json.dumps(event) + "\n" for event in events).encode()
+        data = b""
+        if event["event"] == "artifact":
+            data = bytes(np.dtype(event["dtype"]).itemsize * math.prod(event["shape"]))
+            event["sha256"] = hashlib.sha256(data).hexdigest()
+        lines.append(json.dumps(event))
+        parts = (base64.b64encode(data[first : first + 9000]).decode() for first in range(0, len(data), 9000))
+        lines += [f'{{"part":"{part}"}}' for part in parts]
+    return "".join(line + "\n" for line in lines).encode()
 
 
 CORPUS = [whole(path) for path in sorted(GOLDEN.glob("*.jsonl"))]

@@ -19,7 +19,7 @@ START = {
     "event": "start",
     "seq": 0,
     "t": 0.1,
-    "protocol": 1,
+    "protocol": 2,
     "framework": "numpy",
     "workload": "cnn",
     "version": "2.0",

@@ -27,12 +27,14 @@ from orchestrator.judge.parity import Trace
 from orchestrator.plan import jobs, spec
 from orchestrator.plan.workloads import MISTAKES, WORKLOADS
 from orchestrator.record import certificates, run_folder
+from orchestrator.record.artifacts import is_part
 from orchestrator.record.certificates import Envelope, Parity
 from orchestrator.record.figures import Figures
 from orchestrator.record.results import Provenance, Result
 from orchestrator.report import parity_text
 from orchestrator.run import preparation
 from orchestrator.verify import reference, verifier
+from tests import golden
 from tests.support.engine_cases import Silent
 from workloads.common import bench as workload_bench
 from workloads.mistakes import planted, plants
@@ -93,7 +95,7 @@ class Workshop:
         inference = {"batch": 2, "batches": 1, "variant": "v1"}
         settings = {**TRAINING, **SETTINGS[self.workload]} if self.workload in SETTINGS else inference
         job = {
-            "protocol": 1, "framework": "numpy", "workload": self.workload, "device": "cpu", "precision": precision,
+            "protocol": 2, "framework": "numpy", "workload": self.workload, "device": "cpu", "precision": precision,
             "seed": 1, "settings": settings, "trace": STEPS, "learning_curve": False,
         }  # fmt: skip
         if rates is not None:
@@ -105,15 +107,17 @@ class Workshop:
             events = workload_bench.Events(file.fileno())
             broke_off = contextlib.suppress(workload_bench.Diverged) if mistake else contextlib.nullcontext()
             with planted(mistake, self.workload) if mistake else contextlib.nullcontext(), broke_off:
-                module.run(workload_bench.Job(job, str(self.folder), str(output), events))
-        events = list(map(json.loads, (output / "events").read_text().splitlines()))
+                module.run(workload_bench.Job(job, str(self.folder), events))
+        stream = (output / "events").read_bytes()
+        kept = golden.artifacts(stream)
+        events = [json.loads(line) for line in stream.splitlines() if not is_part(line)]
         losses = tuple(event["loss"] for event in events if event["event"] == "step" and event["step"] <= STEPS)
-        path = output / ("scores-0.npy" if self.workload in SETTINGS else "features-0.npy")
-        probe = np.load(path).astype(np.float64) if path.exists() else None
+        probe = kept.get("scores-0.npy" if self.workload in SETTINGS else "features-0.npy")
+        probe = None if probe is None else probe.astype(np.float64)
         if probe is not None and self.workload in SETTINGS:
             probe = parity.log_probabilities(probe)
-        found = {name: output / f"weights-1.{name}.npy" for name in self.initial}
-        updates = {name: np.load(path) - self.initial[name] for name, path in found.items() if path.exists()}
+        found = {name: kept.get(f"weights-1.{name}.npy") for name in self.initial}
+        updates = {name: array - self.initial[name] for name, array in found.items() if array is not None}
         scored = next((event["samples"] for event in events if event["event"] == "score"), None)
         return Trace(losses=losses, probe=probe, updates=updates, scored=scored)
 
@@ -204,7 +208,7 @@ def test_what_a_cell_does_with_dropout(workshop, mistake):
     ],
 )
 def test_the_first_layer_whose_update_is_wrong_is_named(tmp_path, workshop, monkeypatch, wrong, astray):
-    """conv3's backward pass is off by 1 %: in what it tells its own weight, or the layers before it."""
+    """conv3's backward pass is off by 1 %: in the gradient of its own weight, or in that of the layers before it."""
     convolution = importlib.import_module("workloads.numpy.layers").Convolution
     original = convolution.backward
 

@@ -1,4 +1,4 @@
-"""Every workload file tells the same story in the same order, so that two frameworks can be read side by side."""
+"""Every workload file has the same steps in the same order, so that two frameworks can be read side by side."""
 
 import ast
 from pathlib import Path

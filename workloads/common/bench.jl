@@ -22,13 +22,15 @@ library only.
 """
 module Bench
 
+using Base64: base64encode
 using SHA: sha256
 
 include("startup.jl")
 include("json.jl")
 include("npy.jl")
 
-const PROTOCOL = 1
+const PROTOCOL = 2
+const PART_BYTES = 9000  # of an array in one line, which base64 makes a third longer
 const STEP_INTERVAL = 0.5  # seconds between two `step` events; reading a loss may wait for the device, so seldom
 const EVENT_DESCRIPTOR = Startup.prepare()
 
@@ -62,7 +64,7 @@ function main(run)
     code = 0
     try
         spec = reading(path -> Json.parse(read(path, String)), ENV["BENCH_SPEC"])
-        run(Job(spec, ENV["BENCH_INPUTS"], ENV["BENCH_OUTPUT"], events))
+        run(Job(spec, ENV["BENCH_INPUTS"], events))
         emit(events, "end")
     catch error
         code = 1
@@ -116,8 +118,19 @@ Events(descriptor) = Events(descriptor, 0, clock())
 function emit(events, event; fields...)
     elapsed = round(clock() - events.started, digits = 6)
     record = [:event => event, :seq => events.sequence, :t => elapsed, fields...]
-    line = Vector{UInt8}(sprint(Json.write_object, record) * "\n")
     events.sequence += 1
+    write_line(events, sprint(Json.write_object, record))
+end
+
+"Write the `bytes` of the artifact whose event came before."
+function emit_parts(events, bytes)
+    for part in Iterators.partition(bytes, PART_BYTES)
+        write_line(events, "{\"part\":\"" * base64encode(part) * "\"}")
+    end
+end
+
+function write_line(events, text)
+    line = Vector{UInt8}(text * "\n")
     while !isempty(line)
         written = ccall(:write, Cssize_t, (Cint, Ptr{UInt8}, Csize_t), events.descriptor, line, length(line))
         systemerror("writing an event", written < 0 && Libc.errno() != Libc.EINTR)
@@ -137,19 +150,18 @@ mutable struct Job
     trace::Int  # report the loss of this many first steps, the features of as many first batches
     learning_curve::Bool  # score after every epoch, not only after the last
     inputs::String
-    output::String
     events::Events
     created::Float64
     loading::Float64
     compiling::Float64
 end
 
-function Job(spec, inputs, output, events)
+function Job(spec, inputs, events)
     protocol = spec["protocol"]
     protocol == PROTOCOL || error("this workload speaks protocol $PROTOCOL, the job $protocol")
     what = (spec[key] for key in ("framework", "workload", "device", "precision", "seed", "settings"))
     how = (spec[key] for key in ("trace", "learning_curve"))
-    return Job(what..., Threads.nthreads(), how..., inputs, output, events, clock(), 0, 0)
+    return Job(what..., Threads.nthreads(), how..., inputs, events, clock(), 0, 0)
 end
 
 """
@@ -280,18 +292,18 @@ end
 """
     artifact(job, name, array)
 
-Keep `array` as NAME.npy in the job's output folder.
+Send `array`, which is kept as NAME.npy beside the result.
 """
 function artifact(job, name, array::Array)
-    file = name * ".npy"
-    Npy.save(joinpath(job.output, file), array)
+    bytes = collect(reinterpret(UInt8, vec(array)))
     emit(
         job.events, "artifact";
-        name = file,
+        name = name * ".npy",
         dtype = lowercase(string(eltype(array))),
         shape = reverse(size(array)),
-        sha256 = bytes2hex(sha256(collect(reinterpret(UInt8, vec(array))))),
+        sha256 = bytes2hex(sha256(bytes)),
     )
+    emit_parts(job.events, bytes)
 end
 
 end

@@ -1,5 +1,6 @@
 """The event stream that a workload writes, its clock, and the classes of its failures: a part of bench.py."""
 
+import base64
 import json
 import os
 import re
@@ -13,6 +14,8 @@ OUT_OF_MEMORY = re.compile(
 )
 # How CUDA says that a framework was not compiled for the GPU it found.
 NOT_FOR_THIS_GPU = ("no kernel image", "no binary for gpu", "invalid device function")
+
+PART_BYTES = 9000  # of an array in one line, which base64 makes a third longer
 
 clock = time.perf_counter
 
@@ -36,8 +39,15 @@ class Events:
     def emit(self, event, **fields):
         """Write one event. A value JSON cannot hold (NaN, infinity) is a programming error and raises ValueError."""
         record = dict(event=event, seq=self._sequence, t=round(clock() - self._started, 6), **fields)
-        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         self._sequence += 1
+        self._write(json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+
+    def emit_parts(self, data):
+        """Write the bytes of the artifact whose event came before."""
+        for first in range(0, len(data), PART_BYTES):
+            self._write(b'{"part":"' + base64.b64encode(data[first : first + PART_BYTES]) + b'"}\n')
+
+    def _write(self, line):
         while line:
             line = line[os.write(self._descriptor, line) :]
 

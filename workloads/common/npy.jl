@@ -92,20 +92,4 @@ function read_entry(io, entry, path)
     return replace(entry.name, r"\.npy$" => "") => read_array(io, "$path: $(entry.name)")
 end
 
-"""
-    Npy.save(path, array)
-
-Write a dense `array` as a .npy file, its axes in the opposite order.
-"""
-function save(path, array::Array)
-    descr = only(descr for (descr, type) in TYPES if type == eltype(array))
-    axes = join(string.(reverse(size(array)), ","), " ")
-    header = "{'descr': '$descr', 'fortran_order': False, 'shape': ($axes), }"
-    start = length(MAGIC) + 4
-    header = rpad(header, 64 * cld(start + length(header) + 1, 64) - start - 1) * "\n"  # the data begin aligned
-    open(path, "w") do io
-        write(io, MAGIC, 0x01, 0x00, htol(UInt16(length(header))), header, array)
-    end
-end
-
 end

@@ -87,13 +87,10 @@ class DockerEngine:
 
     @contextlib.contextmanager
     def run(self, environment: Environment, launch: Launch) -> Iterator[RunningContainer]:
-        user = _user()
-        if os.geteuid() == 0:
-            os.chown(launch.output, *user)
         name = f"rosetta-{launch.run}-{launch.job.id}-{secrets.token_hex(3)}"
         with self._watchdog.cleaning_up(_removing(name)):  # known by its name even before it exists
             with refusals("the container cannot be created"):
-                container = self._create(environment, launch, user, name)
+                container = self._create(environment, launch, name)
             try:
                 with refusals("the container cannot start"):
                     running = RunningContainer(self._client.api, container)
@@ -108,7 +105,7 @@ class DockerEngine:
                 with contextlib.suppress(docker.errors.NotFound, requests.exceptions.RequestException):
                     container.remove(force=True, v=True)
 
-    def _create(self, environment: Environment, launch: Launch, user: tuple[int, int], name: str) -> Container:
+    def _create(self, environment: Environment, launch: Launch, name: str) -> Container:
         job = launch.job
         return self._client.containers.create(
             environment.handle,
@@ -116,12 +113,10 @@ class DockerEngine:
             name=name,
             labels={f"{LABEL}.run": launch.run, f"{LABEL}.job": job.id, leftovers.OWNER_LABEL: leftovers.owner()},
             working_dir=ROOT,
-            environment=job_variables(
-                launch, spec=f"{ROOT}/spec.json", inputs=f"{ROOT}/inputs", output=f"{ROOT}/output", home=TMP
-            )
+            environment=job_variables(launch, spec=f"{ROOT}/spec.json", inputs=f"{ROOT}/inputs", home=TMP)
             | _gpu_variables(launch.gpus),
             mounts=_mounts(launch),
-            user=f"{user[0]}:{user[1]}",
+            user=_user(),
             init=True,  # as PID 1 a workload that kills itself would be ignored and seem to succeed
             read_only=True,
             network_mode="none",
@@ -147,22 +142,21 @@ def _removing(name: str) -> list[str]:
 
 
 def _mounts(launch: Launch) -> list[docker.types.Mount]:
-    """Everything read-only but the output folder."""
+    """What a job may read. It can write into its own /tmp only, and sends its results to standard output."""
     sources = {
         f"{ROOT}/workloads": launch.workloads,
         f"{ROOT}/spec.json": launch.spec,
         **{f"{ROOT}/inputs/{name}": path for name, path in launch.inputs.items()},
     }
-    mounts = [
+    return [
         docker.types.Mount(target, str(source.resolve()), type="bind", read_only=True)
         for target, source in sources.items()
     ]
-    return [*mounts, docker.types.Mount(f"{ROOT}/output", str(launch.output.resolve()), type="bind")]
 
 
-def _user() -> tuple[int, int]:
-    """The user of this process, so that the files in the output folder belong to that user; never root."""
-    return (os.getuid(), os.getgid()) if os.geteuid() else (UNPRIVILEGED, UNPRIVILEGED)
+def _user() -> str:
+    """The user of this process, who can read what is mounted; never root."""
+    return f"{os.getuid()}:{os.getgid()}" if os.geteuid() else f"{UNPRIVILEGED}:{UNPRIVILEGED}"
 
 
 def _gpu_access(info: Mapping[str, Any]) -> gpu_access.Access:

@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,9 +68,7 @@ class ProcessEngine:
 
     @contextlib.contextmanager
     def run(self, environment: Environment, launch: Launch) -> Iterator[RunningProcess]:
-        prefix = f"{leftovers.JOB_FOLDER}{leftovers.owner()}-"
-        with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
-            place = Path(folder)
+        with leftovers.job_folder() as place:
             _lay_out(place, launch)
             child = RunningProcess(_start(environment, launch, place), memory=launch.job.memory)
             try:
@@ -100,7 +97,6 @@ def _start(environment: Environment, launch: Launch, place: Path) -> subprocess.
         launch,
         spec=str(place / "spec.json"),
         inputs=str(place / "inputs"),
-        output=str(launch.output.resolve()),
         home=str(place / "home"),
     )
     if launch.gpus:

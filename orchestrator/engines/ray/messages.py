@@ -40,8 +40,6 @@ class NodeMessage:
     inputs: Inputs | None = None
     waited: float | None = None  # the job runs from now on; so many seconds it waited for its turn
     outputs: tuple[Output, ...] = ()
-    output_is_full: bool = False
-    artifact: tuple[str, bytes] | None = None  # a file's name and content
     ended: Ended | None = None
 
 

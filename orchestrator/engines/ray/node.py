@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import platform
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,18 +25,17 @@ from orchestrator.engines.base import Engine, EngineError, Environment, Executio
 from orchestrator.engines.ray.messages import Ended, LogCollector, NodeMessage
 from orchestrator.engines.registration import Setup
 from orchestrator.errors import DataError, HostError, OrchestratorError
-from orchestrator.files import default_cache, remove_tree
+from orchestrator.files import default_cache
 from orchestrator.inputs.job_inputs import Inputs, Store
 from orchestrator.plan import catalog
 from orchestrator.plan.jobs import Job
+from orchestrator.record import fingerprint
 from orchestrator.record.results import DataFacts
-from orchestrator.record.run_folder import MAX_OUTPUT_BYTES
 
 _log = logging.getLogger(__name__)
 
 BATCH_SECONDS = 0.2  # output waits so long for more before it is sent
 BATCH_BYTES = 1 << 16  # and is sent at once when there is so much
-LOOK_SECONDS = 1.0  # between two checks of the output folder
 
 
 def describe(choice: str, pythons: Mapping[str, Path]) -> NodeMessage:
@@ -90,6 +88,7 @@ class Worker:
         """Jobs use the engine `choice`; the project is in the working directory."""
         self._root = Path.cwd()
         self._cache = default_cache()
+        self._code = fingerprint.inspect(self._root)
         self._log = LogCollector()
         self._log.start()
         engine = _own_engine(choice, pythons)
@@ -131,12 +130,12 @@ class Worker:
         yield from self._reported(make)
 
     def run(self, number: int, environment: Environment, launch: Launch) -> Iterator[NodeMessage]:
-        """Run a job: that it runs, its output in batches, its artifacts, and how it ended, or an error."""
+        """Run a job: that it runs, its output in batches, and how it ended, or an error."""
         control = self._controls.setdefault(number, _Control())
         try:
-            with _folder() as folder:
+            with leftovers.job_folder() as folder:
                 yield from self._run(environment, self._here(launch, folder), control)
-        except EngineError as error:
+        except (EngineError, OrchestratorError) as error:
             yield NodeMessage(log=self._log.take(), error=error)
         finally:
             control.over.set()
@@ -174,17 +173,13 @@ class Worker:
             yield NodeMessage(log=self._log.take(), waited=execution.waited)
             yield from _listen(execution, control)
             exit_ = execution.exit
-        if not execution.output_is_full():
-            for path in _plain_files(launch.output):
-                yield NodeMessage(artifact=(path.name, path.read_bytes()))
         yield NodeMessage(log=self._log.take(), ended=Ended(exit=exit_, observations=execution.observations()))
 
     def _here(self, launch: Launch, folder: Path) -> Launch:
         """The same launch with paths of this node; those of its inputs are already."""
-        spec, output = folder / "spec.json", folder / "output"
+        spec = folder / "spec.json"
         spec.write_text(json.dumps(launch.job.for_workload()))
-        output.mkdir()
-        return dataclasses.replace(launch, workloads=self._root / "workloads", spec=spec, output=output)
+        return dataclasses.replace(launch, workloads=self._code.freeze(launch.job.module, self._cache), spec=spec)
 
 
 @dataclass(frozen=True)
@@ -204,7 +199,7 @@ def _listen(execution: Execution, control: _Control) -> Iterator[NodeMessage]:
     """The job's output in batches until it is over."""
     waiting: list[Output] = []
     size, stopped = 0, False
-    sent = looked = time.monotonic()
+    sent = time.monotonic()
     for each in execution.output():
         now = time.monotonic()
         if each is not None:
@@ -213,35 +208,12 @@ def _listen(execution: Execution, control: _Control) -> Iterator[NodeMessage]:
         if waiting and (size >= BATCH_BYTES or now >= sent + BATCH_SECONDS):
             yield NodeMessage(outputs=tuple(waiting))
             waiting, size, sent = [], 0, now
-        if now >= looked + LOOK_SECONDS:
-            looked = now
-            if execution.output_is_full():
-                yield NodeMessage(output_is_full=True)
         if control.end.is_set():
             raise _Ended("the orchestrator has let go of the job")
         if control.stop.is_set() and not stopped:
             stopped = True
             execution.stop()
     yield NodeMessage(outputs=tuple(waiting))
-
-
-@contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    """A folder for one job, which `orchestrator clean` recognises should this process be killed."""
-    path = Path(tempfile.mkdtemp(prefix=f"{leftovers.JOB_FOLDER}{leftovers.owner()}-"))
-    try:
-        yield path
-    finally:
-        with contextlib.suppress(OSError):  # a later `clean` will try again
-            remove_tree(path)
-
-
-def _plain_files(folder: Path) -> Iterator[Path]:
-    """What may be an artifact: no link is followed, no pipe opened."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_size <= MAX_OUTPUT_BYTES:
-                yield Path(entry.path)
 
 
 def _other_data(made: Inputs, expected: DataFacts) -> DataError:

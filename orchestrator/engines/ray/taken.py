@@ -7,7 +7,6 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -82,7 +81,7 @@ class RayNode:
         running = None
         for message in stream:  # what comes before the job runs: for example, that it waits for a GPU that is in use
             if message.waited is not None:
-                running = RemoteJob(stream, launch.output, message.waited, lambda: self.worker.stop.remote(number))
+                running = RemoteJob(stream, message.waited, lambda: self.worker.stop.remote(number))
                 break
         if running is None:
             raise EngineError(f"node {self.node.name} did not start the job", hint=LOST_HINT, kind="node")
@@ -120,19 +119,14 @@ class RayNode:
 class RemoteJob:
     """A job that runs on a node; meets base.Execution."""
 
-    def __init__(self, stream: Iterator[NodeMessage], output: Path, waited: float, stop: Callable[[], object]) -> None:
+    def __init__(self, stream: Iterator[NodeMessage], waited: float, stop: Callable[[], object]) -> None:
         self.waited = waited
-        self._folder = output
         self._stop = stop
         self._ended: Ended | None = None
-        self._output_is_full = False
         self._pump = Pump(self._read(stream))
 
     def output(self) -> Iterator[Output | None]:
         return self._pump.outputs()
-
-    def output_is_full(self) -> bool:
-        return self._output_is_full
 
     def stop(self) -> None:
         self.let_go()
@@ -155,14 +149,4 @@ class RemoteJob:
     def _read(self, stream: Iterator[NodeMessage]) -> Iterator[Output]:
         for message in stream:
             yield from message.outputs
-            self._output_is_full = self._output_is_full or message.output_is_full
-            if message.artifact is not None:
-                _keep(self._folder, *message.artifact)
             self._ended = message.ended or self._ended
-
-
-def _keep(folder: Path, name: str, content: bytes) -> None:
-    """Put an artifact where a job on this machine would have put it, unless its name leads elsewhere."""
-    if name == Path(name).name and name not in {"", ".", ".."}:
-        with contextlib.suppress(OSError):  # then it is missing, and the job fails with that reason
-            (folder / name).write_bytes(content)

@@ -1,5 +1,7 @@
 """A workload that speaks the protocol with nothing but the standard library, and misbehaves as its framework's name says."""
 
+import base64
+import hashlib
 import json
 import os
 import signal
@@ -14,6 +16,17 @@ SEQUENCE = iter(range(10**9))
 def emit(event, **fields):
     line = json.dumps(dict(event=event, seq=next(SEQUENCE), t=0.5, **fields))
     os.write(1, line.encode() + b"\n")
+
+
+def announce(name, data, size=None):
+    """Say that `data`, as an array of bytes, is an artifact."""
+    shape = [len(data) if size is None else size]
+    emit("artifact", name=name, dtype="uint8", shape=shape, sha256=hashlib.sha256(data).hexdigest())
+
+
+def send(data):
+    """Send bytes of the artifact that was announced."""
+    os.write(1, b'{"part":"' + base64.b64encode(data) + b'"}\n')
 
 
 def refused(action):
@@ -50,7 +63,7 @@ if job["device"] == "gpu":
     seen["gpus"] = cuda.visible_gpus()
 emit(
     "start",
-    protocol=1,
+    protocol=2,
     framework=behaviour,
     workload=job["workload"],
     version="1",
@@ -85,8 +98,8 @@ if behaviour == "hang":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(600)
 if behaviour == "endless":
-    while True:
-        emit("artifact", name="x.npy", dtype="f4", shape=[1], sha256="0" * 64)
+    for number in range(10**9):
+        announce(f"{number}.npy", b"")
 if behaviour == "bomb":
     os.write(1, b'{"event":' + b"[" * 500000 + b"\n")
 if behaviour == "nan":
@@ -113,29 +126,41 @@ if behaviour == "forks":
             os.fork()
         except OSError:
             time.sleep(0.01)
-if behaviour in ("output", "files", "deep", "tmp"):
-    folder = "/tmp" if behaviour == "tmp" else os.environ["BENCH_OUTPUT"]
-    chunk = b"x" * (1 << 20)
-    for number in range(100000):
-        if behaviour == "files":
-            open(os.path.join(folder, str(number)), "w").close()
-        elif behaviour == "deep":
-            os.mkdir(os.path.join(folder, "d" * 200))
-            os.chdir(os.path.join(folder, "d" * 200))
-            folder = "."
-        else:
-            with open(os.path.join(folder, "big"), "ab") as file:
-                file.write(chunk)
-            time.sleep(0.01)
-        if number % 500 == 499:
-            time.sleep(0.5)
-if behaviour == "links":
-    folder = os.environ["BENCH_OUTPUT"]
-    os.symlink("/etc/passwd", os.path.join(folder, "features.npy"))
-    os.symlink("/", os.path.join(folder, "root"))
-    os.mkfifo(os.path.join(folder, "pipe"))
-    os.mkdir(os.path.join(folder, "locked"), 0)
-    emit("artifact", name="features.npy", dtype="f4", shape=[1], sha256="0" * 64)
+if behaviour == "tmp":
+    with open("/tmp/big", "ab") as file:
+        while True:
+            file.write(b"x" * (1 << 20))
+if behaviour == "litter":  # links out, a folder that is locked, and one that is very deep
+    os.symlink("/", os.path.join(os.environ["HOME"], "root"))
+    os.symlink(os.environ["BENCH_INPUTS"], os.path.join(os.environ["HOME"], "inputs"))
+    os.mkdir(os.path.join(os.environ["HOME"], "locked"), 0)
+    os.chdir(os.environ["HOME"])
+    for _ in range(1000):
+        os.mkdir("d" * 100)
+        os.chdir("d" * 100)
+    os.chdir("/")
+if behaviour == "large":
+    announce("large.npy", b"", size=65 << 20)
+if behaviour == "cut":
+    announce("cut.npy", b"four")
+    send(b"two")
+if behaviour == "stray":
+    send(b"part")
+if behaviour == "longer":
+    announce("longer.npy", b"four")
+    send(b"fifth")
+if behaviour == "other":
+    announce("other.npy", b"four")
+    send(b"FOUR")
+if behaviour == "again":
+    for _ in range(2):
+        announce("again.npy", b"four")
+        send(b"four")
+if behaviour == "base64":
+    announce("base64.npy", b"four")
+    os.write(1, b'{"part":"?!"}\n')
+if behaviour == "outside":
+    announce("../outside.npy", b"")
 if behaviour == "silent":
     sys.exit(0)
 if behaviour == "chatty":
@@ -163,10 +188,8 @@ if behaviour == "busy":
     while time.process_time() < 1.5 or time.monotonic() < began + 1.5:
         pass
 if behaviour == "ticking":
-    with open(os.path.join(os.environ["BENCH_OUTPUT"], "x.npy"), "w"):
-        pass
-    for _ in range(100):
-        emit("artifact", name="x.npy", dtype="f4", shape=[0], sha256="0" * 64)
+    for number in range(100):
+        announce(f"{number}.npy", b"")
         time.sleep(0.1)
 if behaviour == "clock":
     for _ in range(50):
@@ -186,14 +209,13 @@ if behaviour == "nosy":
         "workloads": refused(lambda: write("workloads/x")),
         "inputs": refused(lambda: write(os.path.join(os.environ["BENCH_INPUTS"], "weights.npz"))),
         "tmp": refused(lambda: write("/tmp/x")),
-        "output": refused(lambda: write(os.path.join(os.environ["BENCH_OUTPUT"], "x"))),
+        "files": sorted(os.listdir("workloads")),
         "listing": sorted(os.listdir(os.environ["BENCH_INPUTS"])),
         "capabilities": open("/proc/self/status").read().split("CapEff:")[1].split()[0],
         "cpus": sorted(os.sched_getaffinity(0)),
     }
-    with open(os.path.join(os.environ["BENCH_OUTPUT"], "facts.json"), "w") as file:
-        json.dump(facts, file)
-    emit("artifact", name="facts.json", dtype="json", shape=[], sha256="0" * 64)
+    announce("facts.npy", json.dumps(facts).encode())
+    send(json.dumps(facts).encode())
 
 samples = job["settings"]["batch"] * job["settings"]["batches"]
 for event in ("cold", "inference"):
