@@ -161,9 +161,9 @@ def test_a_compressed_archive_is_refused_by_name(workload):
 
 
 def test_another_protocol_is_refused(workload):
-    done = workload.run(TINY, "train", protocol=2)
+    done = workload.run(TINY, "train", protocol=1)
     assert done.returncode == 1
-    assert b"speaks protocol 1, the job 2" in done.stdout
+    assert b"speaks protocol 2, the job 1" in done.stdout
 
 
 @pytest.mark.parametrize(
