@@ -1,4 +1,4 @@
-"""Reads the Trace of a job from its output folder. The files come from a container, so everything is validated."""
+"""Reads the Trace of a job from its artifacts. The files come from a container, so everything is validated."""
 
 from __future__ import annotations
 

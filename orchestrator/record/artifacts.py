@@ -18,12 +18,8 @@ from orchestrator.record.events import Artifact, Violation
 
 MAX_BYTES = 64 << 20  # of all artifacts of a job
 MAX_NUMBER = 1_000
-_BEFORE, _AFTER = b'{"part":"', b'"}'
-
-
-def is_part(line: bytes) -> bool:
-    """Whether a line carries bytes of an artifact, and is no event."""
-    return line.startswith(_BEFORE)
+PART = b'{"part":"'  # how a line begins that carries bytes of an artifact, and is no event
+_END = b'"}'
 
 
 class Artifacts:
@@ -60,10 +56,10 @@ class Artifacts:
         """Take a part. Raises Violation, OSError."""
         if self._file is None:
             raise Violation("a part that belongs to no artifact")
-        if not line.endswith(_AFTER):
+        if not line.endswith(_END):
             raise Violation("a part that is cut off")
         try:
-            data = base64.b64decode(line[len(_BEFORE) : -len(_AFTER)], validate=True)
+            data = base64.b64decode(line[len(PART) : -len(_END)], validate=True)
         except binascii.Error as error:
             raise Violation(f"a part that is no base64: {error}") from None
         if not data or len(data) > self._missing:

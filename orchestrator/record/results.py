@@ -34,7 +34,7 @@ FailureKind = Literal[
     "gpu_memory",  # the GPU's
     "killed",  # by a signal
     "timeout",  # the time limit, or too long without an event
-    "disk",  # the job filled its output folder
+    "disk",  # of earlier versions: the job filled its output folder
     "diverged",
     "protocol",
     "unsupported",

@@ -13,7 +13,7 @@ from typing import Literal
 
 from orchestrator.engines.base import Exit, Output
 from orchestrator.plan.jobs import Job
-from orchestrator.record import artifacts
+from orchestrator.record.artifacts import PART
 from orchestrator.record.events import Artifact, Error, Event, Lines, Reader, Start, Violation
 from orchestrator.record.figures import Collector
 from orchestrator.record.recorder import MAX_LOG_BYTES, Recorder
@@ -136,12 +136,12 @@ class Conversation:
         if not line.startswith(b"{"):
             self._log(line + b"\n")  # not an event: a library that prints to standard output
             return
-        if artifacts.is_part(line):
+        if line.startswith(PART):
             self._recorder.part(line)
             return
         self._recorder.event(line)
         event = self._reader.read(line)
-        if not isinstance(event, Error):
+        if isinstance(self._last, Artifact) and not isinstance(event, Error):
             self._recorder.check_whole()
         if isinstance(event, Artifact):
             self._recorder.artifact(event)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.record.artifacts import is_part
+from orchestrator.record.artifacts import PART
 
 FOLDER = Path(__file__).resolve().parent
 STORIES = {"train": 0, "extract": 0, "diverge": 1, "refuse": 1}  # name → exit code
@@ -42,7 +42,7 @@ def write_inputs(folder):
 
 def masked(stream):
     """The events of a stream without what differs from run to run."""
-    events = [json.loads(line) for line in stream.splitlines() if not is_part(line)]
+    events = [json.loads(line) for line in stream.splitlines() if not line.startswith(PART)]
     for event in events:
         event.update(dict.fromkeys(MASKED & set(event), 0))
         if "batch_seconds" in event:
@@ -59,7 +59,7 @@ def artifacts(stream):
     found = []
     for line in stream.splitlines():
         content = json.loads(line)
-        if is_part(line):
+        if line.startswith(PART):
             found[-1][1].extend(base64.b64decode(content["part"]))
         elif content["event"] == "artifact":
             found.append((content, bytearray()))

@@ -27,7 +27,7 @@ from orchestrator.judge.parity import Trace
 from orchestrator.plan import jobs, spec
 from orchestrator.plan.workloads import MISTAKES, WORKLOADS
 from orchestrator.record import certificates, run_folder
-from orchestrator.record.artifacts import is_part
+from orchestrator.record.artifacts import PART
 from orchestrator.record.certificates import Envelope, Parity
 from orchestrator.record.figures import Figures
 from orchestrator.record.results import Provenance, Result
@@ -110,7 +110,7 @@ class Workshop:
                 module.run(workload_bench.Job(job, str(self.folder), events))
         stream = (output / "events").read_bytes()
         kept = golden.artifacts(stream)
-        events = [json.loads(line) for line in stream.splitlines() if not is_part(line)]
+        events = [json.loads(line) for line in stream.splitlines() if not line.startswith(PART)]
         losses = tuple(event["loss"] for event in events if event["event"] == "step" and event["step"] <= STEPS)
         probe = kept.get("scores-0.npy" if self.workload in SETTINGS else "features-0.npy")
         probe = None if probe is None else probe.astype(np.float64)
