@@ -62,7 +62,7 @@ def test_there_is_no_folder_without_an_artifact(tmp_path):
 def test_what_is_cut_off_is_not_kept(tmp_path):
     artifacts = Artifacts(tmp_path / "output")
     artifacts.begin(event(b"four"))
-    artifacts.add(part(b"fo"))
+    artifacts.add(part(b"ab"))
     with pytest.raises(Violation, match=r"2 bytes of artifact 'a\.npy' are missing"):
         artifacts.check_whole()
     artifacts.close()
