@@ -71,7 +71,7 @@ class Launch:
 
     job: Job
     run: str  # id of the run, for labels
-    workloads: Path  # the folder workloads/
+    workloads: Path  # a folder called workloads with the code that the job uses
     inputs: Mapping[str, Path]  # name below BENCH_INPUTS → file
     spec: Path  # the job as JSON
     cpus: tuple[int, ...]  # the CPUs the job may use

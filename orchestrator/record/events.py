@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 MAX_LINE_BYTES = 1 << 20
 MAX_BATCHES = 10_000
-_BITS = {"uint8": 8, "int8": 8, "int32": 32, "int64": 64, "float32": 32, "float64": 64}
+_ITEM_BYTES = {"uint8": 1, "int8": 1, "int32": 4, "int64": 8, "float32": 4, "float64": 8}
 
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Elapsed = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]  # of work: rates divide by it
@@ -133,7 +133,7 @@ class Artifact(_Event):
     @property
     def itemsize(self) -> int:
         """Bytes of one element."""
-        return _BITS[self.dtype] // 8
+        return _ITEM_BYTES[self.dtype]
 
 
 class Error(_Event):

@@ -51,9 +51,10 @@ class Checkout:
 
 
 def read(root: Path) -> dict[str, bytes]:
-    """The files below root/workloads, whose lines end as on Unix."""
+    """The files below root/workloads, whose lines end as on Unix. Links are left out: they may lead anywhere."""
     workloads = root / "workloads"
-    paths = [path for path in workloads.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    files = (path for path in workloads.rglob("*") if path.is_file() and not path.is_symlink())
+    paths = [path for path in files if path.suffix != ".pyc"]
     return {path.relative_to(workloads).as_posix(): _unix(path.read_bytes()) for path in paths}
 
 

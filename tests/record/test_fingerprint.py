@@ -207,3 +207,30 @@ def test_modes_umask_and_ends_of_lines_change_no_fingerprint(tmp_path, umask):
         os.umask(before)
     assert (windows.modules, windows.code.workloads_sha256) == (unix.modules, unix.code.workloads_sha256)
     assert {stat.S_IMODE(path.stat().st_mode) for path in (place, *place.rglob("*"))} == {0o755, 0o444}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.py": b"1", "b/c.py": b"3"},
+        {"a.py": b"1", "b/d.py": b"2"},
+        {"a.py": b"1", "c.py": b"2"},
+        {"a.py": b"12", "b/c.py": b""},
+        {"a.py": b"1"},
+        {"a.py": b"1", "b/c.py": b"2", "d": b""},
+    ],
+)
+def test_any_difference_changes_the_fingerprint(files):
+    assert fingerprint.sha256_of_sources({"a.py": b"1", "b/c.py": b"2"}) != fingerprint.sha256_of_sources(files)
+
+
+def test_links_are_never_followed(tmp_path):
+    before = tree(tmp_path, FILES)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.py").write_text("")
+    workloads = tmp_path / "workloads"
+    (workloads / "a" / "secret.py").symlink_to(tmp_path / "outside" / "secret.py")
+    (workloads / "out").symlink_to(tmp_path / "outside")
+    (workloads / "loop").symlink_to(workloads)
+    (workloads / "dangling").symlink_to("nowhere")
+    assert fingerprint.inspect(tmp_path).sources == before.sources

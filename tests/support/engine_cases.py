@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import psutil
 
 from orchestrator import files
-from orchestrator.engines import hosts, registry
+from orchestrator.engines import hosts, leftovers, registry
 from orchestrator.engines.base import STOP_GRACE, Engine, LocalEngine
 from orchestrator.engines.one_node import OneNode
 from orchestrator.engines.process.engine import ProcessEngine
@@ -290,8 +291,11 @@ def check_silence_is_distinguished_from_slowness(engine: AnyEngine, folder: Path
 
 
 def check_what_a_job_leaves_behind_is_removed(engine: AnyEngine, folder: Path) -> None:
+    temporary = Path(tempfile.gettempdir())
+    before = set(temporary.glob(f"{leftovers.JOB_FOLDER}*"))
     _, (result,) = run_echo(engine, folder, "litter")
     assert result.status == "ok", result.failure
+    assert set(temporary.glob(f"{leftovers.JOB_FOLDER}*")) <= before
 
 
 def check_another_attempt_is_made_only_where_it_can_help(engine: AnyEngine, folder: Path) -> None:

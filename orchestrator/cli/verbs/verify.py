@@ -45,8 +45,8 @@ def command(
     """Prove that frameworks compute the same as the NumPy reference, or name the mistake that explains the difference.
 
     Every cell trains a few steps without dropout, from the same weights on the same batches as the reference, which
-    computes in float64. The two may differ by no more than rounding explains. Certificates
-    are stored in results/certificates/.
+    computes in float64. The two may differ by no more than rounding explains.
+    Certificates are stored in results/certificates/.
 
     \b
     Examples:
