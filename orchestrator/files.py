@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+READ_ONLY = 0o444  # of files that jobs read: the user of a container is another one, who could not read them otherwise
 _CHUNK = 1 << 20  # bytes read at a time
 
 
@@ -32,13 +33,21 @@ def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(environ.get("ROSETTA_CACHE") or user_cache_path("rosetta")).expanduser().resolve()
 
 
-def atomic_write(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, and create its folder if it is missing.
+def atomic_write(path: Path, data: bytes, *, mode: int | None = None) -> None:
+    """Write `data` to `path`, and create its folder if it is missing. Without `mode` the umask decides who may read it.
 
     Raises OSError; `path` is then unchanged.
     """
     with atomic_file(path) as stream:
         stream.write(data)
+        if mode is not None:
+            os.fchmod(stream.fileno(), mode)
+
+
+def make_readable(path: Path) -> None:
+    """Let every user read a file, and none change it. A file of another user keeps its modes."""
+    with contextlib.suppress(PermissionError):
+        path.chmod(READ_ONLY)
 
 
 @contextlib.contextmanager

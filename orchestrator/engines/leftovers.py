@@ -29,12 +29,15 @@ OWNER_LABEL = "rosetta.orchestrator"
 IMAGE_LABEL = "rosetta.frameworks"  # on every image of this project
 JOB_FOLDER = "rosetta-job-"
 CLOCK_SECONDS = 2.0  # a process's start time may change by this much when the clock is set
-LeftoverKind = Literal["container", "job folder", "image", "environment", "dataset", "weights", "batch order", "code"]
+LeftoverKind = Literal[
+    "container", "job folder", "image", "environment", "dataset", "weights", "batch order", "frozen data", "code"
+]
 CACHED: dict[str, LeftoverKind] = {
     "venvs": "environment",
     "datasets": "dataset",
     "weights": "weights",
     "orders": "batch order",
+    "frozen": "frozen data",
     "code": "code",
 }
 

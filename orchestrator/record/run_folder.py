@@ -24,7 +24,7 @@ from typing import Any, Literal, Protocol
 
 from orchestrator import sealed
 from orchestrator.errors import StoreError
-from orchestrator.files import atomic_file, atomic_write, remove_tree
+from orchestrator.files import READ_ONLY, atomic_file, atomic_write, remove_tree
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import EngineName, Spec
 from orchestrator.record import usage
@@ -198,7 +198,7 @@ class RunFolder:
         """Write the job as its workload reads it."""
         path = self.path / f"{job.id}.spec.json"
         with store_errors(self.path):
-            atomic_write(path, (json.dumps(job.for_workload(), indent=1) + "\n").encode())
+            atomic_write(path, (json.dumps(job.for_workload(), indent=1) + "\n").encode(), mode=READ_ONLY)
         return path
 
     def write_telemetry(self, job: str, lines: Iterable[Mapping[str, Any]]) -> None:
