@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -134,6 +135,18 @@ def remove_tree(path: Path) -> None:
     done = subprocess.run(["rm", "-rf", "--", str(path)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(errno.EACCES, done.stderr.strip()[:200] or "cannot be removed", str(path))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file that another program may have put there, for reading.
+
+    Raises OSError, also for what is no regular file: reading a FIFO or a device may never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for a writer
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def sha256_of(path: Path) -> str:

@@ -80,7 +80,7 @@ class Attempt:
         self._job = job
         self._lane = lane
         self._halt = halt
-        self._outcome = Outcome(job, run.folder.set_aside(job.id), provenance_of(run, taken.node, job))
+        self._outcome = Outcome(run.folder.id, job, run.folder.set_aside(job.id), provenance_of(run, taken.node, job))
 
     def run(self, environments: Environments, number: int, total: int) -> Result:
         """Prepare the job, which is `number` of `total`, run it and listen to it."""

@@ -21,7 +21,9 @@ from orchestrator.run.conversation import Conversation
 class Outcome:
     """Collects what the result of one attempt needs."""
 
-    def __init__(self, job: Job, attempt: int, provenance: Provenance) -> None:
+    def __init__(self, run: str, job: Job, attempt: int, provenance: Provenance) -> None:
+        """`run` is the id of the run."""
+        self._run = run
         self._job = job
         self._attempt = attempt
         self.provenance = provenance
@@ -64,6 +66,7 @@ class Outcome:
         self, status: Status, failure: Failure | None, start: Start | None, figures: Figures, code: int | None
     ) -> Result:
         return Result(
+            run=self._run,
             job=self._job,
             attempt=self._attempt,
             status=status,
@@ -81,7 +84,7 @@ class Outcome:
 
 def unrun(folder: RunFolder, job: Job, why: Failure, provenance: Provenance) -> Result:
     """Store that `job` was not run, and why; returns its result."""
-    result = Outcome(job, folder.set_aside(job.id), provenance).failed(why)
+    result = Outcome(folder.id, job, folder.set_aside(job.id), provenance).failed(why)
     folder.write_result(result)
     return result
 
