@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal, Protocol
 import pydantic_core
 from pydantic import Field
 
-from orchestrator import sealed
+from orchestrator import leases, sealed
 from orchestrator.errors import StoreError
 from orchestrator.files import READ_ONLY, atomic_file, atomic_write, open_regular, remove_tree
 from orchestrator.plan.jobs import Job
@@ -104,6 +104,19 @@ class RunFolder:
     @property
     def id(self) -> str:
         return self._id
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other programs from running jobs into this folder. Raises StoreError when one does so now."""
+        with contextlib.ExitStack() as stack:
+            try:
+                with store_errors(self.path):
+                    stack.enter_context(leases.held(self.path / ".lease"))
+            except leases.TakenError as error:
+                raise StoreError(
+                    f"run {self.id} is in use by {error}", hint="wait until it has ended, or stop that process"
+                ) from None
+            yield
 
     def write_run(self, run: Run) -> None:
         """Write run.json."""
