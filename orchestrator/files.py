@@ -18,6 +18,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from orchestrator import signals
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -25,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 READ_ONLY = 0o444  # of files that jobs read: the user of a container is another one, who could not read them otherwise
 _CHUNK = 1 << 20  # bytes read at a time
+_LOCK_SECONDS = 0.5  # between two checks for signals while waiting for a lock
 
 
 def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
@@ -106,7 +109,10 @@ def locked(path: Path, *, waiting: str) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         _log.warning(waiting)
-        lock.acquire()
+        while not lock.is_locked:
+            signals.check()  # the signals of the program may be deferred now
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=_LOCK_SECONDS)
     try:
         yield
     finally:

@@ -61,7 +61,8 @@ class DockerEngine:
     @cached_property
     def _most_memory(self) -> int:
         """The limit of a job without one, in bytes. The daemon may have less memory than this machine: in a VM."""
-        return int(MEMORY_SHARE * min(self._client.info()["MemTotal"], machine.inspect().memory))
+        here = machine.inspect().memory
+        return int(MEMORY_SHARE * min(self._client.info().get("MemTotal") or here, here))
 
     def gpu_problem(self) -> str | None:
         if _gpu_access(self._client.info()).way is None:
@@ -80,7 +81,7 @@ class DockerEngine:
             raise HostError(
                 f"image {tag} is built, but Docker cannot show it: {reason(error)}", hint=LOST_HINT
             ) from error
-        if volumes := sorted(built.attrs["Config"].get("Volumes") or {}):
+        if volumes := sorted((built.attrs.get("Config") or {}).get("Volumes") or ()):
             raise BuildError(
                 f"image {image.name} declares the volume {volumes[0]}: a job could fill the disk through it",
                 hint="take VOLUME out of its Dockerfile, and out of the base image; jobs write into /tmp",
