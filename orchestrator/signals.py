@@ -36,8 +36,14 @@ def install() -> None:
 
 
 def ignore() -> None:
-    """The program is about to end by itself: no signal raises any more."""
+    """The program is about to end by itself: no signal may change how."""
     _received.deferring += 1
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Not only deferred: when Python ends it puts the system's handlers in the place of its own.
+        signal.signal(number, signal.SIG_IGN)
+    # A KeyboardInterrupt that leaves an exec(), such as those of dataclasses, makes Python end as if killed by SIGINT,
+    # although it was caught later. Another exec() makes it forget that: run_eval_code_obj in CPython's pythonrun.c.
+    exec("")  # noqa: S102
 
 
 @contextlib.contextmanager

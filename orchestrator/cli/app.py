@@ -97,7 +97,6 @@ app.add_typer(data_app, name="data")
 
 def main() -> None:
     """Run the command line. An error becomes one line and an exit code; ROSETTA_DEBUG=1 also shows the traceback."""
-    signals.install()
     try:
         app()
     except OrchestratorError as error:
