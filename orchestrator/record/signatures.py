@@ -143,7 +143,7 @@ def _signer(path: Path, signature: Path, allowed: Path) -> tuple[str, str]:
         if code == 0:
             return printable(name), ""
     reasons = [line for line in _lines(messages) if "No principal matched" not in line]
-    return "", printable(reasons[0]) if reasons else ""
+    return "", printable(reasons[0], 300) if reasons else ""
 
 
 def _ask(path: Path, options: Sequence[str]) -> tuple[int, str, str]:
@@ -200,12 +200,14 @@ def _opened(
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise error(f"{why} {printable(str(path), 300)}: cannot be read: {reason}", hint=hint) from None
-    with open(descriptor, "rb") as stream:  # noqa: PTH123  (it takes a descriptor)
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise error(f"{why} {path}: it is not a regular file", hint=hint)
-        if limit is not None and facts.st_size > limit:
-            raise error(f"{why} {path}: {facts.st_size:,} bytes are too many for it", hint=hint)
+    facts = os.fstat(descriptor)
+    wrong = "" if stat.S_ISREG(facts.st_mode) else "it is not a regular file"
+    if limit is not None and facts.st_size > limit:
+        wrong = wrong or f"{facts.st_size:,} bytes are too many for it"
+    if wrong:
+        os.close(descriptor)
+        raise error(f"{why} {printable(str(path), 300)}: {wrong}", hint=hint)
+    with os.fdopen(descriptor, "rb") as stream:
         yield stream
 
 

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from orchestrator.cli import selection
-from orchestrator.record import capsule, certificates, run_folder
+from orchestrator.record import capsule, certificates
 from orchestrator.record.certificates import Parity
 from orchestrator.report import certified, collected, formats, html, page, tables, text
 from tests.support import published
@@ -120,7 +120,9 @@ def test_every_form_of_the_table_marks_rows(known, root):
     )
     (run, *_) = published.runs()
     kept = run.model_copy(update={"results": tuple(rows)})
-    printed = "".join(formats.load("table").write(collected.of_runs([kept], root, [certified.Origin(mine=True)], found)))
+    printed = "".join(
+        formats.load("table").write(collected.of_runs([kept], root, [certified.Origin(mine=True)], found))
+    )
     assert re.search(r"Pytorch +✓ ", printed)
     assert re.search(r"Cntk +≈ ", printed)
     assert "≠: differs from the reference" in printed
