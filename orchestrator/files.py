@@ -13,16 +13,21 @@ import logging
 import os
 import secrets
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+from orchestrator import signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _log = logging.getLogger(__name__)
 
+READ_ONLY = 0o444  # of files that jobs read: the user of a container is another one, who could not read them otherwise
 _CHUNK = 1 << 20  # bytes read at a time
+_LOCK_SECONDS = 0.5  # between two checks for signals while waiting for a lock
 
 
 def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
@@ -32,13 +37,21 @@ def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(environ.get("ROSETTA_CACHE") or user_cache_path("rosetta")).expanduser().resolve()
 
 
-def atomic_write(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, and create its folder if it is missing.
+def atomic_write(path: Path, data: bytes, *, mode: int | None = None) -> None:
+    """Write `data` to `path`, and create its folder if it is missing. Without `mode` the umask decides who may read it.
 
     Raises OSError; `path` is then unchanged.
     """
     with atomic_file(path) as stream:
         stream.write(data)
+        if mode is not None:
+            os.fchmod(stream.fileno(), mode)
+
+
+def make_readable(path: Path) -> None:
+    """Let every user read a file, and none change it. A file of another user keeps its modes."""
+    with contextlib.suppress(PermissionError):
+        path.chmod(READ_ONLY)
 
 
 @contextlib.contextmanager
@@ -96,7 +109,10 @@ def locked(path: Path, *, waiting: str) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         _log.warning(waiting)
-        lock.acquire()
+        while not lock.is_locked:
+            signals.check()  # the signals of the program may be deferred now
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=_LOCK_SECONDS)
     try:
         yield
     finally:
@@ -125,6 +141,18 @@ def remove_tree(path: Path) -> None:
     done = subprocess.run(["rm", "-rf", "--", str(path)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(errno.EACCES, done.stderr.strip()[:200] or "cannot be removed", str(path))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file that another program may have put there, for reading.
+
+    Raises OSError, also for what is no regular file: reading a FIFO or a device may never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for a writer
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def sha256_of(path: Path) -> str:

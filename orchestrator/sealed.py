@@ -1,5 +1,9 @@
 """JSON files that carry the sha256 of their content, so that a number edited by hand is noticed.
 
+`load` is the only reader of stored documents. They may come from anybody: their size and the number of their values are
+bounded, only regular files are read, and every value is checked against the model. The digest is a checksum; it does
+not say who wrote a file.
+
 The digest covers the file as it would be without the digest. A file that an editor or a formatter has laid out again
 still holds the same content: it is brought back into the layout that it was written in before the digest is compared.
 """
@@ -17,8 +21,11 @@ import pydantic
 import pydantic_core
 
 from orchestrator.errors import StoreError
+from orchestrator.files import open_regular
+from orchestrator.text import MAX_NOTE, printable
 
 MAX_BYTES = 64 << 20
+MAX_VALUES = 4_000_000  # in a file; each takes about 100 bytes of memory, and its text may have two
 _END = b"\n}\n"
 _SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n\}\n\Z')
 
@@ -35,22 +42,31 @@ def dump(model: pydantic.BaseModel) -> bytes:
 def load(path: Path, model: type[Model]) -> Model:
     """Read a file that `dump` made. Raises StoreError when it cannot be read, was edited, or is something else."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             data = file.read(min(size, MAX_BYTES))  # read() allocates as many bytes as it is asked for
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a run directory?") from error
     if size > MAX_BYTES:
         raise _edited(path, f"it is larger than {MAX_BYTES >> 20} MiB")
+    if b'"sha256"' not in data:
+        raise StoreError(f"{path}: not written by this program, or cut off: it has no sha256", hint=_remedy(path))
+    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise _edited(path, f"it holds more than {MAX_VALUES:,} values")
     try:
         content = _without_digest(data)
         return _load_other_layout(model, data) if content is None else model.model_validate_json(content)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise _edited(path, f"{where + ': ' if where else ''}{first['msg']}") from None
+        raise _edited(path, first_problem(error)) from None
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise _edited(path, str(error)[:200]) from None
+        raise _edited(path, printable(str(error), MAX_NOTE)) from None
+
+
+def first_problem(error: pydantic.ValidationError) -> str:
+    """Where a document differs from its model, and how: short and printable, for the document is untrusted."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = printable(".".join(map(str, first["loc"])))
+    return f"{where + ': ' if where else ''}{printable(first['msg'], MAX_NOTE)}"
 
 
 def _without_digest(data: bytes) -> bytes | None:
@@ -84,7 +100,10 @@ def _sorted(content: dict[str, Any]) -> bytes:
 
 
 def _edited(path: Path, how: str) -> StoreError:
-    return StoreError(
-        f"{path}: not written by this program, or edited: {how}",
-        hint="restore the file; or delete it, and `bench --resume` measures that job again",
-    )
+    return StoreError(f"{path}: not written by this program, or edited: {how}", hint=_remedy(path))
+
+
+def _remedy(path: Path) -> str:
+    if (path.parent / "run.json").exists():
+        return "restore the file; or delete it, and `bench --resume` measures that job again"
+    return "name a run, a result file (results/RUN/JOB.json) or a capsule, as it was written"

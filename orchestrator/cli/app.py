@@ -6,7 +6,6 @@ Heavy modules are imported by the verb that needs them, so that --help and a mis
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import typer
 import typer.core
 
-from orchestrator import files
+from orchestrator import files, signals
 from orchestrator.cli import crash
 from orchestrator.cli.options import EXIT_CODES
 from orchestrator.cli.verbs import (
@@ -100,15 +99,15 @@ app.add_typer(data_app, name="data")
 
 def main() -> None:
     """Run the command line. An error becomes one line and an exit code; ROSETTA_DEBUG=1 also shows the traceback."""
-    # A closed terminal and SIGTERM act like Ctrl-C: they end the running job, and the run can be resumed.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    signals.install()
     try:
         app()
     except OrchestratorError as error:
         sys.exit(_explain(error))
     except Exception as error:  # noqa: BLE001  (any other exception is a fault of this program)
         sys.exit(_explain(crash.crashed(files.default_cache() / "crashes", error)))
+    finally:
+        signals.ignore()
 
 
 def _explain(error: OrchestratorError) -> int:

@@ -11,20 +11,25 @@ from pathlib import Path
 
 import typer
 
-from orchestrator import __version__
+from orchestrator import __version__, leases
 from orchestrator.cli import crash, logs
 from orchestrator.cli.progress import LiveListener
 from orchestrator.cli.screen import Screen
 from orchestrator.errors import EXIT_INTERRUPTED
+from orchestrator.record.run_folder import RunFolder
 from orchestrator.run.preparation import PreparedRun
 
 _log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def kept_in(folder: Path) -> Iterator[None]:
-    """Write the log and, after an unexpected exception, the crash report into the run's folder."""
-    with crash.reported_in(folder), logs.in_folder(folder):
+def kept_in(folder: RunFolder, cache: Path) -> Iterator[None]:
+    """Write the log and, after an unexpected exception, the crash report into the run's folder.
+
+    It is kept from other programs meanwhile, and so is what the jobs need in `cache`. Raises StoreError when another
+    program runs jobs into the folder now.
+    """
+    with folder.held(), leases.shared(cache), crash.reported_in(folder.path), logs.in_folder(folder.path):
         _log.debug("version %s: %s", __version__, shlex.join(["orchestrator", *sys.argv[1:]]))
         try:
             yield

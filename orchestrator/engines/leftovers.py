@@ -19,6 +19,7 @@ from typing import Literal
 
 import psutil
 
+from orchestrator import leases
 from orchestrator.errors import HostError
 from orchestrator.files import remove_tree
 from orchestrator.host import machine
@@ -29,12 +30,15 @@ OWNER_LABEL = "rosetta.orchestrator"
 IMAGE_LABEL = "rosetta.frameworks"  # on every image of this project
 JOB_FOLDER = "rosetta-job-"
 CLOCK_SECONDS = 2.0  # a process's start time may change by this much when the clock is set
-LeftoverKind = Literal["container", "job folder", "image", "environment", "dataset", "weights", "batch order", "code"]
+LeftoverKind = Literal[
+    "container", "job folder", "image", "environment", "dataset", "weights", "batch order", "frozen data", "code"
+]
 CACHED: dict[str, LeftoverKind] = {
     "venvs": "environment",
     "datasets": "dataset",
     "weights": "weights",
     "orders": "batch order",
+    "frozen": "frozen data",
     "code": "code",
 }
 
@@ -115,9 +119,17 @@ def _is_of_an_earlier_boot(realm: str) -> bool:
 
 
 def find(cache: Path, *, everything: bool) -> list[Leftover]:
-    """What killed orchestrators left behind; with `everything`, also all images and the whole cache."""
+    """What killed orchestrators left behind; with `everything`, also all images and the whole cache.
+
+    Nothing of the cache is removed while a run uses it.
+    """
     found = [*_containers(), *_job_folders()]
-    return [*found, *_images(), *_cached(cache)] if everything else found
+    used = leases.users(cache)
+    if not used:
+        found += _cached(cache) if everything else _replaced_data(cache)
+    elif everything:
+        _log.warning("the cache %s stays: it is in use by %s", cache, "; ".join(used))
+    return [*found, *_images()] if everything else found
 
 
 def _containers() -> Iterator[Leftover]:
@@ -157,6 +169,13 @@ def _cached(cache: Path) -> Iterator[Leftover]:
         for path in sorted((cache / part).glob("*")):
             if path.suffix != ".lock":
                 yield _folder(kind, path)
+
+
+def _replaced_data(cache: Path) -> Iterator[Leftover]:
+    """Frozen data whose dataset was imported or made again since: no other name leads to its files."""
+    for folder in sorted((cache / "frozen").glob("*/*")):
+        if all(path.stat().st_nlink == 1 for path in folder.glob("*.npy")):
+            yield _folder("frozen data", folder)
 
 
 def _folder(kind: LeftoverKind, path: Path) -> Leftover:

@@ -12,12 +12,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import secrets
+import shutil
 from dataclasses import asdict, dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import DataError
-from orchestrator.files import atomic_folder, remove_leftovers
+from orchestrator.files import atomic_folder, make_readable, remove_leftovers
 from orchestrator.inputs import datasets
 from orchestrator.inputs.array_format import SPLITS
 from orchestrator.inputs.dataset import Parts
@@ -121,6 +125,56 @@ def find(folder: Path) -> Dataset | None:
     return _prepared(folder, manifest)
 
 
+def freeze(dataset: Dataset, cache: Path) -> Dataset:
+    """The same dataset in a folder of its own, which importing or preparing other data does not change.
+
+    <cache>/frozen/<fingerprint>/ holds hard links to the files, or copies where the file system has no links. In a
+    cache that this user cannot write the dataset is used where it is. Raises DataError when it is changed meanwhile.
+    """
+    folder = cache / "frozen" / dataset.fingerprint / dataset.folder.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        source = os.open(dataset.folder, os.O_RDONLY)  # the folder as it is now, also when it is replaced meanwhile
+    except OSError:
+        return dataset
+    try:
+        copied = [file for file in (*dataset.files, _MANIFEST) if not _link(source, file, folder)]
+    except FileNotFoundError as error:
+        raise _damaged(dataset.folder / str(error.filename), "was replaced while the run began") from error
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written: {error.strerror}", hint=CANNOT_WRITE) from error
+    finally:
+        os.close(source)
+    frozen = find(folder) if copied else describe(folder)
+    if frozen is None or frozen.fingerprint != dataset.fingerprint:
+        raise _damaged(dataset.folder / _MANIFEST, "was replaced while the run began")
+    return frozen
+
+
+def _link(source: int, file: str, folder: Path) -> bool:
+    """Make `folder` hold `file` of the open folder `source`. Returns False where it was copied. Raises OSError."""
+    wanted, path = os.stat(file, dir_fd=source), folder / file
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(wanted, path.lstat()):
+            return True
+    temporary = path.with_name(f".{file}.{secrets.token_hex(6)}.tmp")
+    linked = True
+    try:
+        try:
+            os.link(file, temporary, src_dir_fd=source)
+        except FileNotFoundError:
+            raise
+        except OSError:  # no links here, or not to the file of another user
+            linked = False
+            with open(file, "rb", opener=partial(os.open, dir_fd=source)) as stream, temporary.open("xb") as copy:
+                shutil.copyfileobj(stream, copy)
+        make_readable(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return linked
+
+
 def publish(folder: Path, *, name: str, source: DatasetSource, origin: str, arrays: Mapping[str, Parts]) -> Dataset:
     """Make `folder` hold `arrays`, {file name: array}, replacing what was there. The caller holds its lock."""
     from orchestrator.inputs import npy
@@ -135,6 +189,8 @@ def publish(folder: Path, *, name: str, source: DatasetSource, origin: str, arra
             schema=SCHEMA, name=name, source=source, origin=origin, fingerprint=fingerprint_of(files), files=files
         )
         (temporary / _MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
+        for path in temporary.iterdir():
+            make_readable(path)
     return describe(folder)
 
 

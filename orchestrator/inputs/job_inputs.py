@@ -1,20 +1,22 @@
-"""The files a job reads: dataset, batch order, weights. The same bytes for every framework.
+"""The files a job reads: dataset, batch order, weights. The same bytes for every framework and every job of a run.
 
-Everything lives in the cache; a job gets paths and their fingerprints, never copies.
+Everything lives in the cache, named by its content. A job gets paths and their fingerprints. Files are checked when a
+run first uses them. Before each later job it is checked that they are still the same.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from orchestrator.errors import DataError
-from orchestrator.files import atomic_write, sha256_of
-from orchestrator.inputs import data_sources, orders, weights
+from orchestrator.files import READ_ONLY, atomic_write, sha256_of
+from orchestrator.inputs import data_sources, dataset_folder, orders, weights
 from orchestrator.inputs.dataset_folder import Dataset
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import DatasetChoice
@@ -39,6 +41,7 @@ class Store:
         self._choice = choice
         self._datasets: dict[tuple[object, ...], Dataset] = {}
         self._made: dict[tuple[object, ...], tuple[Path, str]] = {}
+        self._seen: dict[Path, tuple[int, ...]] = {}  # what identified each file's content when it was checked
 
     def for_job(self, job: Job) -> Inputs:
         """The inputs of `job`, made or verified now unless they were before. Raises DataError."""
@@ -62,30 +65,65 @@ class Store:
     def _dataset(self, job: Job) -> Dataset:
         if job.declaration.trains:
             key: tuple[object, ...] = (job.dataset,)
-            if key not in self._datasets:
-                self._datasets[key] = data_sources.resolve(job.dataset, self._choice, cache=self._cache)
-            return self._datasets[key]
-        key = (job.dataset, job.seed, repr(job.settings))
-        if key not in self._datasets:
-            self._datasets[key] = data_sources.generate(job.dataset, job.seed, job.settings, cache=self._cache)
-        return self._datasets[key]
+        else:
+            key = (job.dataset, job.seed, repr(job.settings))
+        known = self._datasets.get(key)
+        if known is None:
+            if job.declaration.trains:
+                found = data_sources.resolve(job.dataset, self._choice, cache=self._cache)
+            else:
+                found = data_sources.generate(job.dataset, job.seed, job.settings, cache=self._cache)
+            known = self._datasets[key] = dataset_folder.freeze(found, self._cache)
+        elif not self._unchanged(known.files.values()):
+            checked = dataset_folder.find(known.folder)
+            if checked is None or checked.fingerprint != known.fingerprint:
+                raise DataError(f"{known.folder} was changed during the run", hint="start the run again")
+        self._remember(known.files.values())
+        return known
 
     def _weights(self, job: Job) -> tuple[Path, str]:
         key = ("weights", job.workload, job.seed)
-        if key not in self._made:
+        if key not in self._made or not self._unchanged([self._made[key][0]]):
             self._made[key] = weights.write(job.workload, job.seed, cache=self._cache)
+            self._remember([self._made[key][0]])
         return self._made[key]
 
     def _order(self, job: Job, samples: int) -> tuple[Path, str]:
         key = ("order", job.seed, job.settings["epochs"], samples)
-        if key not in self._made:
-            order = orders.batch_order(job.seed, job.settings["epochs"], samples)
-            file = io.BytesIO()
-            np.save(file, order)
-            path = self._cache / "orders" / "seed{}-{}x{}.npy".format(*key[1:])
-            atomic_write(path, file.getvalue())  # in every run: it is cheap, and so it cannot be stale
-            self._made[key] = (path, sha256_of(path))
+        if key not in self._made or not self._unchanged([self._made[key][0]]):
+            self._made[key] = _write_order(self._cache / "orders", job.seed, job.settings["epochs"], samples)
+            self._remember([self._made[key][0]])
         return self._made[key]
+
+    def _remember(self, paths: Iterable[Path]) -> None:
+        self._seen.update((path, _identity(path)) for path in paths)
+
+    def _unchanged(self, paths: Iterable[Path]) -> bool:
+        """Whether these files are those that were checked, as far as the file system knows."""
+        try:
+            return all(self._seen[path] == _identity(path) for path in paths)
+        except FileNotFoundError:
+            return False
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Changes with every change of a file's content, and with some others, such as a new link to it."""
+    facts = path.stat()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def _write_order(folder: Path, seed: int, epochs: int, samples: int) -> tuple[Path, str]:
+    """Write a batch order unless the file is there; return it and its SHA-256. Raises DataError."""
+    file = io.BytesIO()
+    np.save(file, orders.batch_order(seed, epochs, samples))
+    digest = hashlib.sha256(file.getvalue()).hexdigest()
+    path = folder / f"seed{seed}-{epochs}x{samples}-{digest[:16]}.npy"
+    try:
+        if not path.is_file() or sha256_of(path) != digest:
+            atomic_write(path, file.getvalue(), mode=READ_ONLY)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}", hint=dataset_folder.CANNOT_WRITE) from error
+    return path, digest
 
 
 def _wanted(job: Job, dataset: Dataset, split: str, available: int) -> int:

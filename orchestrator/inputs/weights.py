@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.errors import DataError
-from orchestrator.files import atomic_write, sha256_of
+from orchestrator.files import READ_ONLY, atomic_write, make_readable, sha256_of
 from orchestrator.inputs import npy
 from orchestrator.inputs.dataset_folder import CANNOT_WRITE
 from orchestrator.inputs.draws import Draws
@@ -64,6 +64,7 @@ def write(workload: str, seed: int, *, cache: Path) -> tuple[Path, str]:
         digest = sha256_of(path)
         if digest[:_NAME_DIGITS] != path.stem.rpartition("-")[2]:
             raise DataError(f"{path} is damaged", hint=f"Delete {path}; it is made again when needed.")
+        make_readable(path)
         return path, digest
     return _keep(initial_weights(workload, seed), cache / "weights", stem)
 
@@ -117,7 +118,7 @@ def _keep(weights: Mapping[str, Array], folder: Path, stem: str) -> tuple[Path, 
     digest = hashlib.sha256(data).hexdigest()
     path = folder / f"{stem}-{digest[:_NAME_DIGITS]}.npz"
     try:
-        atomic_write(path, data)
+        atomic_write(path, data, mode=READ_ONLY)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error}", hint=CANNOT_WRITE) from error
     return path, digest

@@ -7,7 +7,9 @@ import random
 import re
 import shlex
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
 
 from orchestrator.errors import UsageError
 from orchestrator.host.machine import Gpu, find_gpu
@@ -31,7 +33,7 @@ class Place(NamedTuple):
 class Job(Strict):
     """One framework × workload × device × repeat. Everything that decides its outcome, but for the environment."""
 
-    id: str
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]  # also the name of its files
     framework: str
     title: str
     image: str

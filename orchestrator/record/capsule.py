@@ -9,17 +9,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from orchestrator import sealed
+from orchestrator import files, sealed
 from orchestrator.errors import StoreError
-from orchestrator.files import atomic_write
 from orchestrator.record import run_folder
 from orchestrator.record.certificates import Certificate
 from orchestrator.record.events import Event
 from orchestrator.record.results import Result, firsts, split_damaged
 from orchestrator.record.usage import UsageCurves
 from orchestrator.strict import Strict
+from orchestrator.text import printable
 
 
 class Kept(Strict):
@@ -32,6 +32,15 @@ class Kept(Strict):
     results: tuple[Result, ...]
     certificates: tuple[Certificate, ...] = ()
     used: dict[str, UsageCurves] = Field(default_factory=dict)  # job id → curves, for one job of each cell
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Kept:
+        jobs = {job.id: job for job in self.run.jobs}
+        for result in self.results:
+            job = jobs.get(result.job.id)
+            if problem := "it is of no job of the run" if job is None else run_folder.foreign(self.run.id, job, result):
+                raise ValueError(f"{printable(result.job.id)}: {problem}")
+        return self
 
     @property
     def id(self) -> str:
@@ -67,7 +76,7 @@ def write(path: Path, runs: Sequence[Kept]) -> None:
             hint="write several capsules, each with some of the runs",
         )
     try:
-        atomic_write(path, content)
+        files.atomic_write(path, content)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file") from error
 
@@ -97,7 +106,7 @@ def results_in(path: Path) -> tuple[Result, ...]:
             f"there is no file {str(path)[:300]}", hint="name a result file, results/RUN/JOB.json, or a capsule"
         )
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             head = file.read(100)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a result file?") from error

@@ -113,9 +113,13 @@ def path_of(results: Path, framework: str, workload: str, device: str, variant: 
     return results / "certificates" / f"{framework}-{network}-{device}.json"
 
 
+def _own_path(results: Path, certificate: Certificate) -> Path:
+    return path_of(results, certificate.framework, certificate.workload, certificate.device, certificate.variant)
+
+
 def write(results: Path, certificate: Certificate) -> Path:
     """Store a certificate in place of the earlier one of its cell. Raises StoreError."""
-    path = path_of(results, certificate.framework, certificate.workload, certificate.device, certificate.variant)
+    path = _own_path(results, certificate)
     try:
         atomic_write(path, sealed.dump(certificate))
     except OSError as error:
@@ -136,9 +140,14 @@ def held(results: Path) -> tuple[list[Certificate], list[StoreError]]:
     found, damaged = [], []
     for path in sorted((results / "certificates").glob("*.json")):
         try:
-            found.append(read(path))
+            certificate = read(path)
         except StoreError as error:
             damaged.append(error)
+            continue
+        if path == _own_path(results, certificate):
+            found.append(certificate)
+        else:
+            damaged.append(StoreError(f"{path}: it is the certificate of another cell", hint="delete it"))
     return found, damaged
 
 

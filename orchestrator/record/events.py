@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from orchestrator.sealed import first_problem
+
 MAX_LINE_BYTES = 1 << 20
 MAX_BATCHES = 10_000
 _ITEM_BYTES = {"uint8": 1, "int8": 1, "int32": 4, "int64": 8, "float32": 4, "float64": 8}
@@ -212,9 +214,7 @@ class Reader:
         try:
             event = _ADAPTER.validate_json(line)
         except pydantic.ValidationError as error:
-            details = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            where = ".".join(str(part) for part in details["loc"])
-            raise Violation(f"{shown(line)} is no event: {where + ': ' if where else ''}{details['msg']}") from None
+            raise Violation(f"{shown(line)} is no event: {first_problem(error)}") from None
         if self._over:
             raise Violation(f"{event.event!r} after the end of the stream")
         if event.seq != self._next:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orchestrator
-from orchestrator.errors import StoreError
+from orchestrator.errors import DiskError
 from orchestrator.files import atomic_folder, locked
 from orchestrator.record import imports
 from orchestrator.record.provenance import CodeFacts
@@ -32,7 +32,7 @@ class Checkout:
     sources: Sources
 
     def freeze(self, module: str, cache: Path) -> Path:
-        """A folder called workloads with the code that a job of `module` uses, and no more. Raises StoreError.
+        """A folder called workloads with the code that a job of `module` uses, and no more. Raises DiskError.
 
         It lies in `cache` by its content, is checked in every call, and made again where it was changed.
         """
@@ -44,7 +44,7 @@ class Checkout:
                 with locked(folder.with_suffix(".lock"), waiting=f"waiting for another program to write {folder}"):
                     _write(folder, files)
             except OSError as error:
-                raise StoreError(
+                raise DiskError(
                     f"{folder}: cannot be written: {error.strerror}", hint="make room, or set ROSETTA_CACHE"
                 ) from error
         return folder / "workloads"

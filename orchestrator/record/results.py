@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field
 
 from orchestrator.errors import StoreError
 from orchestrator.host.neighbours import Neighbour
@@ -15,6 +17,7 @@ from orchestrator.record.telemetry import Telemetry
 from orchestrator.strict import Strict
 
 SCHEMA_VERSION: Final = 1
+MAX_TEXT, MAX_LINES = 8_000, 40  # characters and lines of a text about a failure
 
 Status = Literal[
     "ok",
@@ -34,7 +37,7 @@ FailureKind = Literal[
     "gpu_memory",  # the GPU's
     "killed",  # by a signal
     "timeout",  # the time limit, or too long without an event
-    "disk",  # of earlier versions: the job filled its output folder
+    "disk",  # a file of the run or the cache could not be written
     "diverged",
     "protocol",
     "unsupported",
@@ -43,19 +46,34 @@ FailureKind = Literal[
     "node",  # the cluster lost the job's node, or has no node for the job
     "interrupted",  # by the user; --resume runs the job again
 ]
-# Failures that another attempt cannot change.
-FINAL: Final[frozenset[FailureKind]] = frozenset(
-    {"incompatible", "environment", "pull", "build", "no_gpu", "data", "protocol", "unsupported", "interrupted"}
+# What the machine broke, not the job: --resume runs such a job again.
+OF_THE_MACHINE: Final[frozenset[FailureKind]] = frozenset(
+    {"environment", "pull", "build", "no_gpu", "data", "disk", "engine", "node", "interrupted"}
 )
+# Failures that another attempt in the same run cannot change.
+FINAL: Final[frozenset[FailureKind]] = frozenset(
+    {"incompatible", "environment", "pull", "build", "no_gpu", "data", "disk", "protocol", "unsupported", "interrupted"}
+)
+
+
+def _bounded(text: object) -> object:
+    """A text that fits on a screen, whatever a job or a stored file says."""
+    if not isinstance(text, str):
+        return text
+    lines = text[:MAX_TEXT].split("\n")
+    return "\n".join(lines[:MAX_LINES]) + ("…" if len(text) > MAX_TEXT or len(lines) > MAX_LINES else "")
+
+
+BoundedText = Annotated[str, BeforeValidator(_bounded)]
 
 
 class Failure(Strict):
     """Why a job has no figures: the cause in one line, what to do, and the last useful lines of its log."""
 
     kind: FailureKind
-    message: str
-    hint: str = ""
-    log: tuple[str, ...] = ()
+    message: BoundedText
+    hint: BoundedText = ""
+    log: Annotated[tuple[BoundedText, ...], Field(max_length=100)] = ()
 
 
 class DataFacts(Strict):
@@ -96,6 +114,7 @@ class Result(Strict):
     """The result of one job."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
+    run: str = ""  # id of the run that it belongs to; empty in earlier versions
     job: Job
     attempt: int = 1
     status: Status

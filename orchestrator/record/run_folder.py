@@ -8,8 +8,8 @@
     <job>.telemetry.jsonl  samples of the CPU, memory and GPU that it used
     <job>.attempt-1.* the same files of an earlier attempt
 
-A job without a .json, or with a result whose status is "interrupted", has not ended: --resume runs it. All tables are
-made from these files alone.
+A job without a .json has not ended: --resume runs it, and those that were interrupted or failed for a reason that lies
+in the machine. All tables are made from these files alone. They may come from anybody: everything read is checked.
 """
 
 from __future__ import annotations
@@ -20,20 +20,24 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from orchestrator import sealed
+import pydantic_core
+from pydantic import Field
+
+from orchestrator import leases, sealed
 from orchestrator.errors import StoreError
-from orchestrator.files import atomic_file, atomic_write, remove_tree
+from orchestrator.files import READ_ONLY, atomic_file, atomic_write, open_regular, remove_tree
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import EngineName, Spec
 from orchestrator.record import usage
 from orchestrator.record.artifacts import Artifacts
 from orchestrator.record.events import MAX_LINE_BYTES, Event, Reader, Violation
 from orchestrator.record.recorder import Recorder, store_errors
-from orchestrator.record.results import SCHEMA_VERSION, Result
+from orchestrator.record.results import OF_THE_MACHINE, SCHEMA_VERSION, Result
 from orchestrator.record.usage import UsageCurves
 from orchestrator.strict import Strict
+from orchestrator.text import printable
 
 _SUFFIXES = (".json", ".jsonl", ".log", ".spec.json", ".telemetry.jsonl", ".output")
 
@@ -42,7 +46,7 @@ class Run(Strict):
     """What run.json holds."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    id: str
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]
     began: str  # UTC, ISO 8601
     command: tuple[str, ...]  # the command line
     engine: EngineName  # the one in use, for --resume
@@ -77,8 +81,10 @@ class RunSource(Protocol):
 class RunFolder:
     """One directory under results/."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, id: str | None = None) -> None:  # noqa: A002
+        """`id` is the run's, where the folder has another name: it was copied or renamed."""
         self.path = path
+        self._id = id or path.name
 
     @classmethod
     def create(cls, results: Path, name: str) -> RunFolder:
@@ -97,7 +103,20 @@ class RunFolder:
 
     @property
     def id(self) -> str:
-        return self.path.name
+        return self._id
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other programs from running jobs into this folder. Raises StoreError when one does so now."""
+        with contextlib.ExitStack() as stack:
+            try:
+                with store_errors(self.path):
+                    stack.enter_context(leases.held(self.path / ".lease"))
+            except leases.TakenError as error:
+                raise StoreError(
+                    f"run {self.id} is in use by {error}", hint="wait until it has ended, or stop that process"
+                ) from None
+            yield
 
     def write_run(self, run: Run) -> None:
         """Write run.json."""
@@ -114,20 +133,38 @@ class RunFolder:
             atomic_write(self.path / f"{result.job.id}.json", sealed.dump(result))
 
     def read_result(self, job: str) -> Result | None:
-        """A job's result, or None when the job has not ended. Raises StoreError for a damaged file."""
+        """A job's result, or None when the job has not ended.
+
+        Raises StoreError for a damaged file, and for the result of another job.
+        """
         path = self.path / f"{job}.json"
         try:
-            return sealed.load(path, Result)
+            result = sealed.load(path, Result)
         except StoreError:
             if path.exists():
                 raise
             return None
+        if result.job.id != job:
+            raise self._foreign(job, f"it is a result of another job, {printable(result.job.id)}")
+        return result
+
+    def _result_of(self, run: str, job: Job) -> Result | None:
+        """The same. Raises StoreError also where the job was planned otherwise, or is one of another run."""
+        result = self.read_result(job.id)
+        if result is not None and (problem := foreign(run, job, result)):
+            raise self._foreign(job.id, problem)
+        return result
+
+    def _foreign(self, job: str, problem: str) -> StoreError:
+        return StoreError(
+            f"{self.path / job}.json: {problem}", hint="delete it; then `bench --resume` measures that job again"
+        )
 
     def events(self, job: str) -> Iterator[Event]:
         """The events of a job as received, up to the first that breaks the protocol; none when they were not kept."""
         reader = Reader()
         try:
-            with (self.path / f"{job}.jsonl").open("rb") as file, contextlib.suppress(Violation):
+            with open_regular(self.path / f"{job}.jsonl") as file, contextlib.suppress(Violation):
                 while line := file.readline(MAX_LINE_BYTES + 1):
                     yield reader.read(line)
         except FileNotFoundError:
@@ -138,7 +175,7 @@ class RunFolder:
     def usage(self, job: str) -> UsageCurves | None:
         """What a job used over time, from its samples up to a line that is too long; None without samples."""
         try:
-            with (self.path / f"{job}.telemetry.jsonl").open("rb") as file:
+            with open_regular(self.path / f"{job}.telemetry.jsonl") as file:
                 lines = iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")
                 return usage.of_lines(itertools.takewhile(lambda line: len(line) <= MAX_LINE_BYTES, lines))
         except FileNotFoundError:
@@ -147,23 +184,25 @@ class RunFolder:
             raise StoreError(f"{error.filename}: cannot be read: {error.strerror}", hint="check the disk") from error
 
     def missing(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs that have not ended or were interrupted. Raises StoreError for a damaged result.
+        """The jobs that have not ended, or failed for a reason that lies in the machine.
 
-        A job that was skipped has ended: this machine cannot run it.
+        Raises StoreError for a damaged result. A job that was skipped has ended: this machine cannot run it.
         """
-        found = ((job, self.read_result(job.id)) for job in jobs)
-        return [job for job, result in found if result is None or result.status == "interrupted"]
+        found = ((job, self._result_of(self.id, job)) for job in jobs)
+        return [job for job, result in found if result is None or _is_to_be_repeated(result)]
 
     def results(self) -> list[Result]:
         """The results so far, in the order of the plan. Raises StoreError for a damaged one."""
-        found = (self.read_result(job.id) for job in self.read_run().jobs)
+        run = self.read_run()
+        found = (self._result_of(run.id, job) for job in run.jobs)
         return [result for result in found if result is not None]
 
     def each_result(self) -> Iterator[Result | StoreError]:
         """The same, with an error in the place of each damaged result."""
-        for job in self.read_run().jobs:
+        run = self.read_run()
+        for job in run.jobs:
             try:
-                result = self.read_result(job.id)
+                result = self._result_of(run.id, job)
             except StoreError as error:
                 yield error
             else:
@@ -198,7 +237,7 @@ class RunFolder:
         """Write the job as its workload reads it."""
         path = self.path / f"{job.id}.spec.json"
         with store_errors(self.path):
-            atomic_write(path, (json.dumps(job.for_workload(), indent=1) + "\n").encode())
+            atomic_write(path, (json.dumps(job.for_workload(), indent=1) + "\n").encode(), mode=READ_ONLY)
         return path
 
     def write_telemetry(self, job: str, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -207,6 +246,20 @@ class RunFolder:
         with store_errors(self.path), atomic_file(path) as file:
             for line in lines:
                 file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+
+
+def foreign(run: str, job: Job, result: Result) -> str:
+    """Why a stored result is not that of `job` in the run of this id; empty where it is."""
+    # On a cluster the job gets its GPUs together with its node.
+    if result.run not in {"", run}:
+        return f"it is a result of run {printable(result.run)}"
+    if result.job.model_copy(update={"gpus": job.gpus}) != job:
+        return f"it is a result of another job, {printable(result.job.id)}"
+    return ""
+
+
+def _is_to_be_repeated(result: Result) -> bool:
+    return result.failure is not None and result.failure.kind in OF_THE_MACHINE
 
 
 def now() -> str:
@@ -229,7 +282,17 @@ def find(results: Path, run: str | None) -> RunFolder:
             if is_file(path / "run.json"):
                 return RunFolder(path)
         raise StoreError(f"no run {run!r} under {results}/", hint="`ls results/` lists the runs")
-    folders = sorted(path.parent for path in results.glob("*/run.json"))
+    folders = [path.parent for path in results.glob("*/run.json")]
     if not folders:
         raise StoreError(f"no runs under {results}/", hint="`make bench FRAMEWORK=numpy` makes one")
-    return RunFolder(folders[-1])
+    return RunFolder(max(folders, key=lambda folder: (_began(folder), folder.name)))
+
+
+def _began(folder: Path) -> str:
+    """When the run in `folder` began; empty where that cannot be read. A folder's name may be of a copy."""
+    try:
+        with open_regular(folder / "run.json") as file:
+            began = pydantic_core.from_json(file.read(sealed.MAX_BYTES))["began"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    return began if isinstance(began, str) else ""

@@ -11,7 +11,6 @@ import base64
 import contextlib
 import os
 import re
-import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.errors import HostError, StoreError, UsageError
-from orchestrator.files import atomic_write
+from orchestrator.files import atomic_write, open_regular
 from orchestrator.record import allowed_signers
 from orchestrator.text import printable
 
@@ -195,19 +194,14 @@ def _opened(
     }
     hint = hints.get(why, "is this the right file?")
     try:
-        # O_NONBLOCK: opening a FIFO to which nobody writes would wait for ever
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        stream = open_regular(path)
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise error(f"{why} {printable(str(path), 300)}: cannot be read: {reason}", hint=hint) from None
-    facts = os.fstat(descriptor)
-    wrong = "" if stat.S_ISREG(facts.st_mode) else "it is not a regular file"
-    if limit is not None and facts.st_size > limit:
-        wrong = wrong or f"{facts.st_size:,} bytes are too many for it"
-    if wrong:
-        os.close(descriptor)
-        raise error(f"{why} {printable(str(path), 300)}: {wrong}", hint=hint)
-    with os.fdopen(descriptor, "rb") as stream:
+    with stream:
+        size = os.fstat(stream.fileno()).st_size
+        if limit is not None and size > limit:
+            raise error(f"{why} {printable(str(path), 300)}: {size:,} bytes are too many for it", hint=hint)
         yield stream
 
 

@@ -29,6 +29,8 @@ FIGURES = (
     "compile_s",
     "score_s",
 )
+_NUMBER = re.compile(r"-?[0-9.]+(e[+-]?[0-9]+)?(;.*)?")
+_LINK = re.compile(r"(:(?=//)|\bwww(?=\.)|(?<!\w)(?=@\w))([/.@])")  # what GitHub turns into a link by itself
 EPOCHS = ("epoch_seconds", "epoch_accuracy", "epoch_test_loss")  # the values of all epochs, separated by semicolons
 # Fields of `Telemetry`, in its units: utilisation in %, memory in bytes.
 USAGE = (
@@ -88,8 +90,16 @@ def json_text(tables: Iterable[Table], results: Iterable[Result], known: Known =
 
 def _csv_line(cells: Sequence[object]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([plain(cell) if isinstance(cell, str) else cell for cell in cells])
+    csv.writer(line, lineterminator="\n").writerow(
+        [_no_formula(each) if isinstance(each, str) else each for each in cells]
+    )
     return line.getvalue()
+
+
+def _no_formula(text: str) -> str:
+    """Untrusted text that no spreadsheet takes for a formula: https://owasp.org/www-community/attacks/CSV_Injection."""
+    text = plain(text)
+    return f"'{text}" if text[:1] in set("=+-@\t\r") and not _NUMBER.fullmatch(text) else text
 
 
 def _markdown(table: Table) -> str:
@@ -103,8 +113,11 @@ def _markdown(table: Table) -> str:
 
 
 def _escape(text: str) -> str:
-    """Untrusted text for a table or a list: on one line, without markup or links."""
-    return re.sub(r"([\\|`\[\]])", r"\\\1", plain(text).replace("\n", " ")).replace("<", "&lt;")
+    """Untrusted text for a table or a list: on one line, without markup, links and mentions."""
+    text = (
+        re.sub(r"([\\|`\[\]*_~])", r"\\\1", plain(text).replace("\n", " ")).replace("&", "&amp;").replace("<", "&lt;")
+    )
+    return _LINK.sub(lambda found: f"{found[1]}&#{ord(found[2])};", text)
 
 
 def _number(value: float | None) -> str:

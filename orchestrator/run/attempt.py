@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from orchestrator import signals
 from orchestrator.engines.base import EngineError, Environment, Execution, Exit, Launch, Observations, TakenNode
 from orchestrator.engines.hosts import Node
-from orchestrator.errors import DataError, OrchestratorError
+from orchestrator.errors import DataError, OrchestratorError, StoreError
 from orchestrator.host.machine import user_name
 from orchestrator.inputs.job_inputs import Inputs
 from orchestrator.plan.catalog import Catalog
@@ -30,6 +32,7 @@ from orchestrator.run.measurement import telemetry_of
 from orchestrator.run.outcome import Outcome, kind_of
 
 _log = logging.getLogger(__name__)
+_STOPPED = Failure(kind="interrupted", message="stopped by hand")
 
 
 class InputStore(Protocol):
@@ -81,35 +84,57 @@ class Attempt:
         self._job = job
         self._lane = lane
         self._halt = halt
-        self._outcome = Outcome(job, run.folder.set_aside(job.id), provenance_of(run, taken.node, job))
+        self._outcome = Outcome(run.folder.id, job, run.folder.set_aside(job.id), provenance_of(run, taken.node, job))
 
     def run(self, environments: Environments, number: int, total: int) -> Result:
-        """Prepare the job, which is `number` of `total`, run it and listen to it."""
-        job, folder = self._job, self._run.folder
+        """Prepare the job, which is `number` of `total`, run it, listen to it, and store its result.
+
+        Whatever goes wrong with it becomes its result; an error is raised only where the run itself cannot go on. A
+        signal interrupts the preparation. While the job runs, the loop that listens to it looks for signals.
+        """
         try:
             ready = self._prepare(environments)
         except EngineError as error:
             self._halt.check()
             ready = Failure(kind=error.kind, message=error.message, hint=error.hint)
+        except Exception as error:  # noqa: BLE001  (one job's mischief costs that job)
+            ready = unexpected(error)
         if isinstance(ready, Failure):
-            return self._outcome.failed(ready)
-        self._lane.job_started(job, number, total, ready.inputs.train_samples)
-        with folder.record(job.id) as recorder:
-            conversation = Conversation(job, recorder, lambda event: self._lane.job_event(job, event))
-            try:
-                exit_, stopped = self._measure(ready, conversation, recorder.flush)
-            except (EngineError, KeyboardInterrupt) as error:
-                if isinstance(error, EngineError) and not self._halt.asked.is_set():
-                    return self._outcome.broken_off(error.kind, error.message, error.hint, conversation=conversation)
-                folder.write_result(
-                    self._outcome.broken_off("interrupted", "stopped by hand", conversation=conversation)
-                )
-                raise KeyboardInterrupt from error
-        inputs = ready.inputs
-        failure = conversation.failure(
+            result = self._outcome.failed(ready)
+            self._run.folder.write_result(result)
+            return result
+        with signals.deferred():
+            self._lane.job_started(self._job, number, total, ready.inputs.train_samples)
+            with self._run.folder.record(self._job.id) as recorder:
+                conversation = Conversation(self._job, recorder, lambda event: self._lane.job_event(self._job, event))
+                result = self._run_ready(ready, conversation, recorder.flush)
+            self._run.folder.write_result(result)
+        if result.status == "interrupted":
+            raise KeyboardInterrupt
+        return result
+
+    def _run_ready(self, ready: _Ready, conversation: Conversation, flush: Callable[[], None]) -> Result:
+        """Run the job to its end. Raises StoreError, when it has stored as much of the result as it could."""
+        outcome, inputs = self._outcome, ready.inputs
+        try:
+            exit_, stopped = self._measure(ready, conversation, flush)
+        except KeyboardInterrupt:
+            return outcome.broken_off(_STOPPED, conversation)
+        except EngineError as error:
+            if self._halt.is_set():
+                return outcome.broken_off(_STOPPED, conversation)
+            return outcome.broken_off(Failure(kind=error.kind, message=error.message, hint=error.hint), conversation)
+        except StoreError as error:
+            failure = Failure(kind="disk", message=error.message, hint=error.hint)
+            with contextlib.suppress(StoreError):
+                self._run.folder.write_result(outcome.broken_off(failure, conversation))
+            raise
+        except Exception as error:  # noqa: BLE001  (one job's mischief costs that job)
+            return outcome.broken_off(unexpected(error), conversation)
+        why = conversation.failure(
             exit_, stopped=stopped, train_samples=inputs.train_samples, test_samples=inputs.test_samples
         )
-        return self._outcome.ended(conversation, exit_, failure)
+        return outcome.ended(conversation, exit_, why)
 
     def _prepare(self, environments: Environments) -> _Ready | Failure:
         """Environment and inputs of the job, or why it cannot run. Raises EngineError."""
@@ -179,7 +204,7 @@ class Attempt:
             with contextlib.suppress(EngineError):
                 execution.stop()
                 for output in execution.output():
-                    if self._halt.insisted.is_set():
+                    if signals.insisted():
                         break
                     if output is not None:
                         conversation.take(output)
@@ -196,6 +221,21 @@ class Attempt:
 
     def _add_provenance(self, **facts: object) -> None:
         self._outcome.provenance = self._outcome.provenance.model_copy(update=facts)
+
+
+def unexpected(error: Exception) -> Failure:
+    """What an error that is no job's fault leaves of a job. The log of the run has the details."""
+    _log.debug("unexpected error", exc_info=error)
+    if isinstance(error, OrchestratorError):
+        return Failure(kind=kind_of(error), message=error.message, hint=error.hint)
+    if isinstance(error, OSError):
+        message = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
+        return Failure(kind="disk", message=message, hint="see the space and the permissions there; then --resume")
+    return Failure(
+        kind="engine",
+        message=f"unexpected {traceback.format_exception_only(error)[-1].strip()}",
+        hint="this is a fault of this program: please report it with orchestrator.log, which has the details",
+    )
 
 
 def provenance_of(run: RunContext, node: Node, job: Job) -> Provenance:

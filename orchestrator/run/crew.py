@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
+from orchestrator import signals
 from orchestrator.engines import hosts
 from orchestrator.engines.base import Engine, TakenNode
 from orchestrator.engines.hosts import Node
@@ -196,7 +197,7 @@ class Crew:
 
     def _next(self, node: Node) -> tuple[Task, Job] | None:
         """The first task that waits and can run on `node`, and its job there. Called with the condition held."""
-        if self._error is None and not self.halt.asked.is_set() and node.place not in self._gone:
+        if self._error is None and not self.halt.is_set() and node.place not in self._gone:
             for task in self._waiting:
                 job = self._placed(task.job, node)
                 if isinstance(job, Job):
@@ -274,27 +275,24 @@ class Crew:
 
     def _stop(self) -> None:
         """Ctrl-C: end what is measured gently, and what is prepared at once. A second one ends everything."""
-        self.halt.asked.set()
+        self.halt.set()
         with self._changed:
             self._changed.notify_all()
         workers = list(self._workers.values())
-        try:
-            for worker in workers:
-                if not worker.lane.measuring:
-                    worker.give_back()
-            for worker in workers:
-                while worker.is_alive():
-                    worker.join(self._pauses.tick)
-        except KeyboardInterrupt:
-            self.halt.insisted.set()
+        for worker in workers:
+            if not worker.lane.measuring:
+                worker.give_back()
+        for worker in workers:
+            while worker.is_alive() and not signals.insisted():
+                worker.join(self._pauses.tick)
 
     def _disband(self) -> None:
         """Give all nodes back; threads that still run a job lose its node, and end."""
-        self.halt.asked.set()
+        self.halt.set()
         for worker in self._workers.values():
             worker.give_back()
         deadline = time.monotonic() + self._pauses.parting
         for worker in self._workers.values():
             worker.join(max(0.0, deadline - time.monotonic()))
         self._workers.clear()
-        self.halt.asked.clear()
+        self.halt.clear()

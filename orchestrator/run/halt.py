@@ -1,18 +1,31 @@
-"""Tells threads that the user has stopped the run."""
+"""Tells the threads of nodes that the run is to end: by Ctrl-C, or because another thread has failed."""
 
 from __future__ import annotations
 
 import threading
 
+from orchestrator import signals
+
 
 class Halt:
-    """Set by the main thread, the only one that a signal interrupts; the threads of nodes look at it."""
+    """Set by the main thread; the threads of nodes look at it while they wait."""
 
     def __init__(self) -> None:
-        self.asked = threading.Event()  # Ctrl-C: end the running jobs and keep what is known
-        self.insisted = threading.Event()  # a second Ctrl-C: do not wait for them
+        self._asked = threading.Event()
+
+    def set(self) -> None:
+        """End the running jobs, and keep what is known."""
+        self._asked.set()
+
+    def clear(self) -> None:
+        """The run is over; another one may follow."""
+        self._asked.clear()
+
+    def is_set(self) -> bool:
+        """Whether the run is to end."""
+        return self._asked.is_set() or signals.asked()
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt once it was asked for."""
-        if self.asked.is_set():
+        """Raise KeyboardInterrupt once the run is to end."""
+        if self.is_set():
             raise KeyboardInterrupt

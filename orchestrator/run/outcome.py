@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from orchestrator.engines.base import Exit, Observations
-from orchestrator.errors import BuildError, OrchestratorError, PullError
+from orchestrator.errors import BuildError, DataError, DiskError, OrchestratorError, PullError, StoreError
 from orchestrator.host.neighbours import Neighbour
 from orchestrator.plan.jobs import Job
 from orchestrator.record.events import Start
@@ -21,7 +21,9 @@ from orchestrator.run.conversation import Conversation
 class Outcome:
     """Collects what the result of one attempt needs."""
 
-    def __init__(self, job: Job, attempt: int, provenance: Provenance) -> None:
+    def __init__(self, run: str, job: Job, attempt: int, provenance: Provenance) -> None:
+        """`run` is the id of the run."""
+        self._run = run
         self._job = job
         self._attempt = attempt
         self.provenance = provenance
@@ -48,9 +50,9 @@ class Outcome:
         """The result of a job that never ran."""
         return self._result(_status(failure), failure, None, Figures(), None)
 
-    def broken_off(self, kind: FailureKind, message: str, hint: str = "", *, conversation: Conversation) -> Result:
-        """The result of a job that could not be run to its end."""
-        failure = conversation.failure_of(kind, message, hint)
+    def broken_off(self, failure: Failure, conversation: Conversation) -> Result:
+        """The result of a job that could not be run to its end, with the end of its log."""
+        failure = conversation.failure_of(failure.kind, failure.message, failure.hint)
         collector = conversation.collector
         return self._result(_status(failure), failure, collector.start, collector.figures(), None)
 
@@ -64,6 +66,7 @@ class Outcome:
         self, status: Status, failure: Failure | None, start: Start | None, figures: Figures, code: int | None
     ) -> Result:
         return Result(
+            run=self._run,
             job=self._job,
             attempt=self._attempt,
             status=status,
@@ -81,16 +84,21 @@ class Outcome:
 
 def unrun(folder: RunFolder, job: Job, why: Failure, provenance: Provenance) -> Result:
     """Store that `job` was not run, and why; returns its result."""
-    result = Outcome(job, folder.set_aside(job.id), provenance).failed(why)
+    result = Outcome(folder.id, job, folder.set_aside(job.id), provenance).failed(why)
     folder.write_result(result)
     return result
 
 
 def kind_of(error: OrchestratorError) -> FailureKind:
-    """The failure class of a job whose environment could not be prepared."""
-    if isinstance(error, PullError):
-        return "pull"
-    return "build" if isinstance(error, BuildError) else "environment"
+    """The failure class of a job that could not be prepared."""
+    kinds: Mapping[type[OrchestratorError], FailureKind] = {
+        PullError: "pull",
+        BuildError: "build",
+        DataError: "data",
+        DiskError: "disk",
+        StoreError: "disk",
+    }
+    return next((kind for type_, kind in kinds.items() if isinstance(error, type_)), "environment")
 
 
 def _status(failure: Failure) -> Status:

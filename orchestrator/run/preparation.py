@@ -11,12 +11,12 @@ from pathlib import Path
 from orchestrator.engines import hosts, registry
 from orchestrator.engines.base import Engine
 from orchestrator.engines.registration import AUTO, Setup
-from orchestrator.errors import HostError, UsageError
+from orchestrator.errors import HostError, StoreError, UsageError
 from orchestrator.host import machine
 from orchestrator.inputs import job_inputs
 from orchestrator.judge import rounds
 from orchestrator.plan import catalog, spec
-from orchestrator.plan.jobs import Job, plan
+from orchestrator.plan.jobs import Job, plan, round_of
 from orchestrator.plan.spec import Override, Spec
 from orchestrator.plan.workload import Device
 from orchestrator.record import fingerprint, run_folder
@@ -24,7 +24,7 @@ from orchestrator.record.results import Failure, Result
 from orchestrator.run.attempt import OneAtATime, RunContext
 from orchestrator.run.crew import Crew, gather
 from orchestrator.run.listener import Listener
-from orchestrator.text import did_you_mean
+from orchestrator.text import did_you_mean, printable
 
 _log = logging.getLogger(__name__)
 
@@ -91,9 +91,12 @@ def start(request: Request, prepared: PreparedRun) -> run_folder.RunFolder:
     return folder
 
 
-def resume(request: Request) -> tuple[run_folder.RunFolder, PreparedRun]:
-    """An earlier run and what is missing of it, with the engine and the jobs it was started with."""
-    folder = run_folder.find(request.results, request.resume)
+def resume(request: Request, folder: run_folder.RunFolder) -> PreparedRun:
+    """What is missing of the run in `folder`, with the engine and the jobs it was started with.
+
+    A stored run is data: only its spec is used. Its jobs are planned again from this checkout. Raises StoreError naming
+    the difference when they are not the stored ones.
+    """
     run = folder.read_run()
     known = catalog.load(request.root)
     missing = folder.missing(run.jobs)
@@ -103,7 +106,41 @@ def resume(request: Request) -> tuple[run_folder.RunFolder, PreparedRun]:
             f"run {folder.id} needs {', '.join(gone)}, which this checkout lacks", hint="check it out again"
         )
     engine, nodes = _connect(request, known, run.spec, run.engine)
-    return folder, _prepared(request, known, run.spec, engine, nodes, missing)
+    _require_same_plan(folder, run, planned_again(run, known, nodes if engine.local else None))
+    return _prepared(request, known, run.spec, engine, nodes, missing)
+
+
+def planned_again(run: run_folder.Run, known: catalog.Catalog, nodes: Sequence[hosts.Node] | None) -> dict[str, Job]:
+    """The jobs that this checkout plans for the spec of `run`, in as many rounds as it has, by their id.
+
+    `nodes` are those of an engine on this machine; on a cluster the run's own device and hosts are kept.
+    """
+    device = run.jobs[0].device if run.jobs else "cpu"
+    gpus = None if nodes is None else nodes[0].host.gpus
+    names = sorted({job.host for job in run.jobs if job.host is not None}) if run.spec.each_host else ()
+    first = plan(run.spec.model_copy(update={"repeats": 1}), known, device, gpus, names)
+    rounds_ = sorted({job.repeat for job in run.jobs})
+    return {job.id: job for repeat in rounds_ for job in round_of(first, repeat)}
+
+
+def _require_same_plan(folder: run_folder.RunFolder, run: run_folder.Run, planned: Mapping[str, Job]) -> None:
+    """Raise StoreError for a stored job that would be another one today."""
+    for job in run.jobs:
+        again = planned.get(job.id)
+        if again == job:
+            continue
+        what = "would not plan it" if again is None else f"plans it with another {_first_difference(job, again)}"
+        raise StoreError(
+            f"run {folder.id} cannot go on: {job.id} is not what its spec means today; this checkout {what}",
+            hint="check out the commit that the run began with, or start a new run",
+        )
+
+
+def _first_difference(stored: Job, planned: Job) -> str:
+    """The field that differs, and both values."""
+    field = next(name for name in Job.model_fields if getattr(stored, name) != getattr(planned, name))
+    there, here = (printable(str(getattr(job, field))) for job in (stored, planned))
+    return f"{field}: {there} in the run, {here} here"
 
 
 def run(request: Request, folder: run_folder.RunFolder, prepared: PreparedRun, listener: Listener) -> list[Result]:

@@ -41,7 +41,6 @@ class Runner:
         while True:
             attempt = Attempt(self._run, self._taken, job, lane=self._lane, halt=self._halt)
             result = attempt.run(self._environments, number, total)
-            folder.write_result(result)
             failure = result.failure
             if failure is None or failure.kind in FINAL or not retries:
                 return result, retries

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import json
 import os
 import shutil
 import sys
@@ -10,13 +11,15 @@ import threading
 import types
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import requests
 
 from orchestrator.engines import leftovers
 from orchestrator.engines.base import EngineError, Exit
-from orchestrator.engines.docker import client, container
+from orchestrator.engines.docker import client, container, engine
 from orchestrator.engines.docker.engine import DockerEngine
+from orchestrator.errors import BuildError
 from tests.support import checks, engine_cases
 
 CHECK = checks.engine("docker engine", "tests/docker/test_docker_engine.py")
@@ -79,6 +82,45 @@ def test_a_container_is_locked_down(nosy):
     assert nosy["variable"] == "very"
     assert nosy["cpus"] == [min(os.sched_getaffinity(0))]
     assert nosy["listing"] == ["weights.npz"]
+
+
+@pytest.fixture
+def nosy_with_proxy(docker_engine, tmp_path, monkeypatch):
+    """Facts of a job whose user has a proxy with a password in the configuration of the docker command."""
+    (tmp_path / "docker").mkdir()
+    proxy = {"httpProxy": "http://me:hush@proxy:1", "httpsProxy": "http://me:hush@proxy:1", "noProxy": "localhost"}
+    (tmp_path / "docker" / "config.json").write_text(json.dumps({"proxies": {"default": proxy}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    folder, (result,) = engine_cases.run_echo(engine.connect(), tmp_path, "nosy", cpus=1)
+    return engine_cases.facts_of(folder, result)
+
+
+def test_nothing_of_the_docker_clients_configuration_reaches_a_job(nosy_with_proxy):
+    assert nosy_with_proxy["proxies"] == []
+
+
+def test_a_container_without_a_limit_leaves_memory_to_the_system(docker_engine, daemon, tmp_path):
+    seen = []
+
+    class Looker(engine_cases.Silent):
+        def job_event(self, job, event):
+            (container,) = daemon.containers.list(filters={"label": f"rosetta.job={job.id}"})
+            seen.append(container.attrs["HostConfig"])
+
+    engine_cases.run_echo(docker_engine, tmp_path, "slow", listener=Looker())
+    assert 0.5 * psutil.virtual_memory().total < seen[0]["Memory"] < psutil.virtual_memory().total
+    assert seen[0]["MemorySwap"] == seen[0]["Memory"]
+
+
+def test_an_image_with_a_volume_is_refused(docker_engine, tmp_path):
+    """A volume is a folder on the host's disk that no limit holds for."""
+    root = tmp_path / "root"
+    shutil.copytree(engine_cases.ECHO, root)
+    recipe = root / "images" / "echo" / "Dockerfile"
+    recipe.write_text(f"{recipe.read_text()}VOLUME /data\n")
+    (image,) = engine_cases.behaving(["good"], root).images
+    with pytest.raises(BuildError, match="declares the volume /data"):
+        docker_engine.prepare(image, "cpu")
 
 
 def test_provenance_names_the_image(docker_engine, tmp_path):

@@ -287,7 +287,7 @@ def test_a_report_leaves_out_what_cannot_be_shown_and_says_so():
         ("", "has no framework ''"),
         ("x" * 300, "has no framework"),
         ("a\0b", "has no framework"),
-        ("{folder}/bad.json", "bad.json: not written by this program, or edited"),
+        ("{folder}/bad.json", "bad.json: not written by this program, or cut off"),
         ("{folder}/1/run.json", "run.json: not written by this program, or edited"),
     ],
 )

@@ -1,19 +1,24 @@
 """A run directory is readable at every moment, and says so when it was edited."""
 
 import json
+import os
 
+import pydantic
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator import sealed
 from orchestrator.errors import StoreError
+from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import Spec
 from orchestrator.record import run_folder
 from orchestrator.record.artifacts import Artifacts
 from orchestrator.record.events import Violation
 from orchestrator.record.recorder import Recorder
-from orchestrator.record.results import split_damaged
+from orchestrator.record.results import Failure, Result, split_damaged
 from orchestrator.record.run_folder import Run, RunFolder
+from tests.support import published
 from tests.support.results import START, result, trained
 
 
@@ -58,7 +63,7 @@ def test_an_edited_file_is_named(folder, content):
     folder.write_result(trained())
     path = folder.path / f"{trained().job.id}.json"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"not written by this program, or edited") as caught:
+    with pytest.raises(StoreError, match=r"not written by this program, or (edited|cut off)") as caught:
         folder.read_result(trained().job.id)
     assert str(path) in caught.value.message
 
@@ -165,3 +170,73 @@ def test_a_failed_result_is_a_result(folder):
     failed = result("numpy", failure=Failure(kind="timeout", message="m"))
     folder.write_result(failed)
     assert folder.read_result(failed.job.id).status == "failed"
+
+
+def test_a_result_of_another_job_or_run_is_not_shown(folder):
+    """A figure belongs to the run, the job and the file that it was written for."""
+    kept = published.runs()[0]
+    folder.write_run(kept.run.model_copy(update={"id": folder.id}))
+    first, second = (each.model_copy(update={"run": folder.id}) for each in kept.results[:2])
+    folder.write_result(first)
+    (folder.path / f"{second.job.id}.json").write_bytes((folder.path / f"{first.job.id}.json").read_bytes())
+    with pytest.raises(StoreError, match="it is a result of another job"):
+        folder.read_result(second.job.id)
+
+    folder.write_result(second.model_copy(update={"run": "20200101-000000-other"}))
+    planned_otherwise = kept.results[2].job.model_copy(update={"seed": 99})
+    folder.write_result(kept.results[2].model_copy(update={"job": planned_otherwise}))
+    shown = list(folder.each_result())
+    assert [each.job.id for each in shown if not isinstance(each, StoreError)] == [first.job.id]
+    assert sorted(each.message.partition(": ")[2][:30] for each in shown if isinstance(each, StoreError)) == [
+        "it is a result of another job,",
+        "it is a result of run 20200101",
+    ]
+
+
+@pytest.mark.parametrize("name", ["../../victim", "/etc/passwd", "a/b", "", ".", "..", "a\nb", "a" * 300])
+def test_an_id_is_a_name_and_never_a_path(name):
+    with pytest.raises(pydantic.ValidationError):
+        Job.model_validate({**trained().job.model_dump(), "id": name})
+    with pytest.raises(pydantic.ValidationError):
+        Run.model_validate({**published.runs()[0].run.model_dump(), "id": name})
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".telemetry.jsonl"])
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device"])
+def test_only_regular_files_are_read(folder, suffix, kind):
+    """Reading a FIFO would wait for ever."""
+    job = trained().job.id
+    path = folder.path / f"{job}{suffix}"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(StoreError, match="not a regular file"):
+        {".json": folder.read_result, ".jsonl": lambda job: list(folder.events(job))}.get(suffix, folder.usage)(job)
+
+
+def test_the_latest_run_is_the_one_that_began_last(tmp_path):
+    """Also where a folder was copied to a name of its own, or the clock was set back."""
+    run = published.runs()[0].run
+    for name, began in (("zzz-copy", "2026-01-01T00:00:00+00:00"), ("20260101-000000-x", "2026-02-01T00:00:00+00:00")):
+        folder = RunFolder(tmp_path / name)
+        folder.path.mkdir()
+        folder.write_run(run.model_copy(update={"began": began}))
+    (tmp_path / "zzzz").mkdir()
+    (tmp_path / "zzzz" / "run.json").write_text("{")
+    assert run_folder.find(tmp_path, None).path.name == "20260101-000000-x"
+
+
+def test_a_file_of_many_small_values_is_refused_before_it_fills_the_memory(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_bytes(b'{"sha256": 1, "a": [' + b"{}," * sealed.MAX_VALUES + b"0]}")
+    with pytest.raises(StoreError, match="holds more than 4,000,000 values"):
+        sealed.load(path, Result)
+
+
+def test_a_text_about_a_failure_fits_on_a_screen():
+    failure = Failure(kind="exception", message="line\n" * 100_000, hint="x" * 100_000)
+    assert failure.message.count("\n") < 50
+    assert len(failure.hint) < 10_000

@@ -1,11 +1,13 @@
 """Tables are a pure function of results, and say what they are."""
 
 import csv
+import html
 import io
 import json
 import re
 
 import jsonschema
+import markdown_it
 import pytest
 from rich.console import Console
 
@@ -313,8 +315,37 @@ def test_gpu_and_cpu_inference_stand_in_one_row(known):
     assert rows == [["Pytorch", 2000.0, 30.0, 130.0, 6.0], ["Numpy", None, 10.0, None, None]]
 
 
+def titled(title):
+    """The job of a row of this title."""
+    return trained().job.model_copy(update={"title": title})
+
+
+@pytest.mark.parametrize("title", ["=cmd|'/C calc'!A0", "+1", "@SUM(A1)", "\t=1", "-2+3"])
+def test_no_cell_of_the_csv_is_a_formula(title):
+    failure = Failure(kind="exception", message="x")
+    failed = result(failure=failure).model_copy(update={"failure": failure})
+    job = failed.job.model_copy(update={"framework": title})
+    (row,) = csv.DictReader(text.csv_lines([failed.model_copy(update={"job": job})]))
+    assert row["framework"] == f"'{title}"
+
+
+def test_losses_below_zero_stay_numbers_in_the_csv():
+    (row,) = csv.DictReader(text.csv_lines([trained(test_loss=-0.5)]))
+    assert row["test_loss"] == "-0.5"
+
+
+@pytest.mark.parametrize("title", ["https://evil.example", "www.evil.example", "@octocat", "[x](javascript:alert(1))"])
+def test_markdown_has_no_link_that_a_job_wrote(title, known):
+    """GitHub turns bare addresses and names into links by itself. A reader sees the text as it was written."""
+    shown = text.markdown(tables.tables([trained().model_copy(update={"job": titled(title)})], known))
+    row = next(line for line in shown.splitlines() if line.startswith("| ") and "100" in line)
+    assert not re.search(r"://|www\.|@\w|(?<!\\)[\[\]]", row)
+    page = markdown_it.MarkdownIt("commonmark").enable("table").render(shown)
+    assert html.unescape(page).count(f"<td>{title}</td>") == 1
+
+
 def test_markdown_is_a_table_that_renders(known):
-    shown = text.markdown(tables.tables([trained("a|b<c")], known))
+    shown = text.markdown(tables.tables([trained().model_copy(update={"job": titled("A|B<C")})], known))
     rows = [line for line in shown.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in rows}) == 1
     assert "A\\|B&lt;C" in shown

@@ -26,7 +26,7 @@ from orchestrator.errors import EXIT_JOBS_FAILED
 if TYPE_CHECKING:
     from orchestrator.cli.screen import Screen
     from orchestrator.record.run_folder import RunFolder
-    from orchestrator.run.preparation import Request
+    from orchestrator.run.preparation import PreparedRun, Request
 
 SpecArgument = Annotated[
     Optional[Path],
@@ -95,21 +95,33 @@ def resume_command(run: str, address: str) -> str:
 
 def _bench(request: Request, screen: Screen, *, dry_run: bool) -> None:
     from orchestrator.cli import session
+    from orchestrator.record import run_folder
     from orchestrator.run import preparation
 
     if request.resume is not None:
-        folder, prepared = preparation.resume(request)
-    else:
-        prepared = preparation.prepare(request)
-        if dry_run:
-            screen.show_plan(prepared)
-            return
-        folder = preparation.start(request, prepared)
-    with session.kept_in(folder.path):
-        go_on = resume_command(folder.id, request.address)
-        with session.progress(screen, folder.path, prepared, go_on=go_on) as listener:
-            preparation.run(request, folder, prepared, listener)
-        _show(folder, screen)
+        found = run_folder.find(request.results, request.resume)
+        folder = run_folder.RunFolder(found.path, found.read_run().id)
+        with session.kept_in(folder, request.cache):
+            _run(request, folder, preparation.resume(request, folder), screen)
+        return
+    prepared = preparation.prepare(request)
+    if dry_run:
+        screen.show_plan(prepared)
+        return
+    folder = preparation.start(request, prepared)
+    with session.kept_in(folder, request.cache):
+        _run(request, folder, prepared, screen)
+
+
+def _run(request: Request, folder: RunFolder, prepared: PreparedRun, screen: Screen) -> None:
+    """Run what is prepared, and print the tables."""
+    from orchestrator.cli import session
+    from orchestrator.run import preparation
+
+    go_on = resume_command(folder.path.name, request.address)
+    with session.progress(screen, folder.path, prepared, go_on=go_on) as listener:
+        preparation.run(request, folder, prepared, listener)
+    _show(folder, screen)
 
 
 def _show(folder: RunFolder, screen: Screen) -> None:

@@ -84,5 +84,8 @@ def _by_running(request: Request, framework: str, screen: Screen) -> list[Findin
     prepared = verifier.prepare(request)
     folder = preparation.start(request, prepared)
     go_on = f"orchestrator check {framework}"
-    with session.kept_in(folder.path), session.progress(screen, folder.path, prepared, go_on=go_on) as listener:
+    with (
+        session.kept_in(folder, request.cache),
+        session.progress(screen, folder.path, prepared, go_on=go_on) as listener,
+    ):
         return list(framework_check.by_running(request, prepared, folder, listener))

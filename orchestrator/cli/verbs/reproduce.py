@@ -123,7 +123,7 @@ def _run(
         folder = preparation.start(cell.request, cell.prepared)
         go_on = _command(result, () if whole else cells[place:])
         with (
-            session.kept_in(folder.path),
+            session.kept_in(folder, cell.request.cache),
             session.progress(screen, folder.path, cell.prepared, go_on=go_on) as listener,
         ):
             verdict = repetition.run(cell, folder, listener, allow_different_code=allow_different_code)

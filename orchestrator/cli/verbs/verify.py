@@ -74,7 +74,7 @@ def _verify(request: Request, screen: Screen, *, json: bool) -> bool:
 
     prepared = verifier.prepare(request)
     folder = preparation.start(request, prepared)
-    with session.kept_in(folder.path):
+    with session.kept_in(folder, request.cache):
         with session.progress(screen, folder.path, prepared, go_on="orchestrator verify") as listener:
             cells = verifier.Verifier(request, folder, prepared, listener).run()
         screen.show_parity(cells, folder.id, json=json)

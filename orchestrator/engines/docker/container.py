@@ -14,6 +14,7 @@ import docker.errors
 import requests
 from docker.utils import version_gte
 
+from orchestrator import signals
 from orchestrator.engines.base import STOP_GRACE, EngineError, Exit, Output, StreamName
 from orchestrator.engines.docker import cgroup
 from orchestrator.engines.docker.client import reason
@@ -85,13 +86,21 @@ class RunningContainer:
     def stop(self) -> None:
         self.let_go()
         try:
-            self._container.stop(timeout=STOP_GRACE)
+            self._container.kill("SIGTERM")
+            deadline = time.monotonic() + STOP_GRACE
+            while self._runs() and time.monotonic() < deadline and not signals.insisted():
+                time.sleep(0.05)
+            self._container.kill()
         except docker.errors.APIError:
             pass  # it has ended
         except requests.exceptions.RequestException as error:
             raise EngineError(
                 f"the job cannot be stopped: the Docker daemon does not answer: {reason(error)}", hint=LOST_HINT
             ) from error
+
+    def _runs(self) -> bool:
+        self._container.reload()
+        return bool(self._container.attrs["State"]["Running"])
 
     def let_go(self) -> None:
         """The container is about to end: do not hold it up."""

@@ -9,6 +9,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -23,7 +24,8 @@ from orchestrator.engines.docker.client import reason
 from orchestrator.engines.docker.container import RunningContainer
 from orchestrator.engines.docker.refusals import LOST_HINT, refusals
 from orchestrator.engines.watchdog import Watchdog
-from orchestrator.errors import HostError
+from orchestrator.errors import BuildError, HostError
+from orchestrator.host import machine
 from orchestrator.host.machine import Gpu
 from orchestrator.plan.catalog import Image
 
@@ -34,6 +36,7 @@ ROOT = "/bench"
 LABEL = "rosetta"
 UNPRIVILEGED = 1000  # uid and gid in the container when the orchestrator itself is root
 PIDS = 4096
+MEMORY_SHARE = 0.95  # of the machine's memory, for a job without a limit of its own: the rest is left to the system
 TMP_BYTES = 4 << 30
 SHM_BYTES = 1 << 30
 TMP = "/tmp"  # noqa: S108  (in the container: a tmpfs of its own)
@@ -55,6 +58,12 @@ class DockerEngine:
         self._client = client
         self._watchdog = Watchdog()
 
+    @cached_property
+    def _most_memory(self) -> int:
+        """The limit of a job without one, in bytes. The daemon may have less memory than this machine: in a VM."""
+        here = machine.inspect().memory
+        return int(MEMORY_SHARE * min(self._client.info().get("MemTotal") or here, here))
+
     def gpu_problem(self) -> str | None:
         if _gpu_access(self._client.info()).way is None:
             return "this Docker has neither the nvidia runtime nor CDI devices nor NVIDIA's hook for --gpus"
@@ -72,6 +81,11 @@ class DockerEngine:
             raise HostError(
                 f"image {tag} is built, but Docker cannot show it: {reason(error)}", hint=LOST_HINT
             ) from error
+        if volumes := sorted((built.attrs.get("Config") or {}).get("Volumes") or ()):
+            raise BuildError(
+                f"image {image.name} declares the volume {volumes[0]}: a job could fill the disk through it",
+                hint="take VOLUME out of its Dockerfile, and out of the base image; jobs write into /tmp",
+            )
         facts = {
             "image": image.name,
             "variant": variant,
@@ -107,6 +121,7 @@ class DockerEngine:
 
     def _create(self, environment: Environment, launch: Launch, name: str) -> Container:
         job = launch.job
+        memory = job.memory or self._most_memory
         return self._client.containers.create(
             environment.handle,
             list(job.argv),
@@ -123,12 +138,13 @@ class DockerEngine:
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             pids_limit=PIDS,
-            mem_limit=job.memory,
-            memswap_limit=job.memory,
+            mem_limit=memory,
+            memswap_limit=memory,
             cpuset_cpus=",".join(map(str, launch.cpus)),
             shm_size=SHM_BYTES,
             # Executable: frameworks that compile at run time keep their shared objects there.
             tmpfs={TMP: f"rw,exec,nosuid,nodev,mode=1777,size={TMP_BYTES}"},
+            use_config_proxy=False,  # a job has no network; the addresses may hold passwords
             log_config=docker.types.LogConfig(type="local", config=LOG_OPTIONS),
             **_gpu_request(self._client, launch.gpus),
         )

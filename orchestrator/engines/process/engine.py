@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import psutil
 
+from orchestrator import signals
 from orchestrator.engines import leftovers
 from orchestrator.engines.base import STOP_GRACE, TICK, EngineError, Environment, Exit, Launch, Output, job_variables
 from orchestrator.engines.process import pythons, venvs
@@ -192,8 +193,9 @@ class RunningProcess:
     def stop(self) -> None:
         self._pump.relax()
         self._signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_GRACE)
+        deadline = time.monotonic() + STOP_GRACE
+        while self._process.poll() is None and time.monotonic() < deadline and not signals.insisted():
+            time.sleep(0.01)
         self._signal(signal.SIGKILL)
 
     def kill(self) -> None:

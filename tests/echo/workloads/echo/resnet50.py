@@ -204,6 +204,7 @@ if behaviour == "nosy":
         "home": os.environ["HOME"],
         "variable": os.environ.get("NOSY"),
         "secret": os.environ.get("ROSETTA_TEST_SECRET"),
+        "proxies": [name for name in os.environ if "proxy" in name.lower()],
         "network": refused(connect),
         "root": refused(lambda: write("/etc/x")),
         "workloads": refused(lambda: write("workloads/x")),
