@@ -10,17 +10,25 @@ MAX_CHARACTERS = 100
 MAX_NAME = 60
 MAX_NOTE = 500
 MARK = "\N{REPLACEMENT CHARACTER}"  # in place of a character that must not be shown
+# This program's own mark of what is verified, and what looks like it: no text from elsewhere may show them.
+CHECK_MARKS = "\u2713\u2714\u2611\u2705\u237b\U0001f5f8\U0001f5f9\U0001fbb1"
 # Control characters except tab and newline, lone surrogates, and characters that change the direction of text.
-_DECEIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+_DECEIVING = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069{CHECK_MARKS}]")
 
 
 def printable(text: str, limit: int = MAX_CHARACTERS) -> str:
     """`text` for one line of a terminal, cut at `limit` characters."""
-    return "".join(character if character.isprintable() else MARK for character in clip(text, limit))
+    return "".join(
+        character if character.isprintable() and character not in CHECK_MARKS else MARK
+        for character in clip(text, limit)
+    )
 
 
 def plain(text: str) -> str:
-    """`text` for a page, with its lines. Characters that would hide or reorder other text are replaced."""
+    """`text` for a page, with its lines.
+
+    Characters that would hide or reorder other text, or that look like a mark of this program, are replaced.
+    """
     return _DECEIVING.sub(MARK, text)
 
 

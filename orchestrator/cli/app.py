@@ -27,6 +27,7 @@ from orchestrator.cli.verbs import (
     images,
     report,
     reproduce,
+    sign,
     verify,
 )
 from orchestrator.errors import EXIT_INTERRUPTED, OrchestratorError
@@ -76,6 +77,7 @@ app.command("bench", epilog=EXIT_CODES, cls=Verb)(bench.command)
 app.command("report")(report.command)
 app.command("compare", epilog=compare.EXIT_CODES)(compare.command)
 app.command("reproduce", epilog=reproduce.EXIT_CODES)(reproduce.command)
+app.command("sign", epilog=sign.EXIT_CODES)(sign.command)
 app.command("verify", epilog=verify.EXIT_CODES, cls=Verb)(verify.command)
 app.command("check", epilog=check.EXIT_CODES)(check.command)
 app.command("list")(frameworks.ls)

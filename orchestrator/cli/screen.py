@@ -20,6 +20,7 @@ from orchestrator.cli import logs
 if TYPE_CHECKING:
     from orchestrator.cli.diagnosis import Diagnosis
     from orchestrator.cli.progress import LiveListener
+    from orchestrator.cli.selection import Signed
     from orchestrator.judge.comparison import Comparison
     from orchestrator.judge.reproduction import Answer
     from orchestrator.report.collected import ReportContent
@@ -119,6 +120,22 @@ class Screen:
         from orchestrator.report import terminal
 
         terminal.show(self._out, content.tables(), content.results)
+
+    def show_signature(self, signed: Signed) -> None:
+        """Print to stderr who signed a file. A file without a signature has none to speak of: nothing is printed."""
+        from orchestrator.record import allowed_signers
+
+        name, signature = signed.path.name, signed.signature
+        if signature is None:
+            return
+        if signature.signer:
+            self.dim(f"{name}: signed by {signature.signer} ({signature.fingerprint})")
+            return
+        self.warn(f"nobody vouches for {name}: {signature.doubt}")
+        if signature.key:
+            path = allowed_signers.find() or allowed_signers.own()
+            self.dim(f"To trust that key, have its owner confirm the fingerprint, then add this line to {path}:")
+            self._notices.print(Text(f"NAME {signature.key}"), soft_wrap=True)  # on one line, to be copied
 
     def show_comparison(self, found: Comparison, a: str, b: str, limit: float | None) -> None:
         """Print a comparison of two sets of results, cell by cell."""

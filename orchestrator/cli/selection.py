@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.judge.conditions import sound
-from orchestrator.record import capsule, certificates, run_folder
+from orchestrator.record import capsule, certificates, run_folder, signatures
+from orchestrator.record.certificates import Certificate
 from orchestrator.record.results import Result, split_damaged
-from orchestrator.text import did_you_mean
+from orchestrator.record.signatures import Signature
+from orchestrator.report.certified import Origin
+from orchestrator.text import did_you_mean, printable
+
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,31 +25,81 @@ class Selection:
 
     label: str
     results: Sequence[Result]
+    signed: Signed | None = None  # None for results that are not in one file
 
 
-def sources(results: Path, word: str | None) -> Sequence[run_folder.RunSource]:
-    """The runs that `word` names: a run, or those in a capsule. None names the latest run. Raises StoreError."""
-    if word is not None and run_folder.is_file(Path(word)):
-        return capsule.runs_in(Path(word))
-    return (run_folder.find(results, word),)
+@dataclass(frozen=True, kw_only=True)
+class Signed:
+    """A file that was named, and the signature beside it, if there is one."""
+
+    path: Path
+    signature: Signature | None
 
 
-def certificates_of(
-    sources: Sequence[run_folder.RunSource],
-) -> tuple[list[certificates.Certificate], list[StoreError]]:
-    """The certificates in capsules and next to run folders, each once; and an error for each that cannot be read."""
-    found: list[certificates.Certificate] = []
-    damaged: list[StoreError] = []
-    for folder in dict.fromkeys(source.path.parent for source in sources if isinstance(source, run_folder.RunFolder)):
-        stored, unreadable = certificates.held(folder)
-        found += stored
-        damaged += unreadable
-    found += (each for source in sources if isinstance(source, capsule.Kept) for each in source.certificates)
-    different: list[certificates.Certificate] = []
-    for each in found:  # not a set: certificates hold dictionaries and have no hash
-        if each not in different:
-            different.append(each)
-    return different, damaged
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The runs that words name, and who vouches for each."""
+
+    runs: tuple[run_folder.RunSource, ...]
+    origins: tuple[Origin, ...]  # one for each run
+    own: tuple[Certificate, ...]  # in the reader's results folder
+    unread: tuple[StoreError, ...]  # one for each certificate that cannot be read
+    signed: tuple[Signed, ...]  # the capsules
+
+
+def sources(results: Path, words: Iterable[str | None]) -> Sources:
+    """The runs that `words` name: a run, or those in a capsule. None names the latest run.
+
+    Raises StoreError for a run or a capsule that cannot be read, and for a signature that does not fit its capsule.
+    """
+    own, unread = certificates.held(results)
+    runs: list[run_folder.RunSource] = []
+    origins: list[Origin] = []
+    signed: list[Signed] = []
+    for word in words:
+        if word is not None and run_folder.is_file(Path(word)):
+            kept, signature = read_signed(Path(word), capsule.runs_in)
+            signed.append(signature)
+            runs += kept
+            origins += (_origin_in(signature, each) for each in kept)
+            continue
+        folder = run_folder.find(results, word)
+        runs.append(folder)
+        if _is_below(folder.path, results):
+            origins.append(Origin(mine=True))
+        else:
+            found, damaged = certificates.held(folder.path.parent)
+            unread += (error for error in damaged if error.message not in {each.message for each in unread})
+            origins.append(_origin_elsewhere(folder.path, results, found))
+    return Sources(runs=tuple(runs), origins=tuple(origins), own=tuple(own), unread=tuple(unread), signed=tuple(signed))
+
+
+def read_signed(path: Path, read: Callable[[Path], Content]) -> tuple[Content, Signed]:
+    """Read a file and check the signature beside it. Raises StoreError for a signature that does not fit."""
+    with signatures.unchanged(path):
+        signature = signatures.check(path)
+        return read(path), Signed(path=path, signature=signature)
+
+
+def _origin_in(signed: Signed, kept: capsule.Kept) -> Origin:
+    place, signature = printable(signed.path.name), signed.signature
+    if signature is None:
+        return Origin(place=place, certificates=kept.certificates)
+    return Origin(place=place, certificates=kept.certificates, signer=signature.signer, doubt=signature.doubt)
+
+
+def _origin_elsewhere(path: Path, results: Path, found: Sequence[Certificate]) -> Origin:
+    """The origin of a run folder that lies in another place than the reader's results."""
+    return Origin(
+        place=printable(path.name),
+        certificates=tuple(found),
+        doubt=f"it is not below {printable(str(results))}, where yours are (--results names another folder)",
+    )
+
+
+def _is_below(path: Path, results: Path) -> bool:
+    """Whether a run folder, or a link to it, lies in the results folder."""
+    return results.resolve() in [parent := path.absolute().parent.resolve(), *parent.parents]
 
 
 def select(results: Path, word: str) -> Selection:
@@ -53,7 +109,8 @@ def select(results: Path, word: str) -> Selection:
     when one of the results cannot be read, UsageError when there are none.
     """
     if run_folder.is_file(Path(word)):
-        return Selection(label=word, results=_sound(capsule.results_in(Path(word)), word))
+        found, signed = read_signed(Path(word), capsule.results_in)
+        return Selection(label=word, results=_sound(found, word), signed=signed)
     run, colon, framework = word.rpartition(":")
     try:
         folder = run_folder.find(results, run if colon else word)

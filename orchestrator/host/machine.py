@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import hmac
 import os
@@ -15,6 +16,7 @@ from typing import Any
 import psutil
 
 from orchestrator.host import nvml
+from orchestrator.text import MAX_NAME, printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,3 +162,11 @@ def _gpu(card: nvml.Card) -> Gpu:
         persistence=card.persistence(),
         mig=card.mig(),
     )
+
+
+def user_name() -> str:
+    """The name of the user at the login; empty if the system has none."""
+    try:
+        return printable(getpass.getuser(), MAX_NAME)
+    except (ImportError, KeyError, OSError):  # no passwd entry for this user id, and no variable that names one
+        return ""

@@ -86,6 +86,7 @@ class Certificate(Strict):
     oracle: dict[str, str]  # versions that the reference ran with
     run: str  # its events are in results/verify/<run>/
     made: str  # UTC, ISO 8601
+    by: str = ""  # the user who ran `verify`, by the name at the login; says who, and proves nothing
 
     @property
     def word(self) -> Found:

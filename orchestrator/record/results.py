@@ -102,6 +102,7 @@ class Provenance(Strict):
     host: HostFacts
     data: DataFacts | None = None
     node: NodeFacts | None = None  # None for a job that ran on the orchestrator's own machine
+    by: str = ""  # the user who ran the orchestrator, by the name at the login; says who, and proves nothing
 
     @property
     def local_engine(self) -> str:

@@ -197,6 +197,7 @@ def _facts(result: Result) -> tuple[Facts, ...]:
         "Data": {} if provenance.data is None else provenance.data.model_dump(),
         "Code": provenance.code.model_dump(),
         "Host": provenance.host.model_dump(),
+        "Who": {"ran the orchestrator": provenance.by} if provenance.by else {},
         "Node of a cluster": provenance.node.model_dump() if provenance.node else {},
     }
     return tuple(Facts(title=clip(title), rows=tuple(_flat(values))) for title, values in groups.items() if values)

@@ -12,7 +12,7 @@ from orchestrator.record.certificates import Certificate
 from orchestrator.record.results import Result, split_damaged
 from orchestrator.record.run_folder import Run, RunSource
 from orchestrator.report import certified, published
-from orchestrator.report.certified import Known
+from orchestrator.report.certified import Known, Origin
 from orchestrator.report.published import Studies
 from orchestrator.report.table import Table
 from orchestrator.report.tables import host_by_host, tables
@@ -58,9 +58,19 @@ class ReportContent:
         return [*tables(results, self.studies(), self.known), *host_by_host(results)]
 
 
-def of_runs(sources: Sequence[RunSource], root: Path, certificates: Iterable[Certificate] = ()) -> ReportContent:
-    """Read all results of some runs. Raises StoreError for a run that cannot be read at all."""
-    return ReportContent(root=root, runs=tuple(map(_read, sources)), known=certified.known(certificates))
+def of_runs(
+    sources: Sequence[RunSource],
+    root: Path,
+    origins: Sequence[Origin] | None = None,
+    own: Iterable[Certificate] = (),
+) -> ReportContent:
+    """Read all results of some runs. Raises StoreError for a run that cannot be read at all.
+
+    `origins` has one for each run; without it, no result has a mark. `own` are the reader's certificates.
+    """
+    runs = tuple(map(_read, sources))
+    held = zip(origins, (run.results for run in runs), strict=True) if origins is not None else ()
+    return ReportContent(root=root, runs=runs, known=certified.known(held, own))
 
 
 def left_out(damaged: Sequence[StoreError]) -> StoreError:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.record.results import Result
 from orchestrator.report import certified
-from orchestrator.report.certified import Known, MarkWord
+from orchestrator.report.certified import Known, Mark, MarkWord
 from orchestrator.report.table import Doubtful, Measurement, Table
 
 
@@ -34,6 +34,7 @@ class TableDocument(BaseModel):
     )
     notes: list[str]
     certificates: list[MarkWord | None] = Field(description="the verdict of `orchestrator verify` on each row, if any")
+    marks: list[Mark | None] = Field(description="the same with who vouches for it, as `marks` of the report")
 
 
 class ReportDocument(BaseModel):
@@ -47,12 +48,18 @@ class ReportDocument(BaseModel):
     certificates: list[MarkWord | None] = Field(
         description="of each result: it computes the same as the reference (certified); it differs from the reference "
         "only in the way that its notes document (declared), or in another way (diverges); it was verified only in "
-        "another environment or with other code or weights (stale); null where it was not verified"
+        "another environment or with other code or weights (stale); or a file for which nobody vouches says one of "
+        "these (claimed); null where it was not verified"
+    )
+    marks: list[Mark | None] = Field(
+        description="of each result, the same in full: the day of the certificate (made), who signed the file (signer, "
+        "empty if it lies in the reader's own results), and, if it is only claimed, the verdict that is claimed "
+        "(claim), the file that does (place), and why nobody vouches for it (doubt)"
     )
 
 
 def of(tables: Iterable[Table], results: Iterable[Result], known: Known = certified.NONE) -> ReportDocument:
-    """The document of these tables and of the results that they were made from; `known` are the certificates."""
+    """The document of these tables and of the results that they were made from; `known` is what marks rest on."""
     results = list(results)
     marks = [certified.of(result, known) for result in results]
     return ReportDocument(
@@ -64,11 +71,13 @@ def of(tables: Iterable[Table], results: Iterable[Result], known: Known = certif
                 rows=[list(row) for row in table.rows],
                 notes=list(table.notes),
                 certificates=[mark and mark.word for mark in table.marks],
+                marks=list(table.marks),
             )
             for table in tables
         ],
         results=results,
         certificates=[None if mark is None else mark.word for mark in marks],
+        marks=marks,
     )
 
 

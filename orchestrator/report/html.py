@@ -13,7 +13,7 @@ import re
 from importlib import resources
 from typing import Any
 
-from orchestrator.report import highlight
+from orchestrator.report import highlight, table
 from orchestrator.report.page import Page
 from orchestrator.text import plain
 
@@ -52,6 +52,7 @@ def render(page: Page) -> str:
         script=script,
         plotter=plotter,
         map_styles=_MAP_STYLES.findall(plotter),
+        marks=table.MARKS,
         figures=_inert({chart.id: chart.figure for chart in charts}),
         highlight=highlight.of,
     )

@@ -83,6 +83,7 @@ def _run_facts(measured: Measured) -> cells.Facts:
         "engine": run.engine,
         "spec": " · ".join(part for part in (run.spec.name, run.spec.description) if part),
         "command": " ".join(run.command),
+        "run by": ", ".join(filter(None, dict.fromkeys(result.provenance.by for result in measured.results))),
         "jobs": f"{len(measured.results):,} of {len(run.jobs):,} have a result",
         "orchestrator": ", ".join(versions),
     }

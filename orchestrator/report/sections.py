@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from orchestrator.plan.workload import Declaration, TrainingWorkload
 from orchestrator.record.results import Result
 from orchestrator.report import charts, curves
-from orchestrator.report.certified import Mark
+from orchestrator.report.certified import LegendLine, Mark
 from orchestrator.report.charts import Chart, Line, Style
 from orchestrator.report.curves import Curve
 from orchestrator.report.notes import doubts
@@ -57,6 +57,8 @@ class Section:
     conditions: tuple[str, ...]
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
+    marked: bool  # whether there is a column of marks, the second one
+    legend: tuple[LegendLine, ...]  # of the marks
     notes: tuple[str, ...]
     key: tuple[Swatch, ...]
     charts: tuple[Chart, ...]
@@ -111,6 +113,8 @@ def _framed(name: str, table: Table, lines: Sequence[Line], drawn: Sequence[Char
         conditions=tuple(clip(words, MAX_NOTE) for words in table.conditions),
         columns=tuple(replace(column, title=clip(column.title)) for column in table.columns),
         rows=tuple(_row(f"{name}-{index}", table, index) for index in range(len(table.rows))),
+        marked=table.marked,
+        legend=tuple(replace(line, meaning=clip(line.meaning, 4 * MAX_NOTE)) for line in table.legend),
         notes=tuple(clip(note, MAX_NOTE) for note in table.notes),
         key=tuple(Swatch(label=line.label, row=line.row, style=line.style) for line in lines),
         charts=tuple(drawn),

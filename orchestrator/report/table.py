@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.record.results import Result
-from orchestrator.report.certified import Mark
+from orchestrator.report.certified import LegendLine, Mark
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,9 @@ class Column:
         return format(cell, self.form) if isinstance(cell, int | float) and self.form else str(cell)
 
 
+MARKS = Column(title="Verified")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """A table as all formats show it."""
@@ -70,10 +73,24 @@ class Table:
     rows: tuple[tuple[CellValue, ...], ...]
     results: tuple[tuple[Result, ...], ...]  # the results of each row
     notes: tuple[str, ...]
-    marks: tuple[Mark | None, ...]  # the verdict of certificates on each row; `notes` explain the marks
+    marks: tuple[Mark | None, ...]  # the verdict of certificates on each row
+    legend: tuple[LegendLine, ...] = ()  # explains the marks
 
-    def texts(self) -> Iterator[list[str]]:
-        """The rows as text, each title with its mark."""
+    @property
+    def marked(self) -> bool:
+        """Whether a row has a mark. Then the marks are shown in a column of their own, the second one.
+
+        A column of their own, because a title is text from a result, and could end with something like a mark.
+        """
+        return any(self.marks)
+
+    @property
+    def heads(self) -> tuple[Column, ...]:
+        """The columns as they are shown."""
+        return (self.columns[0], MARKS, *self.columns[1:]) if self.marked else self.columns
+
+    def texts(self, show: Callable[[str], str] = str) -> Iterator[list[str]]:
+        """The rows as they are shown, a cell for each of `heads`. `show` makes text from results safe."""
         for row, mark in zip(self.rows, self.marks, strict=True):
-            title, *others = (column.show(cell) for column, cell in zip(self.columns, row, strict=True))
-            yield [title if mark is None else f"{title} {mark.symbol}", *others]
+            title, *others = (show(column.show(cell)) for column, cell in zip(self.columns, row, strict=True))
+            yield [title, *([mark.text(show) if mark else ""] if self.marked else []), *others]

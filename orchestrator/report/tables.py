@@ -14,7 +14,7 @@ from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.record.figures import Figures
 from orchestrator.record.results import Result
 from orchestrator.report import certified
-from orchestrator.report.certified import Known, Mark
+from orchestrator.report.certified import Known, LegendLine, Mark
 from orchestrator.report.columns import DEVICES, RankedRow, inference_columns, measured, title_of, training_columns
 from orchestrator.report.notes import notes_of
 from orchestrator.report.published import PublishedStudy, Studies, study_of
@@ -22,7 +22,7 @@ from orchestrator.report.table import Column, Table
 
 
 def tables(results: Iterable[Result], studies: Studies, known: Known = certified.NONE) -> list[Table]:
-    """One table for each workload in `results`, in the declared order; `known` are all certificates."""
+    """One table for each workload in `results`, in the declared order; `known` is what marks rest on."""
     return [
         _training(workload, some, study_of(name, studies), known)
         if isinstance(workload := WORKLOADS[name], TrainingWorkload)
@@ -102,7 +102,7 @@ def _training(
     ranked = _ranked(grouped(results))
     shared, varying = split([conditions for conditions, _ in ranked])
     columns = training_columns(workload, results, varying, study)
-    marks, notes = _marks_and_notes(results, ranked, varying, study, known)
+    marks, legend, notes = _marks_and_notes(results, ranked, varying, study, known)
     return Table(
         title=workload.title,
         conditions=tuple(shared),
@@ -111,6 +111,7 @@ def _training(
         results=tuple(tuple(same) for _, same in ranked),
         notes=notes,
         marks=marks,
+        legend=legend,
     )
 
 
@@ -122,7 +123,7 @@ def _inference(
     ranked = _ranked(grouped(results, ignore=("device", "batches")), devices[0])
     shared, varying = split([conditions for conditions, _ in ranked])
     columns = inference_columns(workload, results, varying, devices, study)
-    marks, notes = _marks_and_notes(results, ranked, varying, study, known, devices[0])
+    marks, legend, notes = _marks_and_notes(results, ranked, varying, study, known, devices[0])
     return Table(
         title=workload.title,
         conditions=tuple(shared),
@@ -131,6 +132,7 @@ def _inference(
         results=tuple(tuple(same) for _, same in ranked),
         notes=notes,
         marks=marks,
+        legend=legend,
     )
 
 
@@ -141,13 +143,13 @@ def _marks_and_notes(
     study: PublishedStudy | None,
     known: Known,
     device: str | None = None,
-) -> tuple[tuple[Mark | None, ...], tuple[str, ...]]:
-    """The mark of each row, and the notes below the table; `ranked` is ranked by the times on `device`."""
+) -> tuple[tuple[Mark | None, ...], tuple[LegendLine, ...], tuple[str, ...]]:
+    """The mark of each row, their legend, and the notes; `ranked` is ranked by the times on `device`."""
     labels = [_label(*row, varying) for row in ranked]
     marks = tuple(certified.of_row(same, known) for _, same in ranked)
     times = [_times(same, device) for _, same in ranked]
     notes = notes_of(results, study, list(zip(labels, times, strict=True)))
-    return marks, (*certified.legend(zip(labels, marks, strict=True)), *notes)
+    return marks, certified.legend(zip(labels, marks, strict=True)), notes
 
 
 def _ranked(rows: Sequence[RankedRow], device: str | None = None) -> list[RankedRow]:

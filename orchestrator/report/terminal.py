@@ -53,7 +53,7 @@ def failure(result: Result) -> RenderableType:
 
 def _table(table: Table) -> RenderableType:
     grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in table.columns:
+    for column in table.heads:
         published = column.title[:4].isdigit()  # the title of a published figure begins with its year
         grid.add_column(
             plain(column.title),
@@ -61,10 +61,16 @@ def _table(table: Table) -> RenderableType:
             style="dim" if published else "bold" if column.form else None,
             vertical="bottom",
             min_width=max(map(len, column.title.split())),
+            overflow="fold",
         )
-    for row in table.texts():
-        grid.add_row(*map(Text, map(plain, row)))
+    for row in table.texts(plain):
+        grid.add_row(*map(Text, row))
+    legend = [Text(f"{line.symbol}{plain(line.by)}: {plain(line.meaning)}", style="dim") for line in table.legend]
     notes = [Text(plain(note), style="bold yellow" if note.startswith("SYNTHETIC") else "dim") for note in table.notes]
     return Group(
-        Text(table.title, style="bold cyan"), Text(plain(" · ".join(table.conditions)), style="dim"), grid, *notes
+        Text(table.title, style="bold cyan"),
+        Text(plain(" · ".join(table.conditions)), style="dim"),
+        grid,
+        *legend,
+        *notes,
     )

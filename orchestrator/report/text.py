@@ -43,6 +43,9 @@ USAGE = (
     "orchestrator_cpus",
 )
 
+# The verdict, or "claimed"; what is claimed; who signed; the user name that the result records.
+CERTIFIED = ("certificate", "certificate_claim", "certificate_signer", "by")
+
 
 def markdown(tables: Iterable[Table]) -> str:
     """GitHub-flavoured Markdown."""
@@ -52,10 +55,10 @@ def markdown(tables: Iterable[Table]) -> str:
 def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Iterator[str]:
     """A head, then one line per result, including failed ones. Times are in seconds; a missing value is empty.
 
-    `known` are the certificates.
+    `known` is what the verdicts of certificates rest on. They have columns of their own.
     """
     head = ["job", "framework", "workload", "repeat", "status", "failure", *CONDITIONS, "node"]
-    yield _csv_line([*head, *FIGURES, *EPOCHS, *USAGE, "certificate"])
+    yield _csv_line([*head, *FIGURES, *EPOCHS, *USAGE, *CERTIFIED])
     for result in results:
         conditions, mark = conditions_of(result), certified.of(result, known)
         reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
@@ -74,7 +77,8 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
                 _numbers(epoch.accuracy for epoch in result.figures.epochs),
                 _numbers(epoch.test_loss for epoch in result.figures.epochs),
                 *(_number(getattr(result.telemetry, name, None)) for name in USAGE),
-                mark.word if mark else "",
+                *((mark.word, mark.claim or "", mark.signer) if mark else ("",) * len(CERTIFIED[:3])),
+                result.provenance.by,
             ]
         )
 
@@ -100,10 +104,11 @@ def _no_formula(text: str) -> str:
 
 def _markdown(table: Table) -> str:
     lines = [f"### {table.title}", "", _escape(" · ".join(table.conditions)), ""]
-    lines.append("| " + " | ".join(_escape(column.title) for column in table.columns) + " |")
-    lines.append("|" + "|".join(" ---: " if column.form else " --- " for column in table.columns) + "|")
-    lines += ("| " + " | ".join(map(_escape, row)) + " |" for row in table.texts())
-    lines += ["", *(f"- {_escape(note)}" for note in table.notes), ""]
+    lines.append("| " + " | ".join(_escape(column.title) for column in table.heads) + " |")
+    lines.append("|" + "|".join(" ---: " if column.form else " --- " for column in table.heads) + "|")
+    lines += ("| " + " | ".join(row) + " |" for row in table.texts(_escape))
+    legend = (f"- {line.symbol}{_escape(f'{line.by}: {line.meaning}')}" for line in table.legend)
+    lines += ["", *legend, *(f"- {_escape(note)}" for note in table.notes), ""]
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from orchestrator import signals
 from orchestrator.engines.base import EngineError, Environment, Execution, Exit, Launch, Observations, TakenNode
 from orchestrator.engines.hosts import Node
 from orchestrator.errors import DataError, OrchestratorError, StoreError
+from orchestrator.host.machine import user_name
 from orchestrator.inputs.job_inputs import Inputs
 from orchestrator.plan.catalog import Catalog
 from orchestrator.plan.jobs import Job
@@ -245,4 +246,5 @@ def provenance_of(run: RunContext, node: Node, job: Job) -> Provenance:
         code=fingerprint.of_module(run.code, job.module),
         host=host_facts(node.host, node.engine_facts, node.host.cpus[: job.cpus]),
         node=None if node.local else NodeFacts(name=node.name, engine=node.engine, exclusive=node.share is None),
+        by=user_name(),
     )

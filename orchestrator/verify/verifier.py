@@ -170,6 +170,7 @@ class Verifier:
             oracle=dict(reference.versions),
             run=self._folder.id,
             made=run_folder.now(),
+            by=result.provenance.by,
         )
 
 

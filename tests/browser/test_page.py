@@ -4,11 +4,11 @@ import pytest
 
 from orchestrator.host import samples
 from orchestrator.record.run_folder import RunFolder
-from orchestrator.report import certified, collected, formats, html, page
+from orchestrator.report import collected, formats, html, page
 from orchestrator.report import published as reference
 from tests.browser.browser import PHONE
 from tests.support import published as real
-from tests.support.certificates import certificate, ran
+from tests.support.certificates import certificate, mine, ran
 from tests.support.results import HOSTILE, cnn, failed, measured
 from tests.support.usage_samples import gpu_samples, host_samples
 
@@ -30,16 +30,16 @@ def hostile(root, tmp_path_factory):
     known = reference.load(root / "results" / "reference" / "2017.json")
     good = [cnn(f"good-{number}", title=text) for number, text in enumerate(HOSTILE)]
     bad = [failed(f"bad-{number}", message=text, log=(text,)) for number, text in enumerate(HOSTILE)]
-    marks = certified.known(
-        [
-            certificate("good-0"),
-            certificate("good-1", "declared"),
-            certificate("good-2", "diverges"),
-            certificate("good-3", environment={"id": "sha256:2"}),
-        ]
+    good = list(map(ran, good))
+    marks = mine(
+        good,
+        certificate("good-0"),
+        certificate("good-1", "declared"),
+        certificate("good-2", "diverges"),
+        certificate("good-3", environment={"id": "sha256:2"}),
     )
     path = tmp_path_factory.mktemp("hostile") / "report.html"
-    path.write_text(html.render(page.build([measured(*map(ran, good), *bad)], known, {}, marks)), encoding="utf-8")
+    path.write_text(html.render(page.build([measured(*good, *bad)], known, {}, marks)), encoding="utf-8")
     return path
 
 

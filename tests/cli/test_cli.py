@@ -24,6 +24,7 @@ VERBS = [
     "report",
     "compare",
     "reproduce",
+    "sign",
     "verify",
     "check",
     "new",

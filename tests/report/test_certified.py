@@ -2,21 +2,22 @@
 
 import csv
 import json
+import re
 
 import jsonschema
 import pytest
 
 from orchestrator.cli import selection
-from orchestrator.record import capsule, certificates, run_folder
+from orchestrator.record import capsule, certificates
 from orchestrator.record.certificates import Parity
 from orchestrator.report import certified, collected, formats, html, page, tables, text
 from tests.support import published
-from tests.support.certificates import PARTS, certificate, ran
+from tests.support.certificates import PARTS, certificate, mine, ran
 from tests.support.results import HOSTILE, cnn, measured, result, trained
 
 
 def word(one, *found):
-    mark = certified.of(one, certified.known(found))
+    mark = certified.of(one, mine([one], *found))
     return mark and mark.word
 
 
@@ -36,7 +37,8 @@ def test_the_mark_of_a_result():
 
 
 def test_other_weights_are_reported_as_what_was_not_verified():
-    mark = certified.of(ran(trained(), weights="5"), certified.known([certificate()]))
+    one = ran(trained(), weights="5")
+    mark = certified.of(one, mine([one], certificate()))
     assert (mark.word, mark.why) == ("stale", "weights")
     assert mark.sentence.startswith("verified only in another environment, or with other code or weights")
 
@@ -68,14 +70,15 @@ def test_of_several_certificates_those_that_fit_count_and_the_worst_of_them():
 
 
 def test_a_row_is_certified_when_all_its_figures_are():
-    every = certified.known([certificate()])
     one, other = ran(trained()), ran(trained(repeat=2), environment="sha256:2")
+    on_gpu, of_numpy = ran(result(device="gpu")), ran(trained("numpy"))
+    every = mine([one, other, on_gpu], certificate())
     assert certified.of_row([one, one], every).word == "certified"
     assert certified.of_row([one, other], every).word == "stale"
-    assert certified.of_row([one, ran(result(device="gpu"))], every) is None
-    declared = certified.known([certificate(), certificate("numpy", "declared")])
-    assert certified.of_row([one, ran(trained("numpy"))], declared).word == "declared"
-    assert certified.of_row([other, ran(trained("numpy"))], declared).word == "stale"  # of which nothing is known
+    assert certified.of_row([one, on_gpu], every) is None
+    declared = mine([one, other, of_numpy], certificate(), certificate("numpy", "declared"))
+    assert certified.of_row([one, of_numpy], declared).word == "declared"
+    assert certified.of_row([other, of_numpy], declared).word == "stale"  # of which nothing is known
     assert certified.of_row([], every) is None
     assert certified.of_row([one], certified.NONE) is None
 
@@ -94,28 +97,36 @@ def test_every_form_of_the_table_marks_rows(known, root):
         certificate("jax", made="2026-11-20T00:00:00+00:00"),
         certificate("cntk", "declared"),
     ]
-    marks = certified.known(found)
+    marks = mine(rows, *found)
     (table,) = tables.tables(rows, known, marks)
-    assert [row[0] for row in table.texts()] == ["Numpy ≠", "Jax ○", "Chainer", "Cntk ≈", "Pytorch ✓"]
+    assert [row[:2] for row in table.texts()] == [
+        ["Numpy", "≠"],
+        ["Jax", "○"],
+        ["Chainer", ""],
+        ["Cntk", "≈"],
+        ["Pytorch", "✓"],
+    ]
     shown = text.markdown([table])
-    assert "| Pytorch ✓ |" in shown
-    assert "- ✓ computes the same as the reference (certificate of 2026-11-23)\n" in shown
-    assert "- ≠ differs from the reference (certificate of 2026-11-23): Numpy (the loss of step 3" in shown
+    assert "| Pytorch | ✓ |" in shown
+    assert "- ✓: computes the same as the reference (certificate of 2026-11-23)\n" in shown
+    assert "- ≠: differs from the reference (certificate of 2026-11-23): Numpy (the loss of step 3" in shown
     assert (
-        "○ verified only in another environment, or with other code or weights (certificate of 2026-11-20): Jax (id)"
+        "○: verified only in another environment, or with other code or weights (certificate of 2026-11-20): Jax (id)"
         in shown
     )
     assert (
-        "- ≈ differs from the reference in a known, documented way (certificate of 2026-11-23): Cntk (the loss of step 3 is off)\n"
+        "- ≈: differs from the reference in a known, documented way (certificate of 2026-11-23): Cntk (the loss of step 3 is off)\n"
         in shown
     )
     (run, *_) = published.runs()
     kept = run.model_copy(update={"results": tuple(rows)})
-    printed = "".join(formats.load("table").write(collected.of_runs([kept], root, found)))
-    assert "Pytorch ✓" in printed
-    assert "Cntk ≈" in printed
-    assert "≠ differs from the reference" in printed
-    assert "≈ differs from the reference" in printed
+    printed = "".join(
+        formats.load("table").write(collected.of_runs([kept], root, [certified.Origin(mine=True)], found))
+    )
+    assert re.search(r"Pytorch +✓ ", printed)
+    assert re.search(r"Cntk +≈ ", printed)
+    assert "≠: differs from the reference" in printed
+    assert "≈: differs from the reference" in printed
     assert [row["certificate"] for row in csv.DictReader(text.csv_lines(rows, marks))] == [
         "certified",
         "diverges",
@@ -131,7 +142,7 @@ def test_every_form_of_the_table_marks_rows(known, root):
     written = html.render(page.build([measured(*rows)], known, {}, marks))
     assert 'class="verified declared" role="img" aria-label="differs from the reference in a known' in written
     assert 'aria-label="computes the same as the reference (certificate of 2026-11-23)"' in written
-    assert "✓ computes the same as the reference" in written
+    assert "✓<bdi></bdi>: computes the same as the reference" in written
 
 
 def test_nothing_verified_means_no_marks(known):
@@ -141,13 +152,14 @@ def test_nothing_verified_means_no_marks(known):
 
 
 def test_certificates_lie_beside_runs_and_a_damaged_one_is_reported(tmp_path):
-    folder = run_folder.RunFolder(published.unpack(tmp_path))
+    folder = published.unpack(tmp_path)
     certificates.write(tmp_path, certificate())
     certificates.write(tmp_path, certificate("numpy")).write_text("{}")
-    found, damaged = selection.certificates_of([folder, folder])
-    assert found == [certificate()]
-    assert len(damaged) == 1
-    assert "numpy-cnn-cpu.json" in damaged[0].message
+    found = selection.sources(tmp_path, [str(folder), folder.name])
+    assert found.own == (certificate(),)
+    assert found.origins == (certified.Origin(mine=True),) * 2
+    assert len(found.unread) == 1
+    assert "numpy-cnn-cpu.json" in found.unread[0].message
 
 
 def test_a_capsule_keeps_the_certificates_of_its_cells(tmp_path):
@@ -156,17 +168,18 @@ def test_a_capsule_keeps_the_certificates_of_its_cells(tmp_path):
     assert damaged == []
     assert [each.framework for each in kept.certificates] == ["pytorch"]
     capsule.write(tmp_path / "capsule.json", [kept, kept])
-    sources = selection.sources(tmp_path, str(tmp_path / "capsule.json"))
-    assert selection.certificates_of(sources) == ([certificate()], [])
+    found = selection.sources(tmp_path, [str(tmp_path / "capsule.json")])
+    assert (found.own, found.unread) == ((), ())
+    assert found.origins == (certified.Origin(place="capsule.json", certificates=(certificate(),)),) * 2
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_what_a_certificate_says_is_only_shown(known, hostile):
     one = ran(cnn())
     parity = Parity(word="diverges", why=hostile)
-    found = certified.known([certificate(parity=parity, made=hostile)])
+    found = mine([one], certificate(parity=parity, made=hostile))
     written = html.render(page.build([measured(one)], known, {}, found))
     assert html.render(page.build([measured(one)], known, {})).count("<script") == written.count("<script")
     assert "<" not in hostile or hostile not in written
     (table,) = tables.tables([one], known, found)
-    assert "\x1b" not in "".join(table.notes)
+    assert "\x1b" not in text.markdown([table])

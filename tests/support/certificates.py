@@ -1,11 +1,13 @@
 """Made-up certificates, and results that fit them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from orchestrator.record import certificates
 from orchestrator.record.certificates import Envelope, Parity
 from orchestrator.record.results import Result
+from orchestrator.report import certified
+from orchestrator.report.certified import Known, Origin
 from tests.support.facts import with_facts
 
 PARTS = {"__init__.py": "1", "common": "2", "pytorch": "3"}
@@ -33,3 +35,8 @@ def ran(each: Result, *, environment: str = "sha256:1", parts: Mapping[str, str]
     data = each.provenance.data and each.provenance.data.model_copy(update={"inputs": {"weights.npz": weights}})
     code = {"workloads_sha256": "6", "parts_sha256": dict(parts)}
     return with_facts(each, environment={"id": environment}, code=code, data=data)
+
+
+def mine(results: Iterable[Result], *found: certificates.Certificate) -> Known:
+    """Results and certificates in the reader's own results folder."""
+    return certified.known([(Origin(mine=True), results)], found)

@@ -26,7 +26,7 @@ from orchestrator.engines.one_node import OneNode
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.engines.registration import Setup
 from orchestrator.host import machine
-from orchestrator.host.machine import Gpu
+from orchestrator.host.machine import Gpu, user_name
 from orchestrator.inputs.job_inputs import Inputs, Store
 from orchestrator.plan import catalog, spec
 from orchestrator.plan import jobs as plan
@@ -230,6 +230,7 @@ def check_good(engine: AnyEngine, folder: Path) -> None:
     assert result.figures.images_per_s == 12.0
     assert result.exit_code == 0
     assert result.provenance.engine == engine.name
+    assert result.provenance.by == user_name()
     assert (run_folder.path / f"{result.job.id}.jsonl").read_bytes().count(b"\n") == 5
     assert run_folder.read_result(result.job.id) == result
 

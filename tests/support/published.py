@@ -10,6 +10,7 @@ from pathlib import Path
 from orchestrator.record import capsule
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.report import collected, formats
+from orchestrator.report.certified import Origin
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "results" / "published"
@@ -48,8 +49,8 @@ def tables(path: Path) -> str:
 
 def rendered(form: str, runs: Sequence[capsule.Kept]) -> str:
     """A report of runs out of capsules, with the certificates that they hold."""
-    marks = [each for run in runs for each in run.certificates]
-    return "".join(formats.load(form).write(collected.of_runs(runs, ROOT, marks)))
+    own = [each for run in runs for each in run.certificates]  # of those who published them
+    return "".join(formats.load(form).write(collected.of_runs(runs, ROOT, [Origin(mine=True)] * len(runs), own)))
 
 
 def readme(text: str) -> str:

@@ -20,6 +20,7 @@ from hypothesis.extra.numpy import arrays
 from rich.console import Console
 
 from orchestrator.errors import StoreError, UsageError
+from orchestrator.host import machine
 from orchestrator.inputs import datasets, job_inputs, npy, weights
 from orchestrator.inputs.dataset_folder import Dataset
 from orchestrator.judge import dropout, parity, traces
@@ -536,6 +537,7 @@ def test_a_run_certifies_what_is_right_and_names_what_is_wrong(project, monkeypa
     assert len(right.parity.loss_errors) == 4
     found = certificates.read(certificates.path_of(project / "results", "wrong", "rnn", "cpu"))
     assert found.parity == wrong.parity
+    assert found.by == machine.user_name()
     assert set(found.code) == {
         "__init__.py",
         "wrong",

@@ -129,10 +129,10 @@ def _show(folder: RunFolder, screen: Screen) -> None:
     from orchestrator.cli import selection
     from orchestrator.report import collected
 
-    certificates, unread = selection.certificates_of([folder])
-    for error in unread:
+    sources = selection.sources(folder.path.parent, [str(folder.path)])
+    for error in sources.unread:
         screen.warn(error.message)
-    content = collected.of_runs([folder], ROOT, certificates)
+    content = collected.of_runs(sources.runs, ROOT, sources.origins, sources.own)
     screen.show_report(content)
     skipped = sum(result.status == "skipped" for result in content.results)
     screen.print_line(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))

@@ -48,6 +48,9 @@ def command(
     before, after = selection.select(results, a), selection.select(results, b)
     found = comparison.compare(before.results, after.results, stats.MARGIN)
     with Screen() as screen:
+        for each in (before, after):
+            if each.signed is not None:
+                screen.show_signature(each.signed)
         if json:
             screen.print_json(comparison_text.as_json(found, before.label, after.label, stats.MARGIN, limit))
         else:

@@ -15,7 +15,7 @@ from orchestrator.report import formats
 
 if TYPE_CHECKING:
     from orchestrator.cli.screen import Screen
-    from orchestrator.record.certificates import Certificate
+    from orchestrator.cli.selection import Sources
     from orchestrator.record.run_folder import RunSource
     from orchestrator.report.collected import ReportContent
 
@@ -73,13 +73,14 @@ def command(
     if open_ and format_ not in {formats.DEFAULT, formats.PAGE}:
         raise UsageError(f"--open shows the HTML report, not {format_}", hint="leave --format out")
     with Screen() as screen:
-        runs = [source for name in run or (None,) for source in selection.sources(results, name)]
-        certificates, unread = selection.certificates_of(runs)
-        content = collected.of_runs(runs, ROOT, certificates)
+        sources = selection.sources(results, run or (None,))
+        for signed in sources.signed:
+            screen.show_signature(signed)
+        content = collected.of_runs(sources.runs, ROOT, sources.origins, sources.own)
         _deliver(content, formats.PAGE if open_ else format_, output, screen, open_=open_)
         if capsule is not None:
-            _write_capsule(capsule, runs, certificates, screen)
-    if damaged := [*unread, *content.damaged]:
+            _write_capsule(capsule, sources, screen)
+    if damaged := [*sources.unread, *content.damaged]:
         raise collected.left_out(damaged)
 
 
@@ -103,11 +104,17 @@ def _deliver(content: ReportContent, form: str, output: Path | None, screen: Scr
         sys.stdout.writelines(module.write(content))
 
 
-def _write_capsule(path: Path, runs: Sequence[RunSource], certificates: Sequence[Certificate], screen: Screen) -> None:
+def _write_capsule(path: Path, sources: Sources, screen: Screen) -> None:
+    """Write the runs, each with the certificates of its own origin, into one file."""
     from orchestrator.record import capsule
 
-    kept = [capsule.kept(source, certificates)[0] for source in runs]  # the report names what is damaged
+    pairs = list(zip(sources.runs, sources.origins, strict=True))
+    kept = [  # the report names what is damaged
+        capsule.kept(run, sources.own if origin.mine else origin.certificates)[0] for run, origin in pairs
+    ]
     capsule.write(path, kept)
+    if others := dict.fromkeys(origin.place for _, origin in pairs if not origin.mine):
+        screen.warn(f"{path} also holds results of {', '.join(others)}: who signs it vouches for them, too")
     screen.dim(f"{sum(len(each.results) for each in kept)} results are in {path}")
 
 

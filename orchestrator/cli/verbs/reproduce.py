@@ -74,16 +74,18 @@ def command(
       orchestrator reproduce capsule.json
       orchestrator reproduce capsule.json --framework numpy --workload cnn --repeats 5
     """
-    from orchestrator.cli import requesting
+    from orchestrator.cli import requesting, selection
     from orchestrator.cli.screen import Screen
     from orchestrator.judge import stored_jobs
     from orchestrator.record import capsule
 
+    originals, signed = selection.read_signed(result, capsule.results_in)
     cells = stored_jobs.cells_of(
-        capsule.results_in(result), str(result), jobs=job or (), frameworks=framework or (), workloads=workload or ()
+        originals, str(result), jobs=job or (), frameworks=framework or (), workloads=workload or ()
     )
     request = requesting.base_request(results, python)
     with Screen(verbose=verbose) as screen:
+        screen.show_signature(signed)
         impossible, ready = _prepare(request, cells, repeats, allow_different_code=allow_different_code)
         whole = len(cells) == 1
         reproduced = _run(ready, result, screen, whole=whole, allow_different_code=allow_different_code)

@@ -1,0 +1,47 @@
+"""`orchestrator sign`: vouch for a capsule with an SSH key."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from orchestrator.errors import StoreError
+
+EXIT_CODES = "Exit codes: 0 signed · 2 the key cannot be used · 4 no ssh-keygen · 8 no capsule, or it cannot be written"
+CapsuleArgument = Annotated[
+    Path, typer.Argument(help="what `orchestrator report --capsule` wrote", metavar="CAPSULE", show_default=False)
+]
+KeyOption = Annotated[
+    Optional[Path],
+    typer.Option(help="your SSH key, or a public one whose private half ssh-agent has", metavar="FILE"),
+]
+
+
+def command(capsule: CapsuleArgument, key: KeyOption = None) -> None:
+    """Sign a capsule: whoever trusts your key then sees that these results and certificates come from you.
+
+    Writes CAPSULE.sig beside it with ssh-keygen, which asks for a passphrase if the key has one. The default key is
+    the first SSH key in ~/.ssh. Give both files to others; `report`, `compare` and `reproduce` check the signature.
+
+    \b
+    Examples:
+      orchestrator report --capsule capsule.json
+      orchestrator sign capsule.json
+      orchestrator sign capsule.json --key ~/.ssh/id_ed25519
+    """
+    from orchestrator.record import capsule as capsules
+    from orchestrator.record import run_folder, signatures
+
+    if not run_folder.is_file(capsule):
+        raise StoreError(f"there is no capsule {str(capsule)[:300]}", hint="`orchestrator report --capsule FILE`")
+    chosen = signatures.default_key() if key is None else Path(os.path.expanduser(key))  # noqa: PTH111
+    with signatures.unchanged(capsule):
+        capsules.runs_in(capsule)
+        made = signatures.sign(capsule, chosen)
+    typer.echo(f"{signatures.beside(capsule)} is your signature, made with the key {made.fingerprint}")
+    if made.key:  # on one line, so that it can be copied
+        typer.echo("Give both files to others. They trust it once their file ~/.config/rosetta/allowed_signers has:")
+        typer.echo(f"NAME {made.key}")
