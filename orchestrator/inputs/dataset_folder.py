@@ -52,6 +52,8 @@ class Dataset:
     files: Mapping[str, Path]
     shapes: Mapping[str, tuple[int, ...]]
     fingerprint: str
+    layout: str = ""  # of the copy that was imported
+    notes: tuple[str, ...] = ()  # what a user should know of it
 
     @property
     def label(self) -> str:
@@ -79,6 +81,8 @@ class Manifest:
     origin: str
     fingerprint: str
     files: dict[str, ArrayFile]
+    layout: str = ""  # earlier versions did not store these two
+    notes: tuple[str, ...] = ()
 
 
 def folder_of(cache: Path, name: str, source: str, variant: str = "") -> Path:
@@ -121,7 +125,16 @@ def find(folder: Path) -> Dataset | None:
     return _prepared(folder, manifest)
 
 
-def publish(folder: Path, *, name: str, source: DatasetSource, origin: str, arrays: Mapping[str, Parts]) -> Dataset:
+def publish(
+    folder: Path,
+    *,
+    name: str,
+    source: DatasetSource,
+    origin: str,
+    arrays: Mapping[str, Parts],
+    layout: str = "",
+    notes: tuple[str, ...] = (),
+) -> Dataset:
     """Make `folder` hold `arrays`, {file name: array}, replacing what was there. The caller holds its lock."""
     from orchestrator.inputs import npy
 
@@ -132,14 +145,28 @@ def publish(folder: Path, *, name: str, source: DatasetSource, origin: str, arra
             sha256 = npy.write_array(path, dtype, shape, parts)
             files[file] = ArrayFile(size=path.stat().st_size, dtype=dtype, shape=shape, sha256=sha256)
         manifest = Manifest(
-            schema=SCHEMA, name=name, source=source, origin=origin, fingerprint=fingerprint_of(files), files=files
+            schema=SCHEMA,
+            name=name,
+            source=source,
+            origin=origin,
+            fingerprint=fingerprint_of(files),
+            files=files,
+            layout=layout,
+            notes=notes,
         )
         (temporary / _MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
     return describe(folder)
 
 
 def publish_labelled(
-    folder: Path, *, name: str, source: DatasetSource, origin: str, arrays: Mapping[str, NDArray[Any]]
+    folder: Path,
+    *,
+    name: str,
+    source: DatasetSource,
+    origin: str,
+    arrays: Mapping[str, NDArray[Any]],
+    layout: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Dataset:
     """Check a labelled dataset and publish it in the stored order: raises DataError when it is not one.
 
@@ -155,7 +182,7 @@ def publish_labelled(
         order = Draws("stored order", split).permutation(len(arrays[f"y_{split}.npy"]))
         shuffled[f"x_{split}.npy"] = Parts.of(arrays[f"x_{split}.npy"][order])
         shuffled[f"y_{split}.npy"] = Parts.of(arrays[f"y_{split}.npy"][order].astype("<i4"))
-    return publish(folder, name=name, source=source, origin=origin, arrays=shuffled)
+    return publish(folder, name=name, source=source, origin=origin, arrays=shuffled, layout=layout, notes=notes)
 
 
 def _manifest(folder: Path) -> Manifest:
@@ -211,6 +238,8 @@ def _prepared(folder: Path, manifest: Manifest) -> Dataset:
         files=MappingProxyType({file: folder / file for file in manifest.files}),
         shapes=MappingProxyType({file: array.shape for file, array in manifest.files.items()}),
         fingerprint=manifest.fingerprint,
+        layout=manifest.layout,
+        notes=manifest.notes,
     )
 
 
@@ -225,6 +254,6 @@ def _damaged(path: Path, problem: str) -> DataError:
     name, _, source = folder.name.partition("-")
     hint = {
         "official": f"Run `orchestrator data prepare {name}` to make it again.",
-        "imported": f"Import it again: `orchestrator data import {name} FOLDER`.",
+        "imported": f"Import it again: `orchestrator data import {name} PATH`.",
     }.get(source, f"Delete {folder}; it is made again when needed.")
     return DataError(f"{path} {problem}", hint=hint)
