@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DataError
 from orchestrator.inputs import dataset_folder, datasets
-from orchestrator.inputs.array_format import FILES
+from orchestrator.inputs.array_format import SPLITS
 from orchestrator.inputs.dataset import GeneratedDataset
 
 if TYPE_CHECKING:
@@ -104,13 +104,12 @@ def import_(name: str, path: Path, *, cache: Path) -> Dataset:
     notes += copy.notes
     source: DatasetSource = "official" if copy.official else "imported"
     if not copy.official:
-        _log.info(
-            "%s: checking %s", name, ", ".join(f"{len(arrays[file]):,} {file}" for file in FILES if file[0] == "x")
-        )
         known.format.check(name, arrays, path)
+        train, test = (len(arrays[f"y_{split}.npy"]) for split in SPLITS)
+        _log.info("%s: checking %s training and %s test samples", name, f"{train:,}", f"{test:,}")
         notes += tuple(data_checks.inspect(name, known.format, arrays, path))
-        for note in notes:
-            _log.warning("%s: %s", name, note)
+        if notes:
+            _log.warning("%s", "\n".join((f"What to know of this copy of {name}:", *(f"- {note}" for note in notes))))
     target = dataset_folder.folder_of(cache, name, source)
     with dataset_folder.lock(target):
         return dataset_folder.publish_labelled(
@@ -160,18 +159,21 @@ def _made(seed: int) -> str:
 def _wrong(path: Path, archive: Archive) -> str:
     """Say what is wrong with a file that lies where the archive should; "" without one, or when it is right.
 
-    Raises DataError for something that is not a file: a download could not replace it.
+    Raises DownloadError for something that a download could not replace.
     """
     from orchestrator.inputs import archives
+    from orchestrator.inputs.download import DownloadError
 
     if not path.exists():
         return ""
     if not path.is_file():
-        raise DataError(f"{path} is not a file", hint=f"Remove it: the official archive, {archive.file}, goes there.")
+        raise DownloadError(f"{path} is not a file", hint=f"Remove it: the official {archive.file} goes there.")
     try:
         difference = archives.difference(path, archive)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}", hint="Make it readable, or delete it.") from error
+        raise DownloadError(
+            f"{path} cannot be read: {error.strerror}", hint="Make it readable, or delete it."
+        ) from error
     return f"{path} is not the official archive: {difference}" if difference else ""
 
 

@@ -54,7 +54,7 @@ def import_(name: NameArgument, path: PathArgument) -> None:
 
     \b
     Examples:
-      orchestrator data import cifar10 ~/.keras/datasets/cifar-10-batches-py.tar.gz
+      orchestrator data import cifar10 ~/cifar-10-python.tar.gz
       orchestrator data import imdb ~/Downloads/aclImdb
     """
     from orchestrator import files

@@ -156,8 +156,8 @@ DATASET = LabelledDataset(
         ),
         Layout(
             name="CSV of review and sentiment",
-            takes="a CSV with the columns review and sentiment (positive or negative); of each sentiment, every second "
-            "review is for testing",
+            takes="a CSV with the columns review and sentiment (positive or negative); the reviews of each sentiment "
+            "go to train and test in turns",
             recognise=reviews.recognise_csv,
             read=reviews.read_csv,
         ),

@@ -130,10 +130,10 @@ def _add(sizes: dict[str, int], name: str, size: int, path: Path) -> None:
 
 def _walk(folder: Path) -> dict[str, int]:
     sizes: dict[str, int] = {}
-    pending = [("", 0)]
+    pending: list[tuple[str, tuple[os.stat_result, ...]]] = [("", (folder.stat(),))]
     folders = 0
     while pending:
-        here, depth = pending.pop()
+        here, above = pending.pop()
         folders += 1
         if folders > MOST_FILES:
             raise ValueError(f"{folder} holds more than {MOST_FILES:,} folders")
@@ -145,9 +145,16 @@ def _walk(folder: Path) -> dict[str, int]:
                     continue
                 if stat.S_ISREG(facts.st_mode):
                     _add(sizes, here + entry.name, facts.st_size, folder)
-                elif stat.S_ISDIR(facts.st_mode) and depth < _DEPTH and not entry.name.startswith("."):
-                    pending.append((f"{here}{entry.name}/", depth + 1))
+                elif stat.S_ISDIR(facts.st_mode) and _is_below(entry.name, facts, above):
+                    pending.append((f"{here}{entry.name}/", (*above, facts)))
     return sizes
+
+
+def _is_below(name: str, facts: os.stat_result, above: tuple[os.stat_result, ...]) -> bool:
+    """Whether a folder is looked into: it is not hidden, not too deep, and no link back to a folder above it."""
+    return (
+        len(above) <= _DEPTH and not name.startswith(".") and not any(os.path.samestat(facts, each) for each in above)
+    )
 
 
 def _read_folder(folder: Path, names: Collection[str], most: int) -> Iterator[tuple[str, bytes]]:
@@ -182,9 +189,12 @@ class _ZipFile(io.BufferedReader):
     opened = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if not self.opened and (size is None or not 0 <= size <= _DIRECTORY):
-            raise ValueError(f"its directory has more than {_DIRECTORY:,} bytes")
-        return super().read(size)
+        if self.opened:
+            return super().read(size)
+        data = super().read(_DIRECTORY + 1 if size is None or size < 0 else min(size, _DIRECTORY + 1))
+        if len(data) > _DIRECTORY:
+            raise zipfile.BadZipFile(f"its directory has more than {_DIRECTORY:,} bytes")
+        return data
 
 
 @contextlib.contextmanager

@@ -20,7 +20,8 @@ def layout(wanted: ArrayFormat) -> Layout:
     """The layout of a dataset whose arrays are `wanted`."""
     also = ""
     if len(wanted.x_shape) == _IMAGE:
-        also = f"; images may also be {_last(wanted)}, and labels (n, 1), as Keras gives them"
+        last = ", ".join(map(str, ("n", *_last(wanted))))
+        also = f"; images may also be ({last}), and labels (n, 1), as Keras gives them"
     return Layout(
         name="NumPy arrays",
         takes=f"a folder or an .npz file where {wanted}{also}",
@@ -46,12 +47,15 @@ def read(tree: FileTree, wanted: ArrayFormat) -> Reading:
     return Reading(arrays)
 
 
-def _last(wanted: ArrayFormat) -> tuple[str | int, ...]:
-    return ("n", *wanted.x_shape[1:], wanted.x_shape[0])
+def _last(wanted: ArrayFormat) -> tuple[int, ...]:
+    """The shape of an image whose channels come last."""
+    return (*wanted.x_shape[1:], wanted.x_shape[0])
 
 
 def _adapted(array: NDArray[Any], wanted: ArrayFormat) -> NDArray[Any]:
     """Put channels first where they are last, and make a column of labels a vector."""
-    if len(wanted.x_shape) == _IMAGE and array.shape[1:] == _last(wanted)[1:]:
-        return array.transpose(0, 3, 1, 2)
-    return array.reshape(-1) if array.shape[1:] == (1,) else array
+    if len(wanted.x_shape) == _IMAGE and array.shape[1:] == _last(wanted):
+        array = array.transpose(0, 3, 1, 2)
+    elif array.shape[1:] == (1,):
+        array = array[:, 0]
+    return array

@@ -84,8 +84,8 @@ def recognise_csv(tree: FileTree) -> bool:
 def read_csv(tree: FileTree) -> Reading:
     """Read a CSV and split it, because it does not say which reviews are for training. Raises ValueError.
 
-    The reviews of each sentiment go to train and test in turns, in the order of the file. A review that comes again
-    goes where it went before, so that no text is in both.
+    The reviews of each sentiment go to train and test in turns, in the order of the file: to the split that has fewer.
+    A review that comes again goes where it went before, so that no text is in both.
     """
     table = _table(tree)
     if table is None:
@@ -93,16 +93,15 @@ def read_csv(tree: FileTree) -> Reading:
     _check_text(tree.sizes[table], tree.at(table))
     ((_, data),) = tree.read([table])
     words = _Words()
-    turn = Counter[int]()
+    counts = Counter[tuple[int, str]]()
     seen: dict[str, str] = {}
     rows = []
     for text, label in progress.shown(_rows(data, tree.at(table)), "reviews", 50_000):
-        if text not in seen:
-            seen[text] = SPLITS[turn[label] % len(SPLITS)]
-            turn[label] += 1
-        rows.append((seen[text], words.kept(text), label))
+        split = seen.setdefault(text, min(SPLITS, key=lambda split: counts[label, split]))
+        counts[label, split] += 1
+        rows.append((split, words.kept(text), label))
     repeated = len(rows) - len(seen)
-    note = "a CSV has no test set: of each sentiment, every second review of the file is for testing"
+    note = "a CSV has no test set: the reviews of each sentiment were put into train and test in turns"
     again = (f"{repeated:,} of {len(rows):,} reviews occur more than once in it",) if repeated else ()
     return _encoded(words, rows, (note, *again))
 

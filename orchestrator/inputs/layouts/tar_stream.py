@@ -65,7 +65,7 @@ def members(stream: IO[bytes]) -> Iterator[Member]:
         yield from _files(blocks)
         blocks.finish()
     except _BROKEN as error:
-        if blocks.passed <= _BLOCK:
+        if not blocks.begun:
             raise NoTarError(str(error)) from error
         raise ValueError(f"it is damaged or cut off after {blocks.passed:,} bytes: {error}") from error
 
@@ -77,6 +77,7 @@ def _files(blocks: _Blocks) -> Iterator[Member]:
         if not any(block):
             return
         header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        blocks.begun = True
         if header.size < 0 or header.type == tarfile.GNUTYPE_SPARSE:
             raise tarfile.HeaderError(f"{header.name!r:.100} is a sparse file, or has an impossible size")
         size = 0 if header.type in _WITHOUT_CONTENT else header.size
@@ -123,6 +124,7 @@ class _Blocks:
         self._left = 0  # bytes of the member that were not read
         self._padding = 0
         self.passed = 0
+        self.begun = False  # whether there was a header
 
     def take(self, size: int) -> bytes:
         """Return exactly `size` bytes. Raises EOFError."""
