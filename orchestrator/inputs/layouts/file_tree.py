@@ -10,11 +10,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import lzma
 import os
 import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -205,7 +203,9 @@ def _opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
             with zipfile.ZipFile(stream) as archive:
                 stream.opened = True
                 yield archive
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError) as error:
+        except (OSError, ValueError):
+            raise
+        except Exception as error:  # zipfile and its decompressors raise errors of many types
             raise ValueError(f"{path} cannot be read as a zip archive: {error}") from error
 
 

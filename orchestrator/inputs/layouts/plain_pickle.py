@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-_MOST_INSTRUCTIONS = 2_000_000  # a batch of CIFAR-10 has 40,000
+_MOST_INSTRUCTIONS = 1_000_000  # a batch of CIFAR-10 has 40,000
 
 
 @dataclass(kw_only=True)

@@ -7,12 +7,9 @@ and folders are passed over, and sparse files are refused.
 
 from __future__ import annotations
 
-import bz2
 import gzip
-import lzma
 import re
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple, Protocol
 
@@ -26,17 +23,32 @@ _WITHOUT_CONTENT = {
 }  # fmt: skip
 _FILES = {tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE}
 _RECORD = re.compile(rb"(\d{1,7}) ([^=]{1,200})=")  # of a pax header, before the value
-_BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, UnicodeError)
 
 
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+def _gzip(stream: IO[bytes]) -> _Readable:
+    return gzip.GzipFile(fileobj=stream)
+
+
+def _xz(stream: IO[bytes]) -> _Readable:
+    import lzma  # some Pythons are built without it
+
+    return lzma.LZMAFile(stream)
+
+
+def _bzip2(stream: IO[bytes]) -> _Readable:
+    import bz2
+
+    return bz2.BZ2File(stream)
+
+
 DECOMPRESSORS: dict[bytes, tuple[str, Callable[[IO[bytes]], _Readable]]] = {
-    b"\x1f\x8b": ("gzip", lambda stream: gzip.GzipFile(fileobj=stream)),
-    b"\xfd7zXZ\x00": ("xz", lzma.LZMAFile),
-    b"BZh": ("bzip2", bz2.BZ2File),
+    b"\x1f\x8b": ("gzip", _gzip),
+    b"\xfd7zXZ\x00": ("xz", _xz),
+    b"BZh": ("bzip2", _bzip2),
 }
 
 
@@ -60,11 +72,16 @@ def members(stream: IO[bytes]) -> Iterator[Member]:
     magic = stream.read(6)
     stream.seek(0)
     decompress = next((open_ for start, (_, open_) in DECOMPRESSORS.items() if magic.startswith(start)), None)
-    blocks = _Blocks(decompress(stream) if decompress else stream)
+    try:
+        blocks = _Blocks(decompress(stream) if decompress else stream)
+    except ImportError as error:
+        raise ValueError(f"this Python cannot decompress it: {error}") from error
     try:
         yield from _files(blocks)
         blocks.finish()
-    except _BROKEN as error:
+    except ValueError:
+        raise
+    except Exception as error:  # decompressors raise errors of many types
         if not blocks.begun:
             raise NoTarError(str(error)) from error
         raise ValueError(f"it is damaged or cut off after {blocks.passed:,} bytes: {error}") from error
