@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
 from orchestrator.files import sha256_of
+from orchestrator.inputs.layouts.bounds import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from orchestrator.inputs.dataset import Archive
-
-LARGEST = 1 << 30  # bytes an archive may unpack to; the official ones have less than a fifth
 
 
 def members(path: Path, names: set[str], size: int, largest: int = LARGEST) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ from orchestrator.inputs.array_format import ArrayFormat
 from orchestrator.inputs.dataset import Archive, KnownFile, LabelledDataset, Layout
 from orchestrator.inputs.draws import Draws
 from orchestrator.inputs.layouts import cifar_batches, class_folders, npy_arrays
+from orchestrator.inputs.layouts.bounds import LARGEST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ _WINDOW = 32  # pixels of it that an image shows, each way
 _SHIFTS = _CELL * _CELLS - _WINDOW + 1
 
 
-def read(path: Path, *, records: int = 10_000, largest: int = archives.LARGEST) -> Arrays:
+def read(path: Path, *, records: int = 10_000, largest: int = LARGEST) -> Arrays:
     """Read cifar-10-binary.tar.gz: x uint8 (n, 3, 32, 32) in C, H, W order, y uint8 (n,).
 
     The archive holds five training files and a test file of `records` records each. Raises DataError, also when it

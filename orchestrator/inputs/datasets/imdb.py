@@ -14,6 +14,7 @@ from orchestrator.inputs.array_format import SPLITS, ArrayFormat
 from orchestrator.inputs.dataset import Archive, KnownFile, LabelledDataset, Layout, Reading
 from orchestrator.inputs.draws import Draws
 from orchestrator.inputs.layouts import npy_arrays, reviews
+from orchestrator.inputs.layouts.bounds import LARGEST
 from orchestrator.inputs.layouts.file_tree import open_regular
 from orchestrator.inputs.layouts.reviews import FIRST_WORD, LENGTH, START, UNKNOWN, VOCABULARY
 
@@ -31,7 +32,7 @@ _FEELING = 300  # words with a sentiment, half of them good
 _FEELING_RANKS = range(20, 3000)
 
 
-def read(path: Path, *, largest: int = archives.LARGEST) -> Arrays:
+def read(path: Path, *, largest: int = LARGEST) -> Arrays:
     """Read imdb.npz: x int32 (n, 150) token ids, y int64 (n,), 1 = positive.
 
     The archive holds, per review, the list of its words' frequency ranks, and it holds them pickled: `path` must be
@@ -67,7 +68,7 @@ def read_pickled(tree: FileTree) -> Reading:
         data = stream.read(DATASET.archive.size + 1)
     if hashlib.sha256(data).hexdigest() != DATASET.archive.sha256:
         raise ValueError(f"{tree.path} {_not_official(tree.path)}")
-    return Reading(_unpickled(data, archives.LARGEST))
+    return Reading(_unpickled(data, LARGEST))
 
 
 def _not_official(path: Path) -> str:

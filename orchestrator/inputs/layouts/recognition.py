@@ -124,5 +124,5 @@ def _message(path: Path, error: Exception) -> str:
     elif isinstance(error, OSError):
         text = f"{path} cannot be read: {error.strerror or error}"
     else:
-        text = str(error)
+        text = str(error) if str(path) in str(error) else f"{path}: {error}"
     return printable(text, _MESSAGE)

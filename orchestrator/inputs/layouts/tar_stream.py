@@ -89,7 +89,7 @@ def members(stream: IO[bytes]) -> Iterator[Member]:
 
 def _files(blocks: _Blocks) -> Iterator[Member]:
     name = ""  # of the next member, where an extended header gave one
-    for _ in range(4 * MOST_FILES):
+    for _ in range(2 * MOST_FILES):
         block = blocks.take(_BLOCK)
         if not any(block):
             return
@@ -110,7 +110,7 @@ def _files(blocks: _Blocks) -> Iterator[Member]:
             blocks.skip()
         if header.type not in {tarfile.GNUTYPE_LONGLINK, tarfile.XGLTYPE}:
             name = ""
-    raise ValueError(f"it has more than {4 * MOST_FILES:,} entries")
+    raise ValueError(f"it has more than {2 * MOST_FILES:,} entries")
 
 
 def _long_name(kind: bytes, content: bytes) -> str:
