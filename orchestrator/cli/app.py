@@ -56,13 +56,12 @@ class Verb(typer.core.TyperCommand):
 
 def _filled(text: str) -> str:
     """A help text with the names of workloads and datasets in place of {workloads} and {datasets}."""
-    from orchestrator.inputs.datasets import labelled, labelled_names
+    from orchestrator.inputs.datasets import labelled_names
     from orchestrator.plan.workloads import WORKLOADS
 
     names = labelled_names()
-    formats = "\n".join(f"{name}: {labelled(name).format}" for name in names)
-    text = text.replace("{workloads}", ", ".join(WORKLOADS))
-    return text.replace("{datasets}", ", ".join(names)).replace("{formats}", formats)
+    text = text.replace("{workloads}", ", ".join(WORKLOADS)).replace("{datasets}", ", ".join(names))
+    return text.replace("{layouts}", data.layouts()) if "{layouts}" in text else text
 
 
 app = typer.Typer(

@@ -62,6 +62,7 @@ def dataset_rows(cache: Path) -> list[ListedRow]:
         {
             "dataset": prepared.label,
             "source": prepared.source,
+            "origin": prepared.origin,
             "fingerprint": prepared.fingerprint,
             "folder": str(prepared.folder),
         }

@@ -17,7 +17,7 @@ Exit codes: 0 all jobs ok, or skipped · 1 some job failed · 2 wrong usage · 3
 5 data missing or corrupt · 6 an image could not be built · 7 this checkout is malformed · 8 results cannot be
 read or written · 70 a fault of this program · 130 interrupted"""
 
-# app.py replaces {workloads}, {datasets} and {formats} when it prints the help.
+# app.py replaces {workloads}, {datasets} and {layouts} when it prints the help.
 FrameworkOption = Annotated[
     Optional[list[str]], typer.Option("--framework", help="only this framework (repeatable)", metavar="FRAMEWORK")
 ]

@@ -7,12 +7,14 @@ import tarfile
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
+from orchestrator.files import sha256_of
+from orchestrator.inputs.layouts.bounds import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LARGEST = 1 << 30  # bytes an archive may unpack to; the official ones have less than a fifth
+    from orchestrator.inputs.dataset import Archive
 
 
 def members(path: Path, names: set[str], size: int, largest: int = LARGEST) -> dict[str, bytes]:
@@ -36,6 +38,17 @@ def members(path: Path, names: set[str], size: int, largest: int = LARGEST) -> d
     if missing := sorted(names - found.keys()):
         raise ValueError(f"{missing[0]} is missing")
     return found
+
+
+def difference(path: Path, archive: Archive) -> str:
+    """Say how the file at `path` differs from the official archive; "" when it does not. Raises OSError."""
+    found = sha256_of(path)
+    if found == archive.sha256:
+        return ""
+    return (
+        f"it has {path.stat().st_size:,} bytes and the SHA-256 {found}; "
+        f"{archive.file} has {archive.size:,} bytes and the SHA-256 {archive.sha256}"
+    )
 
 
 @contextlib.contextmanager

@@ -26,6 +26,12 @@ class ArrayFormat:
     classes: int  # every label is in [0, classes)
     train: int  # samples in the official splits
     test: int
+    names: tuple[str, ...] = ()  # of the classes, in the order of their labels
+    padding: int | None = None  # the value that fills up the end of a short sample, where samples have lengths
+
+    def class_name(self, label: int) -> str:
+        """Name a class for a message."""
+        return f"{label} ({self.names[label]})" if self.names else str(label)
 
     def __str__(self) -> str:
         shape = ", ".join(map(str, ("n", *self.x_shape)))

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DataError
 from orchestrator.inputs import dataset_folder, datasets
-from orchestrator.inputs.array_format import FILES
+from orchestrator.inputs.array_format import SPLITS
 from orchestrator.inputs.dataset import GeneratedDataset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from orchestrator.inputs.dataset_folder import Dataset
+    from orchestrator.inputs.dataset import Archive
+    from orchestrator.inputs.dataset_folder import Dataset, DatasetSource
     from orchestrator.plan.spec import DatasetChoice
 
 SYNTHETIC_SEED = 0  # the same stand-in for everybody: a run's seed draws weights and batches, not the data
@@ -44,7 +45,7 @@ def resolve(name: str, choice: DatasetChoice, *, cache: Path, base_url: str | No
         if found := dataset_folder.find(dataset_folder.folder_of(cache, name, source)):
             return found
     if choice == "imported":
-        raise DataError(f"no {name} was imported", hint=f"Import it: `orchestrator data import {name} FOLDER`.")
+        raise DataError(f"no {name} was imported", hint=f"Import it: `orchestrator data import {name} PATH`.")
     from orchestrator.inputs.download import DownloadError
 
     try:
@@ -74,39 +75,46 @@ def prepare(name: str, *, cache: Path, base_url: str | None = None) -> Dataset:
                 return found
         except DataError as error:
             _log.warning("%s; making %s again", error.message, folder)
+        wrong = _wrong(path, archive)
         _log.warning("%s: preparing the official archive, %s", name, url)
         try:
             fetch(url, path, sha256=archive.sha256)
         except DownloadError as error:
+            if wrong:
+                raise DownloadError(f"{wrong}. {error.message}", hint=_remedy_of_wrong(name, path)) from error
             raise DownloadError(error.message, hint=_remedy(name, path)) from error
         arrays = archive.read(path)
         return dataset_folder.publish_labelled(folder, name=name, source="official", origin=url, arrays=arrays)
 
 
-def import_(name: str, folder: Path, *, cache: Path) -> Dataset:
-    """Take over prepared arrays: x_train.npy, y_train.npy, x_test.npy and y_test.npy in `folder`.
+def import_(name: str, path: Path, *, cache: Path) -> Dataset:
+    """Take over a user's copy of a dataset: any of the layouts that its definition lists.
 
-    Types, sample shapes and value ranges are those of the dataset's format; there may be fewer or more samples than in
-    the official data. An earlier import of `name` is replaced. Raises DataError naming the file, what was found and
-    what is wanted.
+    An official archive, by its checksum, becomes the official data. Everything else becomes the imported data, after
+    checks; what a user should know of it is logged and stored. There may be fewer or more samples than in the official
+    data. Earlier data of the same source are replaced. Raises DataError saying what is wrong, or what `path` is.
     """
-    from orchestrator.inputs import npy
+    from orchestrator.inputs import data_checks
+    from orchestrator.inputs.layouts import recognition
 
-    wanted = datasets.labelled(name).format
-    arrays = {}
-    for file in FILES:
-        path = folder / file
-        hint = f"For {name}, {wanted}."
-        if not path.is_file():
-            raise DataError(f"{path} is missing", hint=hint)
-        try:
-            arrays[file] = npy.open_array(path)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be imported: {error}", hint=hint) from error
-    origin = str(folder.resolve())
-    target = dataset_folder.folder_of(cache, name, "imported")
+    known = datasets.labelled(name)
+    copy = recognition.recognise(name, known, path)
+    _log.info("%s: reading %s (%s)", name, path, copy.layout.name)
+    arrays, notes = recognition.read(name, copy)
+    notes += copy.notes
+    source: DatasetSource = "official" if copy.official else "imported"
+    if not copy.official:
+        known.format.check(name, arrays, path)
+        train, test = (len(arrays[f"y_{split}.npy"]) for split in SPLITS)
+        _log.info("%s: checking %s training and %s test samples", name, f"{train:,}", f"{test:,}")
+        notes += tuple(data_checks.inspect(name, known.format, arrays, path))
+        if notes:
+            _log.warning("%s", "\n".join((f"What to know of this copy of {name}:", *(f"- {note}" for note in notes))))
+    target = dataset_folder.folder_of(cache, name, source)
     with dataset_folder.lock(target):
-        return dataset_folder.publish_labelled(target, name=name, source="imported", origin=origin, arrays=arrays)
+        return dataset_folder.publish_labelled(
+            target, name=name, source=source, origin=copy.origin, arrays=arrays, layout=copy.layout.name, notes=notes
+        )
 
 
 def synthesise(name: str, *, seed: int, cache: Path, sizes: tuple[int, int] | None = None) -> Dataset:
@@ -148,10 +156,38 @@ def _made(seed: int) -> str:
     return f"made by this program, seed {seed}"
 
 
+def _wrong(path: Path, archive: Archive) -> str:
+    """Say what is wrong with a file that lies where the archive should; "" without one, or when it is right.
+
+    Raises DownloadError for something that a download could not replace.
+    """
+    from orchestrator.inputs import archives
+    from orchestrator.inputs.download import DownloadError
+
+    if not path.exists():
+        return ""
+    if not path.is_file():
+        raise DownloadError(f"{path} is not a file", hint=f"Remove it: the official {archive.file} goes there.")
+    try:
+        difference = archives.difference(path, archive)
+    except OSError as error:
+        raise DownloadError(
+            f"{path} cannot be read: {error.strerror}", hint="Make it readable, or delete it."
+        ) from error
+    return f"{path} is not the official archive: {difference}" if difference else ""
+
+
+def _remedy_of_wrong(name: str, archive: Path) -> str:
+    return (
+        f"Replace {archive} by the official file, or delete it and try again when there is a connection. If it is "
+        f"another copy of the data, import it: `orchestrator data import {name} {archive}`."
+    )
+
+
 def _remedy(name: str, archive: Path) -> str:
     return (
         f"Try `orchestrator data prepare {name}` when there is a connection (it continues what was begun), put the "
-        f"file at {archive} yourself, or import a copy of the data: `orchestrator data import {name} FOLDER`."
+        f"file at {archive} yourself, or import a copy of the data: `orchestrator data import {name} PATH`."
     )
 
 

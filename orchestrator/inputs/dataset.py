@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchestrator.inputs.array_format import ArrayFormat
+    from orchestrator.inputs.layouts.file_tree import FileTree
 
     Arrays = dict[str, NDArray[Any]]
 
@@ -35,8 +36,40 @@ class Archive:
 
     file: str
     base_url: str
+    size: int  # bytes
     sha256: str
     read: Callable[[Path], Arrays]
+
+
+class Reading(NamedTuple):
+    """What was read of a user's copy: {"x_train.npy": array, …}, and sentences on what a user should know of it."""
+
+    arrays: Arrays
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownFile:
+    """A file that its authors publish. `official` says that its arrays are those of the dataset's official archive."""
+
+    name: str
+    sha256: str
+    official: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A form in which people pass a dataset on.
+
+    `recognise(tree)` looks at names and first bytes only. `read(tree)` raises ValueError saying what is wrong, or
+    OSError. Both may be given any files at all.
+    """
+
+    name: str  # stored with an import
+    takes: str  # what it looks like, for help and errors
+    recognise: Callable[[FileTree], bool]
+    read: Callable[[FileTree], Reading]
+    known: KnownFile | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +83,7 @@ class LabelledDataset:
 
     format: ArrayFormat
     archive: Archive
+    layouts: tuple[Layout, ...]  # the first one that recognises a copy reads it
     synthesise: Callable[[int, int, int], Arrays]
     recipe: int = 1
 

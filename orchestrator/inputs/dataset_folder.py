@@ -12,11 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import secrets
-import shutil
 from dataclasses import asdict, dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,7 +33,7 @@ DatasetSource = Literal["official", "imported", "synthetic"]
 SCHEMA = 1
 CANNOT_WRITE = "Look for free space and permissions there, or choose another cache folder with ROSETTA_CACHE."
 
-_MANIFEST = "dataset.json"
+MANIFEST = "dataset.json"
 _MANIFEST_BYTES = 100_000  # no description of ours is larger; a cut one is no JSON
 
 
@@ -56,6 +52,8 @@ class Dataset:
     files: Mapping[str, Path]
     shapes: Mapping[str, tuple[int, ...]]
     fingerprint: str
+    layout: str = ""  # of the copy that was imported
+    notes: tuple[str, ...] = ()  # what a user should know of it
 
     @property
     def label(self) -> str:
@@ -83,6 +81,8 @@ class Manifest:
     origin: str
     fingerprint: str
     files: dict[str, ArrayFile]
+    layout: str = ""  # earlier versions did not store these two
+    notes: tuple[str, ...] = ()
 
 
 def folder_of(cache: Path, name: str, source: str, variant: str = "") -> Path:
@@ -125,57 +125,16 @@ def find(folder: Path) -> Dataset | None:
     return _prepared(folder, manifest)
 
 
-def freeze(dataset: Dataset, cache: Path) -> Dataset:
-    """The same dataset in a folder of its own, which importing or preparing other data does not change.
-
-    <cache>/frozen/<fingerprint>/ holds hard links to the files, or copies where the file system has no links. In a
-    cache that this user cannot write the dataset is used where it is. Raises DataError when it is changed meanwhile.
-    """
-    folder = cache / "frozen" / dataset.fingerprint / dataset.folder.name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        source = os.open(dataset.folder, os.O_RDONLY)  # the folder as it is now, also when it is replaced meanwhile
-    except OSError:
-        return dataset
-    try:
-        copied = [file for file in (*dataset.files, _MANIFEST) if not _link(source, file, folder)]
-    except FileNotFoundError as error:
-        raise _damaged(dataset.folder / str(error.filename), "was replaced while the run began") from error
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error.strerror}", hint=CANNOT_WRITE) from error
-    finally:
-        os.close(source)
-    frozen = find(folder) if copied else describe(folder)
-    if frozen is None or frozen.fingerprint != dataset.fingerprint:
-        raise _damaged(dataset.folder / _MANIFEST, "was replaced while the run began")
-    return frozen
-
-
-def _link(source: int, file: str, folder: Path) -> bool:
-    """Make `folder` hold `file` of the open folder `source`. Returns False where it was copied. Raises OSError."""
-    wanted, path = os.stat(file, dir_fd=source), folder / file
-    with contextlib.suppress(FileNotFoundError):
-        if os.path.samestat(wanted, path.lstat()):
-            return True
-    temporary = path.with_name(f".{file}.{secrets.token_hex(6)}.tmp")
-    linked = True
-    try:
-        try:
-            os.link(file, temporary, src_dir_fd=source)
-        except FileNotFoundError:
-            raise
-        except OSError:  # no links here, or not to the file of another user
-            linked = False
-            with open(file, "rb", opener=partial(os.open, dir_fd=source)) as stream, temporary.open("xb") as copy:
-                shutil.copyfileobj(stream, copy)
-        make_readable(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return linked
-
-
-def publish(folder: Path, *, name: str, source: DatasetSource, origin: str, arrays: Mapping[str, Parts]) -> Dataset:
+def publish(
+    folder: Path,
+    *,
+    name: str,
+    source: DatasetSource,
+    origin: str,
+    arrays: Mapping[str, Parts],
+    layout: str = "",
+    notes: tuple[str, ...] = (),
+) -> Dataset:
     """Make `folder` hold `arrays`, {file name: array}, replacing what was there. The caller holds its lock."""
     from orchestrator.inputs import npy
 
@@ -186,16 +145,30 @@ def publish(folder: Path, *, name: str, source: DatasetSource, origin: str, arra
             sha256 = npy.write_array(path, dtype, shape, parts)
             files[file] = ArrayFile(size=path.stat().st_size, dtype=dtype, shape=shape, sha256=sha256)
         manifest = Manifest(
-            schema=SCHEMA, name=name, source=source, origin=origin, fingerprint=fingerprint_of(files), files=files
+            schema=SCHEMA,
+            name=name,
+            source=source,
+            origin=origin,
+            fingerprint=fingerprint_of(files),
+            files=files,
+            layout=layout,
+            notes=notes,
         )
-        (temporary / _MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
+        (temporary / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
         for path in temporary.iterdir():
             make_readable(path)
     return describe(folder)
 
 
 def publish_labelled(
-    folder: Path, *, name: str, source: DatasetSource, origin: str, arrays: Mapping[str, NDArray[Any]]
+    folder: Path,
+    *,
+    name: str,
+    source: DatasetSource,
+    origin: str,
+    arrays: Mapping[str, NDArray[Any]],
+    layout: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Dataset:
     """Check a labelled dataset and publish it in the stored order: raises DataError when it is not one.
 
@@ -211,32 +184,32 @@ def publish_labelled(
         order = Draws("stored order", split).permutation(len(arrays[f"y_{split}.npy"]))
         shuffled[f"x_{split}.npy"] = Parts.of(arrays[f"x_{split}.npy"][order])
         shuffled[f"y_{split}.npy"] = Parts.of(arrays[f"y_{split}.npy"][order].astype("<i4"))
-    return publish(folder, name=name, source=source, origin=origin, arrays=shuffled)
+    return publish(folder, name=name, source=source, origin=origin, arrays=shuffled, layout=layout, notes=notes)
 
 
 def _manifest(folder: Path) -> Manifest:
     """Read dataset.json and hold it against the folder's name and the sizes of the files."""
     from pydantic import TypeAdapter
 
-    path = folder / _MANIFEST
+    path = folder / MANIFEST
     try:
         with path.open("rb") as stream:
             manifest = TypeAdapter(Manifest).validate_json(stream.read(_MANIFEST_BYTES))
     except (OSError, ValueError) as error:
-        raise _damaged(path, "cannot be read as the description of a dataset") from error
+        raise damaged(path, "cannot be read as the description of a dataset") from error
     if manifest.name not in datasets.NAMES:
-        raise _damaged(path, "describes a dataset that this program does not know")
+        raise damaged(path, "describes a dataset that this program does not know")
     if manifest.schema != SCHEMA:
-        raise _damaged(path, f"is of another version of this program (schema {manifest.schema}, not {SCHEMA})")
+        raise damaged(path, f"is of another version of this program (schema {manifest.schema}, not {SCHEMA})")
     named = f"{manifest.name}-{manifest.source}"
     if not f"{folder.name}-".startswith(f"{named}-") or manifest.fingerprint != fingerprint_of(manifest.files):
-        raise _damaged(path, "describes another dataset")
+        raise damaged(path, "describes another dataset")
     for file, wanted in manifest.files.items():
         array = folder / file
         if array.parent != folder or array.is_symlink() or not array.is_file():
-            raise _damaged(array, "is missing")
+            raise damaged(array, "is missing")
         if (size := array.stat().st_size) != wanted.size:
-            raise _damaged(array, f"has {size:,} bytes instead of {wanted.size:,}")
+            raise damaged(array, f"has {size:,} bytes instead of {wanted.size:,}")
     return manifest
 
 
@@ -253,9 +226,9 @@ def _check_content(path: Path, wanted: ArrayFile) -> None:
             sha256=npy.sha256_of_array(path, header.offset),
         )
     except (OSError, ValueError) as error:
-        raise _damaged(path, f"cannot be read: {error}") from error
+        raise damaged(path, f"cannot be read: {error}") from error
     if found != wanted or header.fortran_order:
-        raise _damaged(path, "no longer holds what was written into it")
+        raise damaged(path, "no longer holds what was written into it")
 
 
 def _prepared(folder: Path, manifest: Manifest) -> Dataset:
@@ -267,6 +240,8 @@ def _prepared(folder: Path, manifest: Manifest) -> Dataset:
         files=MappingProxyType({file: folder / file for file in manifest.files}),
         shapes=MappingProxyType({file: array.shape for file, array in manifest.files.items()}),
         fingerprint=manifest.fingerprint,
+        layout=manifest.layout,
+        notes=manifest.notes,
     )
 
 
@@ -276,11 +251,12 @@ def fingerprint_of(files: Mapping[str, ArrayFile]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _damaged(path: Path, problem: str) -> DataError:
+def damaged(path: Path, problem: str) -> DataError:
+    """The error for a file of a prepared dataset, with the remedy."""
     folder = path.parent
     name, _, source = folder.name.partition("-")
     hint = {
         "official": f"Run `orchestrator data prepare {name}` to make it again.",
-        "imported": f"Import it again: `orchestrator data import {name} FOLDER`.",
+        "imported": f"Import it again: `orchestrator data import {name} PATH`.",
     }.get(source, f"Delete {folder}; it is made again when needed.")
     return DataError(f"{path} {problem}", hint=hint)

@@ -16,7 +16,7 @@ import numpy as np
 
 from orchestrator.errors import DataError
 from orchestrator.files import READ_ONLY, atomic_write, sha256_of
-from orchestrator.inputs import data_sources, dataset_folder, orders, weights
+from orchestrator.inputs import data_sources, dataset_folder, frozen, orders, weights
 from orchestrator.inputs.dataset_folder import Dataset
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import DatasetChoice
@@ -73,7 +73,7 @@ class Store:
                 found = data_sources.resolve(job.dataset, self._choice, cache=self._cache)
             else:
                 found = data_sources.generate(job.dataset, job.seed, job.settings, cache=self._cache)
-            known = self._datasets[key] = dataset_folder.freeze(found, self._cache)
+            known = self._datasets[key] = frozen.freeze(found, self._cache)
         elif not self._unchanged(known.files.values()):
             checked = dataset_folder.find(known.folder)
             if checked is None or checked.fingerprint != known.fingerprint:

@@ -7,6 +7,7 @@ never loaded.
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -60,14 +61,28 @@ def open_array(path: Path) -> NDArray[Any]:
     """Map the array in `path` read-only. Raises ValueError saying what is wrong with it, or OSError."""
     with path.open("rb") as stream:
         header = read_header(stream)
-    found, wanted = path.stat().st_size, header.offset + header.nbytes
-    if found != wanted:
-        raise ValueError(f"it has {found:,} bytes where its header promises {wanted:,}")
-    order: Literal["C", "F"] = "F" if header.fortran_order else "C"
+    order = _order(header, path.stat().st_size)
     if header.nbytes == 0:  # nothing to map
         return np.empty(header.shape, header.dtype, order=order)
     array: NDArray[Any] = np.memmap(path, header.dtype, "r", header.offset, header.shape, order)
     return array
+
+
+def array_of(data: bytes) -> NDArray[Any]:
+    """Return the array in the bytes of a .npy file. Raises ValueError saying what is wrong with it."""
+    header = read_header(io.BytesIO(data))
+    order = _order(header, len(data))
+    if header.nbytes == 0:  # np.frombuffer refuses nothing
+        return np.empty(header.shape, header.dtype, order=order)
+    return np.frombuffer(data, header.dtype, offset=header.offset).reshape(header.shape, order=order)
+
+
+def _order(header: Header, found: int) -> Literal["C", "F"]:
+    """Return the order of the elements. Raises ValueError unless `found` bytes are what the header promises."""
+    wanted = header.offset + header.nbytes
+    if found != wanted:
+        raise ValueError(f"it has {found:,} bytes where its header promises {wanted:,}")
+    return "F" if header.fortran_order else "C"
 
 
 def write_header(stream: IO[bytes], dtype: DTypeLike, shape: tuple[int, ...]) -> None:

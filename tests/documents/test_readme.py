@@ -39,7 +39,7 @@ SHORT = {
         "make bench FRAMEWORK=pytorch CONFIG=configs/seed.yaml DATASET=synthetic ARGS=--dry-run"
     ),
     "orchestrator data prepare": "orchestrator data prepare cifar10 --synthetic",  # the official hosts may be out of reach
-    "orchestrator data import cifar10 FOLDER": "orchestrator data import cifar10 {tmp}/arrays",
+    "orchestrator data import cifar10 PATH": "orchestrator data import cifar10 {tmp}/arrays",
     "orchestrator report --open": "orchestrator report --format html -o {tmp}/report.html --results {tmp}/results",  # no window in a test
     "orchestrator report --format markdown": "orchestrator report --format markdown --results {tmp}/results",
     "orchestrator bench --workload resnet50 --repeats auto --budget 30m": (
@@ -72,8 +72,9 @@ def place(tmp_path_factory):
     """A cache of its own, arrays to import, and a run to report on and to resume."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "arrays").mkdir()
+    draws = np.random.default_rng(1)
     for split in ("train", "test"):
-        np.save(folder / "arrays" / f"x_{split}.npy", np.zeros((100, 3, 32, 32), np.uint8))
+        np.save(folder / "arrays" / f"x_{split}.npy", draws.integers(0, 256, (100, 3, 32, 32), dtype=np.uint8))
         np.save(folder / "arrays" / f"y_{split}.npy", np.arange(100) % 10)
     command = SHORT["make bench FRAMEWORK=numpy WORKLOAD=resnet50"]
     done = call(command, folder)

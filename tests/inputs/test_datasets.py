@@ -431,7 +431,7 @@ def test_auto_with_a_server_that_sends_something_else_is_synthetic_and_says_why(
 def test_real_without_a_network_is_an_error_with_the_remedy(tmp_path: Path, choice: data_sources.DatasetChoice) -> None:
     with pytest.raises(DataError, match="cannot be reached") as caught:
         data_sources.resolve("imdb", choice, cache=tmp_path, base_url=unused_url())
-    assert "orchestrator data import imdb FOLDER" in caught.value.hint
+    assert "orchestrator data import imdb PATH" in caught.value.hint
     assert str(tmp_path / "downloads" / "imdb.npz") in caught.value.hint
 
 
@@ -496,10 +496,10 @@ def test_a_prefix_of_a_sorted_import_is_a_fair_sample(tmp_path: Path) -> None:
 
 def test_a_new_import_replaces_the_old_one(tmp_path: Path) -> None:
     first = data_sources.import_("cifar10", save(tmp_path / "one", small_arrays()), cache=tmp_path)
-    second = data_sources.import_("cifar10", save(tmp_path / "two", small_arrays(train=7)), cache=tmp_path)
+    second = data_sources.import_("cifar10", save(tmp_path / "two", small_arrays(train=17)), cache=tmp_path)
     assert second.folder == first.folder
     assert second.fingerprint != first.fingerprint
-    assert [prepared.shapes["y_train.npy"] for prepared in data_sources.ls(tmp_path)] == [(7,)]
+    assert [prepared.shapes["y_train.npy"] for prepared in data_sources.ls(tmp_path)] == [(17,)]
 
 
 def test_arrays_in_fortran_order_and_labels_of_any_integer_type_are_welcome(tmp_path: Path) -> None:
@@ -514,11 +514,11 @@ def test_arrays_in_fortran_order_and_labels_of_any_integer_type_are_welcome(tmp_
     ("file", "change", "says"),
     [
         ("x_train.npy", lambda x: x.astype(np.float32), r"float32 \(30, 3, 32, 32\), wanted uint8 \(n, 3, 32, 32\)"),
-        ("x_test.npy", lambda x: x.transpose(0, 2, 3, 1), r"uint8 \(20, 32, 32, 3\), wanted uint8 \(n, 3, 32, 32\)"),
+        ("x_test.npy", lambda x: x.transpose(0, 2, 1, 3), r"uint8 \(20, 32, 3, 32\), wanted uint8 \(n, 3, 32, 32\)"),
         ("y_train.npy", lambda y: y + 1, "values from 1 to 10, wanted 0 to 9"),
         ("y_train.npy", lambda y: y - 1, "values from -1 to 8, wanted 0 to 9"),
         ("y_test.npy", lambda y: y.astype(np.float64), r"float64 \(20,\), wanted integer \(n,\)"),
-        ("y_test.npy", lambda y: y[:, None], r"int32 \(20, 1\), wanted integer \(n,\)"),
+        ("y_test.npy", lambda y: np.stack([y, y], axis=1), r"int32 \(20, 2\), wanted integer \(n,\)"),
         ("y_test.npy", lambda y: y[:-1], "x_test.npy holds 20 samples, but y_test.npy 19 labels"),
         ("x_train.npy", lambda x: x[:0], "no samples"),
         ("x_train.npy", lambda _: np.uint8(3), r"uint8 \(\), wanted"),
@@ -667,7 +667,7 @@ def test_the_remedy_for_official_and_imported_data_is_named(
     flip_last_byte(imported.files["x_test.npy"])
     with pytest.raises(DataError) as caught:
         resolve("auto")
-    assert "orchestrator data import cifar10 FOLDER" in caught.value.hint
+    assert "orchestrator data import cifar10 PATH" in caught.value.hint
     prepared = resolve("official")
     flip_last_byte(prepared.files["x_test.npy"])
     with pytest.raises(DataError) as caught:

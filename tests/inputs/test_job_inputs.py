@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import DataError
-from orchestrator.inputs import data_sources, dataset_folder
+from orchestrator.inputs import data_sources, dataset_folder, frozen
 from orchestrator.inputs.job_inputs import Store
 from tests.support.results import result
 
@@ -107,4 +107,4 @@ def test_a_folder_replaced_by_a_mixture_is_refused(tmp_path):
     checked = data_sources.resolve("cifar10", "imported", cache=publish(tmp_path, seed=1).folder.parents[1])
     publish(tmp_path, seed=2)
     with pytest.raises(DataError, match="was replaced while the run began"):
-        dataset_folder.freeze(checked, tmp_path)
+        frozen.freeze(checked, tmp_path)

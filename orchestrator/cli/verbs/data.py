@@ -17,9 +17,7 @@ NamesArgument = Annotated[
     Optional[list[str]], typer.Argument(help="of {datasets}; all when none is given", metavar="NAME")
 ]
 NameArgument = Annotated[str, typer.Argument(help="one of {datasets}", metavar="NAME")]
-FolderArgument = Annotated[
-    Path, typer.Argument(help="holds x_train.npy, y_train.npy, x_test.npy and y_test.npy", metavar="FOLDER")
-]
+PathArgument = Annotated[Path, typer.Argument(help="a file or a folder in one of these layouts", metavar="PATH")]
 SyntheticOption = Annotated[bool, typer.Option("--synthetic", help="make the synthetic dataset instead of downloading")]
 
 
@@ -45,23 +43,27 @@ def prepare(name: NamesArgument = None, synthetic: SyntheticOption = False) -> N
             screen.print_line(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 
-def import_(name: NameArgument, folder: FolderArgument) -> None:
-    """Use arrays you prepared yourself. Results made from them are labelled "imported".
+def import_(name: NameArgument, path: PathArgument) -> None:
+    """Use a copy of the data that you have. It is recognised, checked and labelled by where it came from.
+
+    An official archive (by its checksum) becomes the official data. Results made from all other copies are labelled
+    "imported". Nothing of an archive is run or unpacked to the disk.
 
     \b
-    {formats}
+    {layouts}
 
     \b
-    Example:
-      orchestrator data import cifar10 ~/my-cifar10
+    Examples:
+      orchestrator data import cifar10 ~/cifar-10-python.tar.gz
+      orchestrator data import imdb ~/Downloads/aclImdb
     """
     from orchestrator import files
     from orchestrator.cli.screen import Screen
     from orchestrator.inputs import data_sources
 
     _require(name)
-    with Screen() as screen:
-        prepared = data_sources.import_(name, folder, cache=files.default_cache())
+    with Screen(verbose=True) as screen:  # details tell what a long import does
+        prepared = data_sources.import_(name, path.expanduser(), cache=files.default_cache())
         screen.print_line(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 
@@ -85,6 +87,20 @@ def ls(json: JsonOption = False) -> None:
             screen.show_rows("Datasets", found)
         else:
             screen.print_line("no dataset is prepared yet: `orchestrator data prepare`")
+
+
+def layouts() -> str:
+    """The layouts that each dataset is imported from, for help."""
+    import textwrap
+
+    from orchestrator.inputs.datasets import labelled, labelled_names
+
+    lines = []
+    for name in labelled_names():
+        lines.append(f"{name}:")
+        for layout in labelled(name).layouts:
+            lines += textwrap.wrap(layout.takes, 74, initial_indent="  - ", subsequent_indent="    ")
+    return "\n".join(lines)
 
 
 def _require(name: str) -> None:

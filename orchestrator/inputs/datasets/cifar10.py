@@ -9,8 +9,10 @@ import numpy as np
 
 from orchestrator.inputs import archives
 from orchestrator.inputs.array_format import ArrayFormat
-from orchestrator.inputs.dataset import Archive, LabelledDataset
+from orchestrator.inputs.dataset import Archive, KnownFile, LabelledDataset, Layout
 from orchestrator.inputs.draws import Draws
+from orchestrator.inputs.layouts import cifar_batches, class_folders, npy_arrays
+from orchestrator.inputs.layouts.bounds import LARGEST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from orchestrator.inputs.dataset import Arrays
 
-_RECORD = 1 + 3 * 32 * 32  # bytes: a label and an image
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _CHUNK = 1000  # samples made at a time, to bound memory
 
 _CLASSES, _VARIANTS = 10, 3  # of patterns
@@ -28,25 +30,16 @@ _WINDOW = 32  # pixels of it that an image shows, each way
 _SHIFTS = _CELL * _CELLS - _WINDOW + 1
 
 
-def read(path: Path, *, records: int = 10_000, largest: int = archives.LARGEST) -> Arrays:
+def read(path: Path, *, records: int = 10_000, largest: int = LARGEST) -> Arrays:
     """Read cifar-10-binary.tar.gz: x uint8 (n, 3, 32, 32) in C, H, W order, y uint8 (n,).
 
-    The archive holds five training files and a test file of `records` records each: a label byte, then 1,024 bytes
-    of red, of green and of blue (https://www.cs.toronto.edu/~kriz/cifar.html). Raises DataError, also when it unpacks
-    to more than `largest` bytes.
+    The archive holds five training files and a test file of `records` records each. Raises DataError, also when it
+    unpacks to more than `largest` bytes.
     """
-    folder = "cifar-10-batches-bin"
-    train = [f"{folder}/data_batch_{number}.bin" for number in range(1, 6)]
-    test = [f"{folder}/test_batch.bin"]
+    names = {f"cifar-10-batches-bin/{name}.bin": name for each in cifar_batches.BATCHES.values() for name in each}
     with archives.reading(path):
-        members = archives.members(path, {*train, *test}, records * _RECORD, largest)
-    arrays: Arrays = {}
-    for split, names in (("train", train), ("test", test)):
-        data = b"".join(members[name] for name in names)
-        rows = np.frombuffer(data, np.uint8).reshape(-1, _RECORD)
-        arrays[f"x_{split}.npy"] = rows[:, 1:].reshape(-1, 3, 32, 32)
-        arrays[f"y_{split}.npy"] = rows[:, 0]
-    return arrays
+        members = archives.members(path, set(names), records * cifar_batches.RECORD, largest)
+        return cifar_batches.arrays_of({names[file]: cifar_batches.from_binary(members[file], file) for file in names})
 
 
 def synthesise(seed: int, train: int, test: int) -> Arrays:
@@ -119,13 +112,41 @@ def _between(draws: Draws, low: float, high: float, shape: tuple[int, ...]) -> N
     return values.astype(np.float32).reshape(shape)
 
 
+_FORMAT = ArrayFormat(
+    x_dtype="uint8", x_shape=(3, 32, 32), x_values=256, classes=10, train=50_000, test=10_000, names=CLASSES
+)
+_ARCHIVE = Archive(
+    file="cifar-10-binary.tar.gz",
+    base_url="https://www.cs.toronto.edu/~kriz",
+    size=170_052_171,
+    sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    read=read,
+)
 DATASET = LabelledDataset(
-    format=ArrayFormat(x_dtype="uint8", x_shape=(3, 32, 32), x_values=256, classes=10, train=50_000, test=10_000),
-    archive=Archive(
-        file="cifar-10-binary.tar.gz",
-        base_url="https://www.cs.toronto.edu/~kriz",
-        sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        read=read,
+    format=_FORMAT,
+    archive=_ARCHIVE,
+    layouts=(
+        Layout(
+            name="binary batches",
+            takes="cifar-10-binary.tar.gz, or its folder cifar-10-batches-bin",
+            recognise=cifar_batches.recognise_binary,
+            read=cifar_batches.read_binary,
+            known=KnownFile(name=_ARCHIVE.file, sha256=_ARCHIVE.sha256, official=True),
+        ),
+        Layout(
+            name="python batches",
+            takes="cifar-10-python.tar.gz, which Keras calls cifar-10-batches-py.tar.gz, or its folder "
+            "cifar-10-batches-py",
+            recognise=cifar_batches.recognise_python,
+            read=cifar_batches.read_python,
+            known=KnownFile(
+                name="cifar-10-python.tar.gz",
+                sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+                official=True,  # its pixels and labels equal those of the binary archive, in the same order
+            ),
+        ),
+        npy_arrays.layout(_FORMAT),
+        class_folders.layout(CLASSES, side=32),
     ),
     synthesise=synthesise,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -9,56 +11,71 @@ import numpy as np
 
 from orchestrator.inputs import archives
 from orchestrator.inputs.array_format import SPLITS, ArrayFormat
-from orchestrator.inputs.dataset import Archive, LabelledDataset
+from orchestrator.inputs.dataset import Archive, KnownFile, LabelledDataset, Layout, Reading
 from orchestrator.inputs.draws import Draws
+from orchestrator.inputs.layouts import npy_arrays, reviews
+from orchestrator.inputs.layouts.bounds import LARGEST
+from orchestrator.inputs.layouts.file_tree import open_regular
+from orchestrator.inputs.layouts.reviews import FIRST_WORD, LENGTH, START, UNKNOWN, VOCABULARY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from orchestrator.inputs.dataset import Arrays
+    from orchestrator.inputs.layouts.file_tree import FileTree
 
-LENGTH, VOCABULARY = 150, 30_000
-_START, _UNKNOWN, _FIRST_WORD = 1, 2, 3  # ids; the most frequent word has rank 1, so its id is 4
 _CHUNK = 1000  # samples made at a time, to bound memory
 _RANKS = 40_000  # different words; the rarest are out of vocabulary
 _FEELING = 300  # words with a sentiment, half of them good
 _FEELING_RANKS = range(20, 3000)
 
 
-def read(path: Path, *, largest: int = archives.LARGEST) -> Arrays:
+def read(path: Path, *, largest: int = LARGEST) -> Arrays:
     """Read imdb.npz: x int32 (n, 150) token ids, y int64 (n,), 1 = positive.
 
     The archive holds, per review, the list of its words' frequency ranks, and it holds them pickled: `path` must be
-    the file whose checksum is known. Ids are those of keras.datasets.imdb.load_data(num_words=30000) with its
-    defaults: a 1 before the first word, rank + 3, and 2 where that is 30,000 or more. The last 150 ids are kept, and
-    shorter reviews padded with 0 at the end. Raises DataError, also when the archive unpacks to more than `largest`
-    bytes.
+    the file whose checksum is known. Raises DataError, also when the archive unpacks to more than `largest` bytes.
     """
     with archives.reading(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(info.file_size for info in archive.infolist()) > largest:
-                raise ValueError(f"it unpacks to more than {largest:,} bytes")
-        with np.load(path, allow_pickle=True) as archive:
-            raw = {f"{part}_{split}": archive[f"{part}_{split}"] for part in "xy" for split in SPLITS}
-        arrays: Arrays = {}
-        for split in SPLITS:
-            arrays[f"x_{split}.npy"] = _token_ids(raw[f"x_{split}"])
-            arrays[f"y_{split}.npy"] = raw[f"y_{split}"]
-        return arrays
+        return _unpickled(path.read_bytes(), largest)
 
 
-def _token_ids(reviews: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    ids = np.zeros((len(reviews), LENGTH), np.int32)
-    for row, review in zip(ids, reviews, strict=True):
-        words = np.asarray(review[-LENGTH:], np.int64) + _FIRST_WORD
-        words[words >= VOCABULARY] = _UNKNOWN
-        if len(words) < LENGTH:
-            words = np.concatenate([[_START], words])
-        row[: len(words)] = words
-    return ids
+def _unpickled(data: bytes, largest: int) -> Arrays:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(info.file_size for info in archive.infolist()) > largest:
+            raise ValueError(f"it unpacks to more than {largest:,} bytes")
+    with np.load(io.BytesIO(data), allow_pickle=True) as archive:
+        raw = {f"{part}_{split}": archive[f"{part}_{split}"] for part in "xy" for split in SPLITS}
+    arrays: Arrays = {}
+    for split in SPLITS:
+        arrays[f"x_{split}.npy"] = reviews.token_ids(raw[f"x_{split}"])
+        arrays[f"y_{split}.npy"] = raw[f"y_{split}"]
+    return arrays
+
+
+def recognise_pickled(tree: FileTree) -> bool:
+    """Whether it is an .npz whose reviews are pickled, as in imdb.npz."""
+    return tree.kind == "zip" and "x_train.npy" in tree.sizes and b"'|O'" in tree.head("x_train.npy", 128)
+
+
+def read_pickled(tree: FileTree) -> Reading:
+    """Read imdb.npz if it is the official file: what was hashed is what is unpickled. Raises ValueError for another."""
+    if tree.path.stat().st_size != DATASET.archive.size:
+        raise ValueError(f"{tree.path} {_not_official(tree.path)}")
+    with open_regular(tree.path) as stream:
+        data = stream.read(DATASET.archive.size + 1)
+    if hashlib.sha256(data).hexdigest() != DATASET.archive.sha256:
+        raise ValueError(f"{tree.path} {_not_official(tree.path)}")
+    return Reading(_unpickled(data, LARGEST))
+
+
+def _not_official(path: Path) -> str:
+    return (
+        "holds pickled Python objects, which are loaded only from the official imdb.npz: "
+        f"{archives.difference(path, DATASET.archive)}"
+    )
 
 
 def synthesise(seed: int, train: int, test: int) -> Arrays:
@@ -99,20 +116,52 @@ def _reviews(
     tone = np.where(agrees, y[:, None], 1 - y[:, None])
     word = draws.below(feeling.shape[1], count * LENGTH).reshape(size)
     ranks = np.where(draws.below(8, count * LENGTH).reshape(size) == 0, feeling[tone, word], ranks)
-    ids = ranks + _FIRST_WORD
-    ids[ids >= VOCABULARY] = _UNKNOWN
+    ids = ranks + FIRST_WORD
+    ids[ids >= VOCABULARY] = UNKNOWN
     words = 20 + draws.below(400, count)  # in the whole review
-    ids[words < LENGTH, 0] = _START  # of a longer one the beginning is cut off
+    ids[words < LENGTH, 0] = START  # of a longer one the beginning is cut off
     return np.where(np.arange(LENGTH) <= words[:, None], ids, 0)
 
 
+_FORMAT = ArrayFormat(
+    x_dtype="int32", x_shape=(LENGTH,), x_values=VOCABULARY, classes=2, train=25_000, test=25_000, padding=0
+)
+_ARCHIVE = Archive(
+    file="imdb.npz",
+    base_url="https://storage.googleapis.com/tensorflow/tf-keras-datasets",
+    size=17_464_789,
+    sha256="69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f",
+    read=read,
+)
 DATASET = LabelledDataset(
-    format=ArrayFormat(x_dtype="int32", x_shape=(LENGTH,), x_values=VOCABULARY, classes=2, train=25_000, test=25_000),
-    archive=Archive(
-        file="imdb.npz",
-        base_url="https://storage.googleapis.com/tensorflow/tf-keras-datasets",
-        sha256="69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f",
-        read=read,
+    format=_FORMAT,
+    archive=_ARCHIVE,
+    layouts=(
+        Layout(
+            name="imdb.npz",
+            takes="imdb.npz, as Keras downloads it",
+            recognise=recognise_pickled,
+            read=read_pickled,
+            known=KnownFile(name=_ARCHIVE.file, sha256=_ARCHIVE.sha256, official=True),
+        ),
+        npy_arrays.layout(_FORMAT),
+        Layout(
+            name="aclImdb",
+            takes="aclImdb_v1.tar.gz or its folder aclImdb: train/pos/*.txt, train/neg/*.txt, test/pos/*.txt and "
+            "test/neg/*.txt",
+            recognise=reviews.recognise_folders,
+            read=reviews.read_folders,
+            known=KnownFile(
+                name="aclImdb_v1.tar.gz", sha256="c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"
+            ),
+        ),
+        Layout(
+            name="CSV of review and sentiment",
+            takes="a CSV with the columns review and sentiment (positive or negative); the reviews of each sentiment "
+            "go to train and test in turns",
+            recognise=reviews.recognise_csv,
+            read=reviews.read_csv,
+        ),
     ),
     synthesise=synthesise,
 )
