@@ -258,7 +258,7 @@ class TestSampling:
         """On a clock of its own: each look takes 5 ms, each sleep 10 ms more than was asked for."""
         clock, asked = FakeClock(), []
         fake_nvml.install(monkeypatch, fake_nvml.Card(power=lambda _: clock.look()))
-        beside = Sampler([UUID], clock)
+        beside = Sampler([UUID], clock=clock)
         with beside.beside(lambda: asked.append(clock.time)):
             assert clock.minute_is_over.wait(30)
         taken = beside.observations().samples
