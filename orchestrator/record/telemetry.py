@@ -11,7 +11,7 @@ import bisect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from orchestrator.host.samples import CHOSEN, EnergyMeter, EnergySource, GpuReading, Sample, Timed, reasons_of
 from orchestrator.strict import Strict
@@ -235,9 +235,7 @@ def _rate(
     return grown / covered if covered and covered >= enough else None
 
 
-def _interference(
-    samples: Sequence[Sample], spans: Sequence[tuple[float, float]], cpus: int | None
-) -> dict[str, float | None]:
+def _interference(samples: Sequence[Sample], spans: Sequence[tuple[float, float]], cpus: int | None) -> dict[str, Any]:
     """What kept a job with so many CPUs from them during `spans`, as fields of Telemetry."""
 
     def grown(read: Callable[[Sample], float | None]) -> float | None:

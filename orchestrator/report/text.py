@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from orchestrator.judge import disturbances
 from orchestrator.judge.conditions import conditions_of
 from orchestrator.record.results import Result
 from orchestrator.report import certified, document
@@ -39,6 +40,11 @@ USAGE = (
     "cpus",
     "memory_peak",
     "orchestrator_cpus",
+    "others_cpus",
+    "pressure",
+    "job_pressure",
+    "steal",
+    "throttled",
 )
 
 
@@ -53,7 +59,7 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
     `known` are the certificates.
     """
     head = ["job", "framework", "workload", "repeat", "status", "failure", *CONDITIONS, "node"]
-    yield _csv_line([*head, *FIGURES, *EPOCHS, *USAGE, "certificate"])
+    yield _csv_line([*head, *FIGURES, *EPOCHS, *USAGE, "disturbed", "certificate"])
     for result in results:
         conditions, mark = conditions_of(result), certified.of(result, known)
         reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
@@ -72,6 +78,7 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
                 _numbers(epoch.accuracy for epoch in result.figures.epochs),
                 _numbers(epoch.test_loss for epoch in result.figures.epochs),
                 *(_number(getattr(result.telemetry, name, None)) for name in USAGE),
+                "; ".join(each.text for each in disturbances.of_result(result)),
                 mark.word if mark else "",
             ]
         )
