@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.judge import disturbances
 from orchestrator.plan.jobs import Job
 from orchestrator.record import fingerprint
 from orchestrator.record.provenance import HostFacts
@@ -101,9 +100,6 @@ def allowed_differences(original: Result, repeat: Result) -> Iterator[str]:
         yield f"another GPU: {printable(', '.join(had))} there, {printable(', '.join(has))} here"
     if there.host.driver != here.host.driver:
         yield f"another NVIDIA driver: {there.host.driver} there, {here.host.driver} here"
-    for which, result in (("the stored job", original), ("its repetition", repeat)):
-        for each in disturbances.of_result(result):
-            yield f"{which} was disturbed: {printable(each.text, MAX_NOTE)}"
 
 
 def _environment_notes(original: Provenance, repeat: Provenance) -> Iterator[str]:

@@ -38,6 +38,7 @@ from orchestrator.record.results import DataFacts, Failure, Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.record.telemetry import Telemetry
 from orchestrator.report import published, tables
+from orchestrator.report.table import Doubtful
 from orchestrator.run.attempt import OneAtATime, RunContext
 from orchestrator.run.crew import PAUSES, Pauses, gather
 
@@ -348,17 +349,32 @@ def check_a_memory_limit_holds(engine: AnyEngine, folder: Path) -> None:
     assert (result.status, why(result).kind) == ("failed", "out_of_memory")
 
 
+@contextlib.contextmanager
+def burners(folder: Path, count: int, name: str = "burner") -> Iterator[None]:
+    """So many programs of this name, each of which keeps a CPU busy."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).symlink_to(sys.executable)
+    with contextlib.ExitStack() as running:
+        for _ in range(count):
+            burner = running.enter_context(subprocess.Popen([folder / name, "-S", "-c", "while True: pass"]))
+            running.callback(burner.kill)
+        yield
+
+
 def check_a_busy_neighbour_is_reported_under_the_table(engine: AnyEngine, folder: Path) -> None:
-    source = "while True: pass"
-    with subprocess.Popen([sys.executable, "-c", source]) as neighbour:
-        name = psutil.Process(neighbour.pid).name()
-        try:
-            _, (result,) = run_echo(engine, folder, "slow")
-        finally:
-            neighbour.kill()
+    """More programs than CPUs, as long as the job runs: it is marked, with what they took and the names."""
+    given = len(machine.inspect().cpus)
+    with burners(folder / "burners", given + 1):
+        _, (result,) = run_echo(engine, folder, "slow")
     assert result.status == "ok", result.failure
+    used = usage_of(result)
+    assert used.cpus_given == given
+    assert used.others_cpus is not None, used
+    assert used.others_cpus >= given / 2, used
     (table,) = tables.tables([result], published.load(ECHO.parent.parent / "results" / "reference" / "2017.json"))
-    assert [note for note in table.notes if note.startswith(f"slow: disturbed: {name} used ")], table.notes
+    (note,) = (note for note in table.notes if note.startswith("slow: disturbed: other programs used "))
+    assert "burner " in note, note
+    assert isinstance(table.rows[0][1], Doubtful), table.rows
 
 
 def check_use_of_memory_and_cpus_is_reported(engine: AnyEngine, folder: Path) -> None:
