@@ -108,9 +108,7 @@ def verdict(
         spread=_uncertainty(*timed),
     )
     accuracy, test_loss = _medians(originals, repeats, "accuracy"), _medians(originals, repeats, "test_loss")
-    word, why = time.word, time.why
-    if word in {"SLOWER", "FASTER"} and any(map(disturbances.all_disturbed, timed)):
-        word, why = "CANNOT", f"disturbed: {why}; measure again on a quiet machine"
+    word, why = _unless_disturbed(time, timed)
     if accuracy and (problem := _accuracy_problem(accuracy, originals, repeats)):
         word, why = "DIFFERENT ACCURACY", problem
     if test_loss and (problem := _loss_problem(test_loss, originals, repeats)):
@@ -151,6 +149,13 @@ def _failed(repeats: Sequence[Result]) -> str:
     reason = failures[0].failure
     why = f": {reason.kind.replace('_', ' ')}: {reason.message}" if reason else ""
     return f"{len(failures)} of {len(repeats)} repeats failed{why}"
+
+
+def _unless_disturbed(time: _TimeChange, timed: Sequence[Sequence[Result]]) -> tuple[ReproductionWord, str]:
+    """The word for the times of both sides and why; none is slower or faster than one that was disturbed."""
+    if time.word in {"SLOWER", "FASTER"} and any(map(disturbances.all_disturbed, timed)):
+        return "CANNOT", f"disturbed: {time.why}; measure again on a quiet machine"
+    return time.word, time.why
 
 
 def _counted(repeats: Sequence[Result]) -> Sequence[Result]:
