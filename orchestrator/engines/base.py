@@ -27,6 +27,7 @@ goes on all the same, and every line of a build as info.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,9 @@ class LocalExecution(Protocol):
 
     def usage(self) -> ResourceUsage | None:
         """What the job has used so far; None when it has ended. Called in another thread than `output`."""
+
+    def pids(self) -> AbstractSet[int] | None:
+        """The ids of the job's processes on this machine; None when they cannot be known. Called as `usage` is."""
 
     def stop(self) -> None:
         """End the job: SIGTERM, then SIGKILL after STOP_GRACE seconds. `output` then ends."""

@@ -103,10 +103,13 @@ class TakenMachine:
         asked = time.monotonic()
         with Turns(self._cache).on(gpus) as others:
             waited = time.monotonic() - asked
-            watch, sampler = Watch(gpus, others), Sampler(gpus)
+            watch, sampler = Watch(gpus, others), Sampler(gpus, launch.cpus)
             observed = None
             try:
-                with self._engine.run(environment, launch) as execution, sampler.beside(execution.usage):
+                with (
+                    self._engine.run(environment, launch) as execution,
+                    sampler.beside(execution.usage, lambda: watch.look(execution.pids)),
+                ):
                     observed = ObservedJob(execution, sampler, waited)
                     yield observed
             finally:

@@ -12,6 +12,17 @@ from typing import Any, Literal, NamedTuple
 MAX_SAMPLES = 18_000  # kept per job: 24 minutes at 12.5 Hz; of a longer job, every second, fourth, … sample is kept
 
 EnergySource = Literal["counter", "power"]
+USAGE = (  # the fields of a sample that are stored as they are
+    "cpu_seconds",
+    "memory",
+    "memory_peak",
+    "own_cpu_seconds",
+    "busy",
+    "steal",
+    "pressure",
+    "job_pressure",
+    "throttled",
+)
 
 # https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html: bit → what limits the clocks
 REASONS = {
@@ -36,6 +47,9 @@ class ResourceUsage:
     memory: int  # bytes, now
     memory_peak: int  # bytes, so far
     source: str  # where these figures come from: "cgroup v2"
+    pressure: float | None = None  # seconds in which some task of the job's own control group waited for a CPU
+    throttled: float | None = None  # seconds for which quotas stopped the job, summed over its CPUs
+    elsewhere: bool = False  # told by a daemon that may be on another machine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +76,22 @@ class Sample:
     cpu_seconds: float | None = None  # of the job, so far
     memory: int | None = None  # bytes, of the job, now
     memory_peak: int | None = None  # bytes, of the job, so far
+    own_cpu_seconds: float | None = None  # of this process, so far
+    busy: float | None = None  # CPU seconds that all programs used on the job's CPUs, so far; see host/scheduling.py
+    steal: float | None = None  # CPU seconds that the hypervisor took from these CPUs, so far
+    pressure: float | None = None  # seconds in which some task of the machine waited for a CPU, so far
+    job_pressure: float | None = None  # the same of the job's own control group
+    throttled: float | None = None  # seconds for which quotas stopped the job, summed over its CPUs, so far
+
+    @property
+    def others(self) -> float | None:
+        """CPU seconds, so far, of all programs on the job's CPUs but the job and this process.
+
+        It includes programs that have ended. It counts from the start of the machine, so only its growth says anything.
+        """
+        if self.busy is None or self.cpu_seconds is None or self.own_cpu_seconds is None:
+            return None
+        return self.busy - self.cpu_seconds - self.own_cpu_seconds
 
 
 class Timed(NamedTuple):
@@ -153,7 +183,7 @@ def lines_of(
             _known({**asdict(reading), "joules": joules})
             for reading, joules in zip(sample.gpus, sample.joules, strict=True)
         ]
-        usage = {"cpu_seconds": sample.cpu_seconds, "memory": sample.memory, "memory_peak": sample.memory_peak}
+        usage = {name: getattr(sample, name) for name in USAGE}
         yield {"t": round(sample.t, 4), **_known(usage), **({"gpus": readings} if readings else {})}
 
 

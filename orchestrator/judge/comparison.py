@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from orchestrator.judge import stats
+from orchestrator.judge import disturbances, stats
 from orchestrator.judge.conditions import conditions_of
 from orchestrator.judge.named_facts import facts_of, in_words
 from orchestrator.plan.workload import Declaration, TrainingWorkload
@@ -46,7 +46,10 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One side of a cell. Times in seconds: of the training, or per image for inference."""
+    """One side of a cell. Times in seconds: of the training, or per image for inference.
+
+    Disturbed measurements do not count, unless there are no others.
+    """
 
     framework: str
     times: tuple[float, ...]
@@ -138,6 +141,9 @@ def _cell(name: str, a: Sequence[Result], b: Sequence[Result], margin: float) ->
         found = stats.ratio(sides[1].times, sides[0].times)
         word = stats.decide(found, margin)
         why = _doubt(found, margin, len(sides[0].times), len(sides[1].times)) if word == "undecided" else ""
+        if disturbed := [letter for letter, side in zip("AB", (a, b), strict=True) if disturbances.all_disturbed(side)]:
+            found, word = replace(found, interval=None, equivalence=None), "undecided"
+            why = f"every measurement of {' and '.join(disturbed)} was disturbed: measure again on a quiet machine"
     return ComparedCell(
         name=name, workload=(a or b)[0].job.workload, a=sides[0], b=sides[1], ratio=found, word=word, why=why
     )
@@ -147,11 +153,12 @@ def _side(results: Sequence[Result]) -> Side | None:
     if not results:
         return None
     good = [result.figures for result in results if result.status == "ok"]
+    counted = [result.figures for result in disturbances.counted(results)]
     accuracy = _median(figures.accuracy for figures in good)
     test_loss = _median(figures.test_loss for figures in good)
     return Side(
         framework=results[0].job.framework,
-        times=tuple(figures.ranking_s for figures in good if figures.ranking_s is not None),
+        times=tuple(figures.ranking_s for figures in counted if figures.ranking_s is not None),
         accuracy=accuracy,
         test_loss=test_loss,
         score=_in_unit(results[0].job.declaration, accuracy if accuracy is not None else test_loss),
@@ -234,10 +241,16 @@ def _machine(result: Result) -> tuple[str, ...]:
 
 def _warnings(results: Sequence[Result]) -> list[str]:
     good = [result for result in results if result.status == "ok"]
-    times = [result.figures.ranking_s for result in good if result.figures.ranking_s is not None]
+    disturbed = sum(map(disturbances.is_disturbed, good))
+    kept = disturbances.counted(results)
+    times = [result.figures.ranking_s for result in kept if result.figures.ranking_s is not None]
     are_repeats = len({tuple(conditions_of(result).values()) for result in good}) == 1
     warnings = stats.warnings(times) if are_repeats and len(times) > 1 else []
-    for result in good:
+    if disturbed:
+        (worst, *_) = (text.text for result in good for text in disturbances.of_result(result))
+        count = "do not count" if disturbed < len(good) else "are all there are"
+        warnings.append(f"{disturbed} of {len(good)} measurements were disturbed and {count}: {worst}")
+    for result in kept:
         steady = stats.steady(result.figures.part_seconds)
         if steady is not None and not steady.settled:
             parts = "epochs" if result.figures.epochs else "batches"

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.judge import same_job, stats
+from orchestrator.judge import disturbances, same_job, stats
 from orchestrator.record.results import Result
+from orchestrator.text import MAX_NOTE, printable
 
 ReproductionWord = Literal["REPRODUCED", "SLOWER", "FASTER", "DIFFERENT ACCURACY", "DIFFERENT LOSS", "CANNOT"]
 SAME_HOST = 0.02  # relative; quiet repeats on one machine differ by this much from day to day
@@ -90,22 +91,24 @@ def verdict(
 ) -> ReproductionVerdict:
     """Judge `repeats` of the job that gave `originals`; at least one of each.
 
-    A different score counts more than a different time: a job that learns less is not faster.
+    A different score counts more than a different time: a job that learns less is not faster. Times of disturbed jobs
+    do not count where there are enough others; where there are none, no job is called slower or faster.
     """
-    notes = tuple(same_job.allowed_differences(originals[0], repeats[0]))
+    notes = (*same_job.allowed_differences(originals[0], repeats[0]), *_disturbed(originals, repeats))
     obstacle = unusable(originals) or _failed(repeats)
     obstacle = obstacle or _not_the_same(originals[0], repeats, allow_different_code=allow_different_code)
     if obstacle:
         return ReproductionVerdict(word="CANNOT", why=obstacle, notes=notes)
-    stored, here = _times(originals), _times(repeats)
+    timed = disturbances.counted(originals), _counted(repeats)
+    stored, here = map(_times, timed)
     hosts = originals[0].provenance.host, repeats[0].provenance.host
     time = _TimeChange(
         ratio=statistics.median(here) / statistics.median(stored),
         floor=SAME_HOST if same_job.same_host(*hosts) else OTHER_HOST,
-        spread=_uncertainty(originals, repeats),
+        spread=_uncertainty(*timed),
     )
     accuracy, test_loss = _medians(originals, repeats, "accuracy"), _medians(originals, repeats, "test_loss")
-    word, why = time.word, time.why
+    word, why = _unless_disturbed(time, timed)
     if accuracy and (problem := _accuracy_problem(accuracy, originals, repeats)):
         word, why = "DIFFERENT ACCURACY", problem
     if test_loss and (problem := _loss_problem(test_loss, originals, repeats)):
@@ -146,6 +149,28 @@ def _failed(repeats: Sequence[Result]) -> str:
     reason = failures[0].failure
     why = f": {reason.kind.replace('_', ' ')}: {reason.message}" if reason else ""
     return f"{len(failures)} of {len(repeats)} repeats failed{why}"
+
+
+def _unless_disturbed(time: _TimeChange, timed: Sequence[Sequence[Result]]) -> tuple[ReproductionWord, str]:
+    """The word for the times of both sides and why; none is slower or faster than one that was disturbed."""
+    if time.word in {"SLOWER", "FASTER"} and any(map(disturbances.all_disturbed, timed)):
+        return "CANNOT", f"disturbed: {time.why}; measure again on a quiet machine"
+    return time.word, time.why
+
+
+def _counted(repeats: Sequence[Result]) -> Sequence[Result]:
+    """The undisturbed repeats; all if fewer than two are, since one has no spread."""
+    counted = disturbances.counted(repeats)
+    return counted if len(counted) > 1 else repeats
+
+
+def _disturbed(originals: Sequence[Result], repeats: Sequence[Result]) -> Iterator[str]:
+    """A note for each side that has disturbed jobs, with the reason of the first."""
+    for which, results in (("stored jobs", originals), ("repeats", repeats)):
+        found = [reasons[0].text for result in results if (reasons := disturbances.of_result(result))]
+        if found:
+            verb = "was" if len(found) == 1 else "were"
+            yield f"{len(found)} of {len(results)} {which} {verb} disturbed: {printable(found[0], MAX_NOTE)}"
 
 
 def _not_the_same(original: Result, repeats: Sequence[Result], *, allow_different_code: bool) -> str:

@@ -2,7 +2,7 @@
 
 A table is one workload on one host; with `each_host` there is one for each host. It is settled when neighbouring rows
 of its ranking are different or the same, as shown by their intervals, or when every median is known precisely enough.
-Settled tables are not measured again.
+Settled tables are not measured again. Repeats that something disturbed do not count, so they are measured again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.judge import stats
+from orchestrator.judge import disturbances, stats
 from orchestrator.plan.jobs import Job, round_of
 from orchestrator.plan.spec import MAX_REPEATS, Spec
 from orchestrator.record.results import Result
@@ -45,6 +45,9 @@ def following(spec: Spec, jobs: Sequence[Job], results: Sequence[Result]) -> Dec
     tables = _tables(measured, spec.workloads)
     settled = {table: _settled(rows) for table, rows in tables.items()}
     states = "; ".join(f"{_name(table)}: {why or _unsettled(tables[table])}" for table, why in settled.items())
+    disturbed = sum(map(disturbances.is_disturbed, measured))
+    if disturbed:
+        states += f"; {disturbed} disturbed job{'s do' if disturbed > 1 else ' does'} not count"
     first = [
         job
         for job in jobs
@@ -65,12 +68,16 @@ def following(spec: Spec, jobs: Sequence[Job], results: Sequence[Result]) -> Dec
 
 
 def _tables(results: Sequence[Result], workloads: Sequence[str]) -> dict[TableKey, dict[str, list[float]]]:
-    """Table → framework → seconds of each successful repeat; tables in the order of `workloads`."""
+    """Table → framework → seconds of each undisturbed repeat; tables in the order of `workloads`.
+
+    A framework whose repeats were all disturbed has no times.
+    """
     found: dict[TableKey, dict[str, list[float]]] = {}
     for result in sorted(results, key=lambda each: workloads.index(each.job.workload)):
+        times = found.setdefault(_table(result.job), {}).setdefault(result.job.framework, [])
         seconds = result.figures.ranking_s
-        if seconds is not None:
-            found.setdefault(_table(result.job), {}).setdefault(result.job.framework, []).append(seconds)
+        if seconds is not None and not disturbances.is_disturbed(result):
+            times.append(seconds)
     return found
 
 

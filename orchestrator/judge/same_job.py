@@ -100,8 +100,6 @@ def allowed_differences(original: Result, repeat: Result) -> Iterator[str]:
         yield f"another GPU: {printable(', '.join(had))} there, {printable(', '.join(has))} here"
     if there.host.driver != here.host.driver:
         yield f"another NVIDIA driver: {there.host.driver} there, {here.host.driver} here"
-    if original.neighbours or repeat.neighbours:
-        yield "other programs used the processors during the stored job or its repetition"
 
 
 def _environment_notes(original: Provenance, repeat: Provenance) -> Iterator[str]:

@@ -178,7 +178,7 @@ def steady(values: Sequence[float]) -> Steady | None:
         return None
     late = values[len(values) // 2 :]
     level = statistics.median(late)
-    allowed = max(NOTABLE, 3 * _robust_spread(late))
+    allowed = max(NOTABLE, 3 * robust_spread(late))
     calm = (index for index in range(1, len(values)) if abs(values[index] / level - 1) <= allowed)
     start = next(calm, len(values) - 1)
     counted = values[start:]
@@ -187,7 +187,7 @@ def steady(values: Sequence[float]) -> Steady | None:
     return Steady(
         start=start,
         seconds=statistics.median(counted),
-        spread=_robust_spread(counted),
+        spread=robust_spread(counted),
         settled=moved <= NOTABLE or stats.kendalltau(range(len(counted)), counted).pvalue > 0.01,
     )
 
@@ -259,7 +259,7 @@ def _odd_first(away: float) -> str:
 def _outliers(values: Sequence[float], others: Sequence[float]) -> list[float]:
     """The values that are outliers compared with `others`."""
     middle = statistics.median(others)
-    allowed = max(NOTABLE * middle, OUTLIER * _robust_spread(others) * middle)
+    allowed = max(NOTABLE * middle, OUTLIER * robust_spread(others) * middle)
     return [value for value in values if abs(value - middle) > allowed]
 
 
@@ -269,7 +269,7 @@ def _spread(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) / mean if len(values) > 1 and mean > 0 else None
 
 
-def _robust_spread(values: Sequence[float]) -> float:
+def robust_spread(values: Sequence[float]) -> float:
     """Median absolute deviation, as a standard deviation relative to the median."""
     middle = statistics.median(values)
     return MAD_TO_DEVIATION * statistics.median(abs(value - middle) for value in values) / middle

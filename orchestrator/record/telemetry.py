@@ -11,12 +11,14 @@ import bisect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from orchestrator.host.samples import CHOSEN, EnergyMeter, EnergySource, GpuReading, Sample, Timed, reasons_of
 from orchestrator.strict import Strict
 
 MIN_TIMED = 2.0  # seconds; samples at 5 to 10 Hz are too coarse for a shorter timed part
+MIN_COUNTED = 1.0  # seconds; the kernel counts CPU time in steps of 10 ms, which is too coarse for less
+MAX_PARTS = 1000  # of the timed part that are listed one by one
 
 
 class Quantity(Strict):
@@ -61,6 +63,14 @@ class Telemetry(Strict):
     memory_peak: int | None = None  # bytes, of the job in main memory, over the whole job
     cpus: float | None = None  # CPU seconds of the job per second
     usage_source: str | None = None  # where memory_peak and cpus come from
+    # What kept the job from its CPUs, over the span in `over`; None where it is unknown. Shares are 0 to 1.
+    cpus_given: int | None = None  # how many CPUs the job could use
+    others_cpus: float | None = None  # CPU seconds of other programs per second, on the job's CPUs
+    others_by_part: tuple[float | None, ...] = ()  # the same of each epoch; empty if there are more than MAX_PARTS
+    steal: float | None = None  # share of the time of these CPUs that a hypervisor gave to other machines
+    throttled: float | None = None  # share of the time of these CPUs in which quotas kept the job from running
+    pressure: float | None = None  # share of the time in which some task of the machine waited for a CPU
+    job_pressure: float | None = None  # the same for tasks of the job; only control groups of version 2 count it
     orchestrator_cpus: float  # CPU seconds of the orchestrator itself per second, over the whole job
     sampling_cpus: float  # the part of orchestrator_cpus that sampling took
     notes: tuple[str, ...] = ()  # what went wrong while sampling
@@ -90,6 +100,7 @@ class Around:
     orchestrator_cpus: float
     sampling_cpus: float
     notes: tuple[str, ...]
+    cpus_given: int | None = None
 
 
 def summarise(
@@ -123,6 +134,8 @@ def summarise(
         samples_per_joule=work / energy if energy else None,
         memory_peak=max((sample.memory_peak for sample in samples if sample.memory_peak is not None), default=None),
         cpus=_rate([(sample.t, sample.cpu_seconds) for sample in samples], spans),
+        **_interference(samples, spans, around.cpus_given),
+        others_by_part=_by_part(samples, timed) if cut else (),
         **asdict(around),
     )
 
@@ -132,12 +145,20 @@ def rise(points: Sequence[tuple[float, float]], spans: Sequence[tuple[float, flo
 
     `points` are (time, value) in order of time, at least one. Between two points it is interpolated linearly.
     """
+    grown, covered = zip(*_rises(points, spans), strict=True)
+    return math.fsum(grown), math.fsum(covered)
+
+
+def _rises(
+    points: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]
+) -> Sequence[tuple[float, float]]:
+    """The same for each of `spans`, at least one."""
     import numpy
 
     times, values = numpy.array(points, dtype=float).T
     edges = numpy.clip(numpy.array(spans, dtype=float), times[0], times[-1])
-    grown = numpy.diff(numpy.interp(edges, times, values)).sum()
-    return float(grown), float(numpy.diff(edges).sum())
+    grown, covered = numpy.diff(numpy.interp(edges, times, values)), numpy.diff(edges)
+    return list(zip(grown[:, 0].tolist(), covered[:, 0].tolist(), strict=True))
 
 
 class _GpuSamples(NamedTuple):
@@ -199,13 +220,51 @@ def _throttled(masks: Sequence[float]) -> dict[str, float]:
     return {name: names.count(name) / len(masks) for name in dict.fromkeys(names)}
 
 
-def _rate(points: Sequence[tuple[float, float | None]], spans: Sequence[tuple[float, float]]) -> float | None:
-    """Growth per second over the part of `spans` that points cover; None if they cover less than half."""
+def _rate(
+    points: Sequence[tuple[float, float | None]], spans: Sequence[tuple[float, float]], *, least: float = 0.0
+) -> float | None:
+    """Growth per second over the part of `spans` that points cover.
+
+    None if they cover less than half of it, or less than `least` seconds.
+    """
     known = [(t, value) for t, value in points if value is not None]
     if not known:
         return None
     grown, covered = rise(known, spans)
-    return grown / covered if covered and covered >= sum(ended - began for began, ended in spans) / 2 else None
+    enough = max(least, sum(ended - began for began, ended in spans) / 2)
+    return grown / covered if covered and covered >= enough else None
+
+
+def _interference(samples: Sequence[Sample], spans: Sequence[tuple[float, float]], cpus: int | None) -> dict[str, Any]:
+    """What kept a job with so many CPUs from them during `spans`, as fields of Telemetry."""
+
+    def grown(read: Callable[[Sample], float | None]) -> float | None:
+        return _rate([(sample.t, read(sample)) for sample in samples], spans, least=MIN_COUNTED)
+
+    def share(read: Callable[[Sample], float | None], of: int | None = 1) -> float | None:
+        rate = grown(read)
+        return None if rate is None or of is None else min(max(rate / of, 0.0), 1.0)
+
+    others = grown(lambda sample: sample.others)
+    return {
+        "others_cpus": None if others is None else max(others, 0.0),  # the counters are not read at one moment
+        "steal": share(lambda sample: sample.steal, cpus),
+        "throttled": share(lambda sample: sample.throttled, cpus),
+        "pressure": share(lambda sample: sample.pressure),
+        "job_pressure": share(lambda sample: sample.job_pressure),
+    }
+
+
+def _by_part(samples: Sequence[Sample], timed: Sequence[Timed]) -> tuple[float | None, ...]:
+    """CPU seconds of other programs per second in each part of the timed part, rounded to 1/1000."""
+    points = [(sample.t, others) for sample in samples if (others := sample.others) is not None]
+    if not points or len(timed) > MAX_PARTS:
+        return ()
+    parts = zip(timed, _rises(points, [(each.began, each.ended) for each in timed]), strict=True)
+    return tuple(
+        round(max(grown / covered, 0.0), 3) if covered >= max(MIN_COUNTED, (part.ended - part.began) / 2) else None
+        for part, (grown, covered) in parts
+    )
 
 
 def _total(values: Iterable[float | None]) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.judge import disturbances
 from orchestrator.judge.conditions import conditions_of
 from orchestrator.plan.jobs import Job
 from orchestrator.record.events import Start
@@ -36,7 +37,7 @@ JOBS = (
     Column(title="GPU busy (%)", form=".0f"),
     Column(title="peak GPU memory (GiB)", form=",.2f"),
     Column(title="GPU energy (J)", form=",.0f"),
-    Column(title="disturbed by"),
+    Column(title="disturbed"),
 )
 
 
@@ -132,7 +133,6 @@ def _job(result: Result) -> tuple[str | float | None, ...]:
     status = result.status if result.attempt == 1 else f"{result.status} (attempt {result.attempt})"
     accuracy = None if figures.accuracy is None else 100 * figures.accuracy
     began = result.began[:19].replace("T", " ")
-    others = [f"{each.name}: " + ("GPU" if each.cpus is None else f"{each.cpus} CPUs") for each in result.neighbours]
     return (
         clip(result.job.id),
         status,
@@ -142,7 +142,7 @@ def _job(result: Result) -> tuple[str | float | None, ...]:
         figures.images_per_s,
         result.seconds,
         *_used(result.telemetry),
-        clip(", ".join(others), MAX_NOTE) or None,
+        clip("; ".join(each.text for each in disturbances.of_result(result)), MAX_NOTE) or None,
     )
 
 

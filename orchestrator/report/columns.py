@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from orchestrator.judge import stats
+from orchestrator.judge import disturbances, stats
 from orchestrator.plan.workload import InferenceWorkload, Scoring, TrainingWorkload
 from orchestrator.record.figures import Figures
 from orchestrator.record.results import Result
@@ -28,8 +28,8 @@ def training_columns(
     columns: list[ColumnOfRows] = [
         *_first_columns(varying),
         (Column(title=scoring.title, form=scoring.form), lambda row: _score(scoring, row[1])),
-        (Column(title="Training time (s)", form=".1f"), lambda row: measured(row[1], _ranking_s)),
-        (Column(title=f"{samples}/s", form=",.0f"), lambda row: measured(row[1], _training_rate)),
+        (Column(title="Training time (s)", form=".1f"), lambda row: timed(row[1], _ranking_s)),
+        (Column(title=f"{samples}/s", form=",.0f"), lambda row: timed(row[1], _training_rate)),
     ]
     if _is_metered(results):
         columns.append((Column(title=f"{samples} per joule", form=",.2f"), lambda row: _efficiency(row[1])))
@@ -81,7 +81,7 @@ def inference_columns(
 
 def _rate_on(device: str, row: RankedRow) -> CellValue:
     on_device = [result for result in row[1] if result.job.device == device]
-    return measured(on_device, lambda figures: figures.images_per_s)
+    return timed(on_device, lambda figures: figures.images_per_s)
 
 
 def _published_rate(workload: InferenceWorkload, study: PublishedStudy, device: str, row: RankedRow) -> float | None:
@@ -108,6 +108,14 @@ def measured(results: Sequence[Result], figure: Callable[[Any], float | None]) -
     return Measurement(median=found.median, low=interval.low, high=interval.high, n=found.n)
 
 
+def timed(results: Sequence[Result], figure: Callable[[Any], float | None]) -> CellValue:
+    """A time or a speed of the undisturbed results. If all were disturbed, of all, marked as doubtful."""
+    shown = measured(disturbances.counted(results), figure)
+    if isinstance(shown, float | Measurement) and disturbances.all_disturbed(results):
+        return Doubtful(doubtful=shown)
+    return shown
+
+
 def _ranking_s(figures: Figures) -> float | None:
     return figures.ranking_s
 
@@ -125,8 +133,8 @@ def _efficiency(results: Sequence[Result]) -> float | None:
     """The median of the samples per joule of GPU energy; None if no energy was measured, as on a CPU."""
     values = [
         result.telemetry.samples_per_joule
-        for result in results
-        if result.status == "ok" and result.telemetry and result.telemetry.samples_per_joule is not None
+        for result in disturbances.counted(results)
+        if result.telemetry and result.telemetry.samples_per_joule is not None
     ]
     return statistics.median(values) if values else None
 

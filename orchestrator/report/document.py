@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator.judge import disturbances
 from orchestrator.record.results import Result
 from orchestrator.report import certified
 from orchestrator.report.certified import Known, Mark, MarkWord
@@ -45,6 +46,10 @@ class ReportDocument(BaseModel):
     schema_version: Literal[1] = 1
     tables: list[TableDocument]
     results: list[Result] = Field(description="all that the tables were made from")
+    disturbances: list[list[str]] = Field(
+        description="of each result: what kept it from its processors, in words; its times must not be trusted. "
+        "Empty where nothing is known to have done so"
+    )
     certificates: list[MarkWord | None] = Field(
         description="of each result: it computes the same as the reference (certified); it differs from the reference "
         "only in the way that its notes document (declared), or in another way (diverges); it was verified only in "
@@ -76,6 +81,7 @@ def of(tables: Iterable[Table], results: Iterable[Result], known: Known = certif
             for table in tables
         ],
         results=results,
+        disturbances=[[each.text for each in disturbances.of_result(result)] for result in results],
         certificates=[None if mark is None else mark.word for mark in marks],
         marks=marks,
     )

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from orchestrator.host.neighbours import Neighbour
-from orchestrator.judge import stats
+from orchestrator.judge import disturbances, stats
+from orchestrator.judge.disturbances import Disturbance
 from orchestrator.plan.workload import TrainingWorkload
 from orchestrator.record.results import Result
 from orchestrator.record.telemetry import Telemetry
@@ -14,13 +15,14 @@ from orchestrator.report.published import PublishedStudy
 
 # Shares below this are noise: of the time in which a GPU was throttled, of the core that the orchestrator used.
 MIN_SHARE = 0.02
+MAX_EPOCHS = 3  # of a job that are named because they stand out
 STEADY = 5.0  # seconds; in shorter jobs, starting and stopping the job dominates the orchestrator's share
 
 
 def notes_of(
     results: Sequence[Result], study: PublishedStudy | None, ranked: Sequence[tuple[str, Sequence[float]]]
 ) -> tuple[str, ...]:
-    """All notes of a table; `ranked` has each row's label and the times that rank it, in the order of the rows."""
+    """All notes of a table; `ranked` has each undisturbed row's label and the times that rank it, the fastest first."""
     notes: dict[str, None] = {}  # a set that keeps its order
     if study is not None:
         notes[f"{study.title}: {study.source}, {study.hardware}"] = None
@@ -28,7 +30,7 @@ def notes_of(
     if "synthetic" in sources and results[0].job.declaration.trains:
         notes["SYNTHETIC DATA: times are real, accuracy is not comparable with any published figure"] = None
     for result in results:
-        texts = [*(result.start.notes if result.start else ()), *doubts(result)]
+        texts = [*(result.start.notes if result.start else ()), *doubts(result), *_odd_epochs(result)]
         texts += _cautions(result.telemetry) if result.telemetry else ()
         if result.status == "skipped" and result.failure is not None:
             texts.append(f"skipped: {result.failure.message}")
@@ -98,16 +100,55 @@ def _cautions(used: Telemetry) -> Iterator[str]:
 
 
 def _disturbances(results: Sequence[Result]) -> list[str]:
-    """One line for each program that used the processors while a row's jobs ran."""
+    """What disturbed the jobs of a row: one line for each program that is a reason by itself, and each counter."""
     jobs = Counter(result.job.title for result in results)
-    found: dict[tuple[str, str], list[Neighbour]] = {}
+    lines = []
+    for title in jobs:
+        own = [result for result in results if result.job.title == title]
+        disturbed = sum(map(disturbances.is_disturbed, own))
+        lines += [f"{title}: disturbed: {text}" for text in (*_worst(own), *_programs(own))]
+        if 0 < disturbed < len(own):
+            lines.append(
+                f"{title}: {disturbed} of {len(own)} jobs {'were' if disturbed > 1 else 'was'} disturbed: "
+                "times are those of the others"
+            )
+    return lines
+
+
+def _worst(results: Sequence[Result]) -> list[str]:
+    """The largest disturbance of each kind that counters show in the repeats of a row."""
+    found: dict[str, list[Disturbance]] = {}
+    for result in results:
+        for each in disturbances.of_result(result):
+            if each.kind != "program":
+                found.setdefault(each.kind, []).append(each)
+    worst = ((max(some, key=lambda each: each.amount), len(some)) for some in found.values())
+    return [
+        each.text if len(results) == 1 else f"{each.text} (the worst of {count} of {len(results)} jobs)"
+        for each, count in worst
+    ]
+
+
+def _programs(results: Sequence[Result]) -> list[str]:
+    """Programs on the GPUs, and on the CPUs where nothing better than their CPU time is known."""
+    found: dict[str, list[Neighbour]] = {}
     for result in results:
         for neighbour in result.neighbours:
-            found.setdefault((result.job.title, neighbour.name), []).append(neighbour)
+            if neighbour.cpus is None or disturbances.programs_count(result.telemetry):
+                found.setdefault(neighbour.name, []).append(neighbour)
     lines = []
-    for (title, name), seen in found.items():
+    for name, seen in found.items():
         cpus = max((neighbour.cpus for neighbour in seen if neighbour.cpus is not None), default=None)
         share = "the GPU" if cpus is None else f"{'up to ' if len(seen) > 1 else ''}{cpus:.1f} CPUs"
-        during = f"during {len(seen)} of {jobs[title]} jobs" if jobs[title] > 1 else "during the job"
-        lines.append(f"{title}: disturbed: {name} used {share} {during}")
+        during = f"during {len(seen)} of {len(results)} jobs" if len(results) > 1 else "during the job"
+        lines.append(f"{name} used {share} {during}")
     return lines
+
+
+def _odd_epochs(result: Result) -> Iterator[str]:
+    """The epochs that stand out."""
+    repeat = f"repeat {result.job.repeat}: " if result.job.repeat > 1 else ""
+    odd = disturbances.odd_epochs(result)
+    yield from (f"{repeat}{epoch.text}" for epoch in odd[:MAX_EPOCHS])
+    if len(odd) > MAX_EPOCHS:
+        yield f"{repeat}{len(odd) - MAX_EPOCHS} more epochs stand out"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.errors import StoreError
+from orchestrator.judge import disturbances
 from orchestrator.record import fingerprint
 from orchestrator.record.results import Result
 from orchestrator.record.run_folder import Run
@@ -75,12 +76,14 @@ def _about_absent_figures(measured: Sequence[Measured], results: Sequence[Result
 
 
 def _about_measurements(results: Sequence[Result]) -> Iterator[Notice]:
-    disturbed = [result.job.id for result in results if result.neighbours]
+    found = [(result.job.id, disturbances.of_result(result)) for result in results]
+    disturbed = [f"{job}: {'; '.join(each.text for each in reasons)}" for job, reasons in found if reasons]
     if disturbed:
         yield Notice(
             level="caution",
             title="Disturbed",
-            text=f"Other programs used the processors while these jobs ran: {_listed(disturbed)}",
+            text="These jobs did not have their processors to themselves. They come after all others in the tables. "
+            + _listed(disturbed, MAX_NOTE, "; "),
         )
     doubtful = [f"{result.job.id}: {doubt}" for result in results for doubt in doubts(result)]
     if doubtful:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.judge import disturbances
 from orchestrator.plan.workload import Declaration, TrainingWorkload
 from orchestrator.record.results import Result
 from orchestrator.report import charts, curves
@@ -169,7 +170,7 @@ def _status(results: Sequence[Result]) -> str:
     ended = [result for result in results if result.status == "ok"]
     if not ended:
         return results[0].status
-    return "doubtful" if any(result.neighbours or doubts(result) for result in ended) else "ok"
+    return "doubtful" if any(disturbances.is_disturbed(result) or doubts(result) for result in ended) else "ok"
 
 
 def _cell(column: Column, cell: CellValue) -> ShownCell:

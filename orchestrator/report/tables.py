@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
+from orchestrator.judge import disturbances
 from orchestrator.judge.conditions import grouped, machine, split
 from orchestrator.plan.workload import Declaration, InferenceWorkload, TrainingWorkload
 from orchestrator.plan.workloads import WORKLOADS
@@ -15,7 +16,7 @@ from orchestrator.record.figures import Figures
 from orchestrator.record.results import Result
 from orchestrator.report import certified
 from orchestrator.report.certified import Known, LegendLine, Mark
-from orchestrator.report.columns import DEVICES, RankedRow, inference_columns, measured, title_of, training_columns
+from orchestrator.report.columns import DEVICES, RankedRow, inference_columns, timed, title_of, training_columns
 from orchestrator.report.notes import notes_of
 from orchestrator.report.published import PublishedStudy, Studies, study_of
 from orchestrator.report.table import Column, Table
@@ -80,7 +81,7 @@ def _speeds(workload: Declaration, results: Sequence[Result]) -> Table:
             (
                 same[0].job.title,
                 *(conditions[name] for name in varying),
-                *(measured(found.get(host, ()), _speed) for host in sorted(hosts)),
+                *(timed(found.get(host, ()), _speed) for host in sorted(hosts)),
             )
             for conditions, same in rows
             for found in [_by_host(same)]
@@ -147,29 +148,42 @@ def _marks_and_notes(
     """The mark of each row, their legend, and the notes; `ranked` is ranked by the times on `device`."""
     labels = [_label(*row, varying) for row in ranked]
     marks = tuple(certified.of_row(same, known) for _, same in ranked)
-    times = [_times(same, device) for _, same in ranked]
-    notes = notes_of(results, study, list(zip(labels, times, strict=True)))
+    times = [(label, _times(same, device)) for label, (_, same) in zip(labels, ranked, strict=True)]
+    quiet = [each for each, (_, same) in zip(times, ranked, strict=True) if not _disturbed(same, device)]
+    notes = notes_of(results, study, quiet)
     return marks, certified.legend(zip(labels, marks, strict=True)), notes
 
 
 def _ranked(rows: Sequence[RankedRow], device: str | None = None) -> list[RankedRow]:
-    """Rows by their median times (on `device`), the fastest first; rows without a time come last."""
+    """Rows by their median times (on `device`), the fastest first.
 
-    def key(row: RankedRow) -> tuple[bool, float]:
+    Rows whose repeats were all disturbed come after those, and rows without a time come last.
+    """
+
+    def key(row: RankedRow) -> tuple[bool, bool, float]:
         times = _times(row[1], device)
-        return not times, statistics.median(times) if times else 0.0
+        return not times, _disturbed(row[1], device), statistics.median(times) if times else 0.0
 
     return sorted(rows, key=key)
 
 
 def _times(results: Sequence[Result], device: str | None = None) -> list[float]:
-    """The times that rank a row, one for each successful repeat."""
+    """The times that rank a row, one for each successful repeat that counts."""
     return [
         seconds
-        for result in results
-        if result.status == "ok" and device in {None, result.job.device}
+        for result in disturbances.counted(_on(results, device))
         if (seconds := result.figures.ranking_s) is not None
     ]
+
+
+def _disturbed(results: Sequence[Result], device: str | None = None) -> bool:
+    """Whether the times that rank a row are all of disturbed repeats."""
+    return disturbances.all_disturbed(_on(results, device))
+
+
+def _on(results: Sequence[Result], device: str | None) -> list[Result]:
+    """The results on a device; all without one."""
+    return [result for result in results if device in {None, result.job.device}]
 
 
 def _label(conditions: Mapping[str, str], results: Sequence[Result], varying: Sequence[str]) -> str:

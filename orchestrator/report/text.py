@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from orchestrator.judge import disturbances
 from orchestrator.judge.conditions import conditions_of
 from orchestrator.record.results import Result
 from orchestrator.report import certified, document
@@ -41,6 +42,11 @@ USAGE = (
     "cpus",
     "memory_peak",
     "orchestrator_cpus",
+    "others_cpus",
+    "pressure",
+    "job_pressure",
+    "steal",
+    "throttled",
 )
 
 # The verdict, or "claimed"; what is claimed; who signed; the user name that the result records.
@@ -58,7 +64,7 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
     `known` is what the verdicts of certificates rest on. They have columns of their own.
     """
     head = ["job", "framework", "workload", "repeat", "status", "failure", *CONDITIONS, "node"]
-    yield _csv_line([*head, *FIGURES, *EPOCHS, *USAGE, *CERTIFIED])
+    yield _csv_line([*head, *FIGURES, *EPOCHS, *USAGE, "disturbed", *CERTIFIED])
     for result in results:
         conditions, mark = conditions_of(result), certified.of(result, known)
         reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
@@ -77,6 +83,7 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
                 _numbers(epoch.accuracy for epoch in result.figures.epochs),
                 _numbers(epoch.test_loss for epoch in result.figures.epochs),
                 *(_number(getattr(result.telemetry, name, None)) for name in USAGE),
+                "; ".join(each.text for each in disturbances.of_result(result)),
                 *((mark.word, mark.claim or "", mark.signer) if mark else ("",) * len(CERTIFIED[:3])),
                 result.provenance.by,
             ]

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from orchestrator.engines.base import Exit, Output
+from orchestrator.engines.base import TICK, Exit, Output
 from orchestrator.plan.jobs import Job
 from orchestrator.record.artifacts import PART
 from orchestrator.record.events import Artifact, Error, Event, Lines, Reader, Start, Violation
@@ -26,6 +26,7 @@ MAX_LOG_LINE = 500
 MAIN_MEMORY = ("MemoryError", "_ArrayMemoryError")  # Python's and NumPy's errors, whatever the job runs on
 Stop = Literal["time", "silence"]  # which limit a job broke that kept to the protocol
 LOOK_SECONDS = 1.0  # between two checks of a running job's limits; its files are flushed then, too
+STOPPED_SECONDS = 4 * TICK  # an engine is never silent for so long: after such a pause, this process itself was stopped
 
 HINTS: dict[FailureKind, str] = {
     "out_of_memory": "give the job more memory (limits.memory), or a smaller batch (--set WORKLOAD.batch=…)",
@@ -172,19 +173,29 @@ class Conversation:
 
 
 class Watchman:
-    """Checks from time to time whether a running job has broken one of its limits."""
+    """Checks from time to time whether a running job has broken one of its limits.
 
-    def __init__(self, job: Job) -> None:
-        now = time.monotonic()
+    Time in which this process did not run, for example because it was stopped (SIGSTOP), does not count: it could not
+    see what the job did meanwhile. `clock` gives the time in seconds.
+    """
+
+    def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
+        now = clock()
         self._job = job
+        self._clock = clock
+        self._asked = now
         self._deadline = now + job.timeout
         self._next = now
         self._heard = now
         self._events = 0
 
     def due(self) -> bool:
-        """Whether it is time for another check. Cheap: asked for every chunk of output."""
-        now = time.monotonic()
+        """Whether it is time for another check. Cheap. Must be asked for everything that the engine yields."""
+        now = self._clock()
+        pause, self._asked = now - self._asked, now
+        if pause >= STOPPED_SECONDS:
+            self._deadline += pause
+            self._heard += pause
         if now < self._next:
             return False
         self._next = min(now + LOOK_SECONDS, max(now, self._deadline))
@@ -192,7 +203,7 @@ class Watchman:
 
     def reason(self, events: int) -> Stop | None:
         """Which limit the job has broken; `events` is how many it has sent so far."""
-        now = time.monotonic()
+        now = self._clock()
         if events > self._events:
             self._events, self._heard = events, now
         if now >= self._deadline:

@@ -158,7 +158,7 @@ def sampling(folder, rounds=500, seconds=10.0):
         with nvml.opened([fake_nvml.UUID], print) as (card,):
             gpu = cpu_seconds(card.read, rounds)
         usage = cpu_seconds(job.usage, rounds)
-        beside = Sampler([fake_nvml.UUID])
+        beside = Sampler([fake_nvml.UUID], machine.inspect().cpus)
         with beside.beside(job.usage):
             time.sleep(seconds)
     used, _ = measurement.telemetry_of(beside.observations(), measurement.TimedPart())

@@ -54,6 +54,9 @@ class Local:
     def usage(self):
         return ResourceUsage(cpu_seconds=time.process_time(), memory=5, memory_peak=7, source="local")
 
+    def pids(self):
+        return set()
+
     def stop(self):
         pass
 

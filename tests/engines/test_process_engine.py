@@ -133,3 +133,51 @@ def _command(pid):
         return " ".join(psutil.Process(pid).cmdline())
     except psutil.Error:
         return None
+
+
+QUOTA = """
+import os, pathlib, sys
+from tests.support import engine_cases
+pathlib.Path(sys.argv[1], "cgroup.procs").write_text(str(os.getpid()))
+engine = engine_cases.engine_called("process", pathlib.Path(sys.argv[2]))
+_, (result,) = engine_cases.run_echo(engine, pathlib.Path(sys.argv[2]), "busy")
+print(result.telemetry.throttled, *(each.text for each in disturbances.of_result(result)), sep="\\n")
+"""
+
+
+@pytest.fixture
+def half_a_cpu():
+    """A control group that may use half a CPU, of either version; skips where none can be made."""
+    name = f"rosetta-test-{os.getpid()}"
+    first, second = Path("/sys/fs/cgroup/cpu") / name, Path("/sys/fs/cgroup") / name
+    try:
+        if first.parent.is_dir():
+            first.mkdir()
+            (first / "cpu.cfs_period_us").write_text("100000")
+            (first / "cpu.cfs_quota_us").write_text("50000")
+        else:
+            second.mkdir()
+            (second / "cpu.max").write_text("50000 100000")
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    else:
+        yield first if first.is_dir() else second
+    finally:
+        for group in (first, second):
+            if group.is_dir():
+                group.rmdir()
+
+
+def test_a_job_that_a_quota_stops_is_marked(half_a_cpu, tmp_path):
+    source = f"from orchestrator.judge import disturbances\n{QUOTA}"
+    done = subprocess.run(
+        [sys.executable, "-c", source, half_a_cpu, tmp_path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    share, *reasons = done.stdout.splitlines()
+    assert float(share) >= 0.02, done.stdout
+    assert any("a CPU quota stopped it for " in reason for reason in reasons), reasons

@@ -63,6 +63,9 @@ TOY = """
         def usage(self):
             return None
 
+        def pids(self):
+            return {self._child.pid}
+
         def stop(self):
             self._child.kill()
 

@@ -36,6 +36,36 @@ def test_a_busy_program_is_named_and_an_idle_one_is_not():
     assert "sleep" not in found
 
 
+def burner(folder, name):
+    """A program of this name that keeps a CPU busy until it is killed."""
+    (folder / name).symlink_to(sys.executable)
+    return subprocess.Popen([folder / name, "-S", "-c", "while True: pass"])
+
+
+def test_a_program_that_came_and_went_is_named_and_the_job_is_not(tmp_path):
+    watch = Watch()
+    came, job = burner(tmp_path, "came-and-went"), burner(tmp_path, "the-job")
+    try:
+        time.sleep(1)
+        watch.look(lambda: {job.pid})
+    finally:
+        for process in (came, job):
+            process.kill()
+            process.wait()
+    found = {neighbour.name: neighbour.cpus for neighbour in watch.neighbours()}
+    assert found["came-and-went"] >= 0.1
+    assert "the-job" not in found
+
+
+def test_nobody_is_named_in_mid_job_where_the_job_is_not_known(tmp_path):
+    watch = Watch()
+    with burner(tmp_path, "unclear") as process:
+        time.sleep(1)
+        watch.look(lambda: None)
+        process.kill()
+    assert "unclear" not in {neighbour.name for neighbour in watch.neighbours()}
+
+
 def test_this_process_does_not_count(tmp_path):
     """In a process with a name of its own: other processes of this name may run at the same time."""
     (tmp_path / "only-one").symlink_to(sys.executable)

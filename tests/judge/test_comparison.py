@@ -11,6 +11,7 @@ from rich.console import Console
 
 from orchestrator.cli import selection
 from orchestrator.errors import StoreError, UsageError
+from orchestrator.host.neighbours import Neighbour
 from orchestrator.judge import comparison, stats
 from orchestrator.judge.conditions import sound
 from orchestrator.plan.spec import Spec
@@ -50,6 +51,25 @@ def test_single_measurements_decide_nothing():
     cell = only_cell([trained(seconds=100.0)], [trained(seconds=300.0)])
     assert cell.word == "undecided"
     assert cell.why == "1 and 1 measurements are too few: measure both with --repeats 5 or more"
+    assert cell.ratio.estimate == pytest.approx(3.0)
+
+
+def disturbed(results):
+    return [each.model_copy(update={"neighbours": (Neighbour(name="stress", cpus=1.0),)}) for each in results]
+
+
+def test_disturbed_measurements_do_not_count_where_there_are_others():
+    a = repeats()
+    b = [*repeats(), *disturbed(repeats(factor=3.0))]
+    found = comparison.compare(a, b, stats.MARGIN)
+    assert (found.cells[0].word, found.cells[0].b.times) == ("same", FIVE)
+    assert found.warnings == ("B cnn: 5 of 10 measurements were disturbed and do not count: stress used 1.0 CPUs",)
+
+
+def test_nothing_is_called_slower_that_was_only_measured_disturbed():
+    cell = only_cell(repeats(), disturbed(repeats(factor=3.0)))
+    assert (cell.word, cell.slower_than(0.05), cell.lost) == ("undecided", None, False)
+    assert cell.why == "every measurement of B was disturbed: measure again on a quiet machine"
     assert cell.ratio.estimate == pytest.approx(3.0)
 
 

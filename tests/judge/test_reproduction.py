@@ -15,6 +15,7 @@ from rich.console import Console
 
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.host.machine import Gpu
+from orchestrator.host.neighbours import Neighbour
 from orchestrator.judge import reproduction, same_job, stored_jobs
 from orchestrator.plan.spec import Spec
 from orchestrator.record import capsule, run_folder
@@ -49,6 +50,19 @@ def judged(stored, here, **kwargs):
 )
 def test_the_word_for_a_time(here, word):
     assert judged(runs(100.0), runs(*here)).word == word
+
+
+def disturbed(results):
+    return [each.model_copy(update={"neighbours": (Neighbour(name="stress", cpus=1.0),)}) for each in results]
+
+
+def test_a_disturbed_repetition_is_not_called_slower():
+    slow = disturbed(runs(200.0, 201.0))
+    found = judged(runs(100.0, 100.5), slow)
+    assert (found.word, found.why[:10]) == ("CANNOT", "disturbed:")
+    assert "2 of 2 repeats were disturbed: stress used 1.0 CPUs" in found.notes
+    found = judged(runs(100.0, 100.5), [*runs(100.2, 100.4), *slow])
+    assert (found.word, found.here) == ("REPRODUCED", (100.2, 100.4))
 
 
 def test_the_tolerance_names_its_two_parts():

@@ -8,6 +8,7 @@ import pytest
 from orchestrator.engines.one_node import OneNode
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.host import machine
+from orchestrator.host.neighbours import Neighbour
 from orchestrator.judge import rounds
 from orchestrator.plan import jobs as plan
 from orchestrator.plan import spec
@@ -105,6 +106,30 @@ def test_what_always_fails_is_not_asked_again():
     results = [*failed, *measured(numpy=[100.0])]
     assert [job.framework for job in following(results).jobs] == ["numpy"]
     assert following(failed).why == "no job succeeded, so there is nothing to repeat"
+
+
+def disturbed(results):
+    """The same results, measured while another program was busy."""
+    return [each.model_copy(update={"neighbours": (Neighbour(name="stress", cpus=1.0),)}) for each in results]
+
+
+def test_disturbed_repeats_do_not_count_and_are_measured_again():
+    quiet = measured(numpy=five(100.0), pytorch=five(150.0))
+    assert not following(quiet).jobs
+    results = [*quiet[:4], *disturbed(quiet[4:5]), *quiet[5:]]
+    decision = following(results)
+    assert {job.id for job in decision.jobs} == {"numpy-cnn-cpu-6", "pytorch-cnn-cpu-6"}
+    assert decision.why == "round 6: cnn: undecided before 5 repeats; 1 disturbed job does not count"
+    again = [*results, *(trained(name, seconds, repeat=6) for name, seconds in (("numpy", 100.0), ("pytorch", 150.0)))]
+    assert following(again).why == (
+        "settled after 6 rounds: cnn: the ranking is decided; 1 disturbed job does not count"
+    )
+
+
+def test_a_framework_that_was_always_disturbed_is_measured_again_within_the_budget():
+    results = [*disturbed(measured(numpy=five(100.0))), *measured(pytorch=five(150.0))]
+    assert {job.framework for job in following(results).jobs} == {"numpy", "pytorch"}
+    assert following(results, budget=100.0).why.startswith("the budget is spent")
 
 
 @pytest.fixture

@@ -56,6 +56,19 @@ def busy_then_idle(count=100):
         yield Sample(t=t, gpus=(reading,), joules=(joules,), cpu_seconds=2 * t, memory_peak=number)
 
 
+def interfered(t, others):
+    """A sample at `t` of a job that uses 0.8 CPUs, while another program uses one CPU during `others`.
+
+    This process uses 0.1, a hypervisor takes 0.04 and quotas 0.2 of two CPUs, and some task waits half of the time.
+    """
+    began, ended = others
+    busy = 1000 + 0.8 * t + 0.1 * t + min(max(t - began, 0.0), ended - began)
+    return Sample(
+        t=t, cpu_seconds=0.8 * t, own_cpu_seconds=7 + 0.1 * t, busy=busy, steal=0.04 * t, pressure=0.5 * t,
+        throttled=0.2 * t,
+    )  # fmt: skip
+
+
 class TestACard:
     def test_tells_everything_in_its_unit(self, monkeypatch):
         """Every field of a reading has a sensor."""
@@ -212,6 +225,28 @@ class TestASummary:
         used = summary([], [Timed(2.0, 8.0, 900)])
         assert (used.samples, used.hz, used.cpus, used.memory_peak, used.joules) == (0, None, None, None, None)
 
+    def test_counts_what_others_took_from_the_timed_part_though_they_have_ended(self):
+        """Ten epochs of ten seconds on two CPUs; another program keeps one CPU busy during the fourth."""
+        taken = [interfered(number / 5, (40.0, 50.0)) for number in range(600)]
+        epochs = [Timed(10.0 + 10 * number, 20.0 + 10 * number, 900) for number in range(10)]
+        around = dataclasses.replace(AROUND, cpus_given=2)
+        used = telemetry.summarise(taken, len(taken), epochs, [], around)
+        assert used.others_cpus == pytest.approx(0.1, abs=0.001)
+        assert used.others_by_part == pytest.approx([0, 0, 0, 1, 0, 0, 0, 0, 0, 0], abs=0.01)
+        assert used.cpus == pytest.approx(0.8)
+        assert (used.steal, used.throttled) == (pytest.approx(0.02), pytest.approx(0.1))
+        assert (used.pressure, used.job_pressure, used.cpus_given) == (pytest.approx(0.5), None, 2)
+
+    def test_of_too_short_a_time_says_nothing_of_others(self):
+        used = summary([interfered(number / 5, (0.0, 1.0)) for number in range(5)])
+        assert (used.others_cpus, used.others_by_part, used.pressure) == (None, (), None)
+
+    def test_does_not_know_others_where_the_job_or_the_machine_is_not_known(self):
+        taken = [dataclasses.replace(interfered(float(t), (0, 9)), busy=None, steal=None) for t in range(10)]
+        used = summary(taken, [Timed(1.0, 8.0, 900)])
+        assert (used.others_cpus, used.others_by_part, used.steal) == (None, (), None)
+        assert used.pressure == pytest.approx(0.5)
+
     def test_comes_back_from_json_as_it_was(self):
         used = summary(list(busy_then_idle()), [Timed(2.0, 8.0, 900)])
         assert telemetry.Telemetry.model_validate_json(used.model_dump_json()) == used
@@ -258,7 +293,7 @@ class TestSampling:
         """On a clock of its own: each look takes 5 ms, each sleep 10 ms more than was asked for."""
         clock, asked = FakeClock(), []
         fake_nvml.install(monkeypatch, fake_nvml.Card(power=lambda _: clock.look()))
-        beside = Sampler([UUID], clock)
+        beside = Sampler([UUID], clock=clock)
         with beside.beside(lambda: asked.append(clock.time)):
             assert clock.minute_is_over.wait(30)
         taken = beside.observations().samples
@@ -337,13 +372,17 @@ V2 = {
     "proc/7/cgroup": "0::/system.slice/docker-abc.scope/inner\n",
     "sys/system.slice/docker-abc.scope/memory.current": "100\n",
     "sys/system.slice/docker-abc.scope/memory.peak": "300\n",
-    "sys/system.slice/docker-abc.scope/cpu.stat": "usage_usec 2500000\nuser_usec 2000000\n",
+    "sys/system.slice/docker-abc.scope/cpu.stat": "usage_usec 2500000\nuser_usec 2000000\nthrottled_usec 500000\n",
+    "sys/system.slice/docker-abc.scope/cpu.pressure": "some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\n",
+    "sys/system.slice/docker-abc.scope/cgroup.procs": "7\n8\n",
 }
 V1 = {
     "proc/7/cgroup": "5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n1:name=systemd:/docker/abc\n0::/docker/abc\n",
     "sys/memory/docker/abc/memory.usage_in_bytes": "100\n",
     "sys/memory/docker/abc/memory.max_usage_in_bytes": "300\n",
     "sys/cpu,cpuacct/docker/abc/cpuacct.usage": "2500000000\n",
+    "sys/cpu,cpuacct/docker/abc/cpu.stat": "nr_periods 9\nnr_throttled 8\nthrottled_time 500000000\n",
+    "sys/memory/docker/abc/cgroup.procs": "7\n8\n",
 }
 
 
@@ -362,11 +401,14 @@ class TestAControlGroup:
 
         return write
 
-    @pytest.mark.parametrize(("files", "source"), [(V2, "cgroup v2"), (V1, "cgroup v1")])
-    def test_of_either_version_is_read(self, of, kernel, files, source):
+    @pytest.mark.parametrize(("files", "source", "pressure"), [(V2, "cgroup v2", 1.5), (V1, "cgroup v1", None)])
+    def test_of_either_version_is_read(self, of, kernel, files, source, pressure):
         kernel(files)
-        expected = ResourceUsage(cpu_seconds=2.5, memory=100, memory_peak=300, source=source)
+        expected = ResourceUsage(
+            cpu_seconds=2.5, memory=100, memory_peak=300, source=source, pressure=pressure, throttled=0.5
+        )
         assert of(7, "abc").usage() == expected
+        assert of(7, "abc").pids() == {7, 8}
 
     def test_without_a_peak_tells_what_there_is_now(self, of, kernel):
         (kernel(V2) / "sys/system.slice/docker-abc.scope/memory.peak").unlink()

@@ -100,7 +100,7 @@ def test_every_reason_for_doubt_stands_above_the_numbers(known):
     assert notices["1 job: failed"] == "numpy-cnn-cpu-1"
     assert notices["1 planned, without a result"] == "gluon-cnn-cpu-1"
     assert notices["A result was left out"] == "a.json: edited"
-    assert notices["Disturbed"].endswith("caffe2-cnn-cpu-1")
+    assert notices["Disturbed"].endswith("caffe2-cnn-cpu-1: stress used 1.0 CPUs")
     assert notices["Doubtful"].startswith(
         "keras-tf-cnn-cpu-1: accuracy of 76.5 % is not within the expected 90 to 95 %"
     )
@@ -114,13 +114,42 @@ def test_a_chart_says_its_finding_and_has_its_numbers(known):
     (section,) = page.build([measured(*repeats, cnn("numpy", 50.0))], known, {}).sections
     charts = {chart.id: chart for chart in section.charts}
     time = charts["cnn-time"]
-    assert time.finding == "Numpy is the fastest with 50.0 s; Pytorch takes 2.0 times as long, 100.0 s."
+    assert time.finding == (
+        "Numpy has the least, 50.0 s; Pytorch takes 2.0 times as long, 100.0 s. "
+        "The repeats do not show which is the fastest."
+    )
     assert time.numbers.rows == (("Numpy", 50.0, 50.0, 50.0, 1), ("Pytorch", 90.0, 100.0, 170.0, 3))
     (trace,) = time.figure["data"]
     assert (trace["error_x"]["array"], trace["error_x"]["arrayminus"]) == ([0.0, 70.0], [0.0, 10.0])
     assert charts["cnn-then"].numbers.rows == (("Numpy", None), ("Pytorch", 169.0))
     assert charts["cnn-loss"].numbers.rows[1] == ("Pytorch", 2.0, 1.5)
     assert all(chart.finding.endswith(".") for chart in section.charts)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "disturbed", "ending"),
+    [
+        (1, (), "The repeats do not show which is the fastest."),
+        (5, (), "Numpy is the fastest."),
+        (5, ("numpy",), "Disturbed, and so not ranked: Numpy."),
+        (5, ("numpy", "pytorch"), "All were disturbed, so they cannot be ranked."),
+    ],
+)
+def test_words_follow_the_statistics(known, repeats, disturbed, ending):
+    """One run of each ranks nothing, and a disturbed row is not the fastest."""
+    results = [
+        cnn(framework, seconds + number, repeat=number)
+        for framework, seconds in (("numpy", 50.0), ("pytorch", 100.0))
+        for number in range(1, repeats + 1)
+    ]
+    others = (Neighbour(name="stress", cpus=1.0),)
+    results = [
+        each.model_copy(update={"neighbours": others}) if each.job.framework in disturbed else each for each in results
+    ]
+    (section,) = page.build([measured(*results)], known, {}).sections
+    (time,) = (chart for chart in section.charts if chart.id == "cnn-time")
+    assert time.finding.endswith(ending)
+    assert ("fastest." in ending) == ("fastest" in time.finding)
 
 
 def test_accuracy_is_drawn_after_every_epoch_where_it_was_scored_then(known):

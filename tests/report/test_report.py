@@ -18,7 +18,7 @@ from orchestrator.report import document, notes, tables, terminal, text
 from orchestrator.report.table import Doubtful, Measurement
 from tests.support import engine_cases
 from tests.support.facts import with_facts
-from tests.support.results import result, trained
+from tests.support.results import result, trained, with_epochs
 
 
 def test_an_accuracy_out_of_its_band_is_marked_not_hidden(known):
@@ -70,6 +70,65 @@ def test_a_disturbed_result_says_so(known):
     assert "Pytorch: disturbed: python used the GPU during the job" in only.notes
 
 
+def disturbed_by(made, name="stress"):
+    return made.model_copy(update={"neighbours": (Neighbour(name=name, cpus=1.0),)})
+
+
+def test_a_disturbed_row_is_never_first_and_marked_in_every_form(known):
+    """Half as long as the other row, but nobody knows how long without the other program."""
+    results = [disturbed_by(trained("numpy", 50.0)), trained("pytorch", 100.0)]
+    _, rows, only = table(results, known)
+    assert [(row[0], row[2]) for row in rows] == [("Pytorch", 100.0), ("Numpy", Doubtful(doubtful=50.0))]
+    assert next(iter(list(only.texts())[1:]))[2:4] == ["50.0 !", "512 !"]
+    note = "Numpy: disturbed: stress used 1.0 CPUs during the job"
+    console = Console(width=200, record=True, file=io.StringIO())
+    terminal.show(console, [only], results)
+    shown = console.export_text()
+    for form in (shown, text.markdown([only])):
+        assert "50.0 !" in form
+        assert note in form
+    lines = list(csv.DictReader(text.csv_lines(results)))
+    assert [line["disturbed"] for line in lines] == ["stress used 1.0 CPUs", ""]
+    document = json.loads(text.json_text([only], results))
+    assert document["disturbances"] == [["stress used 1.0 CPUs"], []]
+    assert document["tables"][0]["rows"][1][2] == {"doubtful": 50.0}
+
+
+def test_disturbed_repeats_are_left_out_of_the_median(known):
+    repeats = [trained(seconds=seconds, repeat=number) for number, seconds in enumerate((100.0, 102.0, 300.0), start=1)]
+    repeats[2] = disturbed_by(repeats[2])
+    _, rows, only = table(repeats, known)
+    assert (rows[0][2].median, rows[0][2].n) == (101.0, 2)
+    assert "Pytorch: 1 of 3 jobs was disturbed: times are those of the others" in only.notes
+    assert not any("lies up to" in note for note in only.notes)
+
+
+def test_what_counters_say_is_one_line_for_all_repeats_of_a_row(known):
+    used = TestTelemetry.USED.model_copy(
+        update={"cpus_given": 2, "others_cpus": 1.0, "gpus": (), "notes": (), "orchestrator_cpus": 0.0}
+    )
+    repeats = [
+        trained(repeat=number).model_copy(update={"telemetry": used.model_copy(update={"others_cpus": others})})
+        for number, others in enumerate((1.0, 1.78, 0.0), start=1)
+    ]
+    _, _, only = table(repeats, known)
+    assert [note for note in only.notes if "other programs" in note] == [
+        (
+            "Pytorch: disturbed: other programs used 1.78 of its 2 CPUs during the timed part, the job 1.50 "
+            "(the worst of 2 of 3 jobs)"
+        )
+    ]
+
+
+def test_an_epoch_that_stands_out_is_named_whatever_was_measured(known):
+    made = with_epochs(trained(seconds=500.0), losses=[1.0] * 6, accuracies=[None] * 6)
+    seconds = (100.0, 60.0, 60.5, 160.0, 59.5, 60.0)
+    epochs = [each.model_copy(update={"seconds": one}) for each, one in zip(made.figures.epochs, seconds, strict=True)]
+    made = made.model_copy(update={"figures": made.figures.model_copy(update={"epochs": tuple(epochs)})})
+    _, _, only = table([made], known)
+    assert "Pytorch: epoch 4 took 160.0 s, the median is 60.0 s" in only.notes
+
+
 class TestTelemetry:
     USED = Telemetry(
         over="timed", seconds=100.0, samples=1000, hz=10.0, timed_s=80.0, timed_samples=25600, samples_per_joule=1.25,
@@ -79,7 +138,7 @@ class TestTelemetry:
                 utilisation=Quantity(mean=87.5, peak=100.0),
             ),
         ),
-        memory_peak=2 << 30, cpus=1.5, orchestrator_cpus=0.05, sampling_cpus=0.01, notes=("sampling stopped: <why>",),
+        memory_peak=2 << 30, cpus_given=2, others_cpus=0.04, pressure=0.5, steal=0.001, throttled=0.0, cpus=1.5, orchestrator_cpus=0.05, sampling_cpus=0.01, notes=("sampling stopped: <why>",),
     )  # fmt: skip
 
     def used(self, made, **changes):
@@ -114,6 +173,7 @@ class TestTelemetry:
         assert {name: used[name] for name in text.USAGE} == {
             "samples_per_joule": "1.25", "joules": "30000.0", "gpu_utilisation": "87.5", "cpus": "1.5",
             "gpu_memory_peak": str(1 << 30), "memory_peak": str(2 << 30), "orchestrator_cpus": "0.05",
+            "others_cpus": "0.04", "pressure": "0.5", "job_pressure": "", "steal": "0.001", "throttled": "0.0",
         }  # fmt: skip
         assert {lacking[name] for name in text.USAGE} == {""}
 

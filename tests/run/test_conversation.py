@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engines.base import Exit, Output
+from orchestrator.engines.base import TICK, Exit, Output
 from orchestrator.plan import catalog, jobs, spec
 from orchestrator.record.artifacts import Artifacts
 from orchestrator.record.recorder import Recorder
-from orchestrator.run.conversation import Conversation
+from orchestrator.run.conversation import Conversation, Watchman
 from tests.support.results import START
 
 EPOCH = {"event": "epoch", "epoch": 1, "samples": 128, "seconds": 2.0, "loss": 2.0}
@@ -185,3 +185,26 @@ def test_a_failure_shows_the_end_of_the_log_made_printable(job):
     assert len(failure.log) == 12
     assert failure.log[0] == "line 89"
     assert all(character.isprintable() for line in failure.log for character in line)
+
+
+class TestLimits:
+    """A clock that the test sets stands for the machine's; the engine yields something every quarter of a second."""
+
+    def watch(self, job, *, silence=20.0, stopped=0.0, until=100.0):
+        """When the watchman broke off a job that says nothing, and why. After 5 s we are stopped for so many seconds."""
+        now = 0.0
+        limits = Watchman(job.model_copy(update={"timeout": 30.0, "silence": silence}), lambda: now)
+        while now < until:
+            now += TICK + (stopped if now == 5.0 else 0.0)
+            if limits.due() and (why := limits.reason(0)):
+                return now, why
+        return now, None
+
+    def test_hold_while_we_run(self, job):
+        assert self.watch(job) == (pytest.approx(20.0, abs=1.5), "silence")
+        assert self.watch(job, silence=50.0) == (pytest.approx(30.0, abs=1.5), "time")
+
+    def test_do_not_count_the_time_in_which_we_were_stopped(self, job):
+        assert self.watch(job, stopped=1000.0, until=1019.0) == (pytest.approx(1019.0, abs=1.5), None)
+        assert self.watch(job, stopped=1000.0, until=2000.0) == (pytest.approx(1020.0, abs=1.5), "silence")
+        assert self.watch(job, silence=50.0, stopped=1000.0, until=2000.0) == (pytest.approx(1030.0, abs=1.5), "time")

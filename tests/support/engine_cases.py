@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -33,11 +34,12 @@ from orchestrator.plan import jobs as plan
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.workloads.resnet50 import ResNet50
 from orchestrator.record import fingerprint
-from orchestrator.record.events import Event
+from orchestrator.record.events import Event, Ready
 from orchestrator.record.results import DataFacts, Failure, Result
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.record.telemetry import Telemetry
 from orchestrator.report import published, tables
+from orchestrator.report.table import Doubtful
 from orchestrator.run.attempt import OneAtATime, RunContext
 from orchestrator.run.crew import PAUSES, Pauses, gather
 
@@ -349,17 +351,66 @@ def check_a_memory_limit_holds(engine: AnyEngine, folder: Path) -> None:
     assert (result.status, why(result).kind) == ("failed", "out_of_memory")
 
 
+@contextlib.contextmanager
+def burners(folder: Path, count: int, name: str = "burner") -> Iterator[None]:
+    """So many programs of this name, each of which keeps a CPU busy."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).symlink_to(sys.executable)
+    with contextlib.ExitStack() as running:
+        for _ in range(count):
+            burner = running.enter_context(subprocess.Popen([folder / name, "-S", "-c", "while True: pass"]))
+            running.callback(burner.kill)
+        yield
+
+
 def check_a_busy_neighbour_is_reported_under_the_table(engine: AnyEngine, folder: Path) -> None:
-    source = "while True: pass"
-    with subprocess.Popen([sys.executable, "-c", source]) as neighbour:
-        name = psutil.Process(neighbour.pid).name()
-        try:
-            _, (result,) = run_echo(engine, folder, "slow")
-        finally:
-            neighbour.kill()
+    """More programs than CPUs, as long as the job runs: it is marked, with what they took and the names."""
+    given = len(machine.inspect().cpus)
+    with burners(folder / "burners", given + 1):
+        _, (result,) = run_echo(engine, folder, "slow")
     assert result.status == "ok", result.failure
+    used = usage_of(result)
+    assert used.cpus_given == given
+    assert used.others_cpus is not None, used
+    assert used.others_cpus >= given / 2, used
     (table,) = tables.tables([result], published.load(ECHO.parent.parent / "results" / "reference" / "2017.json"))
-    assert [note for note in table.notes if note.startswith(f"slow: disturbed: {name} used ")], table.notes
+    (note,) = (note for note in table.notes if note.startswith("slow: disturbed: other programs used "))
+    assert "burner " in note, note
+    assert isinstance(table.rows[0][1], Doubtful), table.rows
+
+
+class BusyMeanwhile(Silent):
+    """A listener during which a program comes when the job is ready, and goes long before it ends."""
+
+    SECONDS = 2.2  # other programs are looked for once a second
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._thread = threading.Thread(target=self._burn)
+
+    def job_event(self, job: Job, event: Event) -> None:
+        super().job_event(job, event)
+        if isinstance(event, Ready):
+            self._thread.start()
+
+    def wait(self) -> None:
+        self._thread.join()
+
+    def _burn(self) -> None:
+        with burners(self._folder, 1, "came-and-went"):
+            time.sleep(self.SECONDS)
+
+
+def check_a_program_that_came_and_went_is_counted(engine: AnyEngine, folder: Path) -> None:
+    meanwhile = BusyMeanwhile(folder / "burners")
+    _, (result,) = run_echo(engine, folder, "slow", listener=meanwhile)
+    meanwhile.wait()
+    assert result.status == "ok", result.failure
+    used = usage_of(result)
+    assert used.others_cpus is not None, used
+    assert used.others_cpus >= 0.3, used  # it had at least a share of one CPU for most of three seconds
+    assert "came-and-went" in {neighbour.name for neighbour in result.neighbours}, result.neighbours
 
 
 def check_use_of_memory_and_cpus_is_reported(engine: AnyEngine, folder: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.host import scheduling
 from orchestrator.host.samples import ResourceUsage
 
 PROC = Path("/proc")
@@ -26,6 +27,9 @@ class Group:
     cpu: Path
     cpu_seconds: Callable[[str], float]
     source: str
+    processes: Path  # the file that lists their ids
+    pressure: Path | None = None  # of CPUs; None in version 1, which has none
+    quotas: tuple[Path, ...] = ()  # see scheduling.quota_files
 
     def usage(self) -> ResourceUsage | None:
         """What the group has used so far; None after its last process has ended, when the group is gone."""
@@ -35,7 +39,21 @@ class Group:
             cpu_seconds = self.cpu_seconds(self.cpu.read_text())
         except OSError:
             return None
-        return ResourceUsage(cpu_seconds=cpu_seconds, memory=memory, memory_peak=peak, source=self.source)
+        return ResourceUsage(
+            cpu_seconds=cpu_seconds,
+            memory=memory,
+            memory_peak=peak,
+            source=self.source,
+            pressure=scheduling.pressure(self.pressure) if self.pressure else None,
+            throttled=scheduling.throttled(self.quotas),
+        )
+
+    def pids(self) -> frozenset[int]:
+        """The processes of the group now; none once it is gone."""
+        try:
+            return frozenset(map(int, self.processes.read_text().split()))
+        except OSError:
+            return frozenset()
 
 
 def of(pid: int, container: str, *, proc: Path = PROC, mounted: Path = MOUNTED) -> Group | None:
@@ -60,6 +78,7 @@ def _version_1(paths: dict[str, str], mounted: Path) -> Group | None:
     folders = {
         name: mounted / controllers / path for controllers, path in paths.items() for name in controllers.split(",")
     }
+    quotas = (scheduling.quota_files_up(mounted / each, paths[each]) for each in paths if "cpu" in each.split(","))
     if not {"memory", "cpuacct"} <= set(folders):
         return None
     return Group(
@@ -68,6 +87,8 @@ def _version_1(paths: dict[str, str], mounted: Path) -> Group | None:
         cpu=folders["cpuacct"] / "cpuacct.usage",
         cpu_seconds=lambda text: int(text) / 1e9,
         source="cgroup v1",
+        processes=folders["memory"] / "cgroup.procs",
+        quotas=next(quotas, ()),
     )
 
 
@@ -83,6 +104,9 @@ def _version_2(paths: dict[str, str], mounted: Path) -> Group | None:
         cpu=folder / "cpu.stat",
         cpu_seconds=_usage_usec,
         source="cgroup v2",
+        processes=folder / "cgroup.procs",
+        pressure=folder / "cpu.pressure",
+        quotas=scheduling.quota_files_up(mounted, paths[""]),
     )
 
 

@@ -74,6 +74,7 @@ class RunningContainer:
         once = version_gte(self._api.api_version, "1.41")
         stats = self._api.stats(self._id, stream=False, one_shot=once or None)
         memory = stats["memory_stats"]
+        stopped = stats["cpu_stats"].get("throttling_data", {}).get("throttled_time")
         if "usage" not in memory:  # it has ended
             return None
         return ResourceUsage(
@@ -81,7 +82,12 @@ class RunningContainer:
             memory=memory["usage"],
             memory_peak=memory.get("max_usage", memory["usage"]),  # cgroup v2 has it not: then the highest one seen
             source="docker stats",
+            throttled=None if stopped is None else stopped / 1e9,
+            elsewhere=True,
         )
+
+    def pids(self) -> frozenset[int] | None:
+        return self._group.pids() if self._group else None
 
     def stop(self) -> None:
         self.let_go()

@@ -27,6 +27,7 @@ from orchestrator.engines.process import pythons, venvs
 from orchestrator.engines.pump import Pump
 from orchestrator.engines.watchdog import Watchdog
 from orchestrator.errors import HostError
+from orchestrator.host import scheduling
 from orchestrator.host.samples import ResourceUsage
 from orchestrator.plan.catalog import Image
 
@@ -152,6 +153,7 @@ class RunningProcess:
         self._kernel_kills = _kernel_kills()
         self._memory_peak = 0
         self._cpu_seconds = 0.0
+        self._quotas = scheduling.quota_files(process.pid)
         self._pump = Pump(_read(process))
 
     @property
@@ -187,8 +189,15 @@ class RunningProcess:
         self._memory_peak = max(self._memory_peak, memory)
         self._cpu_seconds = max(self._cpu_seconds, cpu_seconds)  # less only when an orphan ended
         return ResourceUsage(
-            cpu_seconds=self._cpu_seconds, memory=memory, memory_peak=self._memory_peak, source="processes, sampled"
+            cpu_seconds=self._cpu_seconds,
+            memory=memory,
+            memory_peak=self._memory_peak,
+            source="processes, sampled",
+            throttled=scheduling.throttled(self._quotas),
         )
+
+    def pids(self) -> frozenset[int]:
+        return frozenset(member.pid for member in self._members())
 
     def stop(self) -> None:
         self._pump.relax()

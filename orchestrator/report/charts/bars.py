@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.judge import stats
+from orchestrator.judge import disturbances, stats
 from orchestrator.record.results import Result
 from orchestrator.report.charts import plotting
 from orchestrator.report.charts.model import Chart, Grid, Line
@@ -48,11 +48,13 @@ RATE = BarQuantity(
 
 def measured(name: str, title: str, lines: Sequence[Line], quantity: BarQuantity) -> Chart:
     """A bar per row: the median of its repeats, with its interval as a whisker."""
-    found = [[value for result in line.results if (value := quantity.figure(result)) is not None] for line in lines]
+    counted = [disturbances.counted(line.results) for line in lines]
+    found = [[value for result in some if (value := quantity.figure(result)) is not None] for some in counted]
     rows = [(line, *_interval(values), len(values)) for line, values in zip(lines, found, strict=True)]
     labels, medians = [line.label for line in lines], [median for _, _, median, _, _ in rows]
     trace = plotting.bar(medians, {"styles": [dataclasses.asdict(line.style) for line in lines]})
     caption = "Shorter is better" if quantity.less_is_better else "Longer is better"
+    disturbed = [disturbances.all_disturbed(line.results) for line in lines]
     if any(repeats > 1 for *_, repeats in rows):
         caption += "; bars are medians, whiskers are the interval in the table"
         trace["error_x"] = {
@@ -69,7 +71,7 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: BarQuantity
         kind="bars",
         title=title,
         caption=f"{caption}.",
-        finding=_finding(medians, labels, quantity),
+        finding=_finding(list(zip(labels, found, disturbed, strict=True)), quantity),
         figure=plotting.bars(lines, [trace], [high for _, _, _, high, _ in rows], texts, quantity.axis),
         numbers=Grid(
             columns=(
@@ -97,7 +99,7 @@ def published(name: str, source: str, lines: Sequence[Line], key: str, quantity:
             kind="bars",
             title=f"The same rows in {source.partition(',')[0]}",
             caption=f"Published in {source}, with the study's full settings. Compare the order, not the lengths.",
-            finding=_finding([value for _, value in known], [label for label, _ in known], quantity),
+            finding=_extremes(known, quantity),
             figure=plotting.bars(lines, [trace], lengths, texts, quantity.axis),
             numbers=Grid(
                 columns=(Column(title="DL Library"), Column(title=f"published ({quantity.unit})", form=",.0f")),
@@ -156,14 +158,30 @@ def _times(line: Line, used: Sequence[str]) -> list[float]:
     return [*medians, max(0.0, whole - sum(medians))]
 
 
-def _finding(values: Sequence[float], labels: Sequence[str], quantity: BarQuantity) -> str:
-    """A sentence that names the fastest and the slowest row."""
-    (low, of_low), (high, of_high) = min(zip(values, labels, strict=True)), max(zip(values, labels, strict=True))
-    unit, times = quantity.unit, high / low
-    if len(values) == 1:
+def _finding(rows: Sequence[tuple[str, Sequence[float], bool]], quantity: BarQuantity) -> str:
+    """A sentence about the fastest and the slowest row, as far as the repeats show which they are.
+
+    `rows` are (label, values, whether all of its jobs were disturbed). Disturbed rows are not ranked.
+    """
+    quiet = [(label, values) for label, values, disturbed in rows if not disturbed]
+    ranked = sorted(quiet or [row[:2] for row in rows], key=lambda row: statistics.median(row[1]))
+    best, *others = ranked if quantity.less_is_better else ranked[::-1]
+    decided = all(stats.apart(values, best[1]) for _, values in others)
+    text = _extremes([(label, statistics.median(values)) for label, values in ranked], quantity)
+    if not quiet:
+        return f"{text} All were disturbed, so they cannot be ranked."
+    if others:
+        text += f" {best[0]} is the fastest." if decided else " The repeats do not show which is the fastest."
+    left_out = [label for label, _, disturbed in rows if disturbed]
+    return text + (f" Disturbed, and so not ranked: {', '.join(left_out)}." if left_out else "")
+
+
+def _extremes(rows: Sequence[tuple[str, float]], quantity: BarQuantity) -> str:
+    """A sentence that names the rows with the least and the most; `rows` are (label, value)."""
+    (of_low, low), (of_high, high) = (choose(rows, key=lambda row: row[1]) for choose in (min, max))
+    unit, times = quantity.unit, f"{high / low:,.1f} times"
+    if len(rows) == 1:
         return f"{of_low}: {low:,.1f} {unit}."
     if quantity.less_is_better:
-        shown = f"{of_low} is the fastest with {low:,.1f} {unit}; {of_high} takes"
-        return f"{shown} {times:,.1f} times as long, {high:,.1f} {unit}."
-    shown = f"{of_high} is the fastest with {high:,.1f} {unit},"
-    return f"{shown} {times:,.1f} times as many as {of_low} with {low:,.1f} {unit}."
+        return f"{of_low} has the least, {low:,.1f} {unit}; {of_high} takes {times} as long, {high:,.1f} {unit}."
+    return f"{of_high} has the most, {high:,.1f} {unit}, {times} as many as {of_low} with {low:,.1f} {unit}."
