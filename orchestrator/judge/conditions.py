@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.errors import StoreError
+from orchestrator.host import quotas
 from orchestrator.record.provenance import HostFacts
 from orchestrator.record.results import Provenance, Result
 from orchestrator.text import printable
@@ -88,7 +89,8 @@ def machine(host: HostFacts) -> str:
         return NOWHERE
     names = Counter(str(gpu.name) for gpu in host.gpus)
     cards = "".join(f", {count} x {name}" for name, count in names.items())
-    return f"{host.cpu or 'unknown CPU'}, {len(host.cpus_used)} CPUs{cards}"
+    limits = quotas.in_words(host.cpu_quota, host.memory_limit)
+    return f"{host.cpu or 'unknown CPU'}, {len(host.cpus_used)} CPUs{limits}{cards}"
 
 
 def _engine(provenance: Provenance) -> str:

@@ -51,6 +51,8 @@ def _host_facts(host: HostFacts) -> dict[str, Any]:
         "CPU": host.cpu,
         "CPUs used": host.cpus_used,
         "memory": host.memory,
+        "CPU quota": host.cpu_quota,
+        "memory limit": host.memory_limit,
         "kernel": host.kernel,
         "system": host.system,
         "Docker": host.docker,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.host import quotas
 from orchestrator.plan.jobs import Job
 from orchestrator.record import fingerprint
 from orchestrator.record.provenance import HostFacts
 from orchestrator.record.results import Provenance, Result
 from orchestrator.text import MAX_NOTE, printable
 
-HOST = ("cpu", "machine", "memory", "cpus_used", "gpus")  # the facts that distinguish machines without an id
+# The facts that distinguish machines without an id.
+HOST = ("cpu", "machine", "memory", "cpus_used", "gpus", "cpu_quota", "memory_limit")
 # What decides the outcome of a job; its other fields are limits and names.
 ESSENTIAL = ("image", "module", "command", "env", "workload", "dataset", "device", "precision", "seed", "settings")
 
@@ -100,6 +102,9 @@ def allowed_differences(original: Result, repeat: Result) -> Iterator[str]:
         yield f"another GPU: {printable(', '.join(had))} there, {printable(', '.join(has))} here"
     if there.host.driver != here.host.driver:
         yield f"another NVIDIA driver: {there.host.driver} there, {here.host.driver} here"
+    limits = [quotas.in_words(host.cpu_quota, host.memory_limit)[2:] or "none" for host in (there.host, here.host)]
+    if limits[0] != limits[1]:
+        yield f"other limits of control groups: {limits[0]} there, {limits[1]} here"
     if original.neighbours or repeat.neighbours:
         yield "other programs used the processors during the stored job or its repetition"
 
