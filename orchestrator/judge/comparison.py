@@ -14,6 +14,7 @@ from typing import Literal
 from orchestrator.judge import stats
 from orchestrator.judge.conditions import conditions_of
 from orchestrator.judge.named_facts import facts_of, in_words
+from orchestrator.judge.software import TITLES, differences, software_of_all
 from orchestrator.plan.workload import Declaration, TrainingWorkload
 from orchestrator.record.results import Result
 
@@ -24,6 +25,7 @@ CONDITIONS: Mapping[str, str] = {
     "data": "dataset",
     "amount": "amount of work",
     "device": "device",
+    "gpus": "number of GPUs",
     "engine": "engine",
     "precision": "precision",
     "settings": "settings",
@@ -193,6 +195,8 @@ def _unequal_conditions(a: Sequence[Result], b: Sequence[Result]) -> list[str]:
             reasons.append(f"{title} varies within {' and '.join(mixed)}")
         elif values[0] != values[1] and name not in MACHINE:
             reasons.append(f"different {title} ({values[0][0] or 'none'} / {values[1][0] or 'none'})")
+    for letter, results in zip("AB", (a, b), strict=True):
+        reasons += [f"{TITLES[fact]} varies within {letter}" for fact in _varying_software(results)]
     contents = [{each["content"] for each in side} for side in conditions]
     if not reasons and contents[0] != contents[1]:
         reasons.append("data, weights or batch order have the same name but different content")
@@ -203,7 +207,15 @@ def _conditions(result: Result) -> dict[str, str]:
     """The conditions of a result in words; `content` identifies the content of its input files."""
     data = result.provenance.data
     content = f"{data.fingerprint} {sorted(data.inputs.items())}" if data else ""
-    return {**{name: in_words(words) for name, words in conditions_of(result).items()}, "content": content}
+    words = {name: in_words(words) for name, words in conditions_of(result).items()}
+    gpus = len(result.job.gpus) or int(result.job.device == "gpu")  # of older results the one GPU is not known
+    return {**words, "gpus": str(gpus), "content": content}
+
+
+def _varying_software(results: Sequence[Result]) -> list[str]:
+    """The facts of `software` that differ among the results that succeeded."""
+    named = differences(software_of_all([result for result in results if result.status == "ok"]))
+    return [fact for fact in TITLES if any(fact in words for words in named)]
 
 
 def _doubt(found: stats.Ratio, margin: float, n_a: int, n_b: int) -> str:
@@ -235,7 +247,7 @@ def _machine(result: Result) -> tuple[str, ...]:
 def _warnings(results: Sequence[Result]) -> list[str]:
     good = [result for result in results if result.status == "ok"]
     times = [result.figures.ranking_s for result in good if result.figures.ranking_s is not None]
-    are_repeats = len({tuple(conditions_of(result).values()) for result in good}) == 1
+    are_repeats = len({tuple(conditions_of(result).values()) for result in good}) == 1 and not _varying_software(good)
     warnings = stats.warnings(times) if are_repeats and len(times) > 1 else []
     for result in good:
         steady = stats.steady(result.figures.part_seconds)

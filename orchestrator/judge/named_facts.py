@@ -16,6 +16,7 @@ def facts_of(result: Result) -> dict[str, str]:
     provenance = result.provenance
     facts = {
         **_environment_facts(provenance.environment),
+        "number of GPUs": len(result.job.gpus) or None,
         **_host_facts(provenance.host),
         **_code_facts(provenance.code),
         **_framework_facts(result),

@@ -303,14 +303,15 @@ def test_the_verdict_on_every_framework(daemon, tmp_path, monkeypatch, root, pro
 
 
 @pytest.mark.parametrize(
-    ("quota", "memory", "limits", "problem"),
+    ("limited", "limits", "problem"),
     [
-        (0.5, 1 << 30, "quota of 0.5 CPUs, memory limit of 1 GiB; a job gets 1", "jobs are stopped in every period"),
-        (1.5, None, "quota of 1.5 CPUs; a job gets 1 of the CPUs", "allows 1.5 of the 2 CPUs: jobs use 1 of them"),
-        (None, 1 << 30, "memory limit of 1 GiB; a job gets 2 of the CPUs", None),
+        ((0.5, 1 << 30), "quota of 0.5 CPUs, memory limit of 1 GiB; a job gets 1", "jobs are stopped in every period"),
+        ((1.5, None), "quota of 1.5 CPUs; a job gets 1 of the CPUs", "allows 1.5 of the 2 CPUs: jobs use 1 of them"),
+        ((None, 1 << 30), "memory limit of 1 GiB; a job gets 2 of the CPUs", None),
     ],
 )
-def test_a_quota_is_shown_with_what_it_costs(root, tmp_path, monkeypatch, quota, memory, limits, problem):
+def test_a_quota_is_shown_with_what_it_costs(root, tmp_path, monkeypatch, limited, limits, problem):
+    quota, memory = limited
     on(monkeypatch, dataclasses.replace(machine(), cpu_quota=quota, memory_limit=memory))
     page = re.sub(r"\s+", " ", shown(root, tmp_path, width=200))
     assert f"limits {limits}" in page
