@@ -118,7 +118,7 @@ class Screen:
         """Print the tables of results, then the jobs that failed."""
         from orchestrator.report import terminal
 
-        terminal.show(self._out, content.tables(), content.results)
+        terminal.show(self._out, content.tables(), content.results, content.origins)
 
     def show_comparison(self, found: Comparison, a: str, b: str, limit: float | None) -> None:
         """Print a comparison of two sets of results, cell by cell."""

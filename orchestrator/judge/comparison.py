@@ -122,6 +122,11 @@ def compare(a: Sequence[Result], b: Sequence[Result], margin: float) -> Comparis
     )
 
 
+def is_slower(slow: Sequence[Result], fast: Sequence[Result], margin: float = stats.MARGIN) -> bool:
+    """Whether `compare` would call the first of two rows of a workload slower than the second."""
+    return _cell("", fast, slow, margin).word == "slower"
+
+
 def _cells(results: Sequence[Result], *, by_framework: bool, by_device: bool) -> dict[str, list[Result]]:
     cells: dict[str, list[Result]] = {}
     for result in results:
@@ -208,8 +213,7 @@ def _conditions(result: Result) -> dict[str, str]:
     data = result.provenance.data
     content = f"{data.fingerprint} {sorted(data.inputs.items())}" if data else ""
     words = {name: in_words(words) for name, words in conditions_of(result).items()}
-    gpus = len(result.job.gpus) or int(result.job.device == "gpu")  # of older results the one GPU is not known
-    return {**words, "gpus": str(gpus), "content": content}
+    return {**words, "gpus": str(max(1, len(result.job.gpus))), "content": content}
 
 
 def _varying_software(results: Sequence[Result]) -> list[str]:

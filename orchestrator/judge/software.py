@@ -21,7 +21,7 @@ TITLES: Mapping[str, str] = {
     "build": "build of the framework",
     "lock": "lock",
     "image": "image's files",
-    "libraries": "libraries",
+    "libraries": "set of libraries",
     "code": "workload code",
     "interpreter": "interpreter",
 }
@@ -55,7 +55,8 @@ def software_of(result: Result, *, whole_code: bool = False) -> Software:
             found["libraries", image] = {name: text for name, text in start.versions.items() if named.get(name) != text}
     if start is not None or not environment.is_empty:
         found["lock", job.device] = {"": environment.lock_sha256 or NO_LOCK}
-        found["image", image] = {"": environment.recipe_sha256 or ""}
+    if environment.recipe_sha256 is not None:  # older results, and environments without an image, have none
+        found["image", image] = {"": environment.recipe_sha256}
     found["code", ""] = {"workloads/": code.workloads_sha256 or ""} if whole_code else code.parts_sha256 or {}
     return found
 

@@ -86,6 +86,7 @@ def _run_facts(measured: Measured) -> cells.Facts:
         "command": " ".join(run.command),
         "jobs": f"{len(measured.results):,} of {len(run.jobs):,} have a result",
         "orchestrator": ", ".join(versions),
+        "commit": ", ".join(dict.fromkeys(result.provenance.code.git_commit or "" for result in measured.results)),
     }
     return cells.Facts(
         title=clip(run.id), rows=tuple((name, clip(value, MAX_NOTE)) for name, value in facts.items() if value)

@@ -7,10 +7,10 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.judge import stats
+from orchestrator.judge import comparison, stats
 from orchestrator.record.results import Result
 from orchestrator.report.charts import plotting
-from orchestrator.report.charts.model import Chart, Grid, Line
+from orchestrator.report.charts.model import Chart, Grid, Line, extremes
 from orchestrator.report.charts.plotting import text_of
 from orchestrator.report.table import Column
 
@@ -50,7 +50,7 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: BarQuantity
     """A bar per row: the median of its repeats, with its interval as a whisker."""
     found = [[value for result in line.results if (value := quantity.figure(result)) is not None] for line in lines]
     rows = [(line, *_interval(values), len(values)) for line, values in zip(lines, found, strict=True)]
-    labels, medians = [line.label for line in lines], [median for _, _, median, _, _ in rows]
+    medians = [median for _, _, median, _, _ in rows]
     trace = plotting.bar(medians, {"styles": [dataclasses.asdict(line.style) for line in lines]})
     caption = "Shorter is better" if quantity.less_is_better else "Longer is better"
     if any(repeats > 1 for *_, repeats in rows):
@@ -69,7 +69,7 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: BarQuantity
         kind="bars",
         title=title,
         caption=f"{caption}.",
-        finding=_finding(medians, labels, quantity),
+        finding=_finding(title, lines, medians, quantity),
         figure=plotting.bars(lines, [trace], [high for _, _, _, high, _ in rows], texts, quantity.axis),
         numbers=Grid(
             columns=(
@@ -96,8 +96,8 @@ def published(name: str, source: str, lines: Sequence[Line], key: str, quantity:
             id=name,
             kind="bars",
             title=f"The same rows in {source.partition(',')[0]}",
-            caption=f"Published in {source}, with the study's full settings. Compare the order, not the lengths.",
-            finding=_finding([value for _, value in known], [label for label, _ in known], quantity),
+            caption=f"Published in {source}, with the study's full settings, so not comparable with the other charts.",
+            finding=extremes("published", "{:,.1f} " + quantity.unit, [(value, label) for label, value in known]),
             figure=plotting.bars(lines, [trace], lengths, texts, quantity.axis),
             numbers=Grid(
                 columns=(Column(title="DL Library"), Column(title=f"published ({quantity.unit})", form=",.0f")),
@@ -126,13 +126,12 @@ def phases(name: str, lines: Sequence[Line]) -> Chart:
     totals = list(map(sum, times))
     figure = plotting.bars(lines, traces, totals, list(map(plotting.short, totals)), "seconds")
     untimed = [sum(t for phase, t in zip(names, row, strict=True) if phase not in TIMED) for row in times]
-    most, whole, label = max(zip(untimed, totals, labels, strict=True))
     return Chart(
         id=name,
         kind="phases",
         title="Where the time went",
         caption=f"The whole job, timed on the host; “{REST}” is the container, the interpreter and its imports.",
-        finding=f"{label} spent the most time outside the timed phases: {most:,.1f} s of {whole:,.1f} s.",
+        finding=extremes("time outside the timed phases", "{:,.1f} s", list(zip(untimed, labels, strict=True))),
         figure={**figure, "layout": {**figure["layout"], "barmode": "stack"}},
         numbers=Grid(
             columns=(Column(title="DL Library"), *(Column(title=f"{phase} (s)", form=",.1f") for phase in names)),
@@ -156,14 +155,15 @@ def _times(line: Line, used: Sequence[str]) -> list[float]:
     return [*medians, max(0.0, whole - sum(medians))]
 
 
-def _finding(values: Sequence[float], labels: Sequence[str], quantity: BarQuantity) -> str:
-    """A sentence that names the fastest and the slowest row."""
-    (low, of_low), (high, of_high) = min(zip(values, labels, strict=True)), max(zip(values, labels, strict=True))
-    unit, times = quantity.unit, high / low
-    if len(values) == 1:
-        return f"{of_low}: {low:,.1f} {unit}."
-    if quantity.less_is_better:
-        shown = f"{of_low} is the fastest with {low:,.1f} {unit}; {of_high} takes"
-        return f"{shown} {times:,.1f} times as long, {high:,.1f} {unit}."
-    shown = f"{of_high} is the fastest with {high:,.1f} {unit},"
-    return f"{shown} {times:,.1f} times as many as {of_low} with {low:,.1f} {unit}."
+def _finding(title: str, lines: Sequence[Line], medians: Sequence[float], quantity: BarQuantity) -> str:
+    """A sentence with the lowest and the highest median. It names a fastest row where `compare` would call it so."""
+    labelled = [(median, line.label) for median, line in zip(medians, lines, strict=True)]
+    found = extremes(title, "{:,.1f} " + quantity.unit, labelled)
+    if len(lines) < 2:
+        return found
+    first, *others = sorted(range(len(lines)), key=lambda row: medians[row] * (1 if quantity.less_is_better else -1))
+    if all(comparison.is_slower(lines[other].results, lines[first].results) for other in others):
+        return f"{lines[first].label} is the fastest. {found}"
+    if max(len(line.results) for line in lines) == 1:
+        return f"{found} One run cannot rank them."
+    return f"{found} No row is shown to be the fastest."
