@@ -133,8 +133,8 @@ def machine(host: HostFacts) -> str:
         return NOWHERE
     names = Counter(str(gpu.name) for gpu in host.gpus)
     cards = "".join(f", {count} x {name}" for name, count in names.items())
-    limits = quotas.in_words(host.cpu_quota, host.memory_limit)
-    return f"{host.cpu or 'unknown CPU'}, {len(host.cpus_used)} CPUs{limits}{cards}"
+    cpus = f"{len(host.cpus_used)} CPU{'' if len(host.cpus_used) == 1 else 's'}"
+    return f"{host.cpu or 'unknown CPU'}, {cpus}{quotas.in_words(host.cpu_quota, host.memory_limit)}{cards}"
 
 
 def _engine(provenance: Provenance) -> str:

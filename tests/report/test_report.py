@@ -369,9 +369,10 @@ def test_a_run_that_was_resumed_with_other_code_names_both(known):
         return with_facts(trained(repeat=repeat), code=code)
 
     results = [by("a" * 40, "1", 1), by("b" * 40, "2", 2)]
-    columns, rows, _ = table(results, known)
+    columns, rows, only = table(results, known)
     assert columns[1] == "code"
     assert [row[1] for row in rows] == ["pytorch 1", "pytorch 2"]
+    assert not [note for note in only.notes if note.startswith("±")]  # neither row was repeated
     assert "commit aaaaaaa, bbbbbbb" in origin.of("run", results[0].began, results).words
 
 
