@@ -85,7 +85,9 @@ class Diagnosis:
         """The problems of the machine as a whole."""
         missing = [version for version, path in self.pythons.items() if path is None]
         python = Problem(reason=f"no Python {', '.join(missing)}", remedy=f"`pyenv install {' '.join(missing)}`")
-        found = (self.gpu_problem, self.docker.engine_problem, self.docker.build_problem, self.docker.gpu_problem)
+        docker = self.docker
+        found = [_quota_problem(self.host), self.gpu_problem]
+        found += [docker.engine_problem, docker.build_problem, docker.gpu_problem]
         return [*filter(None, found), *([python] if missing else [])]
 
     def as_json(self) -> dict[str, Any]:
@@ -209,6 +211,18 @@ def _pythons(known: Catalog) -> dict[str, str | None]:
         except HostError:
             found[version] = None
     return found
+
+
+def _quota_problem(host: Host) -> Problem | None:
+    """What a quota of CPU time costs; None without one."""
+    if host.cpu_quota is None:
+        return None
+    cost = "jobs are stopped in every period" if host.cpu_quota < 1 else f"jobs use {len(host.cpus_for(None))} of them"
+    return Problem(
+        reason=f"a control group allows {host.cpu_quota:.3g} of the {len(host.cpus)} CPUs: {cost}",
+        remedy="raise or remove the quota (docker run --cpus, CPUQuota= of systemd, the limits of a pod), "
+        "or compare only runs with the same quota",
+    )
 
 
 def _gpu_problem(host: Host) -> Problem | None:

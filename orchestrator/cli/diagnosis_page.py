@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.diagnosis import Diagnosis, FrameworkDiagnosis
+from orchestrator.host import quotas
 from orchestrator.host.machine import Gpu
 from orchestrator.plan.compat import GpuSupport, Problem
 from orchestrator.text import printable
@@ -40,6 +41,8 @@ def page(diagnosis: Diagnosis) -> RenderableType:
 def _machine(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     host = diagnosis.host
     yield "CPU", f"{host.cpu}, {len(host.cpus)} CPUs, {_gib(host.memory)}"
+    if limits := quotas.in_words(host.cpu_quota, host.memory_limit):
+        yield "limits", f"{limits[2:]}; a job gets {len(host.cpus_for(None))} of the CPUs"
     yield "system", f"{host.system}, kernel {host.kernel}, {host.machine}"
     yield "cache", f"{diagnosis.cache}, {_gib(diagnosis.cache_free)} free"
     yield "Python", ", ".join(version if path else f"no {version}" for version, path in diagnosis.pythons.items())

@@ -119,7 +119,7 @@ class Screen:
         """Print the tables of results, then the jobs that failed."""
         from orchestrator.report import terminal
 
-        terminal.show(self._out, content.tables(), content.results)
+        terminal.show(self._out, content.tables(), content.results, content.origins)
 
     def show_signature(self, signed: Signed) -> None:
         """Print to stderr who signed a file. A file without a signature has none to speak of: nothing is printed."""

@@ -77,6 +77,15 @@ class Launch:
     spec: Path  # the job as JSON
     cpus: tuple[int, ...]  # the CPUs the job may use
     gpus: tuple[Gpu, ...] = ()  # the GPUs the job gets
+    # What control groups allow this program on the job's machine. Jobs get no more, also where a daemon starts them.
+    cpu_quota: float | None = None  # in CPUs
+    memory_limit: int | None = None  # bytes
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes that the job may use: the smaller of its own limit and the machine's; None without either."""
+        limits = [limit for limit in (self.job.memory, self.memory_limit) if limit is not None]
+        return min(limits, default=None)
 
 
 class Output(NamedTuple):

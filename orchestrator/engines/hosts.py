@@ -98,9 +98,9 @@ def places(nodes: Iterable[Node], spec: Spec) -> list[Node]:
 
 def _parts(node: Node, cpus: int, memory: int | None, *, by_gpu: bool) -> Iterator[Node]:
     """A node divided into parts of `cpus` CPUs and `memory`; with `by_gpu`, each part also has one GPU."""
-    count = len(node.host.cpus) // cpus
+    count = len(node.host.cpus_for(None)) // cpus
     if memory:
-        count = min(count, node.host.memory // memory)
+        count = min(count, node.host.usable_memory // memory)
     for share in range(min(count, node.gpus) if by_gpu else count):
         gpus = node.host.gpus[share : share + 1] if by_gpu else ()
         host = dataclasses.replace(node.host, cpus=node.host.cpus[share * cpus : (share + 1) * cpus], gpus=gpus)

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from orchestrator.host import nvml
+from orchestrator.host import nvml, quotas
 from orchestrator.text import MAX_NAME, printable
 
 
@@ -49,6 +49,22 @@ class Host:
     id: str | None = None  # differs between installations; None where the system has none
     cuda: str | None = None  # the CUDA the driver supports, "12.4"
     driver_problem: str | None = None  # why a driver that is installed offers no GPU, in NVML's words
+    cpu_quota: float | None = None  # how many CPUs' time the control groups allow, where that is less than `cpus`
+    memory_limit: int | None = None  # bytes that they allow, where that is less than `memory`
+
+    @property
+    def usable_memory(self) -> int:
+        """Bytes that the processes of this machine may use: all, or what the control groups allow."""
+        return self.memory if self.memory_limit is None else self.memory_limit
+
+    def cpus_for(self, wanted: int | None) -> tuple[int, ...]:
+        """The CPUs of a job that wants at most so many; None for as many as there are.
+
+        No more than the quota is enough for, rounded down, but at least one. Threads on more CPUs than that use up the
+        quota before its period ends, and then all of them stand still until the next one.
+        """
+        enough = len(self.cpus) if self.cpu_quota is None else max(1, int(self.cpu_quota))
+        return self.cpus[: min(enough, len(self.cpus) if wanted is None else wanted)]
 
     def facts(self) -> dict[str, Any]:
         """All fields in the form that results record as JSON."""
@@ -57,21 +73,25 @@ class Host:
     def title(self) -> str:
         """One line that describes the machine below a table."""
         gpus = f", {len(self.gpus)} x {self.gpus[0].name}" if self.gpus else ""
-        return f"{self.cpu}, {len(self.cpus)} CPUs, {self.memory / 2**30:.0f} GiB{gpus}"
+        limits = quotas.in_words(self.cpu_quota, self.memory_limit)
+        return f"{self.cpu}, {len(self.cpus)} CPUs, {self.memory / 2**30:.0f} GiB{limits}{gpus}"
 
 
 def inspect() -> Host:
     """Describe this machine. Takes milliseconds; a machine without a GPU is no error."""
+    cpus, memory, limits = tuple(sorted(_affinity())), psutil.virtual_memory().total, quotas.inspect()
     host = Host(
         cpu=_cpu_model(),
-        cpus=tuple(sorted(_affinity())),
-        memory=psutil.virtual_memory().total,
+        cpus=cpus,
+        memory=memory,
         system=_system(),
         kernel=platform.release(),
         machine=platform.machine(),
         driver=None,
         gpus=(),
         id=machine_id(),
+        cpu_quota=limits.cpus if limits.cpus is not None and limits.cpus < len(cpus) else None,
+        memory_limit=limits.memory if limits.memory is not None and limits.memory < memory else None,
     )
     return replace(host, **_nvidia())
 

@@ -14,6 +14,7 @@ from typing import Literal
 from orchestrator.judge import disturbances, stats
 from orchestrator.judge.conditions import conditions_of
 from orchestrator.judge.named_facts import facts_of, in_words
+from orchestrator.judge.software import TITLES, differences, software_of_all
 from orchestrator.plan.workload import Declaration, TrainingWorkload
 from orchestrator.record.results import Result
 
@@ -24,6 +25,7 @@ CONDITIONS: Mapping[str, str] = {
     "data": "dataset",
     "amount": "amount of work",
     "device": "device",
+    "gpus": "number of GPUs",
     "engine": "engine",
     "precision": "precision",
     "settings": "settings",
@@ -123,6 +125,11 @@ def compare(a: Sequence[Result], b: Sequence[Result], margin: float) -> Comparis
     )
 
 
+def is_slower(slow: Sequence[Result], fast: Sequence[Result], margin: float = stats.MARGIN) -> bool:
+    """Whether `compare` would call the first of two rows of a workload slower than the second."""
+    return _cell("", fast, slow, margin).word == "slower"
+
+
 def _cells(results: Sequence[Result], *, by_framework: bool, by_device: bool) -> dict[str, list[Result]]:
     cells: dict[str, list[Result]] = {}
     for result in results:
@@ -200,6 +207,8 @@ def _unequal_conditions(a: Sequence[Result], b: Sequence[Result]) -> list[str]:
             reasons.append(f"{title} varies within {' and '.join(mixed)}")
         elif values[0] != values[1] and name not in MACHINE:
             reasons.append(f"different {title} ({values[0][0] or 'none'} / {values[1][0] or 'none'})")
+    for letter, results in zip("AB", (a, b), strict=True):
+        reasons += [f"{TITLES[fact]} varies within {letter}" for fact in _varying_software(results)]
     contents = [{each["content"] for each in side} for side in conditions]
     if not reasons and contents[0] != contents[1]:
         reasons.append("data, weights or batch order have the same name but different content")
@@ -210,7 +219,14 @@ def _conditions(result: Result) -> dict[str, str]:
     """The conditions of a result in words; `content` identifies the content of its input files."""
     data = result.provenance.data
     content = f"{data.fingerprint} {sorted(data.inputs.items())}" if data else ""
-    return {**{name: in_words(words) for name, words in conditions_of(result).items()}, "content": content}
+    words = {name: in_words(words) for name, words in conditions_of(result).items()}
+    return {**words, "gpus": str(max(1, len(result.job.gpus))), "content": content}
+
+
+def _varying_software(results: Sequence[Result]) -> list[str]:
+    """The facts of `software` that differ among the results that succeeded."""
+    named = differences(software_of_all([result for result in results if result.status == "ok"]))
+    return [fact for fact in TITLES if any(fact in words for words in named)]
 
 
 def _doubt(found: stats.Ratio, margin: float, n_a: int, n_b: int) -> str:
@@ -244,7 +260,7 @@ def _warnings(results: Sequence[Result]) -> list[str]:
     disturbed = sum(map(disturbances.is_disturbed, good))
     kept = disturbances.counted(results)
     times = [result.figures.ranking_s for result in kept if result.figures.ranking_s is not None]
-    are_repeats = len({tuple(conditions_of(result).values()) for result in good}) == 1
+    are_repeats = len({tuple(conditions_of(result).values()) for result in good}) == 1 and not _varying_software(good)
     warnings = stats.warnings(times) if are_repeats and len(times) > 1 else []
     if disturbed:
         (worst, *_) = (text.text for result in good for text in disturbances.of_result(result))

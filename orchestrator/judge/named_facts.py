@@ -16,6 +16,7 @@ def facts_of(result: Result) -> dict[str, str]:
     provenance = result.provenance
     facts = {
         **_environment_facts(provenance.environment),
+        "number of GPUs": len(result.job.gpus) or None,
         **_host_facts(provenance.host),
         **_code_facts(provenance.code),
         **_framework_facts(result),
@@ -51,6 +52,8 @@ def _host_facts(host: HostFacts) -> dict[str, Any]:
         "CPU": host.cpu,
         "CPUs used": host.cpus_used,
         "memory": host.memory,
+        "CPU quota": host.cpu_quota,
+        "memory limit": host.memory_limit,
         "kernel": host.kernel,
         "system": host.system,
         "Docker": host.docker,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.host import quotas
+from orchestrator.judge.software import TITLES, differences, software_of
 from orchestrator.plan.jobs import Job
 from orchestrator.record import fingerprint
 from orchestrator.record.provenance import HostFacts
 from orchestrator.record.results import Provenance, Result
 from orchestrator.text import MAX_NOTE, printable
 
-HOST = ("cpu", "machine", "memory", "cpus_used", "gpus")  # the facts that distinguish machines without an id
+# The facts that distinguish machines without an id.
+HOST = ("cpu", "machine", "memory", "cpus_used", "gpus", "cpu_quota", "memory_limit")
 # What decides the outcome of a job; its other fields are limits and names.
 ESSENTIAL = ("image", "module", "command", "env", "workload", "dataset", "device", "precision", "seed", "settings")
 
@@ -21,12 +24,13 @@ def name_of(job: Job) -> str:
 
 
 def key_of(result: Result) -> str:
-    """A key that repeats of one job share: the same job, code and data, on one machine."""
+    """A key that repeats of one job share: the same job, software and data, on one machine."""
     job, provenance = result.job, result.provenance
     host = [getattr(provenance.host, fact) for fact in HOST]
     settings = [getattr(job, field) for field in ESSENTIAL]
-    same = (name_of(job), settings, host, provenance.environment.lock_sha256, provenance.code, provenance.data)
-    return repr(same)
+    whole_code = provenance.code.parts_sha256 is None
+    software = sorted((key, sorted(parts.items())) for key, parts in software_of(result, whole_code=whole_code).items())
+    return repr((name_of(job), len(job.gpus), settings, host, software, provenance.data))
 
 
 def same_host(a: HostFacts, b: HostFacts) -> bool:
@@ -95,11 +99,15 @@ def allowed_differences(original: Result, repeat: Result) -> Iterator[str]:
     """What differs and may differ, one note each."""
     there, here = original.provenance, repeat.provenance
     yield from _environment_notes(there, here)
+    yield from _software_notes(original, repeat)
     had, has = there.host.models_of(original.job.gpus), here.host.models_of(repeat.job.gpus)
     if had != has:
         yield f"another GPU: {printable(', '.join(had))} there, {printable(', '.join(has))} here"
     if there.host.driver != here.host.driver:
         yield f"another NVIDIA driver: {there.host.driver} there, {here.host.driver} here"
+    limits = [quotas.in_words(host.cpu_quota, host.memory_limit)[2:] or "none" for host in (there.host, here.host)]
+    if limits[0] != limits[1]:
+        yield f"other limits of control groups: {limits[0]} there, {limits[1]} here"
 
 
 def _environment_notes(original: Provenance, repeat: Provenance) -> Iterator[str]:
@@ -111,3 +119,11 @@ def _environment_notes(original: Provenance, repeat: Provenance) -> Iterator[str
         yield f"the image was built again from the same {same}: its id differs because its files have other times"
     if there.lock_sha256 is None:
         yield "the user gave the environment: it has no lock, so only the framework's version is compared"
+
+
+def _software_notes(original: Result, repeat: Result) -> Iterator[str]:
+    """What differs in the interpreter, and in the libraries of an environment without a lock."""
+    for fact in ("interpreter", "libraries"):
+        there, here = (words.get(fact) for words in differences([software_of(original), software_of(repeat)]))
+        if there is not None:
+            yield f"another {TITLES[fact]}: {printable(there) or 'none'} there, {printable(here or '') or 'none'} here"

@@ -99,17 +99,24 @@ def differences(there: CodeFacts, here: CodeFacts) -> list[str]:
     return [] if there.workloads_sha256 == here.workloads_sha256 else ["workloads/, compared as a whole"]
 
 
-def mixed(codes: Iterable[CodeFacts]) -> list[str]:
-    """The parts of the workload code that are not the same in all of these jobs, of any frameworks."""
+def mixed(codes: Iterable[tuple[str, CodeFacts]]) -> list[str]:
+    """The parts of the workload code that are not the same for all of these frameworks; each comes with its code.
+
+    What differs between jobs of one framework only is not listed.
+    """
     codes = list(codes)
-    only_whole = any(code.parts_sha256 is None for code in codes)
-    digests: dict[str, set[str]] = {}
-    for code in codes:
+    only_whole = any(code.parts_sha256 is None for _, code in codes)
+    digests: dict[str, dict[str, set[str]]] = {}  # part → framework → its sha256 in each job
+    for framework, code in codes:
         whole = {"": str(code.workloads_sha256)}
         parts = whole if only_whole or code.parts_sha256 is None else code.parts_sha256
         for name, digest in parts.items():
-            digests.setdefault(name, set()).add(digest)
-    return sorted(f"workloads/{name}" for name, found in digests.items() if len(found) > 1)
+            digests.setdefault(name, {}).setdefault(framework, set()).add(digest)
+    return sorted(
+        f"workloads/{name}"
+        for name, found in digests.items()
+        if len(found) > 1 and len(set().union(*found.values())) > 1
+    )
 
 
 def _modules(sources: Sources) -> dict[str, dict[str, str]]:

@@ -89,6 +89,8 @@ class HostFacts(RecordedFacts):
     cpus: Several[int] = ()  # that the orchestrator may use
     cpus_used: Several[int] = ()  # that the job may use
     memory: int | None = None  # bytes
+    cpu_quota: float | None = None  # CPUs' time that control groups allow the job; None without a quota
+    memory_limit: int | None = None  # bytes that they allow it; None without a limit
     system: str | None = None
     kernel: str | None = None
     machine: str | None = None  # architecture

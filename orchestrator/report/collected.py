@@ -11,8 +11,9 @@ from orchestrator.judge.conditions import sound
 from orchestrator.record.certificates import Certificate
 from orchestrator.record.results import Result, split_damaged
 from orchestrator.record.run_folder import Run, RunSource
-from orchestrator.report import certified, published
+from orchestrator.report import certified, origin, published
 from orchestrator.report.certified import Known, Origin
+from orchestrator.report.origin import RunOrigin
 from orchestrator.report.published import Studies
 from orchestrator.report.table import Table
 from orchestrator.report.tables import host_by_host, tables
@@ -47,6 +48,11 @@ class ReportContent:
     def damaged(self) -> list[StoreError]:
         """Why results are missing."""
         return [error for each in self.runs for error in each.damaged]
+
+    @property
+    def origins(self) -> list[RunOrigin]:
+        """The runs, in the order of their results."""
+        return [origin.of(each.source.id, each.run.began, each.results) for each in self.runs]
 
     def studies(self) -> Studies:
         """The published studies that tables show next to the results. Raises StoreError."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.judge import disturbances, stats
+from orchestrator.judge.conditions import Row
 from orchestrator.plan.workload import InferenceWorkload, Scoring, TrainingWorkload
 from orchestrator.record.figures import Figures
 from orchestrator.record.results import Result
@@ -15,8 +16,7 @@ from orchestrator.report.notes import expected
 from orchestrator.report.published import PublishedRow, PublishedStudy
 from orchestrator.report.table import CellValue, Column, Doubtful, Measurement
 
-RankedRow = tuple[dict[str, str], list[Result]]  # the conditions of a row, and its results
-ColumnOfRows = tuple[Column, Callable[[RankedRow], CellValue]]
+ColumnOfRows = tuple[Column, Callable[[Row], CellValue]]
 DEVICES = ("gpu", "cpu")  # in the order of the study's columns
 
 
@@ -43,7 +43,7 @@ def training_columns(
 def _published_columns(workload: TrainingWorkload, study: PublishedStudy) -> list[ColumnOfRows]:
     """The columns with the figures that a study published for a training workload."""
 
-    def of(row: RankedRow) -> PublishedRow:
+    def of(row: Row) -> PublishedRow:
         return study.row(workload.name, row[1][0].job.framework) or PublishedRow()
 
     scoring = workload.scoring
@@ -79,12 +79,12 @@ def inference_columns(
     return columns
 
 
-def _rate_on(device: str, row: RankedRow) -> CellValue:
+def _rate_on(device: str, row: Row) -> CellValue:
     on_device = [result for result in row[1] if result.job.device == device]
     return timed(on_device, lambda figures: figures.images_per_s)
 
 
-def _published_rate(workload: InferenceWorkload, study: PublishedStudy, device: str, row: RankedRow) -> float | None:
+def _published_rate(workload: InferenceWorkload, study: PublishedStudy, device: str, row: Row) -> float | None:
     row_of_study = study.row(workload.name, row[1][0].job.framework) or PublishedRow()
     return {"gpu": row_of_study.gpu, "cpu": row_of_study.cpu}[device]
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.judge import disturbances
 from orchestrator.record.results import Result
-from orchestrator.report import certified
+from orchestrator.report import certified, origin
 from orchestrator.report.certified import Known, Mark, MarkWord
+from orchestrator.report.origin import RunOrigin
 from orchestrator.report.table import Doubtful, Measurement, Table
 
 
@@ -50,6 +51,8 @@ class ReportDocument(BaseModel):
         description="of each result: what kept it from its processors, in words; its times must not be trusted. "
         "Empty where nothing is known to have done so"
     )
+    runs: list[RunOrigin] = Field(description="the runs that the results are from")
+    run_of_result: list[str] = Field(description="of each result: the id of its run")
     certificates: list[MarkWord | None] = Field(
         description="of each result: it computes the same as the reference (certified); it differs from the reference "
         "only in the way that its notes document (declared), or in another way (diverges); it was verified only in "
@@ -63,8 +66,16 @@ class ReportDocument(BaseModel):
     )
 
 
-def of(tables: Iterable[Table], results: Iterable[Result], known: Known = certified.NONE) -> ReportDocument:
-    """The document of these tables and of the results that they were made from; `known` is what marks rest on."""
+def of(
+    tables: Iterable[Table],
+    results: Iterable[Result],
+    known: Known = certified.NONE,
+    origins: Sequence[RunOrigin] = (),
+) -> ReportDocument:
+    """The document of these tables and of the results that they were made from.
+
+    `known` is what marks rest on, `origins` are the runs, in the order of their results.
+    """
     results = list(results)
     marks = [certified.of(result, known) for result in results]
     return ReportDocument(
@@ -82,6 +93,8 @@ def of(tables: Iterable[Table], results: Iterable[Result], known: Known = certif
         ],
         results=results,
         disturbances=[[each.text for each in disturbances.of_result(result)] for result in results],
+        runs=list(origins),
+        run_of_result=origin.runs_of_results(origins),
         certificates=[None if mark is None else mark.word for mark in marks],
         marks=marks,
     )

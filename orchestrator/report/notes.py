@@ -35,7 +35,7 @@ def notes_of(
         if result.status == "skipped" and result.failure is not None:
             texts.append(f"skipped: {result.failure.message}")
         notes |= dict.fromkeys(f"{result.job.title}: {note}" for note in texts)
-    repeated = any(result.job.repeat > 1 for result in results)
+    repeated = any(len(times) > 1 for _, times in ranked)
     return (*notes, *_disturbances(results), *(_repeat_notes(ranked) if repeated else ()))
 
 

@@ -91,13 +91,13 @@ def _about_measurements(results: Sequence[Result]) -> Iterator[Notice]:
 
 
 def _about_code(results: Sequence[Result]) -> Iterator[Notice]:
-    mixed = fingerprint.mixed(result.provenance.code for result in results)
+    mixed = fingerprint.mixed((result.job.framework, result.provenance.code) for result in results)
     if mixed:
         yield Notice(
             level="caution",
             title="Several versions of the workloads",
-            text="Not all rows were measured with the same code. The provenance of each row names its code. "
-            f"What differs: {_listed(mixed)}",
+            text="Not all frameworks were measured with the same version of the code that they share. The provenance "
+            f"of each row names its code. What differs: {_listed(mixed)}",
         )
     dirty = [result.job.id for result in results if result.provenance.code.git_dirty]
     if dirty:

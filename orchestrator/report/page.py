@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.host import quotas
 from orchestrator.record.results import Result
 from orchestrator.report import cells, certified, notices, sections
 from orchestrator.report.certified import Known
@@ -86,6 +87,7 @@ def _run_facts(measured: Measured) -> cells.Facts:
         "run by": ", ".join(filter(None, dict.fromkeys(result.provenance.by for result in measured.results))),
         "jobs": f"{len(measured.results):,} of {len(run.jobs):,} have a result",
         "orchestrator": ", ".join(versions),
+        "commit": ", ".join(dict.fromkeys(result.provenance.code.git_commit or "" for result in measured.results)),
     }
     return cells.Facts(
         title=clip(run.id), rows=tuple((name, clip(value, MAX_NOTE)) for name, value in facts.items() if value)
@@ -95,7 +97,8 @@ def _run_facts(measured: Measured) -> cells.Facts:
 def _host(result: Result) -> str:
     host = result.provenance.host
     gpus = [str(gpu.name) for gpu in host.gpus]
-    parts = [host.cpu or "unknown CPU", f"{len(host.cpus_used)} CPUs", *gpus, host.system]
+    cpus = f"{len(host.cpus_used)} CPUs{quotas.in_words(host.cpu_quota, host.memory_limit)}"
+    parts = [host.cpu or "unknown CPU", cpus, *gpus, host.system]
     return ", ".join(part for part in parts if part)
 
 

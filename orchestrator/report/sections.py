@@ -139,7 +139,7 @@ def _labels(table: Table) -> list[str]:
     titles = [results[0].job.title for results in table.results]
     labels = []
     for title, row in zip(titles, table.rows, strict=True):
-        differences = map(str, row[1:words]) if titles.count(title) > 1 else ()
+        differences = filter(None, map(str, row[1:words])) if titles.count(title) > 1 else ()
         labels.append(clip(plain(" · ".join([title, *differences])), MAX_NAME))
     return labels
 

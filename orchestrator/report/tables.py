@@ -9,14 +9,14 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.judge import disturbances
-from orchestrator.judge.conditions import grouped, machine, split
+from orchestrator.judge.conditions import Row, grouped, machine, split
 from orchestrator.plan.workload import Declaration, InferenceWorkload, TrainingWorkload
 from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.record.figures import Figures
 from orchestrator.record.results import Result
 from orchestrator.report import certified
 from orchestrator.report.certified import Known, LegendLine, Mark
-from orchestrator.report.columns import DEVICES, RankedRow, inference_columns, timed, title_of, training_columns
+from orchestrator.report.columns import DEVICES, inference_columns, timed, title_of, training_columns
 from orchestrator.report.notes import notes_of
 from orchestrator.report.published import PublishedStudy, Studies, study_of
 from orchestrator.report.table import Column, Table
@@ -139,7 +139,7 @@ def _inference(
 
 def _marks_and_notes(
     results: Sequence[Result],
-    ranked: Sequence[RankedRow],
+    ranked: Sequence[Row],
     varying: Sequence[str],
     study: PublishedStudy | None,
     known: Known,
@@ -154,13 +154,13 @@ def _marks_and_notes(
     return marks, certified.legend(zip(labels, marks, strict=True)), notes
 
 
-def _ranked(rows: Sequence[RankedRow], device: str | None = None) -> list[RankedRow]:
+def _ranked(rows: Sequence[Row], device: str | None = None) -> list[Row]:
     """Rows by their median times (on `device`), the fastest first.
 
     Rows whose repeats were all disturbed come after those, and rows without a time come last.
     """
 
-    def key(row: RankedRow) -> tuple[bool, bool, float]:
+    def key(row: Row) -> tuple[bool, bool, float]:
         times = _times(row[1], device)
         return not times, _disturbed(row[1], device), statistics.median(times) if times else 0.0
 
@@ -188,4 +188,4 @@ def _on(results: Sequence[Result], device: str | None) -> list[Result]:
 
 def _label(conditions: Mapping[str, str], results: Sequence[Result], varying: Sequence[str]) -> str:
     """The title of a row with the conditions that distinguish it from rows with the same title."""
-    return ", ".join([title_of(results), *(conditions[name] for name in varying)])
+    return ", ".join([title_of(results), *(words for name in varying if (words := conditions[name]))])

@@ -11,12 +11,17 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from orchestrator.record.results import Result
+from orchestrator.report.origin import RunOrigin
 from orchestrator.report.table import Table
 from orchestrator.text import plain
 
 
-def show(console: Console, tables: Iterable[Table], results: Iterable[Result]) -> None:
-    """Print tables, then the jobs that were skipped or failed, with the reasons."""
+def show(
+    console: Console, tables: Iterable[Table], results: Iterable[Result], origins: Iterable[RunOrigin] = ()
+) -> None:
+    """Print the runs, their tables, then the jobs that were skipped or failed, with the reasons."""
+    for each in origins:
+        console.print(Text(plain(each.words), style="dim"))
     for table in tables:
         console.print()
         console.print(_table(table))
@@ -60,8 +65,8 @@ def _table(table: Table) -> RenderableType:
             justify="right" if column.form else "left",
             style="dim" if published else "bold" if column.form else None,
             vertical="bottom",
+            overflow="fold",  # neither what distinguishes rows nor a figure may be cut off
             min_width=max(map(len, column.title.split())),
-            overflow="fold",
         )
     for row in table.texts(plain):
         grid.add_row(*map(Text, row))

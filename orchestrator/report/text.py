@@ -6,16 +6,18 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from orchestrator.judge import disturbances
 from orchestrator.judge.conditions import conditions_of
 from orchestrator.record.results import Result
-from orchestrator.report import certified, document
+from orchestrator.report import certified, document, origin
 from orchestrator.report.certified import Known
+from orchestrator.report.origin import RunOrigin
 from orchestrator.report.table import Table
 from orchestrator.text import plain
 
-CONDITIONS = ("data", "amount", "device", "engine", "precision", "seed", "host")  # of `conditions_of`
+CONDITIONS = ("data", "amount", "device", "gpus", "engine", "precision", "seed", "host")  # of `conditions_of`
 FIGURES = (
     "accuracy",
     "test_loss",
@@ -53,25 +55,34 @@ USAGE = (
 CERTIFIED = ("certificate", "certificate_claim", "certificate_signer", "by")
 
 
-def markdown(tables: Iterable[Table]) -> str:
-    """GitHub-flavoured Markdown."""
-    return "\n".join(_markdown(table) for table in tables)
+def markdown(tables: Iterable[Table], origins: Iterable[RunOrigin] = ()) -> str:
+    """GitHub-flavoured Markdown: the tables, then the runs that they were made from."""
+    runs = [_escape(each.words) for each in origins]
+    return "\n".join([*map(_markdown, tables), *([f"Measured in {'; '.join(runs)}\n"] if runs else [])])
 
 
-def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Iterator[str]:
+def csv_lines(
+    results: Iterable[Result], known: Known = certified.NONE, origins: Sequence[RunOrigin] = ()
+) -> Iterator[str]:
     """A head, then one line per result, including failed ones. Times are in seconds; a missing value is empty.
 
-    `known` is what the verdicts of certificates rest on. They have columns of their own.
+    `known` is what the verdicts of certificates rest on; they have columns of their own. `origins` are the runs, in the
+    order of their results.
     """
-    head = ["job", "framework", "workload", "repeat", "status", "failure", *CONDITIONS, "node"]
-    yield _csv_line([*head, *FIGURES, *EPOCHS, *USAGE, "disturbed", *CERTIFIED])
-    for result in results:
+    head = ["run", "began", "job", "framework", "version", "workload", "repeat", "status", "failure", *CONDITIONS]
+    after = ["disturbed", *CERTIFIED, "orchestrator", "commit", "uncommitted_changes"]
+    yield _csv_line([*head, "node", *FIGURES, *EPOCHS, *USAGE, *after])
+    for run, result in zip_longest(origin.runs_of_results(origins), results):
         conditions, mark = conditions_of(result), certified.of(result, known)
+        code = result.provenance.code
         reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
         yield _csv_line(
             [
+                run or "",
+                result.began,
                 result.job.id,
                 result.job.framework,
+                result.start.version if result.start else "",
                 result.job.workload,
                 result.job.repeat,
                 result.status,
@@ -86,13 +97,21 @@ def csv_lines(results: Iterable[Result], known: Known = certified.NONE) -> Itera
                 "; ".join(each.text for each in disturbances.of_result(result)),
                 *((mark.word, mark.claim or "", mark.signer) if mark else ("",) * len(CERTIFIED[:3])),
                 result.provenance.by,
+                code.version or "",
+                code.git_commit or "",
+                "" if code.git_dirty is None else "yes" if code.git_dirty else "no",
             ]
         )
 
 
-def json_text(tables: Iterable[Table], results: Iterable[Result], known: Known = certified.NONE) -> str:
+def json_text(
+    tables: Iterable[Table],
+    results: Iterable[Result],
+    known: Known = certified.NONE,
+    origins: Sequence[RunOrigin] = (),
+) -> str:
     """The tables as shown, and the results they were made from. Their JSON Schema is docs/report.schema.json."""
-    return document.of(tables, results, known).model_dump_json(indent=1) + "\n"
+    return document.of(tables, results, known, origins).model_dump_json(indent=1) + "\n"
 
 
 def _csv_line(cells: Sequence[object]) -> str:

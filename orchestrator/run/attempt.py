@@ -158,8 +158,10 @@ class Attempt:
             workloads=self._run.code.freeze(job.module, self._run.cache),
             inputs=inputs.files,
             spec=folder.write_job(job),
-            cpus=host.cpus[: job.cpus],
+            cpus=host.cpus_for(job.cpus),
             gpus=tuple(gpu for uuid in job.gpus for gpu in host.gpus if gpu.uuid == uuid),
+            cpu_quota=host.cpu_quota,
+            memory_limit=host.memory_limit,
         )
 
     def _measure(
@@ -244,7 +246,7 @@ def provenance_of(run: RunContext, node: Node, job: Job) -> Provenance:
         engine=run.engine,
         environment=EnvironmentFacts(),
         code=fingerprint.of_module(run.code, job.module),
-        host=host_facts(node.host, node.engine_facts, node.host.cpus[: job.cpus]),
+        host=host_facts(node.host, node.engine_facts, node.host.cpus_for(job.cpus)),
         node=None if node.local else NodeFacts(name=node.name, engine=node.engine, exclusive=node.share is None),
         by=user_name(),
     )

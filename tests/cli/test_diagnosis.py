@@ -302,6 +302,25 @@ def test_the_verdict_on_every_framework(daemon, tmp_path, monkeypatch, root, pro
         assert row.gpu_engines == (row.engines if row.gpu.runs else ())
 
 
+@pytest.mark.parametrize(
+    ("limited", "limits", "problem"),
+    [
+        ((0.5, 1 << 30), "quota of 0.5 CPUs, memory limit of 1 GiB; a job gets 1", "jobs are stopped in every period"),
+        ((1.5, None), "quota of 1.5 CPUs; a job gets 1 of the CPUs", "allows 1.5 of the 2 CPUs: jobs use 1 of them"),
+        ((None, 1 << 30), "memory limit of 1 GiB; a job gets 2 of the CPUs", None),
+    ],
+)
+def test_a_quota_is_shown_with_what_it_costs(root, tmp_path, monkeypatch, limited, limits, problem):
+    quota, memory = limited
+    on(monkeypatch, dataclasses.replace(machine(), cpu_quota=quota, memory_limit=memory))
+    page = re.sub(r"\s+", " ", shown(root, tmp_path, width=200))
+    assert f"limits {limits}" in page
+    assert ("✗ a control group allows" in page) == (problem is not None)
+    assert (problem or "") in page
+    found = diagnosis.examine(catalog.load(root), tmp_path).as_json()
+    assert (found["host"]["cpu_quota"], found["host"]["memory_limit"]) == (quota, memory)
+
+
 def test_without_docker_a_gpu_is_of_use_only_where_there_is_a_python(monkeypatch, root, tmp_path):
     on(monkeypatch, machine("A100"))
     found = {row.framework: row for row in diagnosis.examine(catalog.load(root), tmp_path).frameworks}

@@ -20,6 +20,8 @@ from orchestrator.engines.base import EngineError, Exit
 from orchestrator.engines.docker import client, container, engine
 from orchestrator.engines.docker.engine import DockerEngine
 from orchestrator.errors import BuildError
+from orchestrator.host import quotas
+from orchestrator.host.quotas import Limits
 from tests.support import checks, engine_cases
 
 CHECK = checks.engine("docker engine", "tests/docker/test_docker_engine.py")
@@ -121,6 +123,23 @@ def test_an_image_with_a_volume_is_refused(docker_engine, tmp_path):
     (image,) = engine_cases.behaving(["good"], root).images
     with pytest.raises(BuildError, match="declares the volume /data"):
         docker_engine.prepare(image, "cpu")
+
+
+def test_a_container_gets_the_limits_of_the_orchestrator(docker_engine, daemon, tmp_path, monkeypatch):
+    """The daemon may start it outside of the control group that limits the orchestrator."""
+    seen = []
+
+    class Curious(engine_cases.Silent):
+        def job_event(self, job, event):
+            for each in daemon.containers.list(all=True, filters={"label": f"rosetta.job={job.id}"}):
+                limits = each.attrs["HostConfig"]
+                seen.append((limits["NanoCpus"], limits["Memory"], limits["CpusetCpus"]))
+
+    monkeypatch.setattr(quotas, "inspect", lambda: Limits(cpus=0.5, memory=256 << 20))
+    _, results = engine_cases.run_echo(docker_engine, tmp_path, "good", "greedy", listener=Curious())
+    assert set(seen) == {(500_000_000, 256 << 20, str(min(os.sched_getaffinity(0))))}
+    assert [result.failure and result.failure.kind for result in results] == [None, "out_of_memory"]
+    assert results[0].provenance.host.cpu_quota == 0.5
 
 
 def test_provenance_names_the_image(docker_engine, tmp_path):

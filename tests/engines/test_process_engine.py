@@ -14,6 +14,8 @@ from orchestrator.engines.base import Launch, job_variables
 from orchestrator.engines.process import pythons
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.errors import HostError
+from orchestrator.host import quotas
+from orchestrator.host.quotas import Limits
 from orchestrator.plan import catalog, jobs, spec
 from tests.support import engine_cases
 from tests.support.fake_docker import command
@@ -40,6 +42,14 @@ def test_a_job_sees_its_own_environment_only(engine, tmp_path, monkeypatch):
     assert facts["listing"] == ["weights.npz"]
     assert facts["cpus"] == [min(os.sched_getaffinity(0))]
     assert not Path(facts["home"]).exists()  # a job's home goes with the job
+
+
+def test_a_job_gets_as_many_cpus_as_the_quota_is_enough_for(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(quotas, "inspect", lambda: Limits(cpus=0.5, memory=1 << 30))
+    folder, (result,) = engine_cases.run_echo(engine, tmp_path, "nosy")
+    assert engine_cases.facts_of(folder, result)["cpus"] == [min(os.sched_getaffinity(0))]
+    host = result.provenance.host
+    assert (host.cpus_used, host.cpu_quota, host.memory_limit) == ((min(os.sched_getaffinity(0)),), 0.5, 1 << 30)
 
 
 def test_a_job_sees_the_gpu_it_was_given_only(engine, tmp_path, monkeypatch):

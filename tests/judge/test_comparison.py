@@ -87,12 +87,43 @@ def test_inference_is_slower_when_it_does_fewer_images():
         (repeats(device="gpu"), "different device (CPU / GPU)"),
         (repeats(engine="process"), "different engine (docker engine / process engine)"),
         ([*repeats()[:4], repeats(cpu="CPU Y")[4]], "host varies within B"),
+        ([*repeats()[:4], with_facts(repeats()[4], environment={"lock_sha256": "l"})], "lock varies within B"),
         ([result("numpy", failure=Failure(kind="timeout", message="stopped\x1b[31m"))], "B has no time for it: timeout: stopped�[31m"),
     ],
 )  # fmt: skip
 def test_unlike_is_not_compared(b, why):
     cell = only_cell(repeats(), b)
     assert (cell.word, cell.why, cell.ratio) == ("not comparable", why, None)
+
+
+def test_other_software_and_limits_are_listed_and_compared():
+    """To compare versions is what `compare` is for; only within a side they must be equal."""
+    start = repeats()[0].start.model_copy(update={"version": "3.0", "versions": {"python": "3.12"}})
+    b = [each.model_copy(update={"start": start}) for each in repeats(factor=1.1)]
+    b = changed(b, host={"cpu": "CPU X", "cpus_used": [0, 1], "cpu_quota": 0.5, "memory_limit": 1 << 30})
+    b = changed(b, environment={"lock_sha256": "l"}, code={"workloads_sha256": "w"})
+    found = comparison.compare(repeats(), b, stats.MARGIN)
+    assert found.cells[0].word == "slower"
+    assert {(each.what, each.a, each.b) for each in found.differences} == {
+        ("CPU quota", "–", "0.5"),
+        ("memory limit", "–", "1073741824"),
+        ("framework version", "2.0", "3.0"),
+        ("version of python", "3.11", "3.12"),
+        ("lock sha256", "–", "l"),
+        ("workload code sha256", "–", "w"),
+    }
+
+
+def test_jobs_with_other_numbers_of_gpus_are_not_compared():
+    def on(*gpus):
+        return [
+            each.model_copy(update={"job": each.job.model_copy(update={"gpus": gpus})})
+            for each in repeats(device="gpu")
+        ]
+
+    found = comparison.compare(on("GPU-1"), on("GPU-1", "GPU-2"), stats.MARGIN)
+    assert found.cells[0].why == "different number of GPUs (1 / 2)"
+    assert ("number of GPUs", "1", "2") in [(each.what, each.a, each.b) for each in found.differences]
 
 
 def test_another_machine_is_compared_and_reported():

@@ -184,6 +184,41 @@ def test_another_dockerfile_is_another_image_and_another_base_is_reported():
     assert judged(provenance(runs(100.0), environment=older), provenance(here, environment=inside())).word != "CANNOT"
 
 
+def test_another_interpreter_other_libraries_and_limits_are_reported():
+    def by(python, blas, quota):
+        found = runs(100.0, 100.1)
+        versions = {"python": python, "blas": blas}
+        start = found[0].start.model_copy(update={"versions": versions})
+        host = {"cpu": "CPU X", "cpus_used": [0, 1], "cpu_quota": quota}
+        environment = {"given_by_user": True, "interpreter": "/bin/python"}
+        return provenance(
+            [each.model_copy(update={"start": start}) for each in found], host=host, environment=environment
+        )
+
+    notes = judged(by("3.11.7", "1", None), by("3.11.9", "2", 0.5)).notes
+    for note in (
+        "another interpreter: Python 3.11.7 there, Python 3.11.9 here",
+        "another set of libraries: blas 1 there, blas 2 here",
+        "other limits of control groups: none there, quota of 0.5 CPUs here",
+    ):
+        assert note in notes
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"environment": {"lock_sha256": "l"}},
+        {"code": {"workloads_sha256": "w"}},
+        {"host": {"cpu": "CPU X", "cpus_used": [0, 1], "cpu_quota": 0.5}},
+    ],
+)
+def test_results_of_other_software_or_limits_are_no_repeats(part):
+    cells = stored_jobs.cells_of([*runs(100.0), *provenance(runs(100.0), **part)], "here")
+    assert [len(cell) for cell in cells] == [1, 1]
+    again = provenance(runs(100.0), code={"git_commit": "another, with the same code"})
+    assert [len(cell) for cell in stored_jobs.cells_of([*runs(100.0), *again], "here")] == [2]
+
+
 def test_the_same_gpu_is_taken_or_one_like_it_and_as_many():
     def gpu(index, uuid, name="H100"):
         return Gpu(index=index, name=name, uuid=uuid, memory=None, capability="9.0")

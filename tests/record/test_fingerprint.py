@@ -154,9 +154,10 @@ def test_results_of_before_parts_were_recorded_are_compared_as_a_whole(there, he
 
 def test_a_report_of_several_frameworks_is_of_one_code_where_each_part_is():
     one, other = code("1", a="2"), code("2", b="3")
-    assert fingerprint.mixed([one, other]) == []
-    assert fingerprint.mixed([one, code("3", a="4")]) == ["workloads/a"]
-    assert fingerprint.mixed([one, code("2")]) == ["workloads/"]
+    assert fingerprint.mixed([("x", one), ("y", other)]) == []
+    assert fingerprint.mixed([("x", one), ("y", code("3", a="4"))]) == ["workloads/a"]
+    assert fingerprint.mixed([("x", one), ("x", code("3", a="4"))]) == []  # rows of one framework name it
+    assert fingerprint.mixed([("x", one), ("y", code("2"))]) == ["workloads/"]
     assert fingerprint.mixed([]) == []
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from orchestrator.host.neighbours import Neighbour
 from orchestrator.record.results import Failure, Result, firsts
 from orchestrator.record.telemetry import GpuTelemetry, Quantity, Telemetry
-from orchestrator.report import document, notes, tables, terminal, text
+from orchestrator.report import document, notes, origin, tables, terminal, text
 from orchestrator.report.table import Doubtful, Measurement
 from tests.support import engine_cases
 from tests.support.facts import with_facts
@@ -426,6 +426,45 @@ def test_csv_has_the_epochs_of_a_training_in_one_cell():
     rows = list(csv.DictReader(text.csv_lines([scored, trained()])))
     assert [row["epoch_seconds"] for row in rows] == ["5.0;4.5", ""]
     assert [row["epoch_accuracy"] for row in rows] == [";0.75", ""]
+
+
+TWO_RUNS = [
+    origin.RunOrigin(
+        id=f"2026-{number}", began=f"2026-01-0{number}T10:20:30+00:00", versions=["0.1.0"], commits=["c" * 40],
+        uncommitted_changes=number == 2, results=1,
+    )
+    for number in (1, 2)
+]  # fmt: skip
+
+
+def test_every_form_names_the_runs(known):
+    results = [trained(), with_facts(trained(seconds=90.0), code={"version": "0.1.0", "git_commit": "c" * 40})]
+    lines = list(csv.DictReader(text.csv_lines(results, origins=TWO_RUNS)))
+    assert [(row["run"], row["job"]) for row in lines] == [("2026-1", results[0].job.id), ("2026-2", results[0].job.id)]
+    assert (lines[1]["began"], lines[1]["version"], lines[1]["orchestrator"], lines[1]["commit"]) == (
+        results[1].began, "2.0", "0.1.0", "c" * 40
+    )  # fmt: skip
+    found = tables.tables(results, known)
+    document_ = json.loads(text.json_text(found, results, origins=TWO_RUNS))
+    assert [run["id"] for run in document_["runs"]] == document_["run_of_result"] == ["2026-1", "2026-2"]
+    console = Console(width=200, record=True, file=io.StringIO())
+    terminal.show(console, found, results, TWO_RUNS)
+    line = "run 2026-2 · 2026-01-02 10:20 UTC · version 0.1.0 · commit ccccccc with uncommitted changes"
+    assert line in console.export_text().splitlines()
+    assert f"; {line}" in text.markdown(found, TWO_RUNS)
+
+
+def test_a_run_that_was_resumed_with_other_code_names_both(known):
+    def by(commit, code, repeat):
+        code = {"version": "0.1.0", "git_commit": commit, "parts_sha256": {"common": "1", "pytorch": code}}
+        return with_facts(trained(repeat=repeat), code=code)
+
+    results = [by("a" * 40, "1", 1), by("b" * 40, "2", 2)]
+    columns, rows, only = table(results, known)
+    assert columns[1] == "code"
+    assert [row[1] for row in rows] == ["pytorch 1", "pytorch 2"]
+    assert not [note for note in only.notes if note.startswith("±")]  # neither row was repeated
+    assert "commit aaaaaaa, bbbbbbb" in origin.of("run", results[0].began, results).words
 
 
 def test_json_holds_tables_and_results(known):

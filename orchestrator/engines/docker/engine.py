@@ -138,8 +138,11 @@ class DockerEngine:
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             pids_limit=PIDS,
+            # The daemon's containers may lie outside of the group that limits this program. With the same limits, a job
+            # gets what its result says, whichever daemon runs it.
             mem_limit=memory,
             memswap_limit=memory,
+            nano_cpus=None if launch.cpu_quota is None else int(launch.cpu_quota * 1e9),
             cpuset_cpus=",".join(map(str, launch.cpus)),
             shm_size=SHM_BYTES,
             # Executable: frameworks that compile at run time keep their shared objects there.

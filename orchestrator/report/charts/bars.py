@@ -7,10 +7,10 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.judge import disturbances, stats
+from orchestrator.judge import comparison, disturbances, stats
 from orchestrator.record.results import Result
 from orchestrator.report.charts import plotting
-from orchestrator.report.charts.model import Chart, Grid, Line
+from orchestrator.report.charts.model import Chart, Grid, Line, extremes
 from orchestrator.report.charts.plotting import text_of
 from orchestrator.report.table import Column
 
@@ -51,10 +51,9 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: BarQuantity
     counted = [disturbances.counted(line.results) for line in lines]
     found = [[value for result in some if (value := quantity.figure(result)) is not None] for some in counted]
     rows = [(line, *_interval(values), len(values)) for line, values in zip(lines, found, strict=True)]
-    labels, medians = [line.label for line in lines], [median for _, _, median, _, _ in rows]
+    medians = [median for _, _, median, _, _ in rows]
     trace = plotting.bar(medians, {"styles": [dataclasses.asdict(line.style) for line in lines]})
     caption = "Shorter is better" if quantity.less_is_better else "Longer is better"
-    disturbed = [disturbances.all_disturbed(line.results) for line in lines]
     if any(repeats > 1 for *_, repeats in rows):
         caption += "; bars are medians, whiskers are the interval in the table"
         trace["error_x"] = {
@@ -71,7 +70,7 @@ def measured(name: str, title: str, lines: Sequence[Line], quantity: BarQuantity
         kind="bars",
         title=title,
         caption=f"{caption}.",
-        finding=_finding(list(zip(labels, found, disturbed, strict=True)), quantity),
+        finding=_finding(title, lines, quantity),
         figure=plotting.bars(lines, [trace], [high for _, _, _, high, _ in rows], texts, quantity.axis),
         numbers=Grid(
             columns=(
@@ -98,8 +97,8 @@ def published(name: str, source: str, lines: Sequence[Line], key: str, quantity:
             id=name,
             kind="bars",
             title=f"The same rows in {source.partition(',')[0]}",
-            caption=f"Published in {source}, with the study's full settings. Compare the order, not the lengths.",
-            finding=_extremes(known, quantity),
+            caption=f"Published in {source}, with the study's full settings, so not comparable with the other charts.",
+            finding=extremes("published", "{:,.1f} " + quantity.unit, [(value, label) for label, value in known]),
             figure=plotting.bars(lines, [trace], lengths, texts, quantity.axis),
             numbers=Grid(
                 columns=(Column(title="DL Library"), Column(title=f"published ({quantity.unit})", form=",.0f")),
@@ -128,13 +127,12 @@ def phases(name: str, lines: Sequence[Line]) -> Chart:
     totals = list(map(sum, times))
     figure = plotting.bars(lines, traces, totals, list(map(plotting.short, totals)), "seconds")
     untimed = [sum(t for phase, t in zip(names, row, strict=True) if phase not in TIMED) for row in times]
-    most, whole, label = max(zip(untimed, totals, labels, strict=True))
     return Chart(
         id=name,
         kind="phases",
         title="Where the time went",
         caption=f"The whole job, timed on the host; “{REST}” is the container, the interpreter and its imports.",
-        finding=f"{label} spent the most time outside the timed phases: {most:,.1f} s of {whole:,.1f} s.",
+        finding=extremes("time outside the timed phases", "{:,.1f} s", list(zip(untimed, labels, strict=True))),
         figure={**figure, "layout": {**figure["layout"], "barmode": "stack"}},
         numbers=Grid(
             columns=(Column(title="DL Library"), *(Column(title=f"{phase} (s)", form=",.1f") for phase in names)),
@@ -158,30 +156,29 @@ def _times(line: Line, used: Sequence[str]) -> list[float]:
     return [*medians, max(0.0, whole - sum(medians))]
 
 
-def _finding(rows: Sequence[tuple[str, Sequence[float], bool]], quantity: BarQuantity) -> str:
-    """A sentence about the fastest and the slowest row, as far as the repeats show which they are.
+def _finding(title: str, lines: Sequence[Line], quantity: BarQuantity) -> str:
+    """A sentence with the lowest and the highest median. It names a fastest row where `compare` would call it so.
 
-    `rows` are (label, values, whether all of its jobs were disturbed). Disturbed rows are not ranked.
+    Rows whose jobs were all disturbed are not ranked.
     """
-    quiet = [(label, values) for label, values, disturbed in rows if not disturbed]
-    ranked = sorted(quiet or [row[:2] for row in rows], key=lambda row: statistics.median(row[1]))
-    best, *others = ranked if quantity.less_is_better else ranked[::-1]
-    decided = all(stats.apart(values, best[1]) for _, values in others)
-    text = _extremes([(label, statistics.median(values)) for label, values in ranked], quantity)
+    quiet = [line for line in lines if not disturbances.all_disturbed(line.results)]
+    left_out = [line.label for line in lines if line not in quiet]
+    ranked = sorted(quiet or lines, key=lambda line: _median(line, quantity) * (1 if quantity.less_is_better else -1))
+    labelled = [(_median(line, quantity), line.label) for line in ranked]
+    found = extremes(title, "{:,.1f} " + quantity.unit, labelled)
     if not quiet:
-        return f"{text} All were disturbed, so they cannot be ranked."
-    if others:
-        text += f" {best[0]} is the fastest." if decided else " The repeats do not show which is the fastest."
-    left_out = [label for label, _, disturbed in rows if disturbed]
-    return text + (f" Disturbed, and so not ranked: {', '.join(left_out)}." if left_out else "")
+        return f"{found} All were disturbed, so they cannot be ranked."
+    first, *others = ranked
+    if others and all(comparison.is_slower(other.results, first.results) for other in others):
+        found = f"{first.label} is the fastest. {found}"
+    elif others and max(len(line.results) for line in lines) == 1:
+        found += " One run cannot rank them."
+    elif others:
+        found += " No row is shown to be the fastest."
+    return found + (f" Disturbed, and so not ranked: {', '.join(left_out)}." if left_out else "")
 
 
-def _extremes(rows: Sequence[tuple[str, float]], quantity: BarQuantity) -> str:
-    """A sentence that names the rows with the least and the most; `rows` are (label, value)."""
-    (of_low, low), (of_high, high) = (choose(rows, key=lambda row: row[1]) for choose in (min, max))
-    unit, times = quantity.unit, f"{high / low:,.1f} times"
-    if len(rows) == 1:
-        return f"{of_low}: {low:,.1f} {unit}."
-    if quantity.less_is_better:
-        return f"{of_low} has the least, {low:,.1f} {unit}; {of_high} takes {times} as long, {high:,.1f} {unit}."
-    return f"{of_high} has the most, {high:,.1f} {unit}, {times} as many as {of_low} with {low:,.1f} {unit}."
+def _median(line: Line, quantity: BarQuantity) -> float:
+    """The median of a row that has at least one value."""
+    values = (quantity.figure(result) for result in disturbances.counted(line.results))
+    return statistics.median(value for value in values if value is not None)

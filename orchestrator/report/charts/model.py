@@ -68,12 +68,13 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def extremes(what: str, form: str, values: Sequence[tuple[float, str]]) -> str:
-    """A sentence that names the rows with the lowest and the highest value."""
+    """A sentence with the lowest and the highest value and their rows. It ranks nothing: that needs repeats."""
     if not values:
         return ""
     (low, of_low), (high, of_high) = min(values), max(values)
+    what = what[:1].upper() + what[1:]
     if of_low == of_high:
-        return f"{of_low}: {what} {form.format(high)}."
+        return f"{what}: {form.format(high)} ({of_high})."
     if low == high:
-        return f"All have the same {what}, {form.format(high)}."
-    return f"{of_low} has the lowest {what}, {form.format(low)}; {of_high} the highest, {form.format(high)}."
+        return f"{what}: {form.format(high)} in all rows."
+    return f"{what}: {form.format(low)} ({of_low}) to {form.format(high)} ({of_high})."

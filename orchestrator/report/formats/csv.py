@@ -12,4 +12,4 @@ FILE_NAME: str | None = None
 
 def write(content: ReportContent) -> Iterator[str]:
     """The lines, a header first."""
-    yield from text.csv_lines(content.results, content.known)
+    yield from text.csv_lines(content.results, content.known, content.origins)
