@@ -15,7 +15,7 @@ import typer
 import typer.core
 
 from orchestrator import files
-from orchestrator.cli import crash
+from orchestrator.cli import crash, streams
 from orchestrator.cli.options import EXIT_CODES
 from orchestrator.cli.verbs import (
     bench,
@@ -40,7 +40,7 @@ class Verbs(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, typer.Abort):  # Abort: at a question
-            typer.secho("\ninterrupted", fg="yellow", err=True)
+            streams.print_error("\ninterrupted", "yellow")
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -98,6 +98,11 @@ app.add_typer(data_app, name="data")
 
 def main() -> None:
     """Run the command line. An error becomes one line and an exit code; ROSETTA_DEBUG=1 also shows the traceback."""
+    with streams.guarded():
+        _main()
+
+
+def _main() -> None:
     # A closed terminal and SIGTERM act like Ctrl-C: they end the running job, and the run can be resumed.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -113,7 +118,7 @@ def _explain(error: OrchestratorError) -> int:
     """Print an error and what to do about it; return its exit code."""
     if os.environ.get("ROSETTA_DEBUG"):
         traceback.print_exception(error)
-    typer.secho(f"error: {error.message}", fg="red", err=True)
+    streams.print_error(f"error: {error.message}", "red")
     if error.hint:
-        typer.secho(f"  → {error.hint}", fg="yellow", err=True)
+        streams.print_error(f"  → {error.hint}", "yellow")
     return error.exit_code

@@ -105,7 +105,7 @@ def _too_deep(source: _Source) -> SpecError:
 
 
 def _not_yaml(error: Exception, source: _Source, node: yaml.Node | None = None) -> SpecError:
-    where = source.at(getattr(error, "problem_mark", None) or (node and node.start_mark))
+    where = source.at(getattr(error, "problem_mark", None) or (node.start_mark if node else None))
     problem = getattr(error, "problem", None)
     if problem is None and isinstance(node, yaml.ScalarNode):
         problem = f"{node.value[:40]!r} is not a valid {node.tag.rpartition(':')[2]}"
