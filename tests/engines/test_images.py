@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -169,6 +170,20 @@ class TestContext:
         staged = self.stage(image, tmp_path, links)["wheels/alpha-1.0+cpu-py3-none-any.whl"]
         assert not staged.is_symlink()
         assert staged.read_bytes() == b"right"
+
+    @pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077])
+    def test_has_the_same_modes_whatever_the_umask(self, image, tmp_path, umask):
+        (image.folder / "run.sh").write_text("#!/bin/sh\n")
+        (image.folder / "run.sh").chmod(0o700)
+        (image.folder / "requirements-cpu.txt").chmod(0o600)
+        before = os.umask(umask)
+        try:
+            (into := tmp_path / "context").mkdir()
+            stage_context(image, "cpu", into, environ={})
+        finally:
+            os.umask(before)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (into, *into.iterdir())}
+        assert modes == {"context": 0o755, "wheels": 0o755, "run.sh": 0o755, "requirements-cpu.txt": 0o644}
 
     def test_takes_one_wheel_from_two_folders_once(self, image, tmp_path):
         files = self.stage(image, tmp_path, self.wheel(tmp_path / "one"), self.wheel(tmp_path / "two"))
