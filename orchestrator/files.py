@@ -17,6 +17,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from orchestrator.errors import HostError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -26,10 +28,47 @@ _CHUNK = 1 << 20  # bytes read at a time
 
 
 def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder for datasets, weights, environments and locks: ROSETTA_CACHE, or the user's cache folder."""
+    """The folder for datasets, weights, environments and locks: ROSETTA_CACHE, or the user's cache folder.
+
+    Raises HostError when the user has no home folder.
+    """
     from platformdirs import user_cache_path
 
-    return Path(environ.get("ROSETTA_CACHE") or user_cache_path("rosetta")).expanduser().resolve()
+    try:
+        return Path(environ.get("ROSETTA_CACHE") or user_cache_path("rosetta")).expanduser().resolve()
+    except (RuntimeError, OSError) as error:  # what pathlib and platformdirs raise without a home folder
+        named = environ.get("ROSETTA_CACHE")
+        why = f"ROSETTA_CACHE={named} is no folder: {error}" if named else "this user has no home folder for a cache"
+        raise HostError(why, hint="name a folder in ROSETTA_CACHE, as an absolute path") from error
+
+
+def write_problem(path: Path, error: OSError) -> tuple[str, str]:
+    """What is wrong and what to do about it, when `path` in the cache cannot be written."""
+    place = next((each for each in (path, *path.parents) if os.path.lexists(each) and each.is_dir()), path)
+    what = f"{path} cannot be written: {error.strerror or error}"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return what, (
+            f"free some space in {place}, which has {_free(place)} left (`orchestrator clean --all` shows what the "
+            "cache holds, and asks), or name a cache on another disk in ROSETTA_CACHE"
+        )
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        mine = "a cache of your own" if error.errno != errno.EROFS else "another cache"
+        return f"{what} ({place} belongs to {_owner(place)})", f"name {mine} in ROSETTA_CACHE"
+    return what, f"look at {place}, or name another cache in ROSETTA_CACHE"
+
+
+def _free(folder: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e9:.1f} GB"
+    except OSError:
+        return "little"
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (KeyError, OSError, NotImplementedError):  # a user without an entry in the list of users
+        return f"user {path.lstat().st_uid}" if os.path.lexists(path) else "another user"
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -87,16 +126,23 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(path: Path, *, waiting: str) -> Iterator[None]:
-    """Hold the lock file `path` during the block. While another process holds it, log `waiting` and wait."""
+    """Hold the lock file `path` during the block. While another process holds it, log `waiting` and wait.
+
+    Raises HostError when there can be no lock file. What is complete needs none: look for it before.
+    """
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        _log.warning(waiting)
-        lock.acquire()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            _log.warning(waiting)
+            lock.acquire()
+    except OSError as error:
+        message, hint = write_problem(path, error)
+        raise HostError(message, hint=hint) from error
     try:
         yield
     finally:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import traceback
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -111,7 +113,14 @@ def _main() -> None:
     except OrchestratorError as error:
         sys.exit(_explain(error))
     except Exception as error:  # noqa: BLE001  (any other exception is a fault of this program)
-        sys.exit(_explain(crash.crashed(files.default_cache() / "crashes", error)))
+        sys.exit(_explain(crash.crashed(_crash_folder(), error)))
+
+
+def _crash_folder() -> Path:
+    try:
+        return files.default_cache() / "crashes"
+    except OrchestratorError:  # this user has no home folder
+        return Path(tempfile.gettempdir())
 
 
 def _explain(error: OrchestratorError) -> int:

@@ -33,7 +33,7 @@ _CAUSES = (
     _Cause(
         pattern=r"(?i)no space left on device",
         says="the disk is full",
-        hint="see what uses Docker's disk with `docker system df`; `docker builder prune` empties its build cache",
+        hint="{disk_hint}",
     ),
     _Cause(
         pattern=r"DO NOT MATCH THE HASHES[^\n]*\n\s*(\S+)",
@@ -92,18 +92,27 @@ _CAUSES = (
 )
 
 
-def explain(subject: str, lines: Sequence[str], *, otherwise: str = "a step of its Dockerfile failed") -> BuildError:
+_DOCKERS_DISK = "see what uses Docker's disk with `docker system df`; `docker builder prune` empties its build cache"
+
+
+def explain(
+    subject: str,
+    lines: Sequence[str],
+    *,
+    otherwise: str = "a step of its Dockerfile failed",
+    disk_hint: str = _DOCKERS_DISK,
+) -> BuildError:
     """Return the error for a failed build of `subject` whose output was `lines`, oldest first.
 
     Its message is one line with the cause and, below it, the last lines of the failed step. Its hint is the remedy.
-    When the cause is not known, the message says `otherwise`.
+    When the cause is not known, the message says `otherwise`; when a disk is full, the hint is `disk_hint`.
     """
     text = "\n".join(_text(line) for line in lines)
     error, says, hint = BuildError, otherwise, "the lines above are the end of that step's output"
     for cause in _CAUSES:
         if match := re.search(cause.pattern, text):
             what = match[1] if match.groups() else ""
-            error, says, hint = cause.error, cause.says.format(what), cause.hint.format(what)
+            error, says, hint = cause.error, cause.says.format(what), cause.hint.format(what, disk_hint=disk_hint)
             break
     shown = [f"    {line[:_SHOWN_CHARACTERS]}" for line in _failed_step(lines)[-_SHOWN_LINES:]]
     return error("\n".join([f"{subject} could not be built: {says}", *shown]), hint=hint)

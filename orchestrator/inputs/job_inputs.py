@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from orchestrator.errors import DataError
-from orchestrator.files import atomic_write, sha256_of
+from orchestrator.files import atomic_write, sha256_of, write_problem
 from orchestrator.inputs import data_sources, orders, weights
 from orchestrator.inputs.dataset_folder import Dataset
 from orchestrator.plan.jobs import Job
@@ -83,9 +83,23 @@ class Store:
             file = io.BytesIO()
             np.save(file, order)
             path = self._cache / "orders" / "seed{}-{}x{}.npy".format(*key[1:])
-            atomic_write(path, file.getvalue())  # in every run: it is cheap, and so it cannot be stale
+            _keep(path, file.getvalue())  # in every run: it is cheap, and so it cannot be stale
             self._made[key] = (path, sha256_of(path))
         return self._made[key]
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Make `path` hold `data`. Nothing is written where it does: the cache may be another user's. Raises DataError."""
+    try:
+        if path.read_bytes() == data:
+            return
+    except OSError:
+        pass  # not there, or unreadable: write it
+    try:
+        atomic_write(path, data)
+    except OSError as error:
+        message, hint = write_problem(path, error)
+        raise DataError(message, hint=hint) from error
 
 
 def _wanted(job: Job, dataset: Dataset, split: str, available: int) -> int:
