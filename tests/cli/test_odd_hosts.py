@@ -143,6 +143,17 @@ def test_a_full_cache_during_an_installation_names_its_folder(run, tmp_path):
     assert "docker system df" not in done.stdout
 
 
+@pytest.mark.docker
+def test_a_daemon_that_does_not_see_our_files_is_named_before_anything_is_built(run, docker_engine, tmp_path):
+    (cache := tmp_path / "cache").mkdir()
+    job = ["bench", "configs/smoke.yaml", *CELL[:2], *SMALL, "--engine=docker", "--results", tmp_path / "results"]
+    with full(cache) as before:  # the daemon is outside of that mount namespace
+        done = run(*job, variables={"ROSETTA_CACHE": cache}, before=before)
+    assert done.returncode == 4
+    assert f"does not see the files in {cache}: it runs on another machine" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.mark.parametrize("value", ["/dev/null", "/dev/null/below", "~nobody-of-this-name/cache"])
 def test_a_cache_that_can_be_no_folder_is_one_line(run, value):
     done = run("data", "prepare", "cifar10", "--synthetic", variables={"ROSETTA_CACHE": value})

@@ -19,7 +19,7 @@ import requests
 
 from orchestrator.engines import leftovers
 from orchestrator.engines.base import Environment, Launch, job_variables
-from orchestrator.engines.docker import client, gpu_access, images, readable
+from orchestrator.engines.docker import client, gpu_access, images, readable, same_machine
 from orchestrator.engines.docker.client import reason
 from orchestrator.engines.docker.container import RunningContainer
 from orchestrator.engines.docker.refusals import LOST_HINT, refusals
@@ -42,9 +42,15 @@ TMP = "/tmp"  # noqa: S108  (in the container: a tmpfs of its own)
 LOG_OPTIONS = {"max-size": "64m", "max-file": "2"}
 
 
-def connect() -> DockerEngine:
-    """The engine, once the daemon has answered. Raises HostError with the remedy when none answers."""
-    return DockerEngine(client.connect())
+def connect(cache: Path | None = None) -> DockerEngine:
+    """The engine, once the daemon has answered. Raises HostError with the remedy when none answers.
+
+    Also raises it when the daemon does not see the files in `cache`, from where jobs get their inputs.
+    """
+    made = client.connect()
+    if cache is not None:
+        same_machine.check(made.api, cache)
+    return DockerEngine(made)
 
 
 class DockerEngine:
