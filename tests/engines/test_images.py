@@ -333,6 +333,37 @@ def test_an_explanation_shows_the_failed_steps_own_output():
     assert "transferring context" not in message
 
 
+def test_a_docker_without_its_network_is_named():
+    lines = (OUTPUTS / "no-bridge.docker-20.10.txt").read_text().splitlines()
+    error = explain("image demo (cpu)", lines)
+    first, shown = error.message.splitlines()
+    assert first == "image demo (cpu) could not be built: Docker cannot give a step a network: network bridge not found"
+    assert shown.endswith("network bridge not found")
+    assert "restart" in error.hint
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "#6 0.4 W: Failed to fetch http://deb.debian.org/debian/InRelease  Temporary failure resolving 'deb.debian.org'",
+        "#6 0.4 curl: (6) Could not resolve host: julialang-s3.julialang.org",
+        "#6 0.4 connect: Network is unreachable",
+    ],
+)
+def test_a_step_without_a_network_is_named(words):
+    error = explain("image demo (cpu)", ["#6 [2/3] RUN apt-get update", words, "#6 ERROR: exit code: 100"])
+    assert error.message.splitlines()[0].endswith("a step of its Dockerfile cannot reach the network")
+
+
+def test_the_end_of_a_long_line_is_kept_and_an_unknown_cause_is_in_the_first_line():
+    cause = "OCI runtime create failed: something new"
+    lines = ["#6 [2/3] RUN pip", f"#6 ERROR: executor failed running [/bin/sh -c pip {'x' * 1000}]: {cause}"]
+    first, shown = explain("image demo (cpu)", lines).message.splitlines()
+    assert first.endswith(f"a step of its Dockerfile failed: {cause}")
+    assert shown.endswith(cause)
+    assert len(shown) <= 304
+
+
 def test_an_unknown_failure_still_shows_its_output():
     lines = [
         "#5 0.100 compiling",
