@@ -13,7 +13,7 @@ from pydantic import Field
 
 from orchestrator import sealed
 from orchestrator.errors import StoreError
-from orchestrator.files import atomic_write
+from orchestrator.files import user_file
 from orchestrator.record import run_folder
 from orchestrator.record.certificates import Certificate
 from orchestrator.record.events import Event
@@ -67,7 +67,8 @@ def write(path: Path, runs: Sequence[Kept]) -> None:
             hint="write several capsules, each with some of the runs",
         )
     try:
-        atomic_write(path, content)
+        with user_file(path) as file:
+            file.write(content)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file") from error
 

@@ -1,5 +1,6 @@
 """A screen that lacks characters, or that is lost, costs no result and shows no traceback."""
 
+import json
 import os
 import pty
 import subprocess
@@ -126,3 +127,32 @@ def test_any_text_can_be_written_in_any_encoding(text):
     for encoding in ("ascii", "latin-1", "gbk", "euc-jp", "shift-jis", "koi8-r", "utf-8"):
         rest = iter(text.encode(encoding, streams.ERRORS).decode(encoding))
         assert all(character in rest for character in text if character.isascii())  # in the same order
+
+
+def test_a_report_and_a_capsule_can_go_to_stdout(start):
+    for arguments in (["--format", "html", "-o", "-"], ["--format", "html", "-o", "/dev/stdout"]):
+        code, out, _ = ended(start("report", RUN, *arguments, stdout=-1, stderr=-1, variables={"LC_ALL": "C"}))
+        assert code == 0
+        assert out.startswith(b"<!doctype html>")
+        assert out.decode().rstrip().endswith("</html>")  # UTF-8, and nothing after it
+    code, out, _ = ended(start("report", RUN, "--capsule", "-", stdout=-1, stderr=-1))
+    assert code == 0
+    assert json.loads(out)["kind"] == "capsule"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["-o", "/dev/full"], 8, "/dev/full: cannot be written: No space left on device"),
+        (["-o", "."], 8, ".: cannot be written: Is a directory"),
+        (["-o", "missing/report"], 8, "cannot be written: there is no folder "),
+        (["--capsule", "/dev/full"], 8, "/dev/full: cannot be written: No space left on device"),
+        (["-o", "-", "--open"], 2, "--open needs a file"),
+        (["-o", "x", "--capsule", "x"], 2, "would both be written to x"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_one_line(start, arguments, code, words):
+    found, _, err = ended(start("report", RUN, *arguments, stdout=-1, stderr=-1))
+    assert found == code
+    assert words in err.decode()
+    assert len(err.decode().splitlines()) == 2
