@@ -5,11 +5,13 @@ Heavy modules are imported by the verb that needs them, so that --help and a mis
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +35,30 @@ from orchestrator.cli.verbs import (
     verify,
 )
 from orchestrator.errors import EXIT_INTERRUPTED, OrchestratorError
+from orchestrator.text import clip
+
+LONGEST_LINE = 1000  # characters of a message: it may quote what the user gave
 
 
 class Verbs(typer.core.TyperGroup):
     """All verbs. An interruption that no verb handles ends with one line."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _interruptible():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _interruptible():
             return super().invoke(ctx)
-        except (KeyboardInterrupt, typer.Abort):  # Abort: at a question
-            streams.print_error("\ninterrupted", "yellow")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, typer.Abort):  # Abort: at a question
+        streams.print_error("\ninterrupted", "yellow")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 class Verb(typer.core.TyperCommand):
@@ -127,7 +142,8 @@ def _explain(error: OrchestratorError) -> int:
     """Print an error and what to do about it; return its exit code."""
     if os.environ.get("ROSETTA_DEBUG"):
         traceback.print_exception(error)
-    streams.print_error(f"error: {error.message}", "red")
+    lines = [clip(line, LONGEST_LINE) for line in error.message.splitlines()]
+    streams.print_error("error: " + "\n".join(lines), "red")
     if error.hint:
         streams.print_error(f"  → {error.hint}", "yellow")
     return error.exit_code

@@ -51,4 +51,7 @@ def python_option(text: str) -> tuple[str, Path]:
         raise UsageError(
             f"--python {text}: not of the form IMAGE=PATH", hint="for example --python numpy=/usr/bin/python3"
         )
-    return image, Path(path).expanduser().absolute()  # jobs start in another folder
+    try:
+        return image, Path(path).expanduser().absolute()  # jobs start in another folder
+    except (RuntimeError, OSError) as error:  # RuntimeError: ~ of an unknown user
+        raise UsageError(f"--python {text}: {error}", hint="give an absolute path") from error

@@ -46,7 +46,7 @@ Precision = Literal["fp32", "tf32", "amp", "fp64"]
 MemorySize = Annotated[  # bytes, written "8 GiB"
     int,
     pydantic.BeforeValidator(lambda value: pydantic.TypeAdapter(ByteSize).validate_python(value)),
-    Field(ge=1 << 26),
+    Field(ge=1 << 26, le=1 << 50),
 ]
 
 
@@ -178,7 +178,8 @@ def load(
     """Read the spec at `path`. Raises SpecError; `frameworks` and `engines`, when given, are the valid names."""
     try:
         if not path.is_file():
-            raise SpecError(f"there is no spec file {path}", hint="specs that come with the project are in configs/")
+            what = f"{path} is no file" if path.exists() else f"there is no spec file {path}"
+            raise SpecError(what, hint="specs that come with the project are in configs/")
         with path.open("rb") as file:
             text = file.read(yaml_tree.MAX_BYTES + 1)
     except OSError as error:

@@ -123,7 +123,8 @@ def _link_folders(environ: Mapping[str, str]) -> list[Path]:
     """The local folders in PIP_FIND_LINKS, which separates paths and URLs by spaces."""
     links = environ.get("PIP_FIND_LINKS", "").split()
     paths = [unquote(urlsplit(link).path) if link.startswith("file:") else link for link in links]
-    return [folder for path in paths if (folder := Path(path).expanduser()).is_dir()]
+    folders = [Path(path).expanduser() if path.startswith("~/") else Path(path) for path in paths]
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
