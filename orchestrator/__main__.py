@@ -3,17 +3,20 @@
 import sys
 
 from orchestrator import signals
-from orchestrator.errors import EXIT_INTERRUPTED
 
 
 def main() -> None:
-    """Run the command line. A signal that arrives while its modules are imported ends it as any other does."""
+    """Run the command line. A signal ends it in order at any moment, also while modules are imported."""
     signals.install()
     try:
-        from orchestrator.cli import app
+        from orchestrator.cli.app import main as run
+
+        run()
     except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-    app.main()
+        sys.stderr.write("\ninterrupted\n")
+        sys.exit(130)
+    finally:
+        signals.ignore()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ happened and, in `hint`, what to do now. Each class has one exit code. Errors ar
 EXIT_JOBS_FAILED = 1
 EXIT_USAGE = 2
 EXIT_CRASHED = 70  # os.EX_SOFTWARE, which Windows lacks
+EXIT_OUTPUT_LOST = 74  # os.EX_IOERR, which Windows lacks
 EXIT_INTERRUPTED = 130
 
 

@@ -11,14 +11,17 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from orchestrator import signals
+from orchestrator.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,10 +34,47 @@ _LOCK_SECONDS = 0.5  # between two checks for signals while waiting for a lock
 
 
 def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder for datasets, weights, environments and locks: ROSETTA_CACHE, or the user's cache folder."""
+    """The folder for datasets, weights, environments and locks: ROSETTA_CACHE, or the user's cache folder.
+
+    Raises HostError when the user has no home folder.
+    """
     from platformdirs import user_cache_path
 
-    return Path(environ.get("ROSETTA_CACHE") or user_cache_path("rosetta")).expanduser().resolve()
+    try:
+        return Path(environ.get("ROSETTA_CACHE") or user_cache_path("rosetta")).expanduser().resolve()
+    except (RuntimeError, OSError) as error:  # what pathlib and platformdirs raise without a home folder
+        named = environ.get("ROSETTA_CACHE")
+        why = f"ROSETTA_CACHE={named} is no folder: {error}" if named else "this user has no home folder for a cache"
+        raise HostError(why, hint="name a folder in ROSETTA_CACHE, as an absolute path") from error
+
+
+def write_problem(path: Path, error: OSError) -> tuple[str, str]:
+    """What is wrong and what to do about it, when `path` in the cache cannot be written."""
+    place = next((each for each in (path, *path.parents) if os.path.lexists(each) and each.is_dir()), path)
+    what = f"{path} cannot be written: {error.strerror or error}"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return what, (
+            f"free some space in {place}, which has {_free(place)} left (`orchestrator clean --all` shows what the "
+            "cache holds, and asks), or name a cache on another disk in ROSETTA_CACHE"
+        )
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        mine = "a cache of your own" if error.errno != errno.EROFS else "another cache"
+        return f"{what} ({place} belongs to {_owner(place)})", f"name {mine} in ROSETTA_CACHE"
+    return what, f"look at {place}, or name another cache in ROSETTA_CACHE"
+
+
+def _free(folder: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e9:.1f} GB"
+    except OSError:
+        return "little"
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (KeyError, OSError, NotImplementedError):  # a user without an entry in the list of users
+        return f"user {path.lstat().st_uid}" if os.path.lexists(path) else "another user"
 
 
 def atomic_write(path: Path, data: bytes, *, mode: int | None = None) -> None:
@@ -100,23 +140,101 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(path: Path, *, waiting: str) -> Iterator[None]:
-    """Hold the lock file `path` during the block. While another process holds it, log `waiting` and wait."""
+    """Hold the lock file `path` during the block. While another process holds it, log `waiting` and wait.
+
+    Raises HostError when there can be no lock file. What is complete needs none: look for it before.
+    """
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        _log.warning(waiting)
-        while not lock.is_locked:
-            signals.check()  # the signals of the program may be deferred now
-            with contextlib.suppress(Timeout):
-                lock.acquire(timeout=_LOCK_SECONDS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            _log.warning(waiting)
+            while not lock.is_locked:
+                signals.check()  # the signals of the program may be deferred now
+                with contextlib.suppress(Timeout):
+                    lock.acquire(timeout=_LOCK_SECONDS)
+    except OSError as error:
+        message, hint = write_problem(path, error)
+        raise HostError(message, hint=hint) from error
     try:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def user_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a binary stream for a file that the user named on the command line.
+
+    "-" is standard output. A device or a FIFO is written to directly. A link is followed. Any other file is replaced
+    when the block ends, with its mode kept, and is left as it is when the block raises. Raises OSError, also when the
+    folder is missing.
+    """
+    if is_stdout(path):
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    if (descriptor := _descriptor(path)) is not None:
+        with os.fdopen(os.dup(descriptor), "wb") as stream:  # opened by its name, a file would start again at 0
+            yield stream
+        return
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    before = target.stat() if target.exists() else None
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        with target.open("wb") as stream:  # raises IsADirectoryError for a folder
+            yield stream
+        return
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {target.parent}", str(path))
+    with _replacing(target, before) as stream:
+        yield stream
+
+
+def is_stdout(path: Path) -> bool:
+    """Whether a path that the user gave means standard output."""
+    return str(path) in {"-", "/dev/stdout"}
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of an open file of this process that `path` names, such as 2 for /dev/stderr."""
+    if str(path) == "/dev/stderr":
+        return 2
+    match = re.fullmatch(r"(?:/dev/fd|/proc/self/fd)/(\d{1,9})", str(path))
+    return int(match[1]) if match else None
+
+
+@contextlib.contextmanager
+def _replacing(target: Path, before: os.stat_result | None) -> Iterator[BinaryIO]:
+    """A stream whose content becomes `target` when the block ends, with the mode and owner of the file before."""
+    if before is not None and not os.access(target.parent, os.W_OK):  # no other file can be made beside it
+        with target.open("wb") as stream:
+            yield stream
+        return
+    temporary = _temporary_name(target)
+    try:
+        with temporary.open("xb") as stream:
+            if before is not None:
+                os.fchmod(stream.fileno(), stat.S_IMODE(before.st_mode))
+                with contextlib.suppress(OSError):  # only root can give files away
+                    os.fchown(stream.fileno(), before.st_uid, before.st_gid)
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            temporary.replace(target)
+        except OSError as error:
+            if error.errno != errno.EBUSY:  # a file that is mounted by itself cannot be replaced, only written
+                raise
+            shutil.copyfile(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(path: Path) -> None:

@@ -5,16 +5,20 @@ Heavy modules are imported by the verb that needs them, so that --help and a mis
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import tempfile
 import traceback
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
 import typer.core
 
-from orchestrator import files, signals
-from orchestrator.cli import crash
+from orchestrator import files
+from orchestrator.cli import crash, streams
 from orchestrator.cli.options import EXIT_CODES
 from orchestrator.cli.verbs import (
     bench,
@@ -31,17 +35,30 @@ from orchestrator.cli.verbs import (
     verify,
 )
 from orchestrator.errors import EXIT_INTERRUPTED, OrchestratorError
+from orchestrator.text import clip
+
+LONGEST_LINE = 1000  # characters of a message: it may quote what the user gave
 
 
 class Verbs(typer.core.TyperGroup):
     """All verbs. An interruption that no verb handles ends with one line."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _interruptible():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _interruptible():
             return super().invoke(ctx)
-        except (KeyboardInterrupt, typer.Abort):  # Abort: at a question
-            typer.secho("\ninterrupted", fg="yellow", err=True)
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, typer.Abort):  # Abort: at a question
+        streams.print_error("\ninterrupted", "yellow")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 class Verb(typer.core.TyperCommand):
@@ -98,21 +115,32 @@ app.add_typer(data_app, name="data")
 
 def main() -> None:
     """Run the command line. An error becomes one line and an exit code; ROSETTA_DEBUG=1 also shows the traceback."""
+    with streams.guarded():
+        _main()
+
+
+def _main() -> None:
     try:
         app()
     except OrchestratorError as error:
         sys.exit(_explain(error))
     except Exception as error:  # noqa: BLE001  (any other exception is a fault of this program)
-        sys.exit(_explain(crash.crashed(files.default_cache() / "crashes", error)))
-    finally:
-        signals.ignore()
+        sys.exit(_explain(crash.crashed(_crash_folder(), error)))
+
+
+def _crash_folder() -> Path:
+    try:
+        return files.default_cache() / "crashes"
+    except OrchestratorError:  # this user has no home folder
+        return Path(tempfile.gettempdir())
 
 
 def _explain(error: OrchestratorError) -> int:
     """Print an error and what to do about it; return its exit code."""
     if os.environ.get("ROSETTA_DEBUG"):
         traceback.print_exception(error)
-    typer.secho(f"error: {error.message}", fg="red", err=True)
+    lines = [clip(line, LONGEST_LINE) for line in error.message.splitlines()]
+    streams.print_error("error: " + "\n".join(lines), "red")
     if error.hint:
-        typer.secho(f"  → {error.hint}", fg="yellow", err=True)
+        streams.print_error(f"  → {error.hint}", "yellow")
     return error.exit_code

@@ -5,6 +5,7 @@ Everything that is missing or broken becomes a Problem, never an error: the rest
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from orchestrator.engines.docker import client, gpu_access
+from orchestrator.engines.docker import client, gpu_access, same_machine
 from orchestrator.engines.docker.builder import find_builder
 from orchestrator.engines.docker.client import Server
 from orchestrator.engines.docker.gpu_access import Access
@@ -109,7 +110,7 @@ def examine(known: Catalog, cache: Path, gpu: str = "0") -> Diagnosis:
     judged = machine.find_gpu(host.gpus, gpu)
     if host.gpus and judged is None:
         raise UsageError(f"--gpu {gpu}: this machine has {len(host.gpus)}", hint="GPUs are counted from 0")
-    docker = _docker(host)
+    docker = _docker(host, cache)
     found = _pythons(known)
     means = Engines(
         docker=docker.engine_problem,
@@ -151,11 +152,11 @@ def _rows(known: Catalog, host: Host, gpu: Gpu | None, means: Engines) -> tuple[
     return tuple(rows)
 
 
-def _docker(host: Host) -> Docker:
+def _docker(host: Host, cache: Path) -> Docker:
     server: Server | None = None
     try:
         server = client.server(seconds=ASK_SECONDS)
-        problem = _elsewhere(server)
+        problem = _elsewhere(cache)
     except HostError as error:
         problem = _with_podman(_problem(error))
     builder = build_problem = None
@@ -192,14 +193,14 @@ def _with_podman(problem: Problem) -> Problem:
     )
 
 
-def _elsewhere(server: Server) -> Problem | None:
+def _elsewhere(cache: Path) -> Problem | None:
     """Why jobs cannot run with a daemon that answers; None if they can."""
-    if server.local:
-        return None
-    return Problem(
-        reason=f"{server.endpoint} is on another machine, where {client.NO_MOUNTS}",
-        remedy=client.USE_LOCAL,
-    )
+    try:
+        with contextlib.closing(client.connect(seconds=ASK_SECONDS)) as made:
+            same_machine.check(made.api, cache)
+    except HostError as error:
+        return _problem(error)
+    return None
 
 
 def _pythons(known: Catalog) -> dict[str, str | None]:

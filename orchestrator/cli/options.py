@@ -15,7 +15,7 @@ DEFAULT_RESULTS = ROOT / "results"
 EXIT_CODES = """\
 Exit codes: 0 all jobs ok, or skipped · 1 some job failed · 2 wrong usage · 3 wrong spec · 4 this host lacks something ·
 5 data missing or corrupt · 6 an image could not be built · 7 this checkout is malformed · 8 results cannot be
-read or written · 70 a fault of this program · 130 interrupted"""
+read or written · 70 a fault of this program · 74 done, but the output could not be written · 130 interrupted"""
 
 # app.py replaces {workloads}, {datasets} and {layouts} when it prints the help.
 FrameworkOption = Annotated[
@@ -51,4 +51,7 @@ def python_option(text: str) -> tuple[str, Path]:
         raise UsageError(
             f"--python {text}: not of the form IMAGE=PATH", hint="for example --python numpy=/usr/bin/python3"
         )
-    return image, Path(path).expanduser().absolute()  # jobs start in another folder
+    try:
+        return image, Path(path).expanduser().absolute()  # jobs start in another folder
+    except (RuntimeError, OSError) as error:  # RuntimeError: ~ of an unknown user
+        raise UsageError(f"--python {text}: {error}", hint="give an absolute path") from error

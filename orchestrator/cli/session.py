@@ -15,6 +15,7 @@ from orchestrator import __version__, leases
 from orchestrator.cli import crash, logs
 from orchestrator.cli.progress import LiveListener
 from orchestrator.cli.screen import Screen
+from orchestrator.cli.streams import print_error
 from orchestrator.errors import EXIT_INTERRUPTED
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run.preparation import PreparedRun
@@ -46,5 +47,5 @@ def progress(screen: Screen, folder: Path, prepared: PreparedRun, *, go_on: str)
         with screen.live() as listener:
             yield listener
     except KeyboardInterrupt:
-        typer.secho(f"\ninterrupted; go on with: {go_on}", fg="yellow", err=True)
+        print_error(f"\ninterrupted; go on with: {go_on}", "yellow")
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -33,7 +33,7 @@ _CAUSES = (
     _Cause(
         pattern=r"(?i)no space left on device",
         says="the disk is full",
-        hint="see what uses Docker's disk with `docker system df`; `docker builder prune` empties its build cache",
+        hint="{disk_hint}",
     ),
     _Cause(
         pattern=r"DO NOT MATCH THE HASHES[^\n]*\n\s*(\S+)",
@@ -41,6 +41,14 @@ _CAUSES = (
         hint="an incomplete download looks like this, so try again. If it happens again, something between this "
         "machine and the package index changes files, or a release was replaced: find out which before you run "
         "ci/lock.sh",
+    ),
+    _Cause(
+        # What the daemon and runc say: the bridge, its addresses or the firewall's rules are gone.
+        pattern=r"(network \S+ not found|failed to create endpoint[^\n]{0,200}|failed to set up container networking"
+        r"|iptables(?: failed|: No chain)[^\n]{0,100}|could not find an available[^\n]{0,60}address pool[^\n]{0,60})",
+        says="Docker cannot give a step a network: {}",
+        hint="the daemon makes its bridge and its firewall rules when it starts: restart it, and look at its log; "
+        "or use --engine process",
     ),
     _Cause(
         error=PullError,
@@ -85,6 +93,13 @@ _CAUSES = (
         hint="check PIP_INDEX_URL; if the base image changed its Python, run ci/lock.sh",
     ),
     _Cause(
+        pattern=r"Temporary failure (?:in name resolution|resolving)|Could not resolve (?:host|')"
+        r"|(?i:network is unreachable|no route to host)",
+        says="a step of its Dockerfile cannot reach the network",
+        hint="check the network, its name servers and the proxy variables, also as containers see them: "
+        "`docker run --rm IMAGE cat /etc/resolv.conf`; or use --engine process",
+    ),
+    _Cause(
         pattern=r"(?i)cannot connect to the docker daemon|error during connect",
         says="the Docker daemon does not answer",
         hint="start the Docker daemon and check that this user may use it, or use --engine process",
@@ -92,21 +107,46 @@ _CAUSES = (
 )
 
 
-def explain(subject: str, lines: Sequence[str], *, otherwise: str = "a step of its Dockerfile failed") -> BuildError:
+_DOCKERS_DISK = "see what uses Docker's disk with `docker system df`; `docker builder prune` empties its build cache"
+
+
+def explain(
+    subject: str,
+    lines: Sequence[str],
+    *,
+    otherwise: str = "a step of its Dockerfile failed",
+    disk_hint: str = _DOCKERS_DISK,
+) -> BuildError:
     """Return the error for a failed build of `subject` whose output was `lines`, oldest first.
 
     Its message is one line with the cause and, below it, the last lines of the failed step. Its hint is the remedy.
-    When the cause is not known, the message says `otherwise`.
+    When the cause is not known, the message says `otherwise`; when a disk is full, the hint is `disk_hint`.
     """
     text = "\n".join(_text(line) for line in lines)
     error, says, hint = BuildError, otherwise, "the lines above are the end of that step's output"
     for cause in _CAUSES:
         if match := re.search(cause.pattern, text):
             what = match[1] if match.groups() else ""
-            error, says, hint = cause.error, cause.says.format(what), cause.hint.format(what)
+            error, says, hint = cause.error, cause.says.format(what), cause.hint.format(what, disk_hint=disk_hint)
             break
-    shown = [f"    {line[:_SHOWN_CHARACTERS]}" for line in _failed_step(lines)[-_SHOWN_LINES:]]
+    else:
+        says = ": ".join(filter(None, (otherwise, _last_words(lines))))
+    shown = [f"    {_cut(line)}" for line in _failed_step(lines)[-_SHOWN_LINES:]]
     return error("\n".join([f"{subject} could not be built: {says}", *shown]), hint=hint)
+
+
+def _cut(line: str) -> str:
+    """A line of bounded length. The middle goes: BuildKit writes a long command first, and the cause at the end."""
+    if len(line) <= _SHOWN_CHARACTERS:
+        return line
+    end = _SHOWN_CHARACTERS // 2
+    return f"{line[: _SHOWN_CHARACTERS - end - 1]}…{line[-end:]}"
+
+
+def _last_words(lines: Sequence[str]) -> str:
+    """Why BuildKit could not run a step; empty where the step ran, and ended with an exit code."""
+    found = [match[1] for line in lines if (match := re.search(r"failed running \[.*\]: (.+)$", line))]
+    return "" if not found or found[-1].startswith("exit code:") else found[-1][:_SHOWN_CHARACTERS]
 
 
 def _text(line: str) -> str:

@@ -98,7 +98,7 @@ def inspect() -> Host:
 
 def find_gpu(gpus: Sequence[Gpu], name: str) -> Gpu | None:
     """The only GPU with this index, or with a UUID that begins with `name`; None if no or several GPUs match."""
-    if name.isascii() and name.isdigit():
+    if name.isascii() and name.isdigit() and len(name) < 10:
         return gpus[int(name)] if int(name) < len(gpus) else None
     found = [gpu for gpu in gpus if name and gpu.uuid.lower().startswith(name.lower())]
     return found[0] if len(found) == 1 else None

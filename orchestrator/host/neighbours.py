@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -87,10 +88,14 @@ class Watch:
 
 
 class Turns:
-    """One job at a time on a GPU, across all orchestrators of this user. `cache` holds the lock files."""
+    """One job at a time on a GPU, across all orchestrators of this user. `cache` holds the lock files.
+
+    Where that is another user's, the folder for temporary files does.
+    """
 
     def __init__(self, cache: Path) -> None:
-        self._locks = cache / "locks"
+        own = os.access(next(each for each in (cache / "locks", *(cache / "locks").parents) if each.exists()), os.W_OK)
+        self._locks = cache / "locks" if own else Path(tempfile.gettempdir()) / f"rosetta-locks-{os.getuid()}"
 
     @contextlib.contextmanager
     def on(self, gpus: Iterable[str]) -> Iterator[tuple[Neighbour, ...]]:

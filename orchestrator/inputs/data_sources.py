@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,9 @@ def prepare(name: str, *, cache: Path, base_url: str | None = None) -> Dataset:
     url = f"{(base_url or archive.base_url).rstrip('/')}/{archive.file}"
     path = cache / "downloads" / archive.file
     folder = dataset_folder.folder_of(cache, name, "official")
+    with contextlib.suppress(DataError):  # a damaged one is made again below
+        if found := dataset_folder.find(folder):
+            return found
     with dataset_folder.lock(folder):
         try:
             if found := dataset_folder.find(folder):
@@ -122,6 +126,8 @@ def synthesise(name: str, *, seed: int, cache: Path, sizes: tuple[int, int] | No
     known = datasets.labelled(name)
     train, test = sizes or (known.format.train, known.format.test)
     folder = dataset_folder.folder_of(cache, name, "synthetic", f"r{known.recipe}-seed{seed}-{train}x{test}")
+    if found := dataset_folder.find(folder):  # without the lock: reading needs no write
+        return found
     with dataset_folder.lock(folder):
         if found := dataset_folder.find(folder):
             return found
@@ -136,6 +142,8 @@ def generate(name: str, seed: int, settings: Mapping[str, Any], *, cache: Path) 
     if not isinstance(known, GeneratedDataset):
         raise DataError(f"{name} is not generated", hint="a labelled dataset is prepared, imported or synthesised")
     folder = dataset_folder.folder_of(cache, name, "synthetic", known.variant(seed, settings))
+    if found := dataset_folder.find(folder):  # without the lock: reading needs no write
+        return found
     with dataset_folder.lock(folder):
         if found := dataset_folder.find(folder):
             return found

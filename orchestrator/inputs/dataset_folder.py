@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import DataError
-from orchestrator.files import atomic_folder, make_readable, remove_leftovers
+from orchestrator.files import atomic_folder, make_readable, remove_leftovers, write_problem
 from orchestrator.inputs import datasets
 from orchestrator.inputs.array_format import SPLITS
 from orchestrator.inputs.dataset import Parts
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 DatasetSource = Literal["official", "imported", "synthetic"]
 
 SCHEMA = 1
-CANNOT_WRITE = "Look for free space and permissions there, or choose another cache folder with ROSETTA_CACHE."
 
 MANIFEST = "dataset.json"
 _MANIFEST_BYTES = 100_000  # no description of ours is larger; a cut one is no JSON
@@ -101,7 +100,8 @@ def lock(folder: Path) -> Iterator[None]:
             remove_leftovers(folder)
             yield
     except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error}", hint=CANNOT_WRITE) from error
+        message, hint = write_problem(folder, error)
+        raise DataError(message, hint=hint) from error
 
 
 def describe(folder: Path) -> Dataset:

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
-from orchestrator.files import make_readable
-from orchestrator.inputs.dataset_folder import CANNOT_WRITE, MANIFEST, damaged, describe, find
+from orchestrator.files import make_readable, write_problem
+from orchestrator.inputs.dataset_folder import MANIFEST, damaged, describe, find
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,8 @@ def freeze(dataset: Dataset, cache: Path) -> Dataset:
     except FileNotFoundError as error:
         raise damaged(dataset.folder / str(error.filename), "was replaced while the run began") from error
     except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error.strerror}", hint=CANNOT_WRITE) from error
+        message, hint = write_problem(folder, error)
+        raise DataError(message, hint=hint) from error
     finally:
         os.close(source)
     frozen = find(folder) if copied else describe(folder)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from orchestrator.errors import DataError
-from orchestrator.files import READ_ONLY, atomic_write, sha256_of
+from orchestrator.files import READ_ONLY, atomic_write, sha256_of, write_problem
 from orchestrator.inputs import data_sources, dataset_folder, frozen, orders, weights
 from orchestrator.inputs.dataset_folder import Dataset
 from orchestrator.plan.jobs import Job
@@ -122,7 +122,8 @@ def _write_order(folder: Path, seed: int, epochs: int, samples: int) -> tuple[Pa
         if not path.is_file() or sha256_of(path) != digest:
             atomic_write(path, file.getvalue(), mode=READ_ONLY)
     except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}", hint=dataset_folder.CANNOT_WRITE) from error
+        message, hint = write_problem(path, error)
+        raise DataError(message, hint=hint) from error
     return path, digest
 
 

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.errors import DataError
-from orchestrator.files import READ_ONLY, atomic_write, make_readable, sha256_of
+from orchestrator.files import READ_ONLY, atomic_write, make_readable, sha256_of, write_problem
 from orchestrator.inputs import npy
-from orchestrator.inputs.dataset_folder import CANNOT_WRITE
 from orchestrator.inputs.draws import Draws
 from orchestrator.plan.initialisers import (
     ActivationMean,
@@ -120,5 +119,6 @@ def _keep(weights: Mapping[str, Array], folder: Path, stem: str) -> tuple[Path, 
     try:
         atomic_write(path, data, mode=READ_ONLY)
     except OSError as error:
-        raise DataError(f"{path} cannot be written: {error}", hint=CANNOT_WRITE) from error
+        message, hint = write_problem(path, error)
+        raise DataError(message, hint=hint) from error
     return path, digest

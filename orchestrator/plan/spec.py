@@ -20,7 +20,8 @@ from pydantic import ByteSize, Field
 
 from orchestrator.errors import SpecError
 from orchestrator.plan import yaml_tree
-from orchestrator.plan.workload import Count, Positive, Settings
+from orchestrator.plan.durations import Duration
+from orchestrator.plan.workload import Count, Settings
 from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.strict import Strict
 from orchestrator.text import did_you_mean
@@ -45,7 +46,7 @@ Precision = Literal["fp32", "tf32", "amp", "fp64"]
 MemorySize = Annotated[  # bytes, written "8 GiB"
     int,
     pydantic.BeforeValidator(lambda value: pydantic.TypeAdapter(ByteSize).validate_python(value)),
-    Field(ge=1 << 26),
+    Field(ge=1 << 26, le=1 << 50),
 ]
 
 
@@ -56,18 +57,7 @@ def _repeats(value: Any) -> Any:
     return value
 
 
-def _seconds(value: Any) -> Any:
-    """Seconds from "90s", "30m" or "2h"; anything but text is left to the next validator."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smh]?)", value.strip(), re.ASCII)
-    if not match:
-        raise ValueError(f"must be a time such as 90s, 30m or 2h (not {value[:40]!r})")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
 Repeats = Annotated[int | Literal["auto"], pydantic.BeforeValidator(_repeats)]
-Duration = Annotated[float, pydantic.BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]  # written "30m"
 
 
 def _known_workload(name: str) -> str:
@@ -82,8 +72,8 @@ WorkloadName = Annotated[str, pydantic.AfterValidator(_known_workload)]
 class Limits(Strict):
     """What one job may use. What is not given is the machine's own limit."""
 
-    timeout: Positive = Field(default=4 * 3600.0, description="seconds until a job is stopped")
-    silence: Positive = Field(default=1800.0, description="seconds without an event until a job is stopped")
+    timeout: Duration = Field(default=4 * 3600.0, description="seconds until a job is stopped")
+    silence: Duration = Field(default=1800.0, description="seconds without an event until a job is stopped")
     memory: MemorySize | None = Field(default=None, description="e.g. 8 GiB; at least 64 MiB")
     cpus: Count | None = Field(default=None, description="the first N of the CPUs this process may use")
 
@@ -188,7 +178,8 @@ def load(
     """Read the spec at `path`. Raises SpecError; `frameworks` and `engines`, when given, are the valid names."""
     try:
         if not path.is_file():
-            raise SpecError(f"there is no spec file {path}", hint="specs that come with the project are in configs/")
+            what = f"{path} is no file" if path.exists() else f"there is no spec file {path}"
+            raise SpecError(what, hint="specs that come with the project are in configs/")
         with path.open("rb") as file:
             text = file.read(yaml_tree.MAX_BYTES + 1)
     except OSError as error:
@@ -228,7 +219,9 @@ def parse_setting(text: str) -> Override:
     if not equals or not all(path):
         raise SpecError(f"--set {text}: not of the form KEY=VALUE", hint="for example --set cnn.epochs=1")
     origin = f"--set {text}"
-    return Override(path=path, value=yaml_tree.read(value, name=origin).tree, origin=origin)
+    if not value.strip():
+        raise SpecError(f"{origin}: the value is missing", hint='for no text at all, write "" in quotes')
+    return Override(path=path, value=yaml_tree.read(value, name=origin, numbered=False).tree, origin=origin)
 
 
 def _apply(tree: dict[str, Any], override: Override) -> None:
@@ -284,6 +277,10 @@ def _complaint(
     shown = (
         f" (not {given!r})" if isinstance(given, str | int | float | bool) and details["type"] != "value_error" else ""
     )
+    if details["type"] == "string_type" and not isinstance(given, dict | list):
+        shown += "; put it in quotes if it is text"
+    if details["type"] == "int_type" and isinstance(given, float) and given.is_integer():  # 1e3
+        shown += f"; write {given:.0f}"
     if details["type"] == "literal_error" and isinstance(given, str):
         expected = str(details["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
         shown += did_you_mean(given, expected) if difflib.get_close_matches(given, expected, cutoff=0.5) else ""

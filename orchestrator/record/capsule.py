@@ -76,7 +76,8 @@ def write(path: Path, runs: Sequence[Kept]) -> None:
             hint="write several capsules, each with some of the runs",
         )
     try:
-        files.atomic_write(path, content)
+        with files.user_file(path) as file:
+            file.write(content)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file") from error
 

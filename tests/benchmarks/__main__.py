@@ -231,6 +231,7 @@ def run_parts(commands):
     """Run commands that print rows, given as name → (argv, seconds), one after the other; return how many failed."""
     failed = 0
     for name, (argv, seconds) in commands.items():
+        print(f"measuring {name}, for at most {seconds} s", file=sys.stderr, flush=True)  # noqa: T201
         problem = run_part(argv, seconds)
         if problem:
             failed += 1

@@ -33,7 +33,9 @@ def test_a_part_that_fails_says_so_and_the_others_go_on(capfd):
         "whole": part("print('second row')"),
     }
     assert benchmarks.run_parts(parts) == 1
-    first, failure, second = capfd.readouterr().out.splitlines()
+    out, err = capfd.readouterr()
+    assert err.splitlines() == ["measuring broken, for at most 60 s", "measuring whole, for at most 60 s"]
+    first, failure, second = out.splitlines()
     assert (first, second) == ("first row", "second row")
     assert failure.split(maxsplit=1) == ["broken", "not measured                   failed with exit code 3"]
 

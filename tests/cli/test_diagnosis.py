@@ -1,6 +1,5 @@
 """`orchestrator doctor` says what this machine can run, whatever of it is missing, broken or hostile."""
 
-import contextlib
 import dataclasses
 import io
 import json
@@ -8,7 +7,6 @@ import re
 import shutil
 import socket
 import tempfile
-import threading
 
 import pytest
 from rich.console import Console
@@ -225,7 +223,7 @@ def test_a_client_that_hangs_in_its_plugin_cannot_build(tmp_path, daemon):
     assert "buildx plugin is missing" in report["docker"]["build_problem"]["reason"]
 
 
-@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:9", "ssh://far"])
+@pytest.mark.parametrize("endpoint", ["tcp://far.invalid:9", "ssh://far"])
 def test_a_daemon_of_another_machine_is_no_help(monkeypatch, endpoint):
     monkeypatch.setenv("DOCKER_HOST", endpoint)
     report = examine()
@@ -235,27 +233,34 @@ def test_a_daemon_of_another_machine_is_no_help(monkeypatch, endpoint):
     assert rows(report)["knet"]["engines"] == []
 
 
-def test_a_daemon_of_another_machine_that_answers_is_no_help_either(monkeypatch, daemon):
-    path = daemon.endpoint.removeprefix("unix://")
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=relay, args=(listening, path), daemon=True).start()
-        endpoint = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+@pytest.fixture
+def relayed(monkeypatch, daemon):
+    """The daemon behind a tcp:// address of this machine."""
+    with fake_docker.relayed(daemon.endpoint.removeprefix("unix://")) as endpoint:
         monkeypatch.setenv("DOCKER_HOST", endpoint)
-        docker = examine()["docker"]
-    assert docker["server"]["endpoint"] == endpoint
+        yield endpoint
+
+
+def test_a_daemon_of_another_machine_that_answers_is_no_help_either(daemon, relayed):
+    daemon.refusal = (400, {"message": 'invalid mount config for type "bind": bind source path does not exist: /x'})
+    docker = examine()["docker"]
+    assert docker["server"]["endpoint"] == relayed
     assert docker["free"] is None
-    assert docker["engine_problem"]["reason"].startswith(f"{endpoint} is on another machine")
+    assert docker["engine_problem"]["reason"].startswith(f"the Docker daemon at {relayed} does not see the files in ")
+    assert "--engine process" in docker["engine_problem"]["remedy"]
 
 
-def relay(listening, path):
-    """Pass one request a connection, and its answer, between a network address and a Unix socket."""
-    with contextlib.suppress(OSError):
-        while True:
-            with listening.accept()[0] as near, socket.socket(socket.AF_UNIX) as far:
-                far.connect(path)
-                far.sendall(near.recv(65536))
-                while data := far.recv(65536):
-                    near.sendall(data)
+def test_a_daemon_behind_a_network_address_may_be_this_machines(relayed):
+    docker = examine()["docker"]
+    assert docker["server"]["endpoint"] == relayed
+    assert docker["engine_problem"] is None
+
+
+def test_no_daemon_at_a_network_address_of_this_machine(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    problem = examine()["docker"]["engine_problem"]
+    assert problem["reason"] == "no Docker daemon answers at tcp://127.0.0.1:9: Connection refused"
+    assert problem["remedy"].startswith("check DOCKER_HOST; or use a daemon of this machine")
 
 
 WITH_NVIDIA = {**fake_docker.INFO, "Runtimes": {"runc": {}, "nvidia": {}}}

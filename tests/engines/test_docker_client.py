@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engines.docker import client
+from orchestrator.engines.docker import client, same_machine
 from orchestrator.errors import HostError
 from tests.support import fake_docker
 
@@ -54,6 +54,65 @@ def test_a_context_named_in_the_environment_is_followed(contexts, daemon, monkey
     contexts("mine", daemon.endpoint)
     monkeypatch.setenv("DOCKER_CONTEXT", "mine")
     assert client.server().endpoint == daemon.endpoint
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_no_proxy_stands_between_the_daemon_and_us(daemon, monkeypatch, variable):
+    monkeypatch.setenv(variable, "http://user:secret@127.0.0.1:9")
+    with fake_docker.relayed(daemon.endpoint.removeprefix("unix://")) as endpoint:
+        monkeypatch.setenv("DOCKER_HOST", endpoint)
+        assert client.server().version == "28.3.0"
+
+
+def test_a_server_that_is_no_daemon_is_described_without_the_proxys_password(daemon, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://user:secret@127.0.0.1:9")
+    daemon.error = (404, "")
+    monkeypatch.setenv("DOCKER_HOST", daemon.endpoint)
+    with pytest.raises(HostError, match="answers with an error: 404") as caught:
+        client.server()
+    assert "secret" not in caught.value.message + caught.value.hint
+
+
+@pytest.mark.parametrize("how", ["DOCKER_HOST", "DOCKER_CONTEXT", "docker context use"])
+def test_ssh_is_refused_at_once_whoever_named_it(contexts, monkeypatch, how):
+    contexts("far", "ssh://user@far", current=how == "docker context use")
+    if how != "docker context use":
+        monkeypatch.setenv(how, "ssh://user@far" if how == "DOCKER_HOST" else "far")
+    with pytest.raises(HostError) as caught:
+        client.connect()
+    assert caught.value.message == (
+        "the Docker daemon at ssh://user@far is on another machine, where this machine's files cannot be mounted"
+    )
+    assert caught.value.hint.startswith("use a daemon of this machine")
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "seen"),
+    [
+        (404, "No such image: rosetta/none:none", True),
+        (400, 'invalid mount config for type "bind": bind source path does not exist: /x', False),
+        (500, "something else", True),  # that does not tell: jobs will
+    ],
+)
+def test_a_daemon_that_does_not_see_our_files_is_refused(daemon, monkeypatch, tmp_path, status, words, seen):
+    monkeypatch.setenv("DOCKER_HOST", daemon.endpoint)
+    daemon.refusal = (status, {"message": words})
+    with contextlib.closing(client.connect()) as made:
+        if seen:
+            same_machine.check(made.api, tmp_path / "cache")
+        else:
+            with pytest.raises(HostError, match=f"does not see the files in {tmp_path}"):
+                same_machine.check(made.api, tmp_path / "cache")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("address", ["nonsense", "fd://", "tcp://", "tcp://[::1", "unix:///nope", "npipe:////./pipe/x"])
+def test_any_address_without_a_daemon_is_one_line(monkeypatch, address):
+    monkeypatch.setenv("DOCKER_HOST", address)
+    with pytest.raises(HostError) as caught:
+        client.connect()
+    assert len(caught.value.message.splitlines()) == 1
+    assert caught.value.hint
 
 
 def test_without_both_it_is_dockers_own_socket(contexts):

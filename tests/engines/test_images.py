@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -170,6 +171,20 @@ class TestContext:
         assert not staged.is_symlink()
         assert staged.read_bytes() == b"right"
 
+    @pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077])
+    def test_has_the_same_modes_whatever_the_umask(self, image, tmp_path, umask):
+        (image.folder / "run.sh").write_text("#!/bin/sh\n")
+        (image.folder / "run.sh").chmod(0o700)
+        (image.folder / "requirements-cpu.txt").chmod(0o600)
+        before = os.umask(umask)
+        try:
+            (into := tmp_path / "context").mkdir()
+            stage_context(image, "cpu", into, environ={})
+        finally:
+            os.umask(before)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (into, *into.iterdir())}
+        assert modes == {"context": 0o755, "wheels": 0o755, "run.sh": 0o755, "requirements-cpu.txt": 0o644}
+
     def test_takes_one_wheel_from_two_folders_once(self, image, tmp_path):
         files = self.stage(image, tmp_path, self.wheel(tmp_path / "one"), self.wheel(tmp_path / "two"))
         assert len([name for name in files if name.startswith("wheels/")]) == 1
@@ -316,6 +331,37 @@ def test_an_explanation_shows_the_failed_steps_own_output():
     message = explain("image demo (cpu)", lines).message
     assert "Expected sha256 7a28eb2a" in message
     assert "transferring context" not in message
+
+
+def test_a_docker_without_its_network_is_named():
+    lines = (OUTPUTS / "no-bridge.docker-20.10.txt").read_text().splitlines()
+    error = explain("image demo (cpu)", lines)
+    first, shown = error.message.splitlines()
+    assert first == "image demo (cpu) could not be built: Docker cannot give a step a network: network bridge not found"
+    assert shown.endswith("network bridge not found")
+    assert "restart" in error.hint
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "#6 0.4 W: Failed to fetch http://deb.debian.org/debian/InRelease  Temporary failure resolving 'deb.debian.org'",
+        "#6 0.4 curl: (6) Could not resolve host: julialang-s3.julialang.org",
+        "#6 0.4 connect: Network is unreachable",
+    ],
+)
+def test_a_step_without_a_network_is_named(words):
+    error = explain("image demo (cpu)", ["#6 [2/3] RUN apt-get update", words, "#6 ERROR: exit code: 100"])
+    assert error.message.splitlines()[0].endswith("a step of its Dockerfile cannot reach the network")
+
+
+def test_the_end_of_a_long_line_is_kept_and_an_unknown_cause_is_in_the_first_line():
+    cause = "OCI runtime create failed: something new"
+    lines = ["#6 [2/3] RUN pip", f"#6 ERROR: executor failed running [/bin/sh -c pip {'x' * 1000}]: {cause}"]
+    first, shown = explain("image demo (cpu)", lines).message.splitlines()
+    assert first.endswith(f"a step of its Dockerfile failed: {cause}")
+    assert shown.endswith(cause)
+    assert len(shown) <= 304
 
 
 def test_an_unknown_failure_still_shows_its_output():

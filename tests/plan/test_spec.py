@@ -56,7 +56,7 @@ def test_defaults_are_the_2017_study():
         ("name: x\nrepeats: 10001\n", "my.yaml:2: repeats: must be 'auto' or a whole number from 1 to 10,000 (not '10001')"),
         ("name: x\nrepeats: always\n", "my.yaml:2: repeats: must be 'auto' or a whole number from 1 to 10,000 (not 'always')"),
         ("name: x\nrepeats: true\n", "my.yaml:2: repeats: must be 'auto' or a whole number from 1 to 10,000 (not 'True')"),
-        ("name: x\nbudget: soon\n", "my.yaml:2: budget: must be a time such as 90s, 30m or 2h (not 'soon')"),
+        ("name: x\nbudget: soon\n", "my.yaml:2: budget: must be a time such as 90, 90s, 30m, 2h or 1h30m (not 'soon')"),
         ("name: x\nbudget: 0m\n", "my.yaml:2: budget: must be greater than 0"),
         ("name: x\nworkloads: [cnn, rrn]\n", "my.yaml:2: workloads.1: no workload is called 'rrn'; did you mean 'rnn'?"),
         ("name: x\nworkloads: []\n", "my.yaml:2: workloads: must have at least 1 item"),
@@ -94,14 +94,71 @@ def test_anchors_and_merges_keep_their_lines():
 
 
 def test_numbers_as_people_write_them():
-    run_spec = parse("name: x\ncnn: {lr: 1e-3}\nlimits: {memory: 8 GiB}")
-    assert run_spec.cnn.lr == 0.001
+    run_spec = parse("name: x\ncnn: {lr: 1e-3, momentum: .5e-1}\nrnn: {lr: 1.5e3}\nlimits: {memory: 8 GiB}")
+    assert (run_spec.cnn.lr, run_spec.cnn.momentum, run_spec.rnn.lr) == (0.001, 0.05, 1500)
     assert run_spec.limits.memory == 8 << 30
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5 h", 5400), ("12.5", 12.5)])
-def test_a_budget_is_a_time(text, seconds):
-    assert parse(f"name: x\nrepeats: auto\nbudget: {text}").budget == seconds
+TIMES = [("90", 90), ("90s", 90), ("30m", 1800), ("1.5 h", 5400), ("12.5", 12.5), ("1h30m", 5400), ("2H 5s", 7205)]
+
+
+@pytest.mark.parametrize(("text", "seconds"), TIMES)
+def test_every_time_takes_the_same_forms(text, seconds):
+    run_spec = parse(f"name: x\nrepeats: auto\nbudget: {text}\nlimits: {{timeout: {text}, silence: '{text}'}}")
+    assert (run_spec.budget, run_spec.limits.timeout, run_spec.limits.silence) == (seconds, seconds, seconds)
+    settings = [spec.parse_setting(f"{key}={text}") for key in ("budget", "limits.timeout", "limits.silence")]
+    settings.append(spec.Override(path=("budget",), value=text, origin="--budget"))
+    run_spec = parse("name: x", overrides=settings)
+    assert (run_spec.budget, run_spec.limits.timeout, run_spec.limits.silence) == (seconds, seconds, seconds)
+
+
+@pytest.mark.parametrize("text", ["1:30", "2x", "m", "h30", "30m1h", "true", "[1]", "1e10", "-5", "0s", "٣s"])
+def test_what_is_no_time_is_refused(text):
+    assert complaint("name: x", overrides=[spec.Override(path=("budget",), value=text, origin="--budget")])
+    assert complaint(f"name: x\nlimits:\n  timeout: {text}").startswith("my.yaml:3: ")
+
+
+@pytest.mark.parametrize(
+    ("written", "reads", "instead"),
+    [
+        ("010", "reads 010 as octal, which is 8", "write 8 or 10"),
+        ("-0_17", "reads -0_17 as octal, which is -15", "write -15 or -17"),
+        ("1:30", "reads 1:30 in base 60, as 90", "write 90, a time such as 90s or 1h30m"),
+        ("1:30:00.5", "reads 1:30:00.5 in base 60, as 5400.5", "write 5400.5"),
+        ("2024-01-01", "reads 2024-01-01 as a date", '"2024-01-01" in quotes'),
+        ("2024-01-01 10:00:00", "reads 2024-01-01 10:00:00 as a date", "in quotes"),
+        ("no", "reads no as false", 'write false, or "no" in quotes'),
+        ("Yes", "reads Yes as true", 'write true, or "Yes" in quotes'),
+        ("on", "reads on as true", '"on" in quotes'),
+        ("OFF", "reads OFF as false", '"OFF" in quotes'),
+        ("=", "gives = a meaning of its own", '"=" in quotes'),
+    ],
+)
+def test_what_yaml_reads_in_its_own_way_is_refused_wherever_it_stands(written, reads, instead):
+    texts = (f"name: x\nseed: {written}", f"name: x\nframeworks: [{written}]", f"name: x\n{written}: 1")
+    for text in texts:
+        with pytest.raises(SpecError) as caught:
+            parse(text)
+        assert caught.value.message == f"my.yaml:2: YAML {reads}"
+        assert instead in caught.value.hint
+    with pytest.raises(SpecError, match=re.escape(f"--set seed={written}: YAML {reads}")):
+        spec.parse_setting(f"seed={written}")
+
+
+@pytest.mark.parametrize("written", ["010", "1:30", "2024-01-01", "no", "on", "1e3", "="])
+def test_in_quotes_it_is_text(written):
+    assert parse(f"name: x\ndescription: '{written}'").description == written
+    assert spec.parse_setting(f'description="{written}"').value == written
+
+
+def test_a_number_where_text_belongs_asks_for_quotes():
+    assert complaint("name: x\ndescription: 1e3").endswith("(not 1000.0); put it in quotes if it is text")
+    assert complaint("name: x\nseed: 1e3").endswith("must be a valid integer (not 1000.0); write 1000")
+
+
+@pytest.mark.parametrize("value", ["!!bool x", "!!int x", "!!float x", "!!timestamp x", "2024-13-45", "9" * 5000])
+def test_a_value_that_is_none_of_its_type_is_named_with_its_line(value):
+    assert complaint(f"name: x\nseed: {value}").startswith("my.yaml:2: not valid YAML: ")
 
 
 def test_ten_thousand_repeats_are_fine():

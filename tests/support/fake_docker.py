@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import select
 import shutil
+import socket
 import socketserver
 import stat
 import tempfile
@@ -60,6 +62,10 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
 
+class _TcpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+
+
 @contextlib.contextmanager
 def serving() -> Iterator[FakeDaemon]:
     """A daemon that listens; its `endpoint` is what DOCKER_HOST should be."""
@@ -95,6 +101,31 @@ def serving() -> Iterator[FakeDaemon]:
             server.shutdown()
             thread.join()
             shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def relayed(path: str) -> Iterator[str]:
+    """A tcp:// address of this machine that leads to the Unix socket `path`."""
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as far:
+                far.connect(path)
+                other = {self.request: far, far: self.request}
+                while ready := select.select(list(other), [], [], 60)[0]:
+                    data = ready[0].recv(65536)
+                    if not data:
+                        return
+                    other[ready[0]].sendall(data)
+
+    with _TcpServer(("127.0.0.1", 0), Relay) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def command(folder: Path, name: str, script: str) -> Path:

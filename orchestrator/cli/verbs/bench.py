@@ -41,7 +41,9 @@ DatasetOption = Annotated[Optional[str], typer.Option(help="auto, real, official
 BenchRepeatsOption = Annotated[
     Optional[str], typer.Option(help="run every job N times; auto: until the rankings are decided", metavar="N")
 ]
-BudgetOption = Annotated[Optional[str], typer.Option(help="how long --repeats auto may take, e.g. 30m", metavar="TIME")]
+BudgetOption = Annotated[
+    Optional[str], typer.Option(help="how long --repeats auto may take: 90s, 30m, 1h30m", metavar="TIME")
+]
 RetriesOption = Annotated[Optional[int], typer.Option(help="run a failed job up to N more times", metavar="N")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="show the jobs and stop")]
 ResumeOption = Annotated[Optional[str], typer.Option(help="run what is missing of an earlier run", metavar="RUN")]

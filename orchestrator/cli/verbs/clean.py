@@ -36,12 +36,16 @@ def command(all_: AllOption = False, yes: YesOption = False) -> None:
         if not yes and not typer.confirm("Remove them?"):
             screen.print_line("nothing was removed")
             return
+        left = 0
         for each in found:
             try:
                 each.remove()
             except (OSError, HostError) as error:
+                left += 1
                 screen.warn(f"{each.kind} {each.name} was not removed: {error}")
-        screen.print_line("removed")
+        screen.print_line(f"{left} of {len(found)} things were not removed" if left else "removed")
+    if left:
+        raise typer.Exit(HostError.exit_code)
 
 
 def _row(leftover: Leftover) -> dict[str, str]:

@@ -23,13 +23,18 @@ RunsArgument = Annotated[
     Optional[list[str]],
     typer.Argument(help="run ids, folders or capsules; the latest run when none is given", metavar="RUN"),
 ]
-OutputOption = Annotated[Optional[Path], typer.Option("-o", "--output", help="write to this file", metavar="FILE")]
+OutputOption = Annotated[
+    Optional[Path], typer.Option("-o", "--output", help="write to this file; -: stdout", metavar="FILE")
+]
 OpenOption = Annotated[
     bool, typer.Option("--open", help="write the HTML report into the run's folder, or to -o, and open it in a browser")
 ]
 CapsuleOption = Annotated[
     Optional[Path],
-    typer.Option(help="also write specs, results and provenance into one file, for `reproduce`", metavar="FILE"),
+    typer.Option(
+        help="also write specs, results and provenance into one file, for `reproduce`; -: stdout, and nothing else",
+        metavar="FILE",
+    ),
 ]
 
 
@@ -68,8 +73,10 @@ def command(
     """
     from orchestrator.cli import selection
     from orchestrator.cli.screen import Screen
+    from orchestrator.files import is_stdout
     from orchestrator.report import collected
 
+    _check_outputs(output, capsule, open_=open_)
     if open_ and format_ not in {formats.DEFAULT, formats.PAGE}:
         raise UsageError(f"--open shows the HTML report, not {format_}", hint="leave --format out")
     with Screen() as screen:
@@ -77,15 +84,27 @@ def command(
         for signed in sources.signed:
             screen.show_signature(signed)
         content = collected.of_runs(sources.runs, ROOT, sources.origins, sources.own)
-        _deliver(content, formats.PAGE if open_ else format_, output, screen, open_=open_)
+        if output is not None or not (capsule and is_stdout(capsule)):  # "-": stdout holds the capsule alone
+            _deliver(content, formats.PAGE if open_ else format_, output, screen, open_=open_)
         if capsule is not None:
             _write_capsule(capsule, sources, screen)
     if damaged := [*sources.unread, *content.damaged]:
         raise collected.left_out(damaged)
 
 
+def _check_outputs(output: Path | None, capsule: Path | None, *, open_: bool) -> None:
+    """Raise UsageError for outputs that contradict each other."""
+    from orchestrator.files import is_stdout
+
+    if open_ and output is not None and is_stdout(output):
+        raise UsageError("--open needs a file, and -o - is standard output", hint="name a file with -o")
+    if output is not None and output == capsule:
+        raise UsageError(f"the report and the capsule would both be written to {output}", hint="name two files")
+
+
 def _deliver(content: ReportContent, form: str, output: Path | None, screen: Screen, *, open_: bool) -> None:
     """Print the report, or write it to a file, and open that in a browser."""
+    from orchestrator.files import is_stdout
     from orchestrator.report import browser
 
     module = formats.load(form)
@@ -94,7 +113,7 @@ def _deliver(content: ReportContent, form: str, output: Path | None, screen: Scr
         path = _folder_of([each.source for each in content.runs]) / module.FILE_NAME
     if path is not None:
         _write(path, module.write(content))
-        if module.FILE_NAME is not None:
+        if module.FILE_NAME is not None and not is_stdout(path):
             screen.print_line(f"the report is in {screen.shorten(path)}")
         if open_ and not browser.show(path):
             screen.warn("there is no browser here: copy the report to a machine that has one")
@@ -128,10 +147,10 @@ def _folder_of(runs: Sequence[RunSource]) -> Path:
 
 
 def _write(path: Path, parts: Iterable[str]) -> None:
-    from orchestrator.files import atomic_file
+    from orchestrator.files import user_file
 
     try:
-        with atomic_file(path) as file:
+        with user_file(path) as file:
             file.writelines(part.encode() for part in parts)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file with -o") from error

@@ -14,7 +14,7 @@ def _connect(setup: Setup) -> Engine:
     from orchestrator.engines.docker import engine
     from orchestrator.engines.one_node import OneNode
 
-    return OneNode(engine.connect(), cache=setup.cache)
+    return OneNode(engine.connect(setup.cache), cache=setup.cache)
 
 
 ENGINE = Registration(name="docker", connect=_connect, priority=20, starts_children=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -73,9 +74,14 @@ def stage_context(image: Image, variant: str, into: Path, *, environ: Mapping[st
     for path in recipe_files(image, variant):
         # A step that mounts the context runs again when any file in it changes. A changed LABEL needs no such step.
         if path.name != "Dockerfile":
-            shutil.copyfile(path, into / path.name)
+            copy = into / path.name
+            shutil.copyfile(path, copy)
+            # Modes belong to the image, and to the key of the build cache: the umask must not change them.
+            copy.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
     wheels = into / "wheels"
     wheels.mkdir()
+    for folder in (into, wheels):
+        folder.chmod(0o755)
     lock = lock_of(image, variant).read_text(encoding="utf-8")
     hashes = set(re.findall(r"--hash=sha256:([0-9a-f]{64})", lock))
     projects = {canonicalize_name(name) for name in re.findall(r"^([A-Za-z0-9._-]+)==", lock, re.MULTILINE)}
@@ -117,7 +123,8 @@ def _link_folders(environ: Mapping[str, str]) -> list[Path]:
     """The local folders in PIP_FIND_LINKS, which separates paths and URLs by spaces."""
     links = environ.get("PIP_FIND_LINKS", "").split()
     paths = [unquote(urlsplit(link).path) if link.startswith("file:") else link for link in links]
-    return [folder for path in paths if (folder := Path(path).expanduser()).is_dir()]
+    folders = [Path(path).expanduser() if path.startswith("~/") else Path(path) for path in paths]
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

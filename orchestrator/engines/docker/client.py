@@ -13,11 +13,14 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import docker.errors
 import requests
+from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.context import ContextAPI
+from docker.utils import kwargs_from_env
 
 from orchestrator.errors import HostError
 
@@ -32,6 +35,7 @@ _START_PODMAN = (
 )
 _NO_ACCESS = "sudo usermod -aG docker $USER, then log in again; or use --engine process"
 _NO_CONTEXT = "choose another one with `docker context use`, or name the daemon's socket in DOCKER_HOST"
+_LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}  # "": no address at all
 NO_MOUNTS = "this machine's files cannot be mounted"
 USE_LOCAL = "use a daemon of this machine (unset DOCKER_HOST, `docker context use default`), or --engine process"
 
@@ -93,8 +97,8 @@ def connect(*, seconds: int = QUERY_SECONDS) -> docker.DockerClient:
 
     Raises HostError with the remedy when no daemon answers.
     """
-    with _failures_explained(seconds):
-        return docker.from_env(timeout=seconds)
+    with failures_explained(seconds):
+        return _client(seconds)
 
 
 def server(*, seconds: int = QUERY_SECONDS) -> Server:
@@ -163,12 +167,36 @@ def reason(error: BaseException) -> str:
 @contextlib.contextmanager
 def _connected(seconds: int) -> Iterator[docker.DockerClient]:
     """A client that is closed afterwards."""
-    with _failures_explained(seconds), contextlib.closing(docker.from_env(timeout=seconds)) as client:
+    with failures_explained(seconds), contextlib.closing(_client(seconds)) as client:
         yield client
 
 
+def _client(seconds: int) -> docker.DockerClient:
+    """A client of the API version that the daemon has.
+
+    docker.from_env would send requests to a tcp:// address through the proxy in http_proxy. The docker command does
+    not for addresses of this machine, and both must reach the same daemon.
+    """
+    address = endpoint()
+    if address.startswith("ssh://"):
+        raise HostError(f"the Docker daemon at {address} is on another machine, where {NO_MOUNTS}", hint=USE_LOCAL)
+    settings = kwargs_from_env()
+    if "base_url" not in settings:
+        settings |= ContextAPI.kwargs_from_context()
+    with contextlib.closing(_direct(MINIMUM_DOCKER_API_VERSION, seconds, settings)) as first:
+        version = first.version(api_version=False)["ApiVersion"]
+    return _direct(version, seconds, settings)
+
+
+def _direct(version: str, seconds: int, settings: Mapping[str, Any]) -> docker.DockerClient:
+    """A client that follows no proxy."""
+    made = docker.DockerClient(version=version, timeout=seconds, **settings)
+    made.api.trust_env = False
+    return made
+
+
 @contextlib.contextmanager
-def _failures_explained(seconds: int) -> Iterator[None]:
+def failures_explained(seconds: int) -> Iterator[None]:
     """Turn a daemon's error, silence or nonsense into a HostError with the remedy."""
     address = endpoint()
     try:
@@ -183,7 +211,7 @@ def _failure(address: str, error: Exception, seconds: int) -> HostError:
     causes = tuple(_causes(error))
     if refusal := _first(docker.errors.APIError, causes):
         return HostError(
-            f"the Docker daemon at {address} answers with an error: {str(refusal.explanation)[:300]}",
+            f"the Docker daemon at {address} answers with an error: {str(refusal.explanation or refusal)[:300]}",
             hint="`docker info` and the daemon's log may say more",
         )
     if _first((requests.Timeout, TimeoutError), causes):
@@ -191,8 +219,8 @@ def _failure(address: str, error: Exception, seconds: int) -> HostError:
     if _first((json.JSONDecodeError, AttributeError, KeyError, TypeError), causes):
         return _not_docker(address, error)
     silence = f"no Docker daemon answers at {address}"
-    if address.startswith(("ssh://", "tcp://")):
-        return HostError(f"{silence}, on another machine, where {NO_MOUNTS}", hint=USE_LOCAL)
+    if not address.startswith("unix://"):
+        return _no_answer_elsewhere(silence, address, error)
     if _first(PermissionError, causes):
         return HostError(f"{silence}: permission denied", hint=_NO_ACCESS)
     if shutil.which("podman"):
@@ -200,6 +228,28 @@ def _failure(address: str, error: Exception, seconds: int) -> HostError:
     if not shutil.which("docker"):
         return HostError(f"{silence}, and there is no docker command on PATH", hint=_NO_DOCKER)
     return HostError(f"{silence}: {reason(error)}", hint=_NO_DAEMON)
+
+
+def _no_answer_elsewhere(silence: str, address: str, error: Exception) -> HostError:
+    """No answer at an address that is no Unix socket."""
+    if _host(address) in _LOOPBACK:
+        return HostError(f"{silence}: {reason(error)}", hint=f"check {_named_by()}; or {USE_LOCAL}")
+    return HostError(
+        f"{silence} ({reason(error)}), on another machine, where {NO_MOUNTS}",
+        hint=f"{_named_by()} names it: {USE_LOCAL}",
+    )
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _named_by() -> str:
+    """What chose the daemon."""
+    return next((name for name in ("DOCKER_HOST", "DOCKER_CONTEXT") if os.environ.get(name)), "`docker context use`")
 
 
 def _not_docker(address: str, error: Exception) -> HostError:

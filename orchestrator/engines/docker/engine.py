@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -19,7 +20,7 @@ import requests
 
 from orchestrator.engines import leftovers
 from orchestrator.engines.base import Environment, Launch, job_variables
-from orchestrator.engines.docker import client, gpu_access, images
+from orchestrator.engines.docker import client, gpu_access, images, readable, same_machine
 from orchestrator.engines.docker.client import reason
 from orchestrator.engines.docker.container import RunningContainer
 from orchestrator.engines.docker.refusals import LOST_HINT, refusals
@@ -44,9 +45,15 @@ TMP = "/tmp"  # noqa: S108  (in the container: a tmpfs of its own)
 LOG_OPTIONS = {"max-size": "64m", "max-file": "2"}
 
 
-def connect() -> DockerEngine:
-    """The engine, once the daemon has answered. Raises HostError with the remedy when none answers."""
-    return DockerEngine(client.connect())
+def connect(cache: Path | None = None) -> DockerEngine:
+    """The engine, once the daemon has answered. Raises HostError with the remedy when none answers.
+
+    Also raises it when the daemon does not see the files in `cache`, from where jobs get their inputs.
+    """
+    made = client.connect()
+    if cache is not None:
+        same_machine.check(made.api, cache)
+    return DockerEngine(made)
 
 
 class DockerEngine:
@@ -101,6 +108,8 @@ class DockerEngine:
 
     @contextlib.contextmanager
     def run(self, environment: Environment, launch: Launch) -> Iterator[RunningContainer]:
+        if not os.geteuid():  # else the container's user is this one
+            readable.check(_sources(launch).values(), user=UNPRIVILEGED, group=UNPRIVILEGED)
         name = f"rosetta-{launch.run}-{launch.job.id}-{secrets.token_hex(3)}"
         with self._watchdog.cleaning_up(_removing(name)):  # known by its name even before it exists
             with refusals("the container cannot be created"):
@@ -160,16 +169,20 @@ def _removing(name: str) -> list[str]:
     return ["sh", "-c", script, "sh", client.endpoint(), name]
 
 
-def _mounts(launch: Launch) -> list[docker.types.Mount]:
-    """What a job may read. It can write into its own /tmp only, and sends its results to standard output."""
-    sources = {
+def _sources(launch: Launch) -> dict[str, Path]:
+    """What a job may read, by its place in the container."""
+    return {
         f"{ROOT}/workloads": launch.workloads,
         f"{ROOT}/spec.json": launch.spec,
         **{f"{ROOT}/inputs/{name}": path for name, path in launch.inputs.items()},
     }
+
+
+def _mounts(launch: Launch) -> list[docker.types.Mount]:
+    """A job can write into its own /tmp only, and sends its results to standard output."""
     return [
         docker.types.Mount(target, str(source.resolve()), type="bind", read_only=True)
-        for target, source in sources.items()
+        for target, source in _sources(launch).items()
     ]
 
 

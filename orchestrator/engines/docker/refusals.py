@@ -9,7 +9,8 @@ import docker.errors
 import requests
 
 from orchestrator.engines.base import EngineError
-from orchestrator.engines.docker.client import reason
+from orchestrator.engines.docker.client import USE_LOCAL, reason
+from orchestrator.engines.docker.same_machine import UNSEEN
 
 LOST_HINT = "check the daemon (`docker info`), then go on with --resume"
 
@@ -33,6 +34,8 @@ def refusal(what: str, error: docker.errors.APIError) -> EngineError:
         hint = "this Docker cannot hand out GPUs: install the NVIDIA Container Toolkit, or use --device cpu"
     elif "No such image" in text:
         hint = "the image was removed meanwhile: run the job again, and it is built again"
+    elif UNSEEN in text:
+        hint = f"the daemon does not see that file of this machine: {USE_LOCAL}; or use folders that it shares"
     elif "no space left" in text:
         hint = "see what Docker holds with `docker system df`"
     else:

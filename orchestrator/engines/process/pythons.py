@@ -38,9 +38,20 @@ def _with_pyenv(version: str) -> dict[str, str]:
 
     By itself python-discovery finds only those of pyenv's interpreters that `pyenv local` or `pyenv global` chose.
     """
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    newest_first = sorted(root.glob(f"versions/{version}.*/bin"), key=_numbers, reverse=True)
-    return {**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, newest_first)])}
+    environ = {**os.environ, "PATH": os.environ.get("PATH", os.defpath)}
+    folders = _pyenv_folders(version)
+    if folders is None:
+        environ.pop("PYENV_ROOT", None)  # python-discovery would fail on it
+    return {**environ, "PATH": os.pathsep.join([environ["PATH"], *map(str, folders or ())])}
+
+
+def _pyenv_folders(version: str) -> list[Path] | None:
+    """The folders with pyenv's interpreters of `version`, newest first; None when pyenv's folder cannot be read."""
+    try:
+        root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+        return sorted(root.glob(f"versions/{version}.*/bin"), key=_numbers, reverse=True)
+    except (OSError, RuntimeError):  # it belongs to another user; RuntimeError: this user has no home folder
+        return None
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from orchestrator.engines.build_failure import explain
 from orchestrator.engines.process import pythons
 from orchestrator.engines.streaming import run_logged
 from orchestrator.errors import BuildError, DiskError
-from orchestrator.files import atomic_folder, locked, sha256_of
+from orchestrator.files import atomic_folder, locked, sha256_of, write_problem
 from orchestrator.plan.catalog import Image
+
+_FULL = 4 << 20  # bytes: an installation that failed with less left has probably failed for lack of space
 
 
 def folder_for(image: Image, variant: str, version: str, cache: Path) -> Path:
@@ -33,17 +37,11 @@ def ensure(image: Image, variant: str, interpreter: Path, cache: Path) -> Enviro
     version = pythons.check(interpreter)
     folder = folder_for(image, variant, version, cache)
     python = folder / "bin" / "python"
-    lock = folder.with_name(folder.name + ".lock")
-    with locked(lock, waiting=f"waiting for another orchestrator that makes {folder.name}"):
-        if not python.exists():
-            try:
-                with atomic_folder(folder) as place:
-                    _make(image, variant, interpreter, place)
-            except OSError as error:
-                raise DiskError(
-                    f"environment {image.name} ({variant}) cannot be made in {cache}: {error.strerror}",
-                    hint="free some space there, or name another cache in ROSETTA_CACHE",
-                ) from error
+    if not _works(python):
+        lock = folder.with_name(folder.name + ".lock")
+        with locked(lock, waiting=f"waiting for another orchestrator that makes {folder.name}"):
+            if not _works(python):  # another orchestrator has made it meanwhile
+                _make_in(folder, image, variant, interpreter)
     facts = {
         "image": image.name,
         "variant": variant,
@@ -52,6 +50,31 @@ def ensure(image: Image, variant: str, interpreter: Path, cache: Path) -> Enviro
         "lock_sha256": sha256_of(image.locks[variant]),
     }
     return Environment(handle=str(python), facts=facts)
+
+
+def _works(python: Path) -> bool:
+    """Whether the environment is there. One of another user may lead to an interpreter that only he can start."""
+    return os.access(python, os.X_OK)
+
+
+def _make_in(folder: Path, image: Image, variant: str, interpreter: Path) -> None:
+    try:
+        with atomic_folder(folder) as place:
+            _make(image, variant, interpreter, place)
+    except OSError as error:
+        message, hint = write_problem(folder, error)
+        raise DiskError(f"environment {image.name} ({variant}): {message}", hint=hint) from error
+
+
+def _fullest(*folders: Path) -> str:
+    """What to do when pip finds a disk full: it writes into the environment and into the folder for temporary files."""
+    free = {folder: shutil.disk_usage(folder).free for folder in folders}
+    folder = min(free, key=lambda each: free[each])
+    return (
+        f"free some space in {folder}, which has {free[folder] / 1e9:.1f} GB left (`orchestrator clean --all` shows "
+        "what the cache holds, and asks); or name another folder: ROSETTA_CACHE for environments, TMPDIR for "
+        "temporary files"
+    )
 
 
 def _make(image: Image, variant: str, interpreter: Path, place: Path) -> None:
@@ -66,7 +89,10 @@ def _make(image: Image, variant: str, interpreter: Path, place: Path) -> None:
         done = run_logged(argv, variables)
         if done.status:
             subject = f"the environment of image {image.name} ({variant})"
-            raise explain(subject, done.lines, otherwise=f"{argv[0]} failed")
+            full = _fullest(place.parent, Path(tempfile.gettempdir()))
+            # venv does not pass on what ensurepip, which it starts, says of a full disk.
+            lines = [*done.lines, *(["no space left on device"] if shutil.disk_usage(place).free < _FULL else [])]
+            raise explain(subject, lines, otherwise=f"{argv[0]} failed", disk_hint=full)
 
 
 def _locks(image: Image, variant: str) -> Sequence[Path]:
