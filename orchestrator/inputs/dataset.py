@@ -83,8 +83,8 @@ class LabelledDataset:
 
     format: ArrayFormat
     archive: Archive
-    layouts: tuple[Layout, ...]  # the first one that recognises a copy reads it
     synthesise: Callable[[int, int, int], Arrays]
+    layouts: tuple[Layout, ...] = ()  # of copies that can be imported: the first one that recognises a copy reads it
     recipe: int = 1
 
     def label(self, name: str, source: str) -> str:

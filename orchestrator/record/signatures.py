@@ -101,7 +101,7 @@ def unchanged(path: Path) -> Iterator[None]:
 
 def beside(path: Path) -> Path:
     """The place of a file's signature."""
-    return path.with_name(path.name + SUFFIX)
+    return path.parent / (path.name + SUFFIX)  # not with_name: a path such as "." has no name
 
 
 def default_key() -> Path:

@@ -86,6 +86,7 @@ def told(*words):
 
 
 def form(name, results, *runs):
+    results.mkdir(exist_ok=True)
     return invoke("report", *runs, "--results", results, "--format", name, "-o", results / f"out.{name}") and (
         results / f"out.{name}"
     ).read_text(encoding="utf-8")

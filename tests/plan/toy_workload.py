@@ -36,6 +36,9 @@ import numpy as np
 from orchestrator.inputs.array_format import ArrayFormat
 from orchestrator.inputs.dataset import Archive, LabelledDataset
 from orchestrator.inputs.draws import Draws
+from orchestrator.inputs.layouts import npy_arrays
+
+FORMAT = ArrayFormat(x_dtype="int32", x_shape=(8,), x_values=100, classes=3, train=2000, test=60)
 
 
 def synthesise(seed, train, test):
@@ -48,9 +51,10 @@ def synthesise(seed, train, test):
 
 
 DATASET = LabelledDataset(
-    format=ArrayFormat(x_dtype="int32", x_shape=(8,), x_values=100, classes=3, train=2000, test=60),
-    archive=Archive(file="eights.npz", base_url="http://127.0.0.1:9", sha256="0" * 64, read=None),
+    format=FORMAT,
+    archive=Archive(file="eights.npz", base_url="http://127.0.0.1:9", size=1, sha256="0" * 64, read=None),
     synthesise=synthesise,
+    layouts=(npy_arrays.layout(FORMAT),),
 )
 """
 WORKLOAD = """

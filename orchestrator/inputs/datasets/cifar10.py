@@ -135,8 +135,7 @@ DATASET = LabelledDataset(
         ),
         Layout(
             name="python batches",
-            takes="cifar-10-python.tar.gz, which Keras calls cifar-10-batches-py.tar.gz, or its folder "
-            "cifar-10-batches-py",
+            takes="cifar-10-python.tar.gz, also called cifar-10-batches-py.tar.gz, or its folder cifar-10-batches-py",
             recognise=cifar_batches.recognise_python,
             read=cifar_batches.read_python,
             known=KnownFile(

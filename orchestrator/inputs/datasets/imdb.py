@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.files import open_regular
 from orchestrator.inputs import archives
 from orchestrator.inputs.array_format import SPLITS, ArrayFormat
 from orchestrator.inputs.dataset import Archive, KnownFile, LabelledDataset, Layout, Reading
 from orchestrator.inputs.draws import Draws
 from orchestrator.inputs.layouts import npy_arrays, reviews
 from orchestrator.inputs.layouts.bounds import LARGEST
-from orchestrator.inputs.layouts.file_tree import open_regular
 from orchestrator.inputs.layouts.reviews import FIRST_WORD, LENGTH, START, UNKNOWN, VOCABULARY
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ DATASET = LabelledDataset(
     layouts=(
         Layout(
             name="imdb.npz",
-            takes="imdb.npz, as Keras downloads it",
+            takes="imdb.npz, the official file",
             recognise=recognise_pickled,
             read=read_pickled,
             known=KnownFile(name=_ARCHIVE.file, sha256=_ARCHIVE.sha256, official=True),

@@ -16,8 +16,9 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import Literal
 
+from orchestrator.files import open_regular
 from orchestrator.inputs.layouts import tar_stream
 from orchestrator.inputs.layouts.bounds import LARGEST, MOST_FILES
 
@@ -96,15 +97,6 @@ def open_tree(path: Path) -> FileTree:
         return _tar_tree(path, "")
     reader = functools.partial(_read_folder, path.parent)
     return FileTree(path=path, kind="file", title="a file", sizes={path.name: size}, reader=reader)
-
-
-def open_regular(path: Path) -> IO[bytes]:
-    """Open a regular file; a pipe or a device is refused with ValueError, and never waited for."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ValueError(f"{path} is not a regular file")
-    return os.fdopen(descriptor, "rb")
 
 
 def _clean(name: str) -> str:

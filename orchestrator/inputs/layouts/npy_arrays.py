@@ -21,7 +21,7 @@ def layout(wanted: ArrayFormat) -> Layout:
     also = ""
     if len(wanted.x_shape) == _IMAGE:
         last = ", ".join(map(str, ("n", *_last(wanted))))
-        also = f"; images may also be ({last}), and labels (n, 1), as Keras gives them"
+        also = f"; images may also be ({last}), and labels (n, 1)"
     return Layout(
         name="NumPy arrays",
         takes=f"a folder or an .npz file where {wanted}{also}",

@@ -6,8 +6,8 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import DataError
-from orchestrator.files import sha256_of
-from orchestrator.inputs.layouts.file_tree import open_regular, open_tree
+from orchestrator.files import open_regular, sha256_of
+from orchestrator.inputs.layouts.file_tree import open_tree
 from orchestrator.text import printable
 
 if TYPE_CHECKING:
