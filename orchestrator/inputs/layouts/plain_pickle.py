@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -41,6 +42,12 @@ class _Name(NamedTuple):
 
 def load(data: bytes) -> Any:
     """Return what a pickle holds. Raises ValueError for everything but plain data."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of escape sequences in a text of the pickle
+        return _run(data)
+
+
+def _run(data: bytes) -> Any:
     machine = _Machine()
     stream = io.BytesIO(data)
     instructions = pickletools.genops(stream)
