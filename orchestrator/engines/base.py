@@ -93,7 +93,9 @@ class Output(NamedTuple):
 
     stream: StreamName
     data: bytes
-    at: float = 0.0  # seconds since the job began, by the clock of the machine that it runs on; OneNode fills it in
+    # When it came. A local engine fills in time.monotonic(), or 0 if it does not know. OneNode makes of it the seconds
+    # since the job began, by the clock of the machine that it runs on.
+    at: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,7 +131,9 @@ class ObservedJob:
 
     def output(self) -> Iterator[Output | None]:
         for output in self._execution.output():
-            yield output and output._replace(at=self._sampler.elapsed())
+            # A local engine stamps chunks as they come; this loop may get to them later.
+            ago = time.monotonic() - output.at if output and output.at else 0.0
+            yield output and output._replace(at=self._sampler.elapsed() - ago)
 
     def stop(self) -> None:
         self._execution.stop()

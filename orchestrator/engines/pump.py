@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator
 
 from orchestrator.engines.base import TICK, Output
@@ -21,7 +22,7 @@ class _End:
 
 
 class Pump:
-    """Copies `source` into a bounded queue until it ends."""
+    """Copies `source` into a bounded queue until it ends, and stamps each chunk with time.monotonic() as it comes."""
 
     def __init__(self, source: Iterable[Output]) -> None:
         self._queue: queue.Queue[Output | _End] = queue.Queue(MAX_WAITING)
@@ -61,7 +62,7 @@ class Pump:
     def _drain(self, source: Iterable[Output]) -> None:
         try:
             for output in source:
-                self._put(output)
+                self._put(output._replace(at=time.monotonic()))
         except BaseException as error:  # noqa: BLE001  (handed over to the reading thread, which raises it)
             self._put(_End(error))
         else:

@@ -122,6 +122,9 @@ class Workload:
     probe: str  # the artifact that `verify` compares with the reference's
     small: Mapping[str, Any]  # the settings of `verify` and `check`, as in a spec
     mistakes: Mapping[str, Mistake] = field(default_factory=dict)
+    # Floating point operations of one sample in the forward pass, additions and multiplications of the plain algorithm:
+    # figures that would need more of them than any machine can do are no measurement.
+    operations: float = 0.0
     published: str | None = None  # a file under results/reference/, without its suffix
 
     @property

@@ -217,6 +217,7 @@ class Attempt:
         """Store the samples taken beside the job; there are none when its node was lost."""
         series: list[Mapping[str, Any]] = []
         if observations is not None:
+            conversation.check_clock(observations.samples)
             telemetry, series = telemetry_of(observations, conversation.timed)
             self._outcome.observed(observations, telemetry)
         self._run.folder.write_telemetry(self._job.id, series)

@@ -8,16 +8,18 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from orchestrator.engines.base import TICK, Exit, Output
+from orchestrator.host.samples import Sample
 from orchestrator.plan.jobs import Job
 from orchestrator.record.artifacts import PART
 from orchestrator.record.events import Artifact, Error, Event, Lines, Reader, Start, Violation
 from orchestrator.record.figures import Collector
 from orchestrator.record.recorder import MAX_LOG_BYTES, Recorder
 from orchestrator.record.results import Failure, FailureKind
+from orchestrator.run.host_clock import HostClock
 from orchestrator.run.measurement import TimedPart
 
 LOG_LINES = 12  # shown with a failure; all of it is in <job>.log
@@ -62,6 +64,7 @@ class Conversation:
         self._at = 0.0  # when the output arrived that is read now
         self.collector = Collector(job)
         self.timed = TimedPart()
+        self._clock = HostClock(job)
         self.events = 0
         self.violation: Violation | None = None
 
@@ -85,6 +88,13 @@ class Conversation:
             self._log(b"\n" if self._log_rest else b"")
         except Violation as violation:
             self.violation = violation
+
+    def check_clock(self, samples: Sequence[Sample]) -> None:
+        """Hold the times that the job reported against their arrivals; `samples` were taken beside it."""
+        try:
+            self._clock.check(samples)
+        except Violation as violation:
+            self.violation = self.violation or violation
 
     def failure(
         self, exit_: Exit, *, stopped: Stop | None, train_samples: int | None, test_samples: int | None
@@ -146,6 +156,7 @@ class Conversation:
             self._recorder.check_whole()
         if isinstance(event, Artifact):
             self._recorder.artifact(event)
+        self._clock.add(event, self._at)
         self.collector.add(event)
         self.timed.add(event, self._at)
         self.events += 1

@@ -48,6 +48,7 @@ WORKLOAD = TrainingWorkload(
     # The second test batch is half a batch, as the last one of a real run may be. Dropout is off: frameworks draw
     # different numbers.
     small={"epochs": 1, "batch": 32, "test_samples": 48, "dropout_conv": 0.0, "dropout_dense": 0.0},
+    operations=1.3e8,  # 63 million multiply-adds, more than nine in ten of them in the convolutions
     published="2017",
     mistakes={
         "unit-gain": Mistake(sentence="momentum has unit gain: v ← 0.9 v + 0.1 g"),

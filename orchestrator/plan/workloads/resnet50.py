@@ -106,6 +106,7 @@ WORKLOAD = InferenceWorkload(
     settings=ResNet50,
     weights=_weights(),
     small={"batch": 4, "batches": 1},
+    operations=8.2e9,  # v1.5: 4.1 billion multiply-adds
     published="2017",
     mistakes={
         **IMAGE_MISTAKES,

@@ -1,0 +1,108 @@
+"""Holds what a job says about time against the clock of the machine that it runs on.
+
+Every event is stamped when it arrives, in seconds since the job began. A job's clock cannot run backwards or ahead of
+that. The seconds that it reports for a piece of work must fit between the arrivals of two events: it cannot have worked
+for longer than there was time, nor, within a timed part, have spent much of the time on something else.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from orchestrator.host.samples import Sample
+from orchestrator.plan.jobs import Job
+from orchestrator.plan.workload import Device
+from orchestrator.record.events import Cold, Epoch, Event, Inference, Ready, Score, Step, Violation
+
+# How much an arrival may be late: output waits in pipes, and in a busy orchestrator. Where it was later than that, the
+# sampler of the job was late, too, and that is known.
+SLACK_SECONDS = 1.0
+SLACK_SHARE = 0.05  # of the time between two arrivals, for clocks that run at different speeds
+# What a timed part may spend outside of its own clock: fetching the first batch, checking features, sending events.
+UNTIMED_SECONDS = 2.0
+UNTIMED_SHARE = 0.25
+# Floating point operations a second that no machine reaches, whatever the precision: 100 times the fastest single GPU
+# (about 2e16 in 4 bits), and 100 times the largest CPUs (about 1e14 in 8 bits). A rate beyond is no measurement.
+MOST_OPERATIONS: dict[Device, float] = {"gpu": 2e18, "cpu": 1e16}
+
+
+class Claim(NamedTuple):
+    """A piece of work: what the job says that it took, and the time between the arrivals around it."""
+
+    what: str
+    seconds: float
+    between: float
+    timed: bool  # whether the job had nothing else to do meanwhile
+
+
+class HostClock:
+    """Follows the events of one job."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._t = 0.0
+        self._previous = 0.0  # when the last event arrived that ended a piece of work
+        self._claims: list[Claim] = []
+
+    def add(self, event: Event, at: float) -> None:
+        """Take an event that arrived at `at`. Raises Violation where no delay can explain its times."""
+        if event.t < self._t:
+            raise Violation(f"'t' runs backwards, from {self._t:,.10g} s to {event.t:,.10g} s in {event.event!r}")
+        self._t = event.t
+        if event.t > at * (1 + SLACK_SHARE) + SLACK_SECONDS:
+            raise Violation(f"'t' of {event.event!r} is {event.t:,.10g} s, but the job began {at:,.2f} s before")
+        if isinstance(event, Step):
+            return
+        if isinstance(event, Ready):
+            self._claim("getting ready", event.load_s + event.build_s + event.compile_s, at)
+        elif isinstance(event, Epoch):
+            self._claim(f"epoch {event.epoch}", event.seconds, at, timed=not self._job.trace)
+            self._check_rate(event.samples, event.seconds, passes=3)  # backward costs about twice as much as forward
+        elif isinstance(event, Score | Cold | Inference):
+            self._claim(f"the {event.event} pass", event.seconds, at, timed=isinstance(event, Inference))
+            self._check_rate(event.samples, event.seconds)
+        if isinstance(event, Cold | Inference):
+            _check_batches(event)
+        self._previous = at
+
+    def check(self, samples: Sequence[Sample]) -> None:
+        """Raise Violation for work that does not fit. `samples` were taken beside the job, by the same clock.
+
+        Where one of them is late, so was every arrival: this program was stopped, or the machine stood still.
+        """
+        times = [sample.t for sample in samples]
+        late = max((after - before for before, after in itertools.pairwise(times)), default=0.0)
+        for claim in self._claims:
+            if claim.seconds > claim.between * (1 + SLACK_SHARE) + SLACK_SECONDS + late:
+                raise Violation(
+                    f"it reports {claim.seconds:,.10g} s for {claim.what}, but its events arrived within "
+                    f"{claim.between:,.2f} s"
+                )
+            untimed = claim.between - claim.seconds
+            if claim.timed and untimed > UNTIMED_SECONDS + late + UNTIMED_SHARE * claim.between:
+                raise Violation(
+                    f"it reports only {claim.seconds:,.10g} s for {claim.what}, but its events arrived "
+                    f"{claim.between:,.2f} s apart"
+                )
+
+    def _claim(self, what: str, seconds: float, at: float, *, timed: bool = False) -> None:
+        self._claims.append(Claim(what, seconds, at - self._previous, timed))
+
+    def _check_rate(self, samples: int, seconds: float, *, passes: int = 1) -> None:
+        operations, most = self._job.declaration.operations, MOST_OPERATIONS[self._job.device]
+        if samples * passes * operations > most * seconds:
+            raise Violation(
+                f"{samples:,} {self._job.declaration.samples} in {seconds:.3g} s would be "
+                f"{samples * passes * operations / seconds if seconds else float('inf'):.1e} operations a second; "
+                f"no machine reaches {most:.0e}"
+            )
+
+
+def _check_batches(event: Cold | Inference) -> None:
+    total = sum(event.batch_seconds)
+    if total > event.seconds * (1 + SLACK_SHARE) + 1e-3:
+        raise Violation(
+            f"its batches took {total:,.10g} s together, but the {event.event} pass only {event.seconds:,.10g} s"
+        )
