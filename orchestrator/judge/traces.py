@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from orchestrator.inputs import npy, weights
 from orchestrator.judge import parity
 from orchestrator.judge.parity import Trace
+from orchestrator.record.figures import TIMED_FEATURES
 from orchestrator.record.results import Result
 from orchestrator.record.run_folder import RunFolder
 
+TIMED = "timed-0.npy"  # the artifact with the features of the first image in the timed pass
 MAX_BYTES = 32 << 20  # of one array; the embedding in float64 has 30 MB
 
 
@@ -31,6 +33,19 @@ def read(folder: RunFolder, result: Result) -> Trace:
             updates[name] = found - initial
     probe = None if probe is None else parity.log_probabilities(probe)
     return Trace(losses=result.figures.losses, probe=probe, updates=updates, scored=result.figures.test_samples)
+
+
+def timed_features(folder: RunFolder, result: Result) -> tuple[float, ...]:
+    """TIMED_FEATURES of the first image in the timed pass, evenly spaced; empty if the job sent none that are valid."""
+    found = _array(folder, result, TIMED)
+    return () if found is None else some_of(found)
+
+
+def some_of(features: NDArray[np.float64]) -> tuple[float, ...]:
+    """TIMED_FEATURES of the first image, evenly spaced; empty where there are fewer."""
+    if features.ndim != 2 or not len(features) or features.shape[1] < TIMED_FEATURES:
+        return ()
+    return tuple(map(float, features[0, :: features.shape[1] // TIMED_FEATURES][:TIMED_FEATURES]))
 
 
 def _array(folder: RunFolder, result: Result, name: str) -> NDArray[np.float64] | None:

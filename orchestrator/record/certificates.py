@@ -18,6 +18,7 @@ from orchestrator.files import atomic_write
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import WorkloadName
 from orchestrator.record import fingerprint
+from orchestrator.record.figures import TIMED_FEATURES
 from orchestrator.record.provenance import CodeFacts, EnvironmentFacts, environment_facts
 from orchestrator.record.results import Provenance
 from orchestrator.strict import Strict
@@ -27,6 +28,7 @@ WEIGHTS = "weights.npz"  # what results call the file of the initial weights
 ENVIRONMENT = ("id", "lock_sha256", "interpreter")  # the facts that identify an environment
 
 Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Value = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Envelope(Strict):
@@ -35,6 +37,14 @@ class Envelope(Strict):
     losses: tuple[Distance, ...]  # relative error of the loss, by step
     probe: Distance
     updates: dict[str, Distance] = Field(default_factory=dict)  # relative error of the first update, by weight
+
+
+class FirstStep(Strict):
+    """The first step of the verified training, without dropout, as the reference computed it."""
+
+    loss: Value
+    batch: int
+    train_samples: int | None  # the setting: which samples come first depends on it
 
 
 # "declared": the cell differs from the reference only as its own notes declare.
@@ -86,6 +96,10 @@ class Certificate(Strict):
     oracle: dict[str, str]  # versions that the reference ran with
     run: str  # its events are in results/verify/<run>/
     made: str  # UTC, ISO 8601
+    # What a timed job has to give as well, of the reference; none in earlier versions.
+    features: Annotated[tuple[Value, ...], Field(max_length=TIMED_FEATURES)] = ()  # as Figures.timed_features
+    features_tolerance: Distance = 0.0  # the largest difference of a feature that rounding explains
+    first_step: FirstStep | None = None
     by: str = ""  # the user who ran `verify`, by the name at the login; says who, and proves nothing
 
     @property

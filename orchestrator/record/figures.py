@@ -18,6 +18,7 @@ from orchestrator.strict import Strict
 
 # Figures are read back from files that may have been edited: values that no stream can give are rejected.
 Amount = Annotated[float, Field(ge=0, le=1e22, allow_inf_nan=False)]
+TIMED_FEATURES = 64
 Time = Annotated[float, Field(gt=0, le=1e22, allow_inf_nan=False)]  # of work: rates divide by it
 
 
@@ -55,6 +56,9 @@ class Figures(Strict):
     images_per_s: Amount | None = None
     batch_seconds: tuple[Amount, ...] = ()
     losses: tuple[float, ...] = ()  # of the first `trace` steps
+    first_loss: float | None = None  # of the first step, whatever `trace` is; None in earlier versions
+    # TIMED_FEATURES of the first image in the timed pass, evenly spaced; empty if the job sent none
+    timed_features: Annotated[tuple[float, ...], Field(max_length=TIMED_FEATURES)] = ()
     artifacts: tuple[str, ...] = ()
 
     @property
@@ -86,6 +90,7 @@ class Collector:
         self._scores: dict[int, events.Score] = {}  # by the epoch before, from 1
         self._passes: dict[str, events.Cold | events.Inference] = {}
         self._losses: list[float] = []
+        self._first_loss: float | None = None
         self.artifacts: list[str] = []
 
     def add(self, event: Event) -> None:
@@ -96,15 +101,19 @@ class Collector:
                 self.start = event
             case events.Ready():
                 self._ready = event
-            case events.Step() if event.epoch == 1 and event.step == len(self._losses) + 1 <= self._job.trace:
-                self._losses.append(event.loss)
+            case events.Step() if event.epoch == 1:
+                if event.step == 1:
+                    self._first_loss = event.loss
+                if event.step == len(self._losses) + 1 <= self._job.trace:
+                    self._losses.append(event.loss)
             case events.Epoch():
                 self._check_epoch(event)
                 self._epochs.append(EpochFigure(samples=event.samples, seconds=event.seconds, loss=event.loss))
             case events.Score():
                 self._check_score(event)
                 self._scores[len(self._epochs)] = event
-                self._epochs[-1] = self._epochs[-1].model_copy(update=_score_figures(event))
+                scored = {"accuracy": _accuracy(event), "test_loss": event.loss}
+                self._epochs[-1] = self._epochs[-1].model_copy(update=scored)
             case events.Cold() | events.Inference():
                 self._passes[event.event] = event
             case events.Artifact():
@@ -123,7 +132,8 @@ class Collector:
             train_s=sum(epoch.seconds for epoch in epochs) if epochs else None,
             train_samples_per_s=_rate(epochs),
             steady_samples_per_s=_rate(epochs[1:]),
-            **(_score_figures(score) if score else {}),
+            accuracy=_accuracy(score),
+            test_loss=score.loss if score else None,
             test_samples=score.samples if score else None,
             score_s=sum(each.seconds for each in self._scores.values()) if score else None,
             cold_s=cold.seconds if cold else None,
@@ -131,6 +141,7 @@ class Collector:
             images_per_s=_per_second(timed.samples, timed.seconds) if timed else None,
             batch_seconds=tuple(timed.batch_seconds) if timed else (),
             losses=tuple(self._losses),
+            first_loss=self._first_loss,
             artifacts=tuple(self.artifacts),
         )
 
@@ -200,11 +211,9 @@ class Collector:
             raise Violation(f"epoch of {event.samples} samples is no whole number of batches")
 
 
-def _score_figures(event: events.Score) -> dict[str, float]:
-    """The fields of figures that a score fills."""
-    if event.correct is not None:
-        return {"accuracy": event.correct / event.samples}
-    return {} if event.loss is None else {"test_loss": event.loss}
+def _accuracy(score: events.Score | None) -> float | None:
+    """The share of correct predictions; None of a workload that is scored by a loss."""
+    return None if score is None or score.correct is None else score.correct / score.samples
 
 
 def _rate(epochs: Sequence[EpochFigure]) -> float | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from orchestrator.judge import timed_parity
 from orchestrator.record.certificates import PRECISION, Certificate, Found, stale, variant_of
 from orchestrator.record.results import Result
 from orchestrator.text import MAX_NAME, MAX_NOTE, printable
@@ -34,7 +35,7 @@ MEANINGS: Mapping[Verdict, str] = {
     "certified": "computes the same as the reference",
     "declared": "differs from the reference in a known, documented way",
     "diverges": "differs from the reference",
-    "stale": "verified only in another environment, or with other code or weights",
+    "stale": "not verified as it ran: in another environment, with other code or weights, or without showing it",
 }
 UNSIGNED = "it has no signature"
 COVERED = "your own certificate covers the environment, code and weights that the file names"
@@ -200,6 +201,8 @@ def _judged(result: Result, certificates: Sequence[Certificate]) -> Mark:
     # One valid certificate that found a difference counts more than others that did not: it may have run more steps.
     word = max((each.word for each in fitting), key=GRAVITY.index)
     latest = max((each for each in fitting if each.word == word), key=lambda each: each.made)
+    if word != "diverges" and (doubt := timed_parity.doubt(result, latest)):
+        return _mark(doubt.word, latest, doubt.why)
     return _mark(word, latest, latest.parity.why)
 
 

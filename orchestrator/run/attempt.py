@@ -17,6 +17,7 @@ from orchestrator.engines.hosts import Node
 from orchestrator.errors import DataError, OrchestratorError, StoreError
 from orchestrator.host.machine import user_name
 from orchestrator.inputs.job_inputs import Inputs
+from orchestrator.judge import traces
 from orchestrator.plan.catalog import Catalog
 from orchestrator.plan.jobs import Job
 from orchestrator.record import fingerprint
@@ -134,7 +135,9 @@ class Attempt:
         why = conversation.failure(
             exit_, stopped=stopped, train_samples=inputs.train_samples, test_samples=inputs.test_samples
         )
-        return outcome.ended(conversation, exit_, why)
+        result = outcome.ended(conversation, exit_, why)
+        features = traces.timed_features(self._run.folder, result)
+        return result.model_copy(update={"figures": result.figures.model_copy(update={"timed_features": features})})
 
     def _prepare(self, environments: Environments) -> _Ready | Failure:
         """Environment and inputs of the job, or why it cannot run. Raises EngineError."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from orchestrator.engines import registry
 from orchestrator.errors import UsageError
 from orchestrator.judge import dropout, parity, traces
 from orchestrator.judge.parity import ReferenceRun
 from orchestrator.plan import catalog, spec
+from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import Override, WorkloadName
 from orchestrator.plan.workload import TrainingSettings
 from orchestrator.plan.workloads import MISTAKES, WORKLOADS
 from orchestrator.record import certificates, run_folder
-from orchestrator.record.certificates import Envelope, Parity
+from orchestrator.record.certificates import Envelope, FirstStep, Parity
 from orchestrator.record.figures import Figures
 from orchestrator.record.results import Failure, Result
 from orchestrator.run import preparation
@@ -171,7 +175,19 @@ class Verifier:
             run=self._folder.id,
             made=run_folder.now(),
             by=result.provenance.by,
+            **_expected_of_timed_jobs(job, reference),
         )
+
+
+def _expected_of_timed_jobs(job: Job, reference: ReferenceRun) -> dict[str, Any]:
+    """What a job that is timed has to give as well; the reference ran without dropout."""
+    probe, envelope = reference.trace.probe, reference.envelope
+    if job.declaration.trains:
+        amounts = {name: job.settings[name] for name in ("batch", "train_samples")}
+        return {"first_step": FirstStep(loss=reference.trace.losses[0], **amounts)}
+    if probe is None:
+        return {}
+    return {"features": traces.some_of(probe), "features_tolerance": envelope.probe * float(np.abs(probe).max())}
 
 
 def _judged(failure: Failure, figures: Figures) -> bool:

@@ -40,7 +40,7 @@ def test_other_weights_are_reported_as_what_was_not_verified():
     one = ran(trained(), weights="5")
     mark = certified.of(one, mine([one], certificate()))
     assert (mark.word, mark.why) == ("stale", "weights")
-    assert mark.sentence.startswith("verified only in another environment, or with other code or weights")
+    assert mark.sentence.startswith("not verified as it ran: in another environment, with other code or weights, or")
 
 
 def test_a_variant_is_certified_by_its_own_certificate_only(tmp_path):
@@ -111,7 +111,7 @@ def test_every_form_of_the_table_marks_rows(known, root):
     assert "- ✓: computes the same as the reference (certificate of 2026-11-23)\n" in shown
     assert "- ≠: differs from the reference (certificate of 2026-11-23): Numpy (the loss of step 3" in shown
     assert (
-        "○: verified only in another environment, or with other code or weights (certificate of 2026-11-20): Jax (id)"
+        "○: not verified as it ran: in another environment, with other code or weights, or without showing it (certificate of 2026-11-20): Jax (id)"
         in shown
     )
     assert (

@@ -76,7 +76,8 @@ and the device waited for, now and then.
 function step(epoch, loss)
     epoch.steps += 1
     epoch.loss = loss
-    (epoch.steps > epoch.trace && clock() - epoch.reported < STEP_INTERVAL) && return
+    first = epoch.number == 1 ? max(epoch.trace, 1) : 0  # so many steps are reported whatever the time is
+    (epoch.steps > first && clock() - epoch.reported < STEP_INTERVAL) && return
     last = last_loss(epoch)
     epoch.sync()
     epoch.reported = clock()

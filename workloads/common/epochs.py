@@ -18,6 +18,7 @@ class Epoch:
         self._sync = sync
         self._weights = weights
         self._trace = trace  # so many first steps
+        self._first = max(trace, 1) if number == 1 else 0  # so many steps are reported whatever the time is
         self._scored = scored
         self._keep_scores = keep_scores
         self._steps = 0
@@ -43,7 +44,7 @@ class Epoch:
         returning that; it is only read, and the device waited for, now and then."""
         self._steps += 1
         self._loss = loss
-        if self._steps > self._trace and clock() - self._reported < STEP_INTERVAL:
+        if self._steps > self._first and clock() - self._reported < STEP_INTERVAL:
             return
         last = self._last_loss()
         self._sync()
