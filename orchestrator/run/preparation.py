@@ -99,15 +99,14 @@ def resume(request: Request, folder: run_folder.RunFolder) -> PreparedRun:
     """
     run = folder.read_run()
     known = catalog.load(request.root)
-    missing = folder.missing(run.jobs)
-    gone = sorted({job.framework for job in missing} - set(known.frameworks))
+    gone = sorted({job.framework for job in run.jobs} - set(known.frameworks))
     if gone:
         raise UsageError(
             f"run {folder.id} needs {', '.join(gone)}, which this checkout lacks", hint="check it out again"
         )
     engine, nodes = _connect(request, known, run.spec, run.engine)
     _require_same_plan(folder, run, planned_again(run, known, nodes if engine.local else None))
-    return _prepared(request, known, run.spec, engine, nodes, missing)
+    return _prepared(request, known, run.spec, engine, nodes, folder.missing(run.jobs))
 
 
 def planned_again(run: run_folder.Run, known: catalog.Catalog, nodes: Sequence[hosts.Node] | None) -> dict[str, Job]:

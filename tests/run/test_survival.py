@@ -1,0 +1,265 @@
+"""A run survives its terminal and its signals, and nobody else writes into its folder."""
+
+import contextlib
+import json
+import os
+import pty
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from orchestrator import leases, sealed
+from orchestrator.errors import StoreError
+from orchestrator.record.results import Failure
+from orchestrator.record.run_folder import Run, RunFolder
+from tests.support import checks, engine_cases
+
+PAIRS = int(os.environ.get("ROSETTA_PAIRS", "60"))
+SMALL = ["--framework", "numpy", "--workload", "resnet50", "--set", "resnet50.batch=1", "--set", "trace=0"]
+SMALL += ["--engine", "process", "--python", f"numpy={sys.executable}"]
+ECHOES = (
+    "import sys, pathlib\n"
+    "from orchestrator import signals\n"
+    "from tests.support import engine_cases as cases\n"
+    "folder = pathlib.Path(sys.argv[1])\n"
+    "signals.install()\n"
+    "print('ready', flush=True)\n"
+    "try:\n"
+    "    cases.run_echo(cases.engine_called(sys.argv[2], folder), folder, 'good', 'slow', 'good2')\n"
+    "except KeyboardInterrupt:\n"
+    "    sys.exit(130)\n"
+    "finally:\n"
+    "    signals.ignore()\n"
+)
+IN_DOCKER = checks.engine("pairs of signals in docker", "tests/run/test_survival.py")
+
+
+@pytest.fixture
+def start(root, tmp_path):
+    """Starts `orchestrator bench` with a small job; it is killed at the end if it still runs."""
+    started = []
+
+    def call(*options, batches=1, **kwargs):
+        argv = [sys.executable, "-m", "orchestrator", "bench", "configs/smoke.yaml", *SMALL, *options]
+        argv += ["--set", f"resnet50.batches={batches}", "--results", str(tmp_path / "results")]
+        environment = {**os.environ, "ROSETTA_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"}
+        child = subprocess.Popen(argv, cwd=root, env=environment, **kwargs)
+        started.append(child)
+        return child
+
+    yield call
+    for child in started:
+        child.kill()
+        child.wait()
+
+
+def running(results):
+    """The folder of a run once its first job sends events."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for path in results.glob("*/*.jsonl"):
+            if path.stat().st_size:
+                return path.parent
+        time.sleep(0.02)
+    raise AssertionError("no job began")
+
+
+def statuses(folder):
+    return [result.status for result in RunFolder(folder).results()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "engine", ["process", pytest.param("docker", marks=[pytest.mark.docker, checks.mark(IN_DOCKER)])]
+)
+def test_any_two_signals_at_any_moment_end_in_order(root, tmp_path, request, engine):
+    """ROSETTA_PAIRS=500 makes it a long test."""
+    if engine == "docker":
+        request.getfixturevalue("docker_engine")
+    draw = random.Random(2)  # noqa: S311  (moments, not secrets)
+    whole, codes = None, set()
+    for number in range(PAIRS if engine == "process" else PAIRS // 3):
+        folder, since = tmp_path / str(number), time.time()
+        moments = () if whole is None else pair(draw, whole)
+        code, errors, seconds = interrupted(root, folder, engine, moments, draw)
+        whole = whole or seconds
+        codes.add(code)
+        assert code in {0, 130}, errors
+        assert "Traceback" not in errors
+        assert "Exception ignored" not in errors
+        with engine_cases.at_most(10):
+            while engine_cases.echoes(since):
+                time.sleep(0.02)
+        assert not list(folder.glob("tmp/rosetta-job-*"))
+        for path in folder.glob("results/*"):
+            check_stored(path)
+    assert codes == {0, 130}
+
+
+def pair(draw, whole):
+    """Two moments in a run that takes `whole` seconds; often close together."""
+    first = draw.uniform(0, whole)
+    return first, first + draw.choice([0.0, 0.001, 0.01, draw.uniform(0, 0.3), draw.uniform(0, whole)])
+
+
+def interrupted(root, folder, engine, moments, draw):
+    """Run three echoes, with a signal at each of `moments`: exit code, what it printed to stderr, and seconds."""
+    (folder / "tmp").mkdir(parents=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", ECHOES, str(folder), engine], cwd=root, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(folder / "tmp")},
+    ) as child:  # fmt: skip
+        assert child.stdout.readline() == "ready\n"
+        began = time.monotonic()
+        for moment in moments:
+            time.sleep(max(0.0, began + moment - time.monotonic()))
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(draw.choice([signal.SIGINT, signal.SIGTERM]))
+        _, errors = child.communicate(timeout=60)
+        return child.returncode, errors, time.monotonic() - began
+
+
+def check_stored(path):
+    """Every job that began has a result, and no file is half written."""
+    begun = sorted(each.name.removesuffix(".jsonl") for each in path.glob("*-1.jsonl"))
+    results = [sealed.load(each, engine_cases.Result) for each in path.glob("*-1.json")]
+    assert sorted(each.job.id for each in results) == begun
+    assert {each.status for each in results} <= {"ok", "interrupted"}
+    assert not list(path.glob(".*.tmp"))
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_costs_the_screen_only(start, tmp_path):
+    """The terminal goes away in the middle of the first of two jobs: SIGHUP, and every write fails from then on."""
+    master, terminal = pty.openpty()
+    child = start("--repeats", "2", batches=8, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+    os.close(terminal)
+    folder = running(tmp_path / "results")
+    os.close(master)
+    child.send_signal(signal.SIGHUP)
+    child.wait(timeout=300)
+    assert statuses(folder) == ["ok", "ok"]
+
+
+@pytest.mark.slow
+def test_readers_that_end_cost_the_screen_only(start, tmp_path):
+    child = start(batches=8, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    folder = running(tmp_path / "results")
+    child.stdout.close()
+    child.stderr.close()
+    child.wait(timeout=300)
+    assert statuses(folder) == ["ok"]
+
+
+@pytest.mark.slow
+def test_a_run_has_one_writer(start, tmp_path):
+    """--resume of a run that is running is refused, and says who runs it; `clean --all` leaves its cache alone."""
+    child = start(batches=20, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    folder = running(tmp_path / "results")
+    second = start("--resume", folder.name, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 8
+    assert f"is in use by process {child.pid} on " in " ".join(errors.split())
+    environment = {
+        **os.environ,
+        "ROSETTA_CACHE": str(tmp_path / "cache"),
+        "TMPDIR": str(tmp_path),
+        "DOCKER_HOST": "unix:///-",
+    }
+    cleaned = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "clean", "--all", "--yes"], env=environment, capture_output=True,
+        text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert f"in use by process {child.pid}" in " ".join((cleaned.stdout + cleaned.stderr).split())
+    assert list((tmp_path / "cache" / "weights").iterdir())
+    child.send_signal(signal.SIGINT)
+    child.wait(timeout=60)
+    assert leases.holder(folder / ".lease") is None
+
+
+def test_a_lease_ends_with_its_holder(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", ("import pathlib, sys, time; from orchestrator import leases\n"
+         "with leases.held(pathlib.Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"), tmp_path / "x"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        assert f"process {holder.pid} on " in leases.holder(tmp_path / "x")
+        with pytest.raises(leases.TakenError, match=f"process {holder.pid} on "), leases.held(tmp_path / "x"):
+            pass
+        holder.kill()
+        holder.wait()
+    assert leases.holder(tmp_path / "x") is None
+    with leases.held(tmp_path / "x"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "again"), [("engine", True), ("disk", True), ("timeout", False), ("exception", False)]
+)
+def test_resume_repeats_what_the_machine_broke(tmp_path, kind, again):
+    from tests.support.results import result
+
+    folder = RunFolder.create(tmp_path, "x")
+    failed = result(failure=Failure(kind=kind, message="x"))
+    folder.write_result(failed)
+    assert folder.missing([failed.job]) == ([failed.job] if again else [])
+
+
+@pytest.fixture
+def stored(root, run_small, tmp_path):
+    """A run that has ended, and a function that stores its run.json with changes and resumes it."""
+    (path,) = (tmp_path / "results").iterdir()
+    folder = RunFolder(path)
+
+    def resumed(change):
+        before = folder.read_run()
+        folder.write_run(change(before))
+        try:
+            return run_small("--resume", path.name)
+        finally:
+            folder.write_run(before)
+
+    return resumed
+
+
+@pytest.fixture
+def run_small(start):
+    def call(*options):
+        child = start(*options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        _, errors = child.communicate(timeout=120)
+        return child.returncode, " ".join(errors.split())
+
+    assert call()[0] == 0
+    return call
+
+
+@pytest.mark.slow
+def test_a_stored_plan_is_data(stored, tmp_path):
+    """A stranger's run.json: nothing of it runs but what its spec means in this checkout."""
+
+    def with_job(**changes):
+        return lambda run: run.model_copy(update={"jobs": tuple(job.model_copy(update=changes) for job in run.jobs)})
+
+    marker = tmp_path / "ran"
+    code, errors = stored(with_job(command=f"sh -c 'touch {marker}'", id="numpy-resnet50-cpu-1"))
+    assert code == 8
+    assert "plans it with another command" in errors
+    assert not marker.exists()
+    code, errors = stored(with_job(seed=7))
+    assert "another seed: 7 in the run, 1 here" in errors
+    assert stored(lambda run: run)[0] == 0
+
+
+def test_a_stored_id_is_no_path(tmp_path):
+    folder = RunFolder(tmp_path)
+    (tmp_path / "run.json").write_bytes(b'{"id": "../../victim/keep", "sha256": ""}')
+    with pytest.raises(StoreError):
+        folder.read_run()
+    with pytest.raises(ValueError, match="pattern"):
+        Run.model_validate_json(json.dumps({"id": "../../victim/keep"}))
