@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from orchestrator.errors import StoreError, UsageError
+from orchestrator.judge import stored_jobs
 from orchestrator.judge.conditions import sound
 from orchestrator.record import capsule, certificates, run_folder, signatures
 from orchestrator.record.certificates import Certificate
@@ -58,20 +59,51 @@ def sources(results: Path, words: Iterable[str | None]) -> Sources:
     signed: list[Signed] = []
     for word in words:
         if word is not None and run_folder.is_file(Path(word)):
-            kept, signature = read_signed(Path(word), capsule.runs_in)
+            if not capsule.is_capsule(Path(word)) and (folder := _folder_of(Path(word))):
+                runs.append(folder)
+                origins.append(_origin_of(folder, results, unread))
+                continue
+            kept, signature = read_signed(Path(word), _runs_in)
             signed.append(signature)
             runs += kept
             origins += (_origin_in(signature, each) for each in kept)
             continue
         folder = run_folder.find(results, word)
         runs.append(folder)
-        if _is_below(folder.path, results):
-            origins.append(Origin(mine=True))
-        else:
-            found, damaged = certificates.held(folder.path.parent)
-            unread += (error for error in damaged if error.message not in {each.message for each in unread})
-            origins.append(_origin_elsewhere(folder.path, results, found))
+        origins.append(_origin_of(folder, results, unread))
     return Sources(runs=tuple(runs), origins=tuple(origins), own=tuple(own), unread=tuple(unread), signed=tuple(signed))
+
+
+def _folder_of(path: Path) -> run_folder.RunFolder | None:
+    """The run folder that a result file lies in, as far as it is about that job; None for one elsewhere."""
+    if not run_folder.is_file(path.parent / "run.json") or path.name == "run.json":
+        return None
+    return run_folder.OneJob(path.parent, path.name.removesuffix(".json"))
+
+
+def _runs_in(path: Path) -> tuple[capsule.Kept, ...]:
+    """The runs in a capsule. A result file without its run is a run of one job."""
+    if capsule.is_capsule(path):
+        return capsule.runs_in(path)
+    result = capsule.result_in(path)
+    run = run_folder.Run(
+        id=result.run or "unknown",
+        began=result.began,
+        command=(),
+        engine=result.provenance.local_engine,
+        spec=stored_jobs.spec_of(result, 1),
+        jobs=(result.job,),
+    )
+    return (capsule.Kept(run=run, results=(result,)),)
+
+
+def _origin_of(folder: run_folder.RunFolder, results: Path, unread: list[StoreError]) -> Origin:
+    """Who vouches for a run folder. Errors of certificates beside it are added to `unread`."""
+    if _is_below(folder.path, results):
+        return Origin(mine=True)
+    found, damaged = certificates.held(folder.path.parent)
+    unread += (error for error in damaged if error.message not in {each.message for each in unread})
+    return _origin_elsewhere(folder.path, results, found)
 
 
 def read_signed(path: Path, read: Callable[[Path], Content]) -> tuple[Content, Signed]:

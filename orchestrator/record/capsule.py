@@ -102,15 +102,24 @@ def runs_in(path: Path) -> tuple[Kept, ...]:
 
 def results_in(path: Path) -> tuple[Result, ...]:
     """The results in a capsule or in a result file. Raises StoreError."""
+    if is_capsule(path):
+        return tuple(result for kept in runs_in(path) for result in kept.results)
+    return (result_in(path),)
+
+
+def result_in(path: Path) -> Result:
+    """The result in a result file. Raises StoreError."""
+    return sealed.load(path, Result)
+
+
+def is_capsule(path: Path) -> bool:
+    """Whether a file says that it is a capsule. Raises StoreError when there is no such file."""
     if not run_folder.is_file(path):
         raise StoreError(
             f"there is no file {str(path)[:300]}", hint="name a result file, results/RUN/JOB.json, or a capsule"
         )
     try:
         with files.open_regular(path) as file:
-            head = file.read(100)
+            return b'"kind": "capsule"' in file.read(100)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}", hint="is this a result file?") from error
-    if b'"kind": "capsule"' in head:
-        return tuple(result for kept in runs_in(path) for result in kept.results)
-    return (sealed.load(path, Result),)

@@ -52,7 +52,11 @@ def doubts(result: Result) -> list[str]:
         return []
     scoring = workload.scoring
     low, high = (f"{scoring.shown(bound):.3g}" for bound in band)
-    return [f"{scoring.name} of {scoring.text(score)} is not within the expected {low} to {high} {scoring.unit}"]
+    text = f"{scoring.name} of {scoring.text(score)} is not within the expected {low} to {high} {scoring.unit}"
+    data = result.provenance.data
+    if data is not None and data.source != "official":  # a copy may differ, as one whose images went through JPEG does
+        text += f", a range of the spec; it may be one of the official data, and these are {data.label}"
+    return [text]
 
 
 def _repeat_notes(ranked: Sequence[tuple[str, Sequence[float]]]) -> list[str]:

@@ -274,6 +274,11 @@ def check_broken_streams_are_protocol_violations(engine: AnyEngine, folder: Path
         "again": "a second artifact is called 'again.npy'",
         "base64": "a part that is no base64",
         "outside": "is no event: artifact.name",
+        "century": "it reports 1,000,000,000 s for the cold pass, but its events arrived within ",
+        "instant": "operations a second; no machine reaches",
+        "backwards": "'t' runs backwards, from 0.5 s to 0 s",
+        "ahead": "'t' of 'cold' is 1,000,000,000 s, but the job began ",
+        "partial": "it reports only 0.5 s for the inference pass, but its events arrived 4.",
     }
     run_folder, results = run_echo(engine, folder, *expected)
     for result in results:

@@ -14,7 +14,7 @@ SEQUENCE = iter(range(10**9))
 
 
 def emit(event, **fields):
-    line = json.dumps(dict(event=event, seq=next(SEQUENCE), t=0.5, **fields))
+    line = json.dumps(dict({"t": 0.5}, event=event, seq=next(SEQUENCE), **fields))
     os.write(1, line.encode() + b"\n")
 
 
@@ -219,8 +219,12 @@ if behaviour == "nosy":
     send(json.dumps(facts).encode())
 
 samples = job["settings"]["batch"] * job["settings"]["batches"]
+seconds = {"century": 1e9, "instant": 1e-9}.get(behaviour, 0.5)
+t = {"backwards": 0.0, "ahead": 1e9}.get(behaviour, 0.5)
 for event in ("cold", "inference"):
-    emit(event, samples=samples, seconds=0.5, batch_seconds=[0.5])
+    if behaviour == "partial":
+        time.sleep(4)
+    emit(event, samples=samples, seconds=seconds, batch_seconds=[seconds], t=t)
 emit("end")
 if behaviour == "twice":
     emit("end")
