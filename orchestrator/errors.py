@@ -76,6 +76,12 @@ class StoreError(OrchestratorError):
     exit_code = 8
 
 
+class CostError(OrchestratorError):
+    """A run needs more memory or disk than there is, or more than the user agrees to. Nothing was started."""
+
+    exit_code = 9
+
+
 class CrashError(OrchestratorError):
     """An unexpected failure: the fault is in this program, and a crash report has the details."""
 

@@ -34,7 +34,7 @@ from orchestrator.cli.verbs import (
     sign,
     verify,
 )
-from orchestrator.errors import EXIT_INTERRUPTED, OrchestratorError
+from orchestrator.errors import EXIT_CRASHED, EXIT_INTERRUPTED, OrchestratorError
 from orchestrator.text import clip
 
 LONGEST_LINE = 1000  # characters of a message: it may quote what the user gave
@@ -59,6 +59,9 @@ def _interruptible() -> Iterator[None]:
     except (KeyboardInterrupt, typer.Abort):  # Abort: at a question
         streams.print_error("\ninterrupted", "yellow")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    except BrokenPipeError as error:
+        # It is not that of our output, which never raises one. Click would end with 1, the code of a verdict.
+        raise crash.crashed(_crash_folder(), error) from error
 
 
 class Verb(typer.core.TyperCommand):
@@ -125,7 +128,16 @@ def _main() -> None:
     except OrchestratorError as error:
         sys.exit(_explain(error))
     except Exception as error:  # noqa: BLE001  (any other exception is a fault of this program)
-        sys.exit(_explain(crash.crashed(_crash_folder(), error)))
+        sys.exit(_crashed(error))
+
+
+def _crashed(error: Exception) -> int:
+    """Report an unexpected exception; return its exit code, which is never that of a verdict."""
+    try:
+        return _explain(crash.crashed(_crash_folder(), error))
+    except Exception:  # noqa: BLE001  (such as a MemoryError, when there is no memory for the report either)
+        sys.stderr.write(f"error: unexpected {type(error).__name__}; no crash report could be made\n")
+        return EXIT_CRASHED
 
 
 def _crash_folder() -> Path:

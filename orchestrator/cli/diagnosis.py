@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from orchestrator.engines.docker.client import Server
 from orchestrator.engines.docker.gpu_access import Access
 from orchestrator.engines.process import pythons
 from orchestrator.errors import HostError, UsageError
-from orchestrator.host import machine
+from orchestrator.host import disks, machine
 from orchestrator.host.machine import Gpu, Host
 from orchestrator.plan import compat
 from orchestrator.plan.catalog import Catalog
@@ -122,7 +121,7 @@ def examine(known: Catalog, cache: Path, gpu: str = "0") -> Diagnosis:
         gpu=judged,
         gpu_problem=_gpu_problem(host),
         cache=str(cache),
-        cache_free=_free(cache),
+        cache_free=disks.free(cache),
         docker=docker,
         pythons=found,
         frameworks=_rows(known, host, judged, means),
@@ -249,16 +248,6 @@ def _nvidia_on_the_bus() -> bool:
 
     devices = PCI.glob("*")
     return any(read(each, "vendor") == NVIDIA and read(each, "class").startswith(DISPLAYS) for each in devices)
-
-
-def _free(path: Path) -> int | None:
-    """Free space on the disk of a folder that may not exist yet, in bytes."""
-    for place in (path, *path.parents):
-        try:
-            return shutil.disk_usage(place).free
-        except OSError:
-            continue
-    return None
 
 
 def _problem(error: HostError) -> Problem:

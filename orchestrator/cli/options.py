@@ -15,7 +15,8 @@ DEFAULT_RESULTS = ROOT / "results"
 EXIT_CODES = """\
 Exit codes: 0 all jobs ok, or skipped · 1 some job failed · 2 wrong usage · 3 wrong spec · 4 this host lacks something ·
 5 data missing or corrupt · 6 an image could not be built · 7 this checkout is malformed · 8 results cannot be
-read or written · 70 a fault of this program · 74 done, but the output could not be written · 130 interrupted"""
+read or written · 9 nothing was started: it needs more memory or disk than there is, or you did not agree to what it
+needs · 70 a fault of this program · 74 done, but the output could not be written · 130 interrupted"""
 
 # app.py replaces {workloads}, {datasets} and {layouts} when it prints the help.
 FrameworkOption = Annotated[

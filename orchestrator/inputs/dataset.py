@@ -96,7 +96,8 @@ class LabelledDataset:
 class GeneratedDataset:
     """The input of an inference workload, made from the job's seed and settings.
 
-    `variant(seed, settings)` is part of the folder's name: equal variants, equal data.
+    `variant(seed, settings)` is part of the folder's name: equal variants, equal data. `generate` makes nothing until
+    its parts are taken: their shapes tell how large the data would be.
     """
 
     title: str

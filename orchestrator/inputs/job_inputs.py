@@ -7,16 +7,16 @@ run first uses them. Before each later job it is checked that they are still the
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from orchestrator.errors import DataError
-from orchestrator.files import READ_ONLY, atomic_write, sha256_of, write_problem
-from orchestrator.inputs import data_sources, dataset_folder, frozen, orders, weights
+from orchestrator.files import READ_ONLY, atomic_file, sha256_of, write_problem
+from orchestrator.inputs import data_sources, dataset_folder, frozen, npy, orders, weights
 from orchestrator.inputs.dataset_folder import Dataset
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import DatasetChoice
@@ -114,17 +114,25 @@ def _identity(path: Path) -> tuple[int, ...]:
 
 def _write_order(folder: Path, seed: int, epochs: int, samples: int) -> tuple[Path, str]:
     """Write a batch order unless the file is there; return it and its SHA-256. Raises DataError."""
-    file = io.BytesIO()
-    np.save(file, orders.batch_order(seed, epochs, samples))
-    digest = hashlib.sha256(file.getvalue()).hexdigest()
-    path = folder / f"seed{seed}-{epochs}x{samples}-{digest[:16]}.npy"
+    digest = hashlib.sha256()
+    for piece in _order_file(seed, epochs, samples):
+        digest.update(piece)
+    path = folder / f"seed{seed}-{epochs}x{samples}-{digest.hexdigest()[:16]}.npy"
     try:
-        if not path.is_file() or sha256_of(path) != digest:
-            atomic_write(path, file.getvalue(), mode=READ_ONLY)
+        if not path.is_file() or sha256_of(path) != digest.hexdigest():
+            with atomic_file(path) as stream:  # computed again: the name had to be known, and memory is bounded
+                for piece in _order_file(seed, epochs, samples):
+                    stream.write(piece)
+                os.fchmod(stream.fileno(), READ_ONLY)
     except OSError as error:
         message, hint = write_problem(path, error)
         raise DataError(message, hint=hint) from error
-    return path, digest
+    return path, digest.hexdigest()
+
+
+def _order_file(seed: int, epochs: int, samples: int) -> Iterator[bytes | memoryview]:
+    """The bytes of a batch order's file, one epoch at a time."""
+    return npy.content(np.int32, (epochs, samples), orders.by_epoch(seed, epochs, samples))
 
 
 def _wanted(job: Job, dataset: Dataset, split: str, available: int) -> int:

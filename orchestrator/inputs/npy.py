@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
@@ -101,6 +101,15 @@ def write_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...], parts: Ite
             digest.update(data)
             stream.write(data)
     return digest.hexdigest()
+
+
+def content(dtype: DTypeLike, shape: tuple[int, ...], parts: Iterable[NDArray[Any]]) -> Iterator[bytes | memoryview]:
+    """Yield a .npy file of the concatenation of `parts` piece by piece, its header first."""
+    header = io.BytesIO()
+    write_header(header, dtype, shape)
+    yield header.getvalue()
+    for part in parts:
+        yield np.ascontiguousarray(part, dtype).data.cast("B")
 
 
 def sha256_of_array(path: Path, offset: int) -> str:

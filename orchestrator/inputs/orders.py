@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -17,9 +19,14 @@ def batch_order(seed: int, epochs: int, samples: int) -> NDArray[np.int32]:
     """
     import numpy as np
 
+    return np.concatenate(list(by_epoch(seed, epochs, samples)))
+
+
+def by_epoch(seed: int, epochs: int, samples: int) -> Iterator[NDArray[np.int32]]:
+    """Yield the rows of the batch order one by one, int32 (1, samples): many epochs need no more memory than one."""
+    import numpy as np
+
     from orchestrator.inputs.draws import Draws
 
-    order = np.empty((epochs, samples), np.int32)
     for epoch in range(epochs):
-        order[epoch] = Draws("batch order", seed, epoch).permutation(samples)
-    return order
+        yield Draws("batch order", seed, epoch).permutation(samples).astype(np.int32)[None]

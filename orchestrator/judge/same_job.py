@@ -9,7 +9,7 @@ from orchestrator.judge.software import TITLES, differences, software_of
 from orchestrator.plan.jobs import Job
 from orchestrator.record import fingerprint
 from orchestrator.record.provenance import HostFacts
-from orchestrator.record.results import Provenance, Result
+from orchestrator.record.results import DataFacts, Provenance, Result
 from orchestrator.text import MAX_NOTE, printable
 
 # The facts that distinguish machines without an id.
@@ -70,24 +70,24 @@ def code_differences(original: Provenance, here: Provenance) -> list[str]:
     return reasons
 
 
-def data_differences(original: Provenance, here: Provenance) -> list[str]:
+def data_differences(original: DataFacts | None, here: DataFacts | None) -> list[str]:
     """Why the inputs here are not the stored ones."""
-    if original.data is None or here.data is None:
+    if original is None or here is None:
         return ["the data are unknown"]
     reasons = []
-    if original.data.fingerprint != here.data.fingerprint:
-        reasons.append(f"the data differ by their fingerprint: {original.data.label} there and {here.data.label} here")
+    if original.fingerprint != here.fingerprint:
+        reasons.append(f"the data differ by their fingerprint: {original.label} there and {here.label} here")
     reasons += [
         f"{name} has another sha256"
-        for name in sorted({*original.data.inputs, *here.data.inputs})
-        if original.data.inputs.get(name) != here.data.inputs.get(name)
+        for name in sorted({*original.inputs, *here.inputs})
+        if original.inputs.get(name) != here.inputs.get(name)
     ]
     return reasons
 
 
 def result_differences(original: Result, repeat: Result, *, allow_different_code: bool) -> list[str]:
     """Why a repeat is not of the stored job, by the provenance of both."""
-    reasons = data_differences(original.provenance, repeat.provenance)
+    reasons = data_differences(original.provenance.data, repeat.provenance.data)
     if not allow_different_code:
         reasons += code_differences(original.provenance, repeat.provenance)
         if original.start and repeat.start and original.start.version != repeat.start.version:

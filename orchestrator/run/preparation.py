@@ -21,6 +21,7 @@ from orchestrator.plan.spec import Override, Spec
 from orchestrator.plan.workload import Device
 from orchestrator.record import fingerprint, run_folder
 from orchestrator.record.results import Failure, Result
+from orchestrator.run import cost
 from orchestrator.run.attempt import OneAtATime, RunContext
 from orchestrator.run.crew import Crew, gather
 from orchestrator.run.listener import Listener
@@ -56,6 +57,7 @@ class PreparedRun:
     engine: Engine
     jobs: list[Job]
     skips: Mapping[str, Failure]  # by id, why: the jobs that no node can run
+    memory: int | None = None  # bytes that a job can have on the largest node; None if unknown
 
 
 def prepare(request: Request) -> PreparedRun:
@@ -73,8 +75,23 @@ def prepare(request: Request) -> PreparedRun:
     return _prepared(request, known, chosen, engine, nodes, jobs)
 
 
+def cost_of(request: Request, prepared: PreparedRun) -> cost.Cost:
+    """What the inputs of a prepared run cost that are not in the cache yet."""
+    return cost.of_jobs(_possible(prepared), prepared.spec.dataset, request.cache)
+
+
+def require_room(needed: cost.Cost, request: Request, prepared: PreparedRun) -> None:
+    """Raise CostError when a prepared run needs more disk or memory than there is."""
+    cost.require_room(needed, cost.room(request.cache, prepared.memory), request.cache)
+
+
+def _possible(prepared: PreparedRun) -> list[Job]:
+    return [job for job in prepared.jobs if job.id not in prepared.skips]
+
+
 def start(request: Request, prepared: PreparedRun) -> run_folder.RunFolder:
-    """Make the folder of a new run."""
+    """Make the folder of a new run. Raises CostError, with nothing made, when there is too little disk or memory."""
+    require_room(cost_of(request, prepared), request, prepared)
     rows = {job.framework for job in prepared.jobs}
     name = prepared.spec.name + (f"-{next(iter(rows))}" if len(rows) == 1 else "")
     folder = run_folder.RunFolder.create(request.results, name)
@@ -213,7 +230,15 @@ def _prepared(
 ) -> PreparedRun:
     images = {name: image for name, (_, image) in known.frameworks.items()}
     skips = hosts.skips(jobs, nodes, chosen, images, request.pythons)
-    return PreparedRun(catalog=known, spec=chosen, host=machine.inspect(), engine=engine, jobs=jobs, skips=skips)
+    return PreparedRun(
+        catalog=known,
+        spec=chosen,
+        host=machine.inspect(),
+        engine=engine,
+        jobs=jobs,
+        skips=skips,
+        memory=max((node.host.usable_memory for node in nodes), default=None),
+    )
 
 
 def _next_round(folder: run_folder.RunFolder) -> rounds.Decision:

@@ -1,13 +1,16 @@
 """The files of a run stay as they were when the run first used them."""
 
+import hashlib
+import io
 import os
 import stat
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from orchestrator.errors import DataError
-from orchestrator.inputs import data_sources, dataset_folder, frozen
+from orchestrator.inputs import data_sources, dataset_folder, frozen, orders
 from orchestrator.inputs.job_inputs import Store
 from tests.support.results import result
 
@@ -77,6 +80,24 @@ def test_an_order_that_was_changed_is_made_again(tmp_path):
     before = contents(first)
     change_in_place(first.files["order.npy"])
     assert contents(store.for_job(training())) == before
+
+
+def test_an_order_of_many_epochs_is_the_file_that_numpy_saves_and_takes_no_more_memory_than_one(tmp_path):
+    publish(tmp_path, seed=1)
+    long = training().model_copy(update={"settings": {**training().settings, "epochs": 40_000}})
+    whole = io.BytesIO()
+    np.save(whole, orders.batch_order(long.seed, 40_000, SAMPLES["train"]))
+    store = Store(cache=tmp_path, choice="imported")
+    store.for_job(training())  # all that is needed besides the order
+    tracemalloc.start()
+    try:
+        inputs = store.for_job(long)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert inputs.files["order.npy"].read_bytes() == whole.getvalue()
+    assert inputs.facts.inputs["order.npy"] == hashlib.sha256(whole.getvalue()).hexdigest()
+    assert peak < whole.getbuffer().nbytes / 2
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])

@@ -404,7 +404,10 @@ def stage(tmp_path, cache):
 
 
 def repeated(request, originals, **kwargs):
-    prepared = repetition.prepare(request, originals, 3, allow_different_code=False)
+    planned = repetition.plan(request, originals, 3, allow_different_code=False)
+    if isinstance(planned, reproduction.ReproductionVerdict):
+        return planned
+    prepared = repetition.make_inputs(planned)
     if isinstance(prepared, reproduction.ReproductionVerdict):
         return prepared
     folder = preparation.start(prepared.request, prepared.prepared)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from orchestrator.cli.consent import YesOption
 from orchestrator.cli.options import (
     DEFAULT_RESULTS,
     ROOT,
@@ -65,6 +66,7 @@ def command(
     python: PythonOption = None,
     dry_run: DryRunOption = False,
     resume: ResumeOption = None,
+    yes: YesOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
     verbose: VerboseOption = False,
 ) -> None:
@@ -87,7 +89,7 @@ def command(
     base, overrides = requesting.base_request(results, python), requesting.overrides(options, set_)
     request = dataclasses.replace(base, spec=spec, overrides=overrides, resume=resume, address=address)
     with Screen(verbose=verbose) as screen:
-        _bench(request, screen, dry_run=dry_run)
+        _bench(request, screen, dry_run=dry_run, yes=yes)
 
 
 def resume_command(run: str, address: str) -> str:
@@ -95,8 +97,8 @@ def resume_command(run: str, address: str) -> str:
     return f"orchestrator bench --resume {run}" + ("" if address == "auto" else f" --address {address}")
 
 
-def _bench(request: Request, screen: Screen, *, dry_run: bool) -> None:
-    from orchestrator.cli import session
+def _bench(request: Request, screen: Screen, *, dry_run: bool, yes: bool) -> None:
+    from orchestrator.cli import consent, session
     from orchestrator.record import run_folder
     from orchestrator.run import preparation
 
@@ -104,12 +106,22 @@ def _bench(request: Request, screen: Screen, *, dry_run: bool) -> None:
         found = run_folder.find(request.results, request.resume)
         folder = run_folder.RunFolder(found.path, found.read_run().id)
         with session.kept_in(folder, request.cache):
-            _run(request, folder, preparation.resume(request, folder), screen)
+            prepared = preparation.resume(request, folder)
+            needed = preparation.cost_of(request, prepared)
+            preparation.require_room(needed, request, prepared)
+            consent.require(needed, request.cache, yes=yes)  # the run may be somebody else's, and so its settings
+            _run(request, folder, prepared, screen)
         return
     prepared = preparation.prepare(request)
+    needed = preparation.cost_of(request, prepared)
     if dry_run:
         screen.show_plan(prepared)
+        if needed.disk:
+            screen.print_line(f"the inputs need {needed.in_words(request.cache)}")
         return
+    preparation.require_room(needed, request, prepared)
+    if needed.is_much:  # the user's own spec: said, and not asked
+        screen.dim(f"the inputs need {needed.in_words(request.cache)}")
     folder = preparation.start(request, prepared)
     with session.kept_in(folder, request.cache):
         _run(request, folder, prepared, screen)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from orchestrator.cli.consent import YesOption
 from orchestrator.cli.options import (
     DEFAULT_RESULTS,
     JsonOption,
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from orchestrator.judge.reproduction import Answer
     from orchestrator.record.results import Result
     from orchestrator.run.preparation import Request
-    from orchestrator.run.repetition import ReadyRepetition
+    from orchestrator.run.repetition import PlannedRepetition, ReadyRepetition
 
 EXIT_CODES = (
     "Exit codes: 0 reproduced · 1 a job is slower, faster, or of different accuracy or loss · 4: some jobs could not be"
-    " judged · 2, 8 and 70 as elsewhere"
+    " judged · 9: nothing was started, because it needs too much · 2, 8 and 70 as elsewhere"
 )
 ResultArgument = Annotated[
     Path, typer.Argument(help="a result file, results/RUN/JOB.json, or a capsule", metavar="RESULT")
@@ -58,6 +59,7 @@ def command(
     job: OnlyJobs = None,
     repeats: ReproduceRepeatsOption = 3,
     allow_different_code: DifferentCodeOption = False,
+    yes: YesOption = False,
     python: PythonOption = None,
     json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
@@ -67,6 +69,9 @@ def command(
 
     All jobs of a capsule that have figures are run, unless options select some. Spec, seed, weights, data, workload
     code, Dockerfile and lock must have the recorded sha256.
+
+    Before anything is made or runs, it is computed what all of it needs. If that is more than 5 GB in the cache or half
+    an hour, by the stored figures, you are asked; building images is not included.
 
     \b
     Examples:
@@ -86,7 +91,7 @@ def command(
     request = requesting.base_request(results, python)
     with Screen(verbose=verbose) as screen:
         screen.show_signature(signed)
-        impossible, ready = _prepare(request, cells, repeats, allow_different_code=allow_different_code)
+        impossible, ready = _prepare(request, cells, repeats, allow_different_code=allow_different_code, yes=yes)
         whole = len(cells) == 1
         reproduced = _run(ready, result, screen, whole=whole, allow_different_code=allow_different_code)
         answers = _shown(itertools.chain(impossible, reproduced), screen, json=json)
@@ -95,20 +100,46 @@ def command(
 
 
 def _prepare(
-    request: Request, cells: Iterable[Sequence[Result]], repeats: int, *, allow_different_code: bool
+    request: Request, cells: Iterable[Sequence[Result]], repeats: int, *, allow_different_code: bool, yes: bool
 ) -> tuple[list[Answer], list[ReadyRepetition]]:
-    """Check all cells before the first one runs: an impossible one is reported at once, not after hours."""
+    """Check all cells before the first one runs: an impossible one is reported at once, not after hours.
+
+    What they cost together is asked before their inputs are made. Raises CostError.
+    """
     from orchestrator.judge import reproduction
     from orchestrator.run import repetition
 
-    impossible, ready = [], []
+    def impossible(originals: Sequence[Result], verdict: reproduction.ReproductionVerdict) -> None:
+        answers.append(reproduction.Answer(job=originals[0].job.id, verdict=verdict))
+
+    answers: list[Answer] = []
+    planned, ready = [], []
     for originals in cells:
-        found = repetition.prepare(request, originals, repeats, allow_different_code=allow_different_code)
-        if isinstance(found, repetition.ReadyRepetition):
-            ready.append(found)
+        plan = repetition.plan(request, originals, repeats, allow_different_code=allow_different_code)
+        if isinstance(plan, repetition.PlannedRepetition):
+            planned.append(plan)
         else:
-            impossible.append(reproduction.Answer(job=originals[0].job.id, verdict=found))
-    return impossible, ready
+            impossible(originals, plan)
+    _agree(planned, yes=yes)
+    for plan in planned:
+        made = repetition.make_inputs(plan)
+        if isinstance(made, repetition.ReadyRepetition):
+            ready.append(made)
+        else:
+            impossible(plan.originals, made)
+    return answers, ready
+
+
+def _agree(planned: Sequence[PlannedRepetition], *, yes: bool) -> None:
+    """Ask whether to go on if the repetitions cost much. Raises CostError."""
+    from orchestrator.cli import consent
+    from orchestrator.run import preparation, repetition
+
+    needed = repetition.cost_of(planned)
+    for each in planned:
+        preparation.require_room(needed, each.request, each.prepared)
+    if planned:
+        consent.require(needed, planned[0].request.cache, yes=yes)
 
 
 def _run(
