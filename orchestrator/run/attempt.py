@@ -186,7 +186,7 @@ class Attempt:
                 return execution.exit, stopped
         finally:
             if execution is not None:
-                self._keep(execution.observations(), conversation)
+                self._keep(execution.observations(), conversation, len(ready.launch.cpus))
 
     def _listen(self, execution: Execution, conversation: Conversation, flush: Callable[[], None]) -> Stop | None:
         """Take all output of the job; stop it when it breaks a limit or the protocol. Returns which limit."""
@@ -216,11 +216,11 @@ class Attempt:
             raise
         return why
 
-    def _keep(self, observations: Observations | None, conversation: Conversation) -> None:
+    def _keep(self, observations: Observations | None, conversation: Conversation, cpus: int) -> None:
         """Store the samples taken beside the job; there are none when its node was lost."""
         series: list[Mapping[str, Any]] = []
         if observations is not None:
-            conversation.check_clock(observations.samples)
+            conversation.check_clock(observations.samples, cpus)
             telemetry, series = telemetry_of(observations, conversation.timed)
             self._outcome.observed(observations, telemetry)
         self._run.folder.write_telemetry(self._job.id, series)

@@ -89,10 +89,10 @@ class Conversation:
         except Violation as violation:
             self.violation = violation
 
-    def check_clock(self, samples: Sequence[Sample]) -> None:
-        """Hold the times that the job reported against their arrivals; `samples` were taken beside it."""
+    def check_clock(self, samples: Sequence[Sample], cpus: int) -> None:
+        """Hold what the job reported against the host's clock; `samples` were taken beside it, it had so many CPUs."""
         try:
-            self._clock.check(samples)
+            self._clock.check(samples, cpus)
         except Violation as violation:
             self.violation = self.violation or violation
 

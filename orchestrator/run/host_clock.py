@@ -26,6 +26,7 @@ UNTIMED_SHARE = 0.25
 # Floating point operations a second that no machine reaches, whatever the precision: 100 times the fastest single GPU
 # (about 2e16 in 4 bits), and 100 times the largest CPUs (about 1e14 in 8 bits). A rate beyond is no measurement.
 MOST_OPERATIONS: dict[Device, float] = {"gpu": 2e18, "cpu": 1e16}
+MOST_IN_A_CPU_SECOND = 2e13  # on one CPU: several times what matrix units of servers do in 8 bits
 
 
 class Claim(NamedTuple):
@@ -45,6 +46,7 @@ class HostClock:
         self._t = 0.0
         self._previous = 0.0  # when the last event arrived that ended a piece of work
         self._claims: list[Claim] = []
+        self._operations = 0.0  # of all the work that was reported
 
     def add(self, event: Event, at: float) -> None:
         """Take an event that arrived at `at`. Raises Violation where no delay can explain its times."""
@@ -67,11 +69,14 @@ class HostClock:
             _check_batches(event)
         self._previous = at
 
-    def check(self, samples: Sequence[Sample]) -> None:
-        """Raise Violation for work that does not fit. `samples` were taken beside the job, by the same clock.
+    def check(self, samples: Sequence[Sample], cpus: int) -> None:
+        """Raise Violation for work that does not fit.
+
+        `samples` were taken beside the job, which had so many CPUs, by the same clock.
 
         Where one of them is late, so was every arrival: this program was stopped, or the machine stood still.
         """
+        self._check_cpu_seconds(samples, cpus)
         times = [sample.t for sample in samples]
         late = max((after - before for before, after in itertools.pairwise(times)), default=0.0)
         for claim in self._claims:
@@ -90,7 +95,21 @@ class HostClock:
     def _claim(self, what: str, seconds: float, at: float, *, timed: bool = False) -> None:
         self._claims.append(Claim(what, seconds, at - self._previous, timed))
 
+    def _check_cpu_seconds(self, samples: Sequence[Sample], cpus: int) -> None:
+        """A job on CPUs must have used them for the work that it reports, as far as that was measured."""
+        measured = [(sample.t, sample.cpu_seconds) for sample in samples if sample.cpu_seconds is not None]
+        if self._job.device != "cpu" or not measured:
+            return
+        until, used = measured[-1]
+        used += max(0.0, self._previous - until) * cpus  # what it can have used after the last sample
+        if self._operations > used * MOST_IN_A_CPU_SECOND:
+            raise Violation(
+                f"it reports work of {self._operations:.1e} operations, but used at most {used:,.2f} CPU seconds; "
+                f"no CPU does more than {MOST_IN_A_CPU_SECOND:.0e} in one"
+            )
+
     def _check_rate(self, samples: int, seconds: float, *, passes: int = 1) -> None:
+        self._operations += samples * passes * self._job.declaration.operations
         operations, most = self._job.declaration.operations, MOST_OPERATIONS[self._job.device]
         if samples * passes * operations > most * seconds:
             raise Violation(

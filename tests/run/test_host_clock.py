@@ -32,7 +32,7 @@ def heard(job, *arrivals, samples=()):
     clock = HostClock(job)
     for event, at in arrivals:
         clock.add(event, at)
-    clock.check(samples)
+    clock.check(samples, cpus=2)
 
 
 def test_honest_times_pass():
@@ -64,6 +64,17 @@ def test_a_claim_that_the_clock_contradicts_is_a_violation_with_both_numbers(arr
 def test_a_training_that_claims_less_than_it_took_is_no_result():
     with pytest.raises(Violation, match=r"only 10 s for epoch 1, but its events arrived 99\.00 s apart"):
         heard(TRAINING, (ready(), 1.0), (epoch(100.0, 10.0), 100.0))
+
+
+def test_work_needs_cpu_seconds():
+    """2,000 images/s of nothing: the times are right, but the job slept."""
+    arrivals = [(ready(), 1.0)]
+    for kind, t in (("cold", 2.0), ("inference", 3.0)):
+        arrivals.append((passed(kind, t, 0.99, samples=2_000), t + 0.1))
+    with pytest.raises(Violation, match=r"work of 3\.3e\+13 operations, but used at most 0\.28 CPU seconds"):
+        heard(RESNET, *arrivals, samples=[Sample(t=0.2, cpu_seconds=0.03), Sample(t=3.0, cpu_seconds=0.08)])
+    heard(RESNET, *arrivals, samples=[Sample(t=0.2, cpu_seconds=0.03), Sample(t=3.1, cpu_seconds=3.9)])
+    heard(RESNET, *arrivals, samples=[Sample(t=0.2), Sample(t=3.1)])  # not measured
 
 
 def test_scoring_is_not_part_of_an_epoch():
