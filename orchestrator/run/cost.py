@@ -111,7 +111,7 @@ def in_gigabytes(size: int) -> str:
 def in_hours(seconds: float) -> str:
     """`3 h 20 min`, `12 min`, or `40 s`."""
     if seconds > LONGEST:  # figures of a stored file may be of any size
-        return "more than 30 years"
+        return "30 years or more"
     if seconds < 60:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)

@@ -53,6 +53,71 @@ def test_a_crash_has_its_own_exit_code_one_line_and_a_report(call, tmp_path):
     assert "Traceback (most recent call last)" in report
 
 
+CAPSULE = "results/published/intel-xeon-2-cpus-quick.json"
+WITH_VERDICTS = {  # verbs whose exit code is a verdict: what they all call
+    "compare": ("orchestrator.sealed", "load", CAPSULE, CAPSULE),
+    "reproduce": ("orchestrator.sealed", "load", CAPSULE),
+    "verify": ("orchestrator.plan.catalog", "load", "numpy"),
+    "check": ("orchestrator.plan.catalog", "load", "numpy"),
+    "bench": ("orchestrator.plan.catalog", "load", "configs/smoke.yaml"),
+}
+
+
+@pytest.mark.parametrize("verb", WITH_VERDICTS)
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [("KeyError('x')", 70), ("RecursionError()", 70), ("BrokenPipeError(32, 'x')", 70), ("MemoryError()", 4)],
+)
+def test_no_crash_has_the_exit_code_of_a_verdict(call, verb, error, code):
+    """1 says that a job failed, is slower, or is not certified. 4 says that this machine lacks something."""
+    owner, function, *arguments = WITH_VERDICTS[verb]
+    done = call(owner, function, error, verb, *arguments)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
+
+
+def test_a_crash_without_memory_for_its_report_has_the_exit_code_of_a_crash(root):
+    program = "from orchestrator.plan import catalog\ncatalog.load = lambda *_: 1 / 0\n" + PROGRAM.format(
+        module="orchestrator.cli", owner="crash", function="crashed", error="MemoryError()", arguments=("list",)
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 70
+    assert done.stderr == "error: unexpected ZeroDivisionError; no crash report could be made\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("sys.modules['typer'] = None", "ModuleNotFoundError"),
+        (
+            "import orchestrator.cli.app as app; app.main = lambda: throw(type('Panic', (BaseException,), {})())",
+            "Panic",
+        ),
+        ("import orchestrator.cli.app as app; app.main = lambda: throw(MemoryError())", "MemoryError"),
+    ],
+    ids=["a module is missing", "a panic", "no memory"],
+)
+def test_what_fails_outside_of_the_command_line_is_a_crash_too(root, fault, words):
+    program = f"""
+import sys
+def throw(error):
+    raise error
+{fault}
+from orchestrator.__main__ import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 70, done.stderr
+    assert done.stderr.startswith("error: unexpected ")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_on_request_the_traceback_is_shown_too(call):
     done = call("orchestrator.plan.catalog", "load", "KeyError('surprise')", "list", ROSETTA_DEBUG="1")
     assert done.returncode == 70

@@ -84,9 +84,9 @@ def test_an_order_that_was_changed_is_made_again(tmp_path):
 
 def test_an_order_of_many_epochs_is_the_file_that_numpy_saves_and_takes_no_more_memory_than_one(tmp_path):
     publish(tmp_path, seed=1)
-    long = training().model_copy(update={"settings": {**training().settings, "epochs": 40_000}})
+    long = training().model_copy(update={"settings": {**training().settings, "epochs": 4_000}})
     whole = io.BytesIO()
-    np.save(whole, orders.batch_order(long.seed, 40_000, SAMPLES["train"]))
+    np.save(whole, orders.batch_order(long.seed, 4_000, SAMPLES["train"]))
     store = Store(cache=tmp_path, choice="imported")
     store.for_job(training())  # all that is needed besides the order
     tracemalloc.start()
