@@ -14,7 +14,7 @@ from typing import NamedTuple
 from orchestrator.host.samples import Sample
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.workload import Device
-from orchestrator.record.events import Cold, Epoch, Event, Inference, Ready, Score, Step, Violation
+from orchestrator.record.events import Artifact, Cold, Epoch, Event, Inference, Ready, Score, Step, Violation
 
 # How much an arrival may be late: output waits in pipes, and in a busy orchestrator. Where it was later than that, the
 # sampler of the job was late, too, and that is known.
@@ -55,7 +55,7 @@ class HostClock:
         self._t = event.t
         if event.t > at * (1 + SLACK_SHARE) + SLACK_SECONDS:
             raise Violation(f"'t' of {event.event!r} is {event.t:,.10g} s, but the job began {at:,.2f} s before")
-        if isinstance(event, Step):
+        if isinstance(event, Step | Artifact):  # within a piece of work
             return
         if isinstance(event, Ready):
             self._claim("getting ready", event.load_s + event.build_s + event.compile_s, at)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.host.samples import Sample
-from orchestrator.record.events import Cold, Epoch, Inference, Ready, Score, Violation
+from orchestrator.record.events import Artifact, Cold, Epoch, Inference, Ready, Score, Violation
 from orchestrator.run.host_clock import HostClock
 from tests.support.results import result
 
@@ -64,6 +64,11 @@ def test_a_claim_that_the_clock_contradicts_is_a_violation_with_both_numbers(arr
 def test_a_training_that_claims_less_than_it_took_is_no_result():
     with pytest.raises(Violation, match=r"only 10 s for epoch 1, but its events arrived 99\.00 s apart"):
         heard(TRAINING, (ready(), 1.0), (epoch(100.0, 10.0), 100.0))
+
+
+def test_an_artifact_in_the_middle_of_a_pass_ends_no_work():
+    kept = Artifact(event="artifact", seq=2, t=10.9, name="features-0.npy", dtype="float32", shape=[0], sha256="0" * 64)
+    heard(RESNET, (ready(), 1.0), (kept, 10.9), (passed("cold", 11.0, 10.0), 11.0))
 
 
 def test_work_needs_cpu_seconds():
