@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 READ_ONLY = 0o444  # of files that jobs read: the user of a container is another one, who could not read them otherwise
+REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})  # what writing fails with where this user may not
 _CHUNK = 1 << 20  # bytes read at a time
 _LOCK_SECONDS = 0.5  # between two checks for signals while waiting for a lock
 
@@ -57,7 +58,7 @@ def write_problem(path: Path, error: OSError) -> tuple[str, str]:
             f"free some space in {place}, which has {_free(place)} left (`orchestrator clean --all` shows what the "
             "cache holds, and asks), or name a cache on another disk in ROSETTA_CACHE"
         )
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+    if error.errno in REFUSED:
         mine = "a cache of your own" if error.errno != errno.EROFS else "another cache"
         return f"{what} ({place} belongs to {_owner(place)})", f"name {mine} in ROSETTA_CACHE"
     return what, f"look at {place}, or name another cache in ROSETTA_CACHE"
@@ -89,9 +90,14 @@ def atomic_write(path: Path, data: bytes, *, mode: int | None = None) -> None:
 
 
 def make_readable(path: Path) -> None:
-    """Let every user read a file, and none change it. A file of another user keeps its modes."""
-    with contextlib.suppress(PermissionError):
+    """Let every user read a file, and none change it. A file that this user cannot change keeps its modes."""
+    if stat.S_IMODE(path.stat().st_mode) == READ_ONLY:
+        return
+    try:
         path.chmod(READ_ONLY)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
-from orchestrator.files import make_readable, write_problem
+from orchestrator.files import REFUSED, make_readable, write_problem
 from orchestrator.inputs.dataset_folder import MANIFEST, damaged, describe, find
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def freeze(dataset: Dataset, cache: Path) -> Dataset:
     except FileNotFoundError as error:
         raise damaged(dataset.folder / str(error.filename), "was replaced while the run began") from error
     except OSError as error:
+        if error.errno in REFUSED:
+            return dataset
         message, hint = write_problem(folder, error)
         raise DataError(message, hint=hint) from error
     finally:

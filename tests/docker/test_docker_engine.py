@@ -52,13 +52,13 @@ def test_only_a_signal_is_reported_as_one(code, ended):
 def test_a_job_that_cannot_be_stopped_is_reported_as_a_fault_of_the_daemon():
     """While it is away, Ctrl-C must still end in a result and a word how to go on."""
 
-    def stop(timeout):
+    def kill(signal=None):
         raise requests.exceptions.ConnectionError("refused")
 
     response = types.SimpleNamespace(raise_for_status=lambda: None, raw=io.BytesIO(), close=lambda: None)
     api = types.SimpleNamespace(base_url="", api_version="1.41", request=lambda *_, **__: response)
     state = {"Running": False, "ExitCode": 0, "OOMKilled": False}
-    away = types.SimpleNamespace(id="1", attrs={"State": state}, reload=lambda: None, stop=stop)
+    away = types.SimpleNamespace(id="1", attrs={"State": state}, reload=lambda: None, kill=kill)
     running = container.RunningContainer(api, away)
     with pytest.raises(EngineError, match="cannot be stopped: the Docker daemon does not answer") as caught:
         running.stop()

@@ -71,6 +71,12 @@ class DockerEngine:
         here = machine.inspect().memory
         return int(MEMORY_SHARE * min(self._client.info().get("MemTotal") or here, here))
 
+    def _memory(self, launch: Launch) -> int:
+        """How many bytes a job may use."""
+        if launch.memory is None:
+            return self._most_memory
+        return launch.memory if launch.job.memory is not None else min(launch.memory, self._most_memory)
+
     def gpu_problem(self) -> str | None:
         if _gpu_access(self._client.info()).way is None:
             return "this Docker has neither the nvidia runtime nor CDI devices nor NVIDIA's hook for --gpus"
@@ -130,7 +136,7 @@ class DockerEngine:
 
     def _create(self, environment: Environment, launch: Launch, name: str) -> Container:
         job = launch.job
-        memory = job.memory or self._most_memory
+        memory = self._memory(launch)
         return self._client.containers.create(
             environment.handle,
             list(job.argv),
