@@ -56,9 +56,9 @@ def test_a_full_disk_ends_the_run_with_the_remedy(root, tmp_path):
 
 def test_whatever_a_job_prints_there_is_a_result():
     """A bounded run of tests/support/fuzz.py: always the same streams in CI, other ones every day elsewhere."""
-    counts = fuzz.fuzz(5.0, seed=1 if os.environ.get("CI") else time.time_ns() // 86_400_000_000_000)
-    assert counts["ok"] > 10
-    assert counts["failed"] > 100
+    counts = fuzz.fuzz(400, seed=1 if os.environ.get("CI") else time.time_ns() // 86_400_000_000_000)
+    assert counts["ok"] > 1  # about one in thirty is not damaged and of the right workload
+    assert counts["failed"] > 300
 
 
 IN_DOCKER = checks.engine("kill -9 in docker", "tests/documents/test_reliability.py")
