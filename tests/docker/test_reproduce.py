@@ -55,6 +55,6 @@ def test_a_result_made_here_is_reproduced_from_another_checkout(
         if verdicts[-1]["word"] == "REPRODUCED":
             assert len(verdicts[-1]["here"]) == len(verdicts[-1]["stored"]) == 3
             return
-    if all("too noisy" in each["why"] for each in verdicts):
+    if all("too noisy" in each["why"] or "disturbed" in each["why"] for each in verdicts):
         pytest.skip(f"this machine is too busy to tell anything: {verdicts[-1]['why']}")
     pytest.fail(f"not reproduced: {[(each['word'], each['why']) for each in verdicts]}")
