@@ -39,6 +39,7 @@ from tests.support import engine_cases, fake_nvml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 10
+AFTERWARDS = 10.0  # when output arrives that is fed to the host side: seconds since the job began, after all its events
 
 
 def seconds(action, rounds=ROUNDS):
@@ -142,7 +143,7 @@ def protocol_and_store(folder, events=1_000_000):
         conversation = Conversation(job, recorder, lambda event: None)
         for chunk in Endless().chunks(events):
             began = time.perf_counter()
-            conversation.take(Output("stdout", chunk))
+            conversation.take(Output("stdout", chunk, at=AFTERWARDS))
             busy += time.perf_counter() - began
     assert conversation.violation is None, conversation.violation
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
