@@ -26,7 +26,7 @@ UNTIMED_SHARE = 0.25
 # Floating point operations a second that no machine reaches, whatever the precision: 100 times the fastest single GPU
 # (about 2e16 in 4 bits), and 100 times the largest CPUs (about 1e14 in 8 bits). A rate beyond is no measurement.
 MOST_OPERATIONS: dict[Device, float] = {"gpu": 2e18, "cpu": 1e16}
-MOST_IN_A_CPU_SECOND = 2e13  # on one CPU: several times what matrix units of servers do in 8 bits
+MOST_IN_A_CPU_SECOND = 5e14  # on one CPU: a hundred times what matrix units of servers do in 8 bits
 
 
 class Claim(NamedTuple):
