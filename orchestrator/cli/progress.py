@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from orchestrator import signals
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.workload import TrainingWorkload
 from orchestrator.record import events
@@ -82,13 +83,20 @@ class LiveListener:
         self._details = _Details(self._lanes)
 
     def __enter__(self) -> LiveListener:  # noqa: PYI034  (Self is newer than Python 3.10)
-        logging.getLogger("orchestrator").addHandler(self._details)
-        self._progress.start()
+        try:
+            # Interrupted in here, a lock of the display could stay locked, and its thread would wait for ever.
+            with signals.deferred():
+                logging.getLogger("orchestrator").addHandler(self._details)
+                self._progress.start()
+        except KeyboardInterrupt:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._progress.stop()
-        logging.getLogger("orchestrator").removeHandler(self._details)
+        with signals.deferred():
+            self._progress.stop()
+            logging.getLogger("orchestrator").removeHandler(self._details)
 
     def lane(self, node: str) -> _Lane:
         """A bar of its own for each node of a cluster; without a name, the first bar."""

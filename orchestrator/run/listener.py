@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
+from orchestrator import signals
 from orchestrator.plan.jobs import Job
 from orchestrator.record.events import Event
 from orchestrator.record.results import Result
@@ -43,7 +44,10 @@ class Listener(Protocol):
 
 
 class NodeLane:
-    """A lane for the thread of one node, which calls the listener while it holds `lock`."""
+    """A lane for the thread of one node, which calls the listener while it holds `lock`.
+
+    No signal interrupts a call: one that left a lock of the display behind would let its thread wait for ever.
+    """
 
     def __init__(self, lane: Lane, lock: threading.Lock) -> None:
         self._lane = lane
@@ -51,24 +55,24 @@ class NodeLane:
         self.measuring = False  # whether a job of the node has sent an event and has not ended
 
     def preparing(self, what: str) -> None:
-        with self._lock:
+        with signals.deferred(), self._lock:
             self._lane.preparing(what)
 
     def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
-        with self._lock:
+        with signals.deferred(), self._lock:
             self._lane.job_started(job, number, total, epoch_samples)
 
     def job_event(self, job: Job, event: Event) -> None:
         self.measuring = True  # not earlier: a job that was started may still wait for its turn on a GPU
-        with self._lock:
+        with signals.deferred(), self._lock:
             self._lane.job_event(job, event)
 
     def job_finished(self, result: Result) -> None:
-        with self._lock:
+        with signals.deferred(), self._lock:
             self._lane.job_finished(result)
 
     def close(self) -> None:
-        with self._lock:
+        with signals.deferred(), self._lock:
             self._lane.close()
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support import checks
 
 CHECK = checks.frameworks("reproduce", "tests/docker/test_reproduce.py", "numpy", "pytorch", inputs=("orchestrator",))
-pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800), checks.mark(CHECK)]  # up to three tries
 
 SIZES = {
     "resnet50": ("--set", "resnet50.batch=4", "--set", "resnet50.batches=8"),
