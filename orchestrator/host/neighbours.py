@@ -62,7 +62,7 @@ class Watch:
         """Remember the programs that run now, while the job runs. `own` gives the process ids of the job.
 
         It is called before and after, because the job may start and end processes meanwhile. Where it gives None, the
-        job cannot be told from other programs, and nothing is remembered.
+        job cannot be distinguished from other programs, and nothing is remembered.
         """
         before, found, after = own(), list(_processes()), own()
         if before is None or after is None:
@@ -94,8 +94,10 @@ class Turns:
     """
 
     def __init__(self, cache: Path) -> None:
-        own = os.access(next(each for each in (cache / "locks", *(cache / "locks").parents) if each.exists()), os.W_OK)
-        self._locks = cache / "locks" if own else Path(tempfile.gettempdir()) / f"rosetta-locks-{os.getuid()}"
+        locks = cache / "locks"
+        there = next(each for each in (locks, *locks.parents) if each.exists())
+        own = os.access(there, os.W_OK)
+        self._locks = locks if own else Path(tempfile.gettempdir()) / f"rosetta-locks-{os.getuid()}"
 
     @contextlib.contextmanager
     def on(self, gpus: Iterable[str]) -> Iterator[tuple[Neighbour, ...]]:

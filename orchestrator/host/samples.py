@@ -49,7 +49,7 @@ class ResourceUsage:
     source: str  # where these figures come from: "cgroup v2"
     pressure: float | None = None  # seconds in which some task of the job's own control group waited for a CPU
     throttled: float | None = None  # seconds for which quotas stopped the job, summed over its CPUs
-    elsewhere: bool = False  # told by a daemon that may be on another machine
+    elsewhere: bool = False  # from a daemon that may be on another machine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

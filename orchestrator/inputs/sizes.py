@@ -119,7 +119,7 @@ def _available(name: str, form: ArrayFormat, choice: DatasetChoice, cache: Path)
         try:
             if folder.exists():
                 return dataset_folder.describe(folder).shapes[f"y_{SPLITS[0]}.npy"][0]
-        except DataError:  # damaged: told when it is used
+        except DataError:  # damaged: the error comes when it is used
             continue
     return form.train
 

@@ -83,7 +83,7 @@ class Mark:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict, whoever gave it."""
+        """The verdict, also of a mark that is only claimed."""
         return self.claim or ("stale" if self.word == "claimed" else self.word)
 
     @property

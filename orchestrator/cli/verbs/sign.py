@@ -21,7 +21,7 @@ KeyOption = Annotated[
 
 
 def command(capsule: CapsuleArgument, key: KeyOption = None) -> None:
-    """Sign a capsule: whoever trusts your key then sees that these results and certificates come from you.
+    """Sign a capsule: people who trust your key then see that these results and certificates come from you.
 
     Writes CAPSULE.sig beside it with ssh-keygen, which asks for a passphrase if the key has one. The default key is
     the first SSH key in ~/.ssh. Give both files to others; `report`, `compare` and `reproduce` check the signature.
