@@ -4,7 +4,7 @@ import os
 import sys
 
 from orchestrator import signals
-from orchestrator.errors import EXIT_CRASHED
+from orchestrator.errors import EXIT_CRASHED, EXIT_INTERRUPTED
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001  (a module is missing; or a panic of an extension, no Exception)

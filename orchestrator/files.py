@@ -11,25 +11,27 @@ import errno
 import hashlib
 import logging
 import os
-import re
 import secrets
 import shutil
 import stat
 import subprocess
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from orchestrator import signals
-from orchestrator.errors import HostError
+from orchestrator.errors import HostError, OrchestratorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+Kind = TypeVar("Kind", bound=OrchestratorError)
 
 _log = logging.getLogger(__name__)
 
 READ_ONLY = 0o444  # of files that jobs read: the user of a container is another one, who could not read them otherwise
 REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})  # what writing fails with where this user may not
+CLEAN = "`orchestrator clean --all` shows what the cache holds, and asks"
+OTHER_DISK = "name a cache on another disk in ROSETTA_CACHE"
 _CHUNK = 1 << 20  # bytes read at a time
 _LOCK_SECONDS = 0.5  # between two checks for signals while waiting for a lock
 
@@ -49,26 +51,34 @@ def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
         raise HostError(why, hint="name a folder in ROSETTA_CACHE, as an absolute path") from error
 
 
-def write_problem(path: Path, error: OSError) -> tuple[str, str]:
-    """What is wrong and what to do about it, when `path` in the cache cannot be written."""
+def cache_error(kind: type[Kind], path: Path, error: OSError) -> Kind:
+    """The error of this kind for `path` in the cache, which cannot be written: why, and what to do about it."""
     place = next((each for each in (path, *path.parents) if os.path.lexists(each) and each.is_dir()), path)
     what = f"{path} cannot be written: {error.strerror or error}"
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return what, (
-            f"free some space in {place}, which has {_free(place)} left (`orchestrator clean --all` shows what the "
-            "cache holds, and asks), or name a cache on another disk in ROSETTA_CACHE"
-        )
-    if error.errno in REFUSED:
-        mine = "a cache of your own" if error.errno != errno.EROFS else "another cache"
-        return f"{what} ({place} belongs to {_owner(place)})", f"name {mine} in ROSETTA_CACHE"
-    return what, f"look at {place}, or name another cache in ROSETTA_CACHE"
+        hint = f"free some space in {place}, which has {free_words(place)} left ({CLEAN}), or {OTHER_DISK}"
+    elif error.errno in REFUSED:
+        what = f"{what} ({place} belongs to {_owner(place)})"
+        hint = f"name {'a cache of your own' if error.errno != errno.EROFS else 'another cache'} in ROSETTA_CACHE"
+    else:
+        hint = f"look at {place}, or name another cache in ROSETTA_CACHE"
+    return kind(what, hint=hint)
 
 
-def _free(folder: Path) -> str:
-    try:
-        return f"{shutil.disk_usage(folder).free / 1e9:.1f} GB"
-    except OSError:
-        return "little"
+def free_bytes(folder: Path) -> int | None:
+    """Free space on the disk of a folder that may not exist yet, in bytes; None when it cannot be found out."""
+    for place in (folder, *folder.parents):
+        try:
+            return shutil.disk_usage(place).free
+        except OSError:
+            continue
+    return None
+
+
+def free_words(folder: Path) -> str:
+    """The same in words."""
+    free = free_bytes(folder)
+    return "little" if free is None else f"{free / 1e9:.1f} GB"
 
 
 def _owner(path: Path) -> str:
@@ -104,7 +114,7 @@ def make_readable(path: Path) -> None:
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a binary stream. Its content becomes `path` when the block ends, and is removed when the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_name(path)
+    temporary = temporary_name(path)
     try:
         # Not tempfile: the umask of the user decides who may read the file, and a container's user may have to.
         with temporary.open("xb") as stream:
@@ -126,13 +136,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     for a moment a reader may find no folder, but never a mixture. Two writers of the same `path` need a lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_name(path)
+    temporary = temporary_name(path)
     temporary.mkdir()
     try:
         yield temporary
         _sync_tree(temporary)
         if path.exists():
-            aside = _temporary_name(path)
+            aside = temporary_name(path)
             path.rename(aside)
             temporary.rename(path)
             shutil.rmtree(aside)
@@ -164,83 +174,11 @@ def locked(path: Path, *, waiting: str) -> Iterator[None]:
                 with contextlib.suppress(Timeout):
                     lock.acquire(timeout=_LOCK_SECONDS)
     except OSError as error:
-        message, hint = write_problem(path, error)
-        raise HostError(message, hint=hint) from error
+        raise cache_error(HostError, path, error) from error
     try:
         yield
     finally:
         lock.release()
-
-
-@contextlib.contextmanager
-def user_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a binary stream for a file that the user named on the command line.
-
-    "-" is standard output. A device or a FIFO is written to directly. A link is followed. Any other file is replaced
-    when the block ends, with its mode kept, and is left as it is when the block raises. Raises OSError, also when the
-    folder is missing.
-    """
-    if is_stdout(path):
-        sys.stdout.flush()
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    if (descriptor := _descriptor(path)) is not None:
-        with os.fdopen(os.dup(descriptor), "wb") as stream:  # opened by its name, a file would start again at 0
-            yield stream
-        return
-    target = Path(os.path.realpath(path))
-    if target.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    before = target.stat() if target.exists() else None
-    if before is not None and not stat.S_ISREG(before.st_mode):
-        with target.open("wb") as stream:  # raises IsADirectoryError for a folder
-            yield stream
-        return
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, f"there is no folder {target.parent}", str(path))
-    with _replacing(target, before) as stream:
-        yield stream
-
-
-def is_stdout(path: Path) -> bool:
-    """Whether a path that the user gave means standard output."""
-    return str(path) in {"-", "/dev/stdout"}
-
-
-def _descriptor(path: Path) -> int | None:
-    """The number of an open file of this process that `path` names, such as 2 for /dev/stderr."""
-    if str(path) == "/dev/stderr":
-        return 2
-    match = re.fullmatch(r"(?:/dev/fd|/proc/self/fd)/(\d{1,9})", str(path))
-    return int(match[1]) if match else None
-
-
-@contextlib.contextmanager
-def _replacing(target: Path, before: os.stat_result | None) -> Iterator[BinaryIO]:
-    """A stream whose content becomes `target` when the block ends, with the mode and owner of the file before."""
-    if before is not None and not os.access(target.parent, os.W_OK):  # no other file can be made beside it
-        with target.open("wb") as stream:
-            yield stream
-        return
-    temporary = _temporary_name(target)
-    try:
-        with temporary.open("xb") as stream:
-            if before is not None:
-                os.fchmod(stream.fileno(), stat.S_IMODE(before.st_mode))
-                with contextlib.suppress(OSError):  # only root can give files away
-                    os.fchown(stream.fileno(), before.st_uid, before.st_gid)
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        try:
-            temporary.replace(target)
-        except OSError as error:
-            if error.errno != errno.EBUSY:  # a file that is mounted by itself cannot be replaced, only written
-                raise
-            shutil.copyfile(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(path: Path) -> None:
@@ -279,6 +217,12 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def identity(path: Path) -> tuple[int, ...]:
+    """Changes with every change of a file's content, and with some others, such as a new link to it. Raises OSError."""
+    facts = path.stat()
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's content as 64 hex digits. Raises OSError."""
     digest = hashlib.sha256()
@@ -289,7 +233,8 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _temporary_name(path: Path) -> Path:
+def temporary_name(path: Path) -> Path:
+    """A new name beside `path`, which `remove_leftovers` recognises."""
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
 
 

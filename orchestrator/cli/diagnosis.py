@@ -19,7 +19,8 @@ from orchestrator.engines.docker.client import Server
 from orchestrator.engines.docker.gpu_access import Access
 from orchestrator.engines.process import pythons
 from orchestrator.errors import HostError, UsageError
-from orchestrator.host import disks, machine
+from orchestrator.files import free_bytes
+from orchestrator.host import machine
 from orchestrator.host.machine import Gpu, Host
 from orchestrator.plan import compat
 from orchestrator.plan.catalog import Catalog
@@ -121,7 +122,7 @@ def examine(known: Catalog, cache: Path, gpu: str = "0") -> Diagnosis:
         gpu=judged,
         gpu_problem=_gpu_problem(host),
         cache=str(cache),
-        cache_free=disks.free(cache),
+        cache_free=free_bytes(cache),
         docker=docker,
         pythons=found,
         frameworks=_rows(known, host, judged, means),

@@ -58,27 +58,37 @@ def sources(results: Path, words: Iterable[str | None]) -> Sources:
     origins: list[Origin] = []
     signed: list[Signed] = []
     for word in words:
-        if word is not None and run_folder.is_file(Path(word)):
-            if not capsule.is_capsule(Path(word)) and (folder := _folder_of(Path(word))):
-                runs.append(folder)
-                origins.append(_origin_of(folder, results, unread))
-                continue
-            kept, signature = read_signed(Path(word), _runs_in)
+        file = Path(word) if word is not None and run_folder.is_file(Path(word)) else None
+        folder = run_folder.find(results, word) if file is None else _folder_of(file)
+        if folder is not None:
+            runs.append(folder)
+            origins.append(_origin_of(folder, results, unread))
+        elif file is not None:
+            kept, signature = read_signed(file, _runs_in)
             signed.append(signature)
             runs += kept
             origins += (_origin_in(signature, each) for each in kept)
-            continue
-        folder = run_folder.find(results, word)
-        runs.append(folder)
-        origins.append(_origin_of(folder, results, unread))
     return Sources(runs=tuple(runs), origins=tuple(origins), own=tuple(own), unread=tuple(unread), signed=tuple(signed))
 
 
+class _OneJob(run_folder.RunFolder):
+    """A run folder of which only one job is read."""
+
+    def __init__(self, path: Path, job: str) -> None:
+        super().__init__(path)
+        self._job = job
+
+    def read_run(self) -> run_folder.Run:
+        run = super().read_run()
+        return run.model_copy(update={"jobs": tuple(job for job in run.jobs if job.id == self._job)})
+
+
 def _folder_of(path: Path) -> run_folder.RunFolder | None:
-    """The run folder that a result file lies in, as far as it is about that job; None for one elsewhere."""
-    if not run_folder.is_file(path.parent / "run.json") or path.name == "run.json":
+    """The run folder that a result file lies in, as far as it is about that job; None for any other file."""
+    beside_run = run_folder.is_file(path.parent / "run.json") and path.name != "run.json"
+    if not beside_run or capsule.is_capsule(path):
         return None
-    return run_folder.OneJob(path.parent, path.name.removesuffix(".json"))
+    return _OneJob(path.parent, path.name.removesuffix(".json"))
 
 
 def _runs_in(path: Path) -> tuple[capsule.Kept, ...]:

@@ -16,7 +16,7 @@ from orchestrator.inputs.array_format import SPLITS
 from orchestrator.inputs.dataset import GeneratedDataset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from orchestrator.inputs.dataset import Archive
@@ -126,14 +126,12 @@ def synthesise(name: str, *, seed: int, cache: Path, sizes: tuple[int, int] | No
     known = datasets.labelled(name)
     train, test = sizes or (known.format.train, known.format.test)
     folder = dataset_folder.folder_of(cache, name, "synthetic", f"r{known.recipe}-seed{seed}-{train}x{test}")
-    if found := dataset_folder.find(folder):  # without the lock: reading needs no write
-        return found
-    with dataset_folder.lock(folder):
-        if found := dataset_folder.find(folder):
-            return found
-        return dataset_folder.publish_labelled(
-            folder, name=name, source="synthetic", origin=_made(seed), arrays=known.synthesise(seed, train, test)
-        )
+
+    def make() -> Dataset:
+        arrays = known.synthesise(seed, train, test)
+        return dataset_folder.publish_labelled(folder, name=name, source="synthetic", origin=_made(seed), arrays=arrays)
+
+    return _found_or(make, folder)
 
 
 def generate(name: str, seed: int, settings: Mapping[str, Any], *, cache: Path) -> Dataset:
@@ -142,13 +140,12 @@ def generate(name: str, seed: int, settings: Mapping[str, Any], *, cache: Path) 
     if not isinstance(known, GeneratedDataset):
         raise DataError(f"{name} is not generated", hint="a labelled dataset is prepared, imported or synthesised")
     folder = dataset_folder.folder_of(cache, name, "synthetic", known.variant(seed, settings))
-    if found := dataset_folder.find(folder):  # without the lock: reading needs no write
-        return found
-    with dataset_folder.lock(folder):
-        if found := dataset_folder.find(folder):
-            return found
+
+    def make() -> Dataset:
         arrays = known.generate(seed, settings)
         return dataset_folder.publish(folder, name=name, source="synthetic", origin=_made(seed), arrays=arrays)
+
+    return _found_or(make, folder)
 
 
 def ls(cache: Path) -> list[Dataset]:
@@ -158,6 +155,14 @@ def ls(cache: Path) -> list[Dataset]:
     """
     folders = sorted((cache / "datasets").glob("[!.]*"))
     return [dataset_folder.describe(folder) for folder in folders]
+
+
+def _found_or(make: Callable[[], Dataset], folder: Path) -> Dataset:
+    """The dataset in `folder`, made by one program at a time if it is not there. Reading it needs no lock."""
+    if found := dataset_folder.find(folder):
+        return found
+    with dataset_folder.lock(folder):
+        return dataset_folder.find(folder) or make()
 
 
 def _made(seed: int) -> str:

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import DataError
-from orchestrator.files import atomic_folder, make_readable, remove_leftovers, write_problem
+from orchestrator.files import atomic_folder, cache_error, make_readable, remove_leftovers
 from orchestrator.inputs import datasets
 from orchestrator.inputs.array_format import SPLITS
 from orchestrator.inputs.dataset import Parts
@@ -100,8 +100,7 @@ def lock(folder: Path) -> Iterator[None]:
             remove_leftovers(folder)
             yield
     except OSError as error:
-        message, hint = write_problem(folder, error)
-        raise DataError(message, hint=hint) from error
+        raise cache_error(DataError, folder, error) from error
 
 
 def describe(folder: Path) -> Dataset:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
-from orchestrator.files import REFUSED, make_readable, write_problem
+from orchestrator.files import REFUSED, cache_error, make_readable, temporary_name
 from orchestrator.inputs.dataset_folder import MANIFEST, damaged, describe, find
 
 if TYPE_CHECKING:
@@ -38,8 +37,7 @@ def freeze(dataset: Dataset, cache: Path) -> Dataset:
     except OSError as error:
         if error.errno in REFUSED:
             return dataset
-        message, hint = write_problem(folder, error)
-        raise DataError(message, hint=hint) from error
+        raise cache_error(DataError, folder, error) from error
     finally:
         os.close(source)
     frozen = find(folder) if copied else describe(folder)
@@ -54,7 +52,7 @@ def _link(source: int, file: str, folder: Path) -> bool:
     with contextlib.suppress(FileNotFoundError):
         if os.path.samestat(wanted, path.lstat()):
             return True
-    temporary = path.with_name(f".{file}.{secrets.token_hex(6)}.tmp")
+    temporary = temporary_name(path)
     linked = True
     try:
         try:

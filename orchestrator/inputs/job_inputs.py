@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from orchestrator.errors import DataError
-from orchestrator.files import READ_ONLY, atomic_file, sha256_of, write_problem
+from orchestrator.files import READ_ONLY, atomic_file, cache_error, identity, sha256_of
 from orchestrator.inputs import data_sources, dataset_folder, frozen, npy, orders, weights
 from orchestrator.inputs.dataset_folder import Dataset
 from orchestrator.plan.jobs import Job
@@ -96,20 +96,14 @@ class Store:
         return self._made[key]
 
     def _remember(self, paths: Iterable[Path]) -> None:
-        self._seen.update((path, _identity(path)) for path in paths)
+        self._seen.update((path, identity(path)) for path in paths)
 
     def _unchanged(self, paths: Iterable[Path]) -> bool:
         """Whether these files are those that were checked, as far as the file system knows."""
         try:
-            return all(self._seen[path] == _identity(path) for path in paths)
+            return all(self._seen[path] == identity(path) for path in paths)
         except FileNotFoundError:
             return False
-
-
-def _identity(path: Path) -> tuple[int, ...]:
-    """Changes with every change of a file's content, and with some others, such as a new link to it."""
-    facts = path.stat()
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def _write_order(folder: Path, seed: int, epochs: int, samples: int) -> tuple[Path, str]:
@@ -125,8 +119,7 @@ def _write_order(folder: Path, seed: int, epochs: int, samples: int) -> tuple[Pa
                     stream.write(piece)
                 os.fchmod(stream.fileno(), READ_ONLY)
     except OSError as error:
-        message, hint = write_problem(path, error)
-        raise DataError(message, hint=hint) from error
+        raise cache_error(DataError, path, error) from error
     return path, digest.hexdigest()
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.errors import DataError
-from orchestrator.files import READ_ONLY, atomic_write, make_readable, sha256_of, write_problem
+from orchestrator.files import READ_ONLY, atomic_write, cache_error, make_readable, sha256_of
 from orchestrator.inputs import npy
 from orchestrator.inputs.draws import Draws
 from orchestrator.plan.initialisers import (
@@ -119,6 +119,5 @@ def _keep(weights: Mapping[str, Array], folder: Path, stem: str) -> tuple[Path, 
     try:
         atomic_write(path, data, mode=READ_ONLY)
     except OSError as error:
-        message, hint = write_problem(path, error)
-        raise DataError(message, hint=hint) from error
+        raise cache_error(DataError, path, error) from error
     return path, digest

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from orchestrator import files, sealed
 from orchestrator.errors import StoreError
+from orchestrator.outputs import user_file
 from orchestrator.record import run_folder
 from orchestrator.record.certificates import Certificate
 from orchestrator.record.events import Event
@@ -76,7 +77,7 @@ def write(path: Path, runs: Sequence[Kept]) -> None:
             hint="write several capsules, each with some of the runs",
         )
     try:
-        with files.user_file(path) as file:
+        with user_file(path) as file:
             file.write(content)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="name another file") from error

@@ -18,8 +18,9 @@ from orchestrator.strict import Strict
 
 # Figures are read back from files that may have been edited: values that no stream can give are rejected.
 Amount = Annotated[float, Field(ge=0, le=1e22, allow_inf_nan=False)]
-TIMED_FEATURES = 64
 Time = Annotated[float, Field(gt=0, le=1e22, allow_inf_nan=False)]  # of work: rates divide by it
+
+TIMED_FEATURES = 64  # of an image's features that a result keeps: enough to see that they are others
 
 
 class EpochFigure(Strict):

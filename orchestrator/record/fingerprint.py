@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orchestrator
 from orchestrator.errors import DiskError
-from orchestrator.files import atomic_folder, locked, write_problem
+from orchestrator.files import atomic_folder, cache_error, locked
 from orchestrator.record import imports
 from orchestrator.record.provenance import CodeFacts
 
@@ -44,8 +44,7 @@ class Checkout:
                 with locked(folder.with_suffix(".lock"), waiting=f"waiting for another program to write {folder}"):
                     _write(folder, files)
             except OSError as error:
-                message, hint = write_problem(folder, error)
-                raise DiskError(message, hint=hint) from error
+                raise cache_error(DiskError, folder, error) from error
         return folder / "workloads"
 
 

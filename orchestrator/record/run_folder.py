@@ -248,18 +248,6 @@ class RunFolder:
                 file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
 
 
-class OneJob(RunFolder):
-    """A run folder of which only one job is read."""
-
-    def __init__(self, path: Path, job: str) -> None:
-        super().__init__(path)
-        self._job = job
-
-    def read_run(self) -> Run:
-        run = super().read_run()
-        return run.model_copy(update={"jobs": tuple(job for job in run.jobs if job.id == self._job)})
-
-
 def foreign(run: str, job: Job, result: Result) -> str:
     """Why a stored result is not that of `job` in the run of this id; empty where it is."""
     # On a cluster the job gets its GPUs together with its node.

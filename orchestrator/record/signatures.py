@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.errors import HostError, StoreError, UsageError
-from orchestrator.files import atomic_write, open_regular
+from orchestrator.files import atomic_write, identity, open_regular
 from orchestrator.record import allowed_signers
 from orchestrator.text import printable
 
@@ -262,7 +262,6 @@ def _string(data: bytes, start: int) -> bytes:
 def _identity(path: Path) -> tuple[int, ...] | None:
     """What changes if a file is replaced or written to; None for one that cannot be looked at."""
     try:
-        facts = path.stat()
+        return identity(path)
     except (OSError, ValueError):
         return None
-    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

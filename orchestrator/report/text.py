@@ -73,35 +73,35 @@ def csv_lines(
     after = ["disturbed", *CERTIFIED, "orchestrator", "commit", "uncommitted_changes"]
     yield _csv_line([*head, "node", *FIGURES, *EPOCHS, *USAGE, *after])
     for run, result in zip_longest(origin.runs_of_results(origins), results):
-        conditions, mark = conditions_of(result), certified.of(result, known)
-        code = result.provenance.code
-        reason = f"{result.failure.kind}: {result.failure.message}" if result.failure else ""
-        yield _csv_line(
-            [
-                run or "",
-                result.began,
-                result.job.id,
-                result.job.framework,
-                result.start.version if result.start else "",
-                result.job.workload,
-                result.job.repeat,
-                result.status,
-                reason,
-                *(conditions[name] for name in CONDITIONS),
-                result.provenance.node.name if result.provenance.node else "",
-                *(_number(getattr(result.figures, name)) for name in FIGURES),
-                _numbers(epoch.seconds for epoch in result.figures.epochs),
-                _numbers(epoch.accuracy for epoch in result.figures.epochs),
-                _numbers(epoch.test_loss for epoch in result.figures.epochs),
-                *(_number(getattr(result.telemetry, name, None)) for name in USAGE),
-                "; ".join(each.text for each in disturbances.of_result(result)),
-                *((mark.word, mark.claim or "", mark.signer) if mark else ("",) * len(CERTIFIED[:3])),
-                result.provenance.by,
-                code.version or "",
-                code.git_commit or "",
-                "" if code.git_dirty is None else "yes" if code.git_dirty else "no",
-            ]
-        )
+        yield _csv_line([run or "", *_csv_cells(result, known)])
+
+
+def _csv_cells(result: Result, known: Known) -> list[object]:
+    """The line of one result, but for its run."""
+    conditions, mark, code = conditions_of(result), certified.of(result, known), result.provenance.code
+    return [
+        result.began,
+        result.job.id,
+        result.job.framework,
+        result.start.version if result.start else "",
+        result.job.workload,
+        result.job.repeat,
+        result.status,
+        f"{result.failure.kind}: {result.failure.message}" if result.failure else "",
+        *(conditions[name] for name in CONDITIONS),
+        result.provenance.node.name if result.provenance.node else "",
+        *(_number(getattr(result.figures, name)) for name in FIGURES),
+        _numbers(epoch.seconds for epoch in result.figures.epochs),
+        _numbers(epoch.accuracy for epoch in result.figures.epochs),
+        _numbers(epoch.test_loss for epoch in result.figures.epochs),
+        *(_number(getattr(result.telemetry, name, None)) for name in USAGE),
+        "; ".join(each.text for each in disturbances.of_result(result)),
+        *((mark.word, mark.claim or "", mark.signer) if mark else ("",) * len(CERTIFIED[:3])),
+        result.provenance.by,
+        code.version or "",
+        code.git_commit or "",
+        "" if code.git_dirty is None else "yes" if code.git_dirty else "no",
+    ]
 
 
 def json_text(

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from orchestrator import signals
 from orchestrator.engines.base import EngineError, Environment, Execution, Exit, Launch, Observations, TakenNode
 from orchestrator.engines.hosts import Node
-from orchestrator.errors import DataError, OrchestratorError, StoreError
+from orchestrator.errors import OrchestratorError, StoreError
 from orchestrator.host.machine import user_name
 from orchestrator.inputs.job_inputs import Inputs
 from orchestrator.judge import traces
@@ -94,12 +94,11 @@ class Attempt:
         signal interrupts the preparation. While the job runs, the loop that listens to it looks for signals.
         """
         try:
-            ready = self._prepare(environments)
-        except EngineError as error:
-            self._halt.check()
-            ready = Failure(kind=error.kind, message=error.message, hint=error.hint)
+            ready: _Ready | Failure = self._prepare(environments)
         except Exception as error:  # noqa: BLE001  (one job's mischief costs that job)
-            ready = unexpected(error)
+            if isinstance(error, EngineError):
+                self._halt.check()
+            ready = _failure_of(error)
         if isinstance(ready, Failure):
             result = self._outcome.failed(ready)
             self._run.folder.write_result(result)
@@ -121,17 +120,13 @@ class Attempt:
             exit_, stopped = self._measure(ready, conversation, flush)
         except KeyboardInterrupt:
             return outcome.broken_off(_STOPPED, conversation)
-        except EngineError as error:
-            if self._halt.is_set():
-                return outcome.broken_off(_STOPPED, conversation)
-            return outcome.broken_off(Failure(kind=error.kind, message=error.message, hint=error.hint), conversation)
         except StoreError as error:
-            failure = Failure(kind="disk", message=error.message, hint=error.hint)
             with contextlib.suppress(StoreError):
-                self._run.folder.write_result(outcome.broken_off(failure, conversation))
+                self._run.folder.write_result(outcome.broken_off(_failure_of(error), conversation))
             raise
         except Exception as error:  # noqa: BLE001  (one job's mischief costs that job)
-            return outcome.broken_off(unexpected(error), conversation)
+            stopped_by_hand = isinstance(error, EngineError) and self._halt.is_set()
+            return outcome.broken_off(_STOPPED if stopped_by_hand else _failure_of(error), conversation)
         why = conversation.failure(
             exit_, stopped=stopped, train_samples=inputs.train_samples, test_samples=inputs.test_samples
         )
@@ -139,17 +134,14 @@ class Attempt:
         features = traces.timed_features(self._run.folder, result)
         return result.model_copy(update={"figures": result.figures.model_copy(update={"timed_features": features})})
 
-    def _prepare(self, environments: Environments) -> _Ready | Failure:
-        """Environment and inputs of the job, or why it cannot run. Raises EngineError."""
+    def _prepare(self, environments: Environments) -> _Ready:
+        """Environment and inputs of the job. Raises EngineError, or another error that says why it cannot run."""
         environment = environments.of(self._job)
         if isinstance(environment, OrchestratorError):
-            return Failure(kind=kind_of(environment), message=environment.message, hint=environment.hint)
+            raise environment
         self._add_provenance(environment=environment_facts(environment.facts))
-        try:
-            self._lane.preparing(f"data and weights for {self._job.workload}")
-            inputs = self._taken.inputs(self._job, self._run.inputs.for_job(self._job))
-        except DataError as error:
-            return Failure(kind="data", message=error.message, hint=error.hint)
+        self._lane.preparing(f"data and weights for {self._job.workload}")
+        inputs = self._taken.inputs(self._job, self._run.inputs.for_job(self._job))
         self._add_provenance(data=inputs.facts)
         return _Ready(environment=environment, launch=self._launch(inputs), inputs=inputs)
 
@@ -229,9 +221,11 @@ class Attempt:
         self._outcome.provenance = self._outcome.provenance.model_copy(update=facts)
 
 
-def unexpected(error: Exception) -> Failure:
-    """What an error that is no job's fault leaves of a job. The log of the run has the details."""
-    _log.debug("unexpected error", exc_info=error)
+def _failure_of(error: Exception) -> Failure:
+    """An error as the failure of a job. The log of the run has the details."""
+    _log.debug("the job cannot go on", exc_info=error)
+    if isinstance(error, EngineError):
+        return Failure(kind=error.kind, message=error.message, hint=error.hint)
     if isinstance(error, OrchestratorError):
         return Failure(kind=kind_of(error), message=error.message, hint=error.hint)
     if isinstance(error, OSError):

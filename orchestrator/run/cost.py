@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import CostError
-from orchestrator.host import disks
+from orchestrator.files import CLEAN, OTHER_DISK, free_bytes
 from orchestrator.inputs import sizes
 from orchestrator.inputs.sizes import InputSize
 from orchestrator.plan.durations import LONGEST
@@ -84,7 +84,7 @@ def seconds_of(originals: Iterable[Result], jobs: Sequence[Job]) -> float:
 
 def room(cache: Path, memory: int | None) -> Room:
     """What there is: on the disk of `cache`, and `memory` for a job."""
-    return Room(disk=disks.free(cache), memory=memory)
+    return Room(disk=free_bytes(cache), memory=memory)
 
 
 def require_room(cost: Cost, there: Room, cache: Path) -> None:
@@ -98,8 +98,7 @@ def require_room(cost: Cost, there: Room, cache: Path) -> None:
     if there.disk is not None and cost.disk > there.disk:
         raise CostError(
             f"the inputs need {in_gigabytes(cost.disk)} in {cache}, which has {in_gigabytes(there.disk)} left",
-            hint=f"{_SMALLER}, free some space there (`orchestrator clean --all` shows what the cache holds, and "
-            "asks), or name a cache on another disk in ROSETTA_CACHE",
+            hint=f"{_SMALLER}, free some space there ({CLEAN}), or {OTHER_DISK}",
         )
 
 

@@ -72,9 +72,8 @@ class HostClock:
     def check(self, samples: Sequence[Sample], cpus: int) -> None:
         """Raise Violation for work that does not fit.
 
-        `samples` were taken beside the job, which had so many CPUs, by the same clock.
-
-        Where one of them is late, so was every arrival: this program was stopped, or the machine stood still.
+        `samples` were taken beside the job, which had so many CPUs, by the same clock. Where one of them is late, so
+        was every arrival: this program was stopped, or the machine stood still.
         """
         self._check_cpu_seconds(samples, cpus)
         times = [sample.t for sample in samples]
@@ -109,12 +108,13 @@ class HostClock:
             )
 
     def _check_rate(self, samples: int, seconds: float, *, passes: int = 1) -> None:
-        self._operations += samples * passes * self._job.declaration.operations
-        operations, most = self._job.declaration.operations, MOST_OPERATIONS[self._job.device]
-        if samples * passes * operations > most * seconds:
+        operations = samples * passes * self._job.declaration.operations
+        self._operations += operations
+        most = MOST_OPERATIONS[self._job.device]
+        if operations > most * seconds:
             raise Violation(
                 f"{samples:,} {self._job.declaration.samples} in {seconds:.3g} s would be "
-                f"{samples * passes * operations / seconds if seconds else float('inf'):.1e} operations a second; "
+                f"{operations / seconds if seconds else float('inf'):.1e} operations a second; "
                 f"no machine reaches {most:.0e}"
             )
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from orchestrator.files import user_file
+from orchestrator.outputs import user_file
 
 
 def write(path, data=b"new"):

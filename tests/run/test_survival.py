@@ -17,6 +17,7 @@ from orchestrator.errors import StoreError
 from orchestrator.record.results import Failure
 from orchestrator.record.run_folder import Run, RunFolder
 from tests.support import checks, engine_cases
+from tests.support.results import result
 
 PAIRS = int(os.environ.get("ROSETTA_PAIRS", "60"))
 SMALL = ["--framework", "numpy", "--workload", "resnet50", "--set", "resnet50.batch=1", "--set", "trace=0"]
@@ -203,8 +204,6 @@ def test_a_lease_ends_with_its_holder(tmp_path):
     ("kind", "again"), [("engine", True), ("disk", True), ("timeout", False), ("exception", False)]
 )
 def test_resume_repeats_what_the_machine_broke(tmp_path, kind, again):
-    from tests.support.results import result
-
     folder = RunFolder.create(tmp_path, "x")
     failed = result(failure=Failure(kind=kind, message="x"))
     folder.write_result(failed)

@@ -119,10 +119,9 @@ def _bench(request: Request, screen: Screen, *, dry_run: bool, yes: bool) -> Non
         if needed.disk:
             screen.print_line(f"the inputs need {needed.in_words(request.cache)}")
         return
-    preparation.require_room(needed, request, prepared)
+    folder = preparation.start(request, prepared)
     if needed.is_much:  # the user's own spec: said, and not asked
         screen.dim(f"the inputs need {needed.in_words(request.cache)}")
-    folder = preparation.start(request, prepared)
     with session.kept_in(folder, request.cache):
         _run(request, folder, prepared, screen)
 

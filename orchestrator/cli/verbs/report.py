@@ -73,7 +73,7 @@ def command(
     """
     from orchestrator.cli import selection
     from orchestrator.cli.screen import Screen
-    from orchestrator.files import is_stdout
+    from orchestrator.outputs import is_stdout
     from orchestrator.report import collected
 
     _check_outputs(output, capsule, open_=open_)
@@ -94,7 +94,7 @@ def command(
 
 def _check_outputs(output: Path | None, capsule: Path | None, *, open_: bool) -> None:
     """Raise UsageError for outputs that contradict each other."""
-    from orchestrator.files import is_stdout
+    from orchestrator.outputs import is_stdout
 
     if open_ and output is not None and is_stdout(output):
         raise UsageError("--open needs a file, and -o - is standard output", hint="name a file with -o")
@@ -104,7 +104,7 @@ def _check_outputs(output: Path | None, capsule: Path | None, *, open_: bool) ->
 
 def _deliver(content: ReportContent, form: str, output: Path | None, screen: Screen, *, open_: bool) -> None:
     """Print the report, or write it to a file, and open that in a browser."""
-    from orchestrator.files import is_stdout
+    from orchestrator.outputs import is_stdout
     from orchestrator.report import browser
 
     module = formats.load(form)
@@ -147,7 +147,7 @@ def _folder_of(runs: Sequence[RunSource]) -> Path:
 
 
 def _write(path: Path, parts: Iterable[str]) -> None:
-    from orchestrator.files import user_file
+    from orchestrator.outputs import user_file
 
     try:
         with user_file(path) as file:

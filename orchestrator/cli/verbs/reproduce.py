@@ -22,6 +22,7 @@ from orchestrator.errors import EXIT_JOBS_FAILED, HostError
 
 if TYPE_CHECKING:
     from orchestrator.cli.screen import Screen
+    from orchestrator.cli.selection import Signed
     from orchestrator.judge.reproduction import Answer
     from orchestrator.record.results import Result
     from orchestrator.run.preparation import Request
@@ -79,24 +80,28 @@ def command(
       orchestrator reproduce capsule.json
       orchestrator reproduce capsule.json --framework numpy --workload cnn --repeats 5
     """
-    from orchestrator.cli import requesting, selection
+    from orchestrator.cli import requesting
     from orchestrator.cli.screen import Screen
-    from orchestrator.judge import stored_jobs
-    from orchestrator.record import capsule
 
-    originals, signed = selection.read_signed(result, capsule.results_in)
-    cells = stored_jobs.cells_of(
-        originals, str(result), jobs=job or (), frameworks=framework or (), workloads=workload or ()
-    )
+    cells, signed = _cells(result, jobs=job or (), frameworks=framework or (), workloads=workload or ())
     request = requesting.base_request(results, python)
     with Screen(verbose=verbose) as screen:
         screen.show_signature(signed)
         impossible, ready = _prepare(request, cells, repeats, allow_different_code=allow_different_code, yes=yes)
-        whole = len(cells) == 1
-        reproduced = _run(ready, result, screen, whole=whole, allow_different_code=allow_different_code)
+        reproduced = _run(ready, result, screen, whole=len(cells) == 1, allow_different_code=allow_different_code)
         answers = _shown(itertools.chain(impossible, reproduced), screen, json=json)
     if code := _exit_code(answers):
         raise typer.Exit(code)
+
+
+def _cells(result: Path, **names: Sequence[str]) -> tuple[Sequence[Sequence[Result]], Signed]:
+    """The jobs in a file that have one of these names, each with its repeats; and who signed the file."""
+    from orchestrator.cli import selection
+    from orchestrator.judge import stored_jobs
+    from orchestrator.record import capsule
+
+    originals, signed = selection.read_signed(result, capsule.results_in)
+    return stored_jobs.cells_of(originals, str(result), **names), signed
 
 
 def _prepare(

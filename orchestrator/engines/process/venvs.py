@@ -18,7 +18,7 @@ from orchestrator.engines.build_failure import explain
 from orchestrator.engines.process import pythons
 from orchestrator.engines.streaming import run_logged
 from orchestrator.errors import BuildError, DiskError
-from orchestrator.files import atomic_folder, locked, sha256_of, write_problem
+from orchestrator.files import CLEAN, atomic_folder, cache_error, free_words, locked, sha256_of
 from orchestrator.plan.catalog import Image
 
 _FULL = 4 << 20  # bytes: an installation that failed with less left has probably failed for lack of space
@@ -62,18 +62,16 @@ def _make_in(folder: Path, image: Image, variant: str, interpreter: Path) -> Non
         with atomic_folder(folder) as place:
             _make(image, variant, interpreter, place)
     except OSError as error:
-        message, hint = write_problem(folder, error)
-        raise DiskError(f"environment {image.name} ({variant}): {message}", hint=hint) from error
+        why = cache_error(DiskError, folder, error)
+        raise DiskError(f"environment {image.name} ({variant}): {why.message}", hint=why.hint) from error
 
 
 def _fullest(*folders: Path) -> str:
     """What to do when pip finds a disk full: it writes into the environment and into the folder for temporary files."""
-    free = {folder: shutil.disk_usage(folder).free for folder in folders}
-    folder = min(free, key=lambda each: free[each])
+    folder = min(folders, key=lambda each: shutil.disk_usage(each).free)
     return (
-        f"free some space in {folder}, which has {free[folder] / 1e9:.1f} GB left (`orchestrator clean --all` shows "
-        "what the cache holds, and asks); or name another folder: ROSETTA_CACHE for environments, TMPDIR for "
-        "temporary files"
+        f"free some space in {folder}, which has {free_words(folder)} left ({CLEAN}); or name another folder: "
+        "ROSETTA_CACHE for environments, TMPDIR for temporary files"
     )
 
 
