@@ -12,8 +12,11 @@ MAX_NOTE = 500
 MARK = "\N{REPLACEMENT CHARACTER}"  # in place of a character that must not be shown
 # This program's own mark of what is verified, and what looks like it: no text from elsewhere may show them.
 CHECK_MARKS = "\u2713\u2714\u2611\u2705\u237b\U0001f5f8\U0001f5f9\U0001fbb1"
-# Control characters except tab and newline, lone surrogates, and characters that change the direction of text.
-_DECEIVING = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069{CHECK_MARKS}]")
+# Control characters except tab and newline, lone surrogates, and characters that are invisible, end a line, or change
+# the direction of text.
+_DECEIVING = re.compile(
+    f"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\ud800-\udfff\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff{CHECK_MARKS}]"
+)
 
 
 def printable(text: str, limit: int = MAX_CHARACTERS) -> str:

@@ -4,6 +4,7 @@ import html.parser
 import json
 import re
 import shlex
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,7 @@ from tests.support import published as real
 from tests.support.facts import with_facts
 from tests.support.results import HOSTILE, cnn, failed, measured, result, trained, with_epochs
 
+UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, surrogates, separators of lines and paragraphs
 PLOTTER = 5_500_000  # bytes; plotly.min.js is 4.8 MB
 
 
@@ -335,9 +337,15 @@ def test_no_text_gets_out_of_its_place(known, text):
 def test_plain_text_is_printable_and_as_long_as_before(text):
     shown = plain(text)
     assert len(shown) == len(text)
+    assert not [letter for letter in shown if letter not in "\t\n" and unicodedata.category(letter) in UNSEEN]
     shown.encode()
     assert plain(shown) == shown
     assert len(clip(text, 10)) <= 10
+
+
+@pytest.mark.parametrize("mark", "\u061c\u200b\u200e\u200f\u2028\u202e\u2060\u2069\ufeff")
+def test_plain_text_hides_and_reorders_nothing(mark):
+    assert plain(f"a{mark}b") == "a\N{REPLACEMENT CHARACTER}b"
 
 
 def test_plotly_is_given_no_markup():
