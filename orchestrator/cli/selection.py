@@ -74,13 +74,19 @@ def sources(results: Path, words: Iterable[str | None]) -> Sources:
 class _OneJob(run_folder.RunFolder):
     """A run folder of which only one job is read."""
 
-    def __init__(self, path: Path, job: str) -> None:
-        super().__init__(path)
-        self._job = job
+    def __init__(self, file: Path) -> None:
+        super().__init__(file.parent)
+        self._file = file
 
     def read_run(self) -> run_folder.Run:
         run = super().read_run()
-        return run.model_copy(update={"jobs": tuple(job for job in run.jobs if job.id == self._job)})
+        jobs = tuple(job for job in run.jobs if f"{job.id}.json" == self._file.name)
+        if not jobs:
+            raise StoreError(
+                f"{printable(str(self._file))} is not the result of a job of its run",
+                hint="name a run, a result file (results/RUN/JOB.json) or a capsule",
+            )
+        return run.model_copy(update={"jobs": jobs})
 
 
 def _folder_of(path: Path) -> run_folder.RunFolder | None:
@@ -88,7 +94,7 @@ def _folder_of(path: Path) -> run_folder.RunFolder | None:
     beside_run = run_folder.is_file(path.parent / "run.json") and path.name != "run.json"
     if not beside_run or capsule.is_capsule(path):
         return None
-    return _OneJob(path.parent, path.name.removesuffix(".json"))
+    return _OneJob(path)
 
 
 def _runs_in(path: Path) -> tuple[capsule.Kept, ...]:

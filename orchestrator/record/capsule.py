@@ -17,7 +17,7 @@ from orchestrator.outputs import user_file
 from orchestrator.record import run_folder
 from orchestrator.record.certificates import Certificate
 from orchestrator.record.events import Event
-from orchestrator.record.results import Result, firsts, split_damaged
+from orchestrator.record.results import Result, distinct, firsts, split_damaged
 from orchestrator.record.usage import UsageCurves
 from orchestrator.strict import Strict
 from orchestrator.text import printable
@@ -104,7 +104,7 @@ def runs_in(path: Path) -> tuple[Kept, ...]:
 def results_in(path: Path) -> tuple[Result, ...]:
     """The results in a capsule or in a result file. Raises StoreError."""
     if is_capsule(path):
-        return tuple(result for kept in runs_in(path) for result in kept.results)
+        return tuple(result for results in distinct(kept.results for kept in runs_in(path)) for result in results)
     return (result_in(path),)
 
 

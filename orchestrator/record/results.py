@@ -35,7 +35,7 @@ FailureKind = Literal[
     "data",  # a dataset is missing or corrupt
     "out_of_memory",  # main memory: the machine's, or the job's limit
     "gpu_memory",  # the GPU's
-    "killed",  # by a signal
+    "killed",  # by a signal that something outside the job sent
     "timeout",  # the time limit, or too long without an event
     "disk",  # a file of the run or the cache could not be written
     "diverged",
@@ -48,7 +48,7 @@ FailureKind = Literal[
 ]
 # What the machine broke, not the job: --resume runs such a job again.
 OF_THE_MACHINE: Final[frozenset[FailureKind]] = frozenset(
-    {"environment", "pull", "build", "no_gpu", "data", "disk", "engine", "node", "interrupted"}
+    {"environment", "pull", "build", "no_gpu", "data", "disk", "engine", "node", "interrupted", "killed"}
 )
 # Failures that another attempt in the same run cannot change.
 FINAL: Final[frozenset[FailureKind]] = frozenset(
@@ -139,6 +139,20 @@ def split_damaged(found: Iterable[Result | StoreError]) -> tuple[list[Result], l
         else:
             results.append(each)
     return results, damaged
+
+
+def distinct(groups: Iterable[Iterable[Result]]) -> list[list[Result]]:
+    """The results of each group without those that an earlier one has, or the group itself: copies are no repeats."""
+    seen: dict[tuple[str, str, str], list[Result]] = {}
+    found: list[list[Result]] = []
+    for group in groups:
+        found.append([])
+        for result in group:
+            same = seen.setdefault((result.run, result.job.id, result.began), [])
+            if result not in same:
+                same.append(result)
+                found[-1].append(result)
+    return found
 
 
 def firsts(results: Iterable[Result]) -> list[str]:

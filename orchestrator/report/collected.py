@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.errors import StoreError
 from orchestrator.judge.conditions import sound
 from orchestrator.record.certificates import Certificate
-from orchestrator.record.results import Result, split_damaged
+from orchestrator.record.results import Result, distinct, split_damaged
 from orchestrator.record.run_folder import Run, RunSource
 from orchestrator.report import certified, origin, published
 from orchestrator.report.certified import Known, Origin
@@ -72,9 +72,12 @@ def of_runs(
 ) -> ReportContent:
     """Read all results of some runs. Raises StoreError for a run that cannot be read at all.
 
-    `origins` has one for each run; without it, no result has a mark. `own` are the reader's certificates.
+    A result that several of them have, such as a run and its capsule, counts once. `origins` has one for each run;
+    without it, no result has a mark. `own` are the reader's certificates.
     """
-    runs = tuple(map(_read, sources))
+    read = list(map(_read, sources))
+    once = distinct(run.results for run in read)
+    runs = tuple(replace(run, results=tuple(results)) for run, results in zip(read, once, strict=True))
     held = zip(origins, (run.results for run in runs), strict=True) if origins is not None else ()
     return ReportContent(root=root, runs=runs, known=certified.known(held, own))
 

@@ -32,7 +32,8 @@ class RunOrigin(BaseModel):
         changed = " with uncommitted changes" if self.uncommitted_changes else ""
         commit = f"commit {commits}{changed}" if commits else ""
         began = f"{self.began[:16].replace('T', ' ')} UTC"
-        return " · ".join(filter(None, (f"run {clip(self.id)}", began, version, commit)))
+        none = "" if self.results else "no results of its own"
+        return " · ".join(filter(None, (f"run {clip(self.id)}", began, version, commit, none)))
 
 
 def of(name: str, began: str, results: Sequence[Result]) -> RunOrigin:

@@ -3,12 +3,14 @@
 import csv
 import json
 import re
+import shutil
 
 import jsonschema
 import pytest
 
 from orchestrator.cli import selection
-from orchestrator.record import capsule, certificates
+from orchestrator.errors import StoreError
+from orchestrator.record import capsule, certificates, run_folder
 from orchestrator.record.certificates import Parity
 from orchestrator.report import certified, collected, formats, html, page, tables, text
 from tests.support import published
@@ -160,6 +162,31 @@ def test_certificates_lie_beside_runs_and_a_damaged_one_is_reported(tmp_path):
     assert found.origins == (certified.Origin(mine=True),) * 2
     assert len(found.unread) == 1
     assert "numpy-cnn-cpu.json" in found.unread[0].message
+
+
+def test_one_result_of_a_run_is_shown_alone_and_no_other_file_is(tmp_path, root):
+    folder = published.unpack(tmp_path)
+    job = run_folder.RunFolder(folder).read_run().jobs[1].id
+    content = collected.of_runs(selection.sources(tmp_path, [str(folder / f"{job}.json")]).runs, root)
+    assert [result.job.id for result in content.results] == [job]
+    (folder / "README.md").write_text("no result")
+    (folder / f"{job}.spec.json").write_text("{}")
+    for name in ("README.md", f"{job}.spec.json"):
+        with pytest.raises(StoreError, match="is not the result of a job of its run"):
+            collected.of_runs(selection.sources(tmp_path, [str(folder / name)]).runs, root)
+
+
+def test_copies_of_a_result_are_no_repeats(tmp_path, root):
+    folder = published.unpack(tmp_path)
+    shutil.copytree(folder, tmp_path / "copy")
+    kept, _ = capsule.kept(run_folder.RunFolder(folder), [])
+    twice = kept.model_copy(update={"results": kept.results * 2})
+    capsule.write(tmp_path / "capsule.json", [twice, kept])
+    words = [str(folder), str(tmp_path / "copy"), str(tmp_path / "capsule.json")]
+    content = collected.of_runs(selection.sources(tmp_path, words).runs, root)
+    assert content.results == list(kept.results)
+    assert [each.words.endswith("no results of its own") for each in content.origins] == [False, True, True, True]
+    assert selection.select(tmp_path, words[2]).results == list(kept.results)
 
 
 def test_a_capsule_keeps_the_certificates_of_its_cells(tmp_path):
