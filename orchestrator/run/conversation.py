@@ -26,6 +26,8 @@ LOG_LINES = 12  # shown with a failure; all of it is in <job>.log
 MAX_LOG_LINE = 500
 
 MAIN_MEMORY = ("MemoryError", "_ArrayMemoryError")  # Python's and NumPy's errors, whatever the job runs on
+# Signals by which the kernel, or the job itself, ends a program that has gone wrong.
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS)
 Stop = Literal["time", "silence"]  # which limit a job broke that kept to the protocol
 LOOK_SECONDS = 1.0  # between two checks of a running job's limits; its files are flushed then, too
 STOPPED_SECONDS = 4 * TICK  # an engine is never silent for so long: after such a pause, this process itself was stopped
@@ -124,7 +126,7 @@ class Conversation:
         if self.violation is not None:
             return "no_gpu" if isinstance(self.violation, WrongGpu) else "protocol", str(self.violation)
         if exit_.signal is not None:
-            return "killed", f"the job was ended by {_signal_name(exit_.signal)}"
+            return _ended_by(exit_.signal)
         if exit_.code:
             # It sent no `error` event, for example because an import failed. The last line of its log says most.
             why = f": {self._tail[-1]}" if self._tail else " and printed no reason"
@@ -236,6 +238,13 @@ def _check_gpus(job: Job, start: Start) -> None:
     given, seen = ({uuid.partition("-")[2].lower() for uuid in uuids} for uuids in (job.gpus, start.gpus))
     if job.device == "gpu" and given != seen:
         raise WrongGpu(f"the job was given {', '.join(job.gpus)} and sees {', '.join(start.gpus) or 'no GPU'}")
+
+
+def _ended_by(number: int) -> tuple[FailureKind, str]:
+    """The failure class and the message of a job that a signal ended."""
+    if number in CRASHES:
+        return "exception", f"the job crashed ({_signal_name(number)}): a fault of the framework or of the workload"
+    return "killed", f"the job was ended by {_signal_name(number)}"
 
 
 def _signal_name(number: int) -> str:
