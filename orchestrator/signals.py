@@ -28,9 +28,13 @@ _received = _Received()
 
 
 def install() -> None:
-    """Handle signals as above from now on. Call it in the main thread."""
+    """Handle signals as above from now on. Call it in the main thread.
+
+    A signal that is ignored stays ignored: shells start programs in the background of a script with SIGINT ignored.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _handle)
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _handle)
     # A terminal that is closed costs the screen and not the run: see docs/reliability.md. Children inherit this.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 

@@ -127,29 +127,43 @@ def resume(request: Request, folder: run_folder.RunFolder) -> PreparedRun:
 
 
 def planned_again(run: run_folder.Run, known: catalog.Catalog, nodes: Sequence[hosts.Node] | None) -> dict[str, Job]:
-    """The jobs that this checkout plans for the spec of `run`, in as many rounds as it has, by their id.
+    """The jobs that this checkout plans for the spec of `run`, by their id; with `repeats: auto`, in as many rounds.
 
     `nodes` are those of an engine on this machine; on a cluster the run's own device and hosts are kept.
     """
     device = run.jobs[0].device if run.jobs else "cpu"
     gpus = None if nodes is None else nodes[0].host.gpus
     names = sorted({job.host for job in run.jobs if job.host is not None}) if run.spec.each_host else ()
-    first = plan(run.spec.model_copy(update={"repeats": 1}), known, device, gpus, names)
-    rounds_ = sorted({job.repeat for job in run.jobs})
-    return {job.id: job for repeat in rounds_ for job in round_of(first, repeat)}
+    first = plan(run.spec, known, device, gpus, names)
+    later = sorted({job.repeat for job in run.jobs if job.repeat > 1}) if run.spec.repeats == "auto" else ()
+    return {job.id: job for jobs in (first, *(round_of(first, repeat) for repeat in later)) for job in jobs}
 
 
 def _require_same_plan(folder: run_folder.RunFolder, run: run_folder.Run, planned: Mapping[str, Job]) -> None:
-    """Raise StoreError for a stored job that would be another one today."""
-    for job in run.jobs:
-        again = planned.get(job.id)
-        if again == job:
-            continue
-        what = "would not plan it" if again is None else f"plans it with another {_first_difference(job, again)}"
+    """Raise StoreError for a stored job that would be another one today, or not at all, and for one that is missing.
+
+    Later rounds of `repeats: auto` measure some of the jobs only.
+    """
+    stored = {job.id: job for job in run.jobs}
+    what = next((words for job in run.jobs if (words := _difference(job, planned.get(job.id)))), "")
+    if not what and len(stored) < len(run.jobs):
+        what = "it has jobs more than once"
+    lacking = [job.id for job in planned.values() if job.id not in stored]
+    if not what and lacking and (run.spec.repeats != "auto" or planned[lacking[0]].repeat == 1):
+        what = f"it lacks {lacking[0]}, which its spec means today"
+    if what:
         raise StoreError(
-            f"run {folder.id} cannot go on: {job.id} is not what its spec means today; this checkout {what}",
+            f"run {folder.id} cannot go on: {what}",
             hint="check out the commit that the run began with, or start a new run",
         )
+
+
+def _difference(stored: Job, planned: Job | None) -> str:
+    """How a stored job differs from the one that this checkout plans; empty where it does not."""
+    if stored == planned:
+        return ""
+    here = "would not plan it" if planned is None else f"plans it with another {_first_difference(stored, planned)}"
+    return f"{printable(stored.id)} is not what its spec means today; this checkout {here}"
 
 
 def _first_difference(stored: Job, planned: Job) -> str:

@@ -146,6 +146,20 @@ def test_a_closed_terminal_costs_the_screen_only(start, tmp_path):
     assert statuses(folder) == ["ok", "ok"]
 
 
+@pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_ignored(ignored):
+    """As `nohup` and shells ask for, that run a program in the background of a script."""
+    code = (
+        "import os, signal, sys; from orchestrator import signals\n"
+        "signal.signal(int(sys.argv[1]), signal.SIG_IGN); signals.install()\n"
+        "os.kill(os.getpid(), int(sys.argv[1])); print('goes on', signals.asked())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(int(ignored))], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "goes on False\n", "")
+
+
 @pytest.mark.slow
 def test_readers_that_end_cost_the_screen_only(start, tmp_path):
     child = start(batches=8, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -201,7 +215,7 @@ def test_a_lease_ends_with_its_holder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "again"), [("engine", True), ("disk", True), ("timeout", False), ("exception", False)]
+    ("kind", "again"), [("engine", True), ("disk", True), ("killed", True), ("timeout", False), ("exception", False)]
 )
 def test_resume_repeats_what_the_machine_broke(tmp_path, kind, again):
     folder = RunFolder.create(tmp_path, "x")
@@ -252,6 +266,14 @@ def test_a_stored_plan_is_data(stored, tmp_path):
     assert not marker.exists()
     code, errors = stored(with_job(seed=7))
     assert "another seed: 7 in the run, 1 here" in errors
+    for jobs, difference in (
+        (lambda job: (job, job.model_copy(update={"id": f"{job.id[:-1]}2", "repeat": 2})), "would not plan it"),
+        (lambda job: (job, job), "it has jobs more than once"),
+        (lambda job: (), "it lacks numpy-resnet50-cpu-1"),
+    ):
+        code, errors = stored(lambda run, jobs=jobs: run.model_copy(update={"jobs": jobs(run.jobs[0])}))
+        assert code == 8
+        assert difference in errors
     assert stored(lambda run: run)[0] == 0
 
 
