@@ -41,13 +41,13 @@ class OddEpoch:
 
     number: int  # from 1
     seconds: float
-    usual: float  # median of all epochs but the first, in seconds
+    usual: float  # median of all epochs but the first, or of those without other programs, in seconds
     others_cpus: float | None  # what other programs used meanwhile
 
     @property
     def text(self) -> str:
         """The epoch in one line."""
-        text = f"epoch {self.number} took {self.seconds:,.1f} s, the median is {self.usual:,.1f} s"
+        text = f"epoch {self.number} took {self.seconds:,.1f} s, others {self.usual:,.1f} s (median)"
         if self.others_cpus is None:
             return text
         return f"{text}; other programs used {self.others_cpus:.2f} CPUs meanwhile"
@@ -85,13 +85,34 @@ def all_disturbed(results: Sequence[Result]) -> bool:
 
 
 def odd_epochs(result: Result) -> list[OddEpoch]:
-    """The epochs of a result that stand out, whatever was measured beside them."""
+    """The epochs of a result that stand out, whatever was measured beside them; and those that others slowed down."""
     seconds = [epoch.seconds for epoch in result.figures.epochs]
     others = result.telemetry.others_by_part if result.telemetry else ()
     known = others if len(others) == len(seconds) else (None,) * len(seconds)
+    given = (result.telemetry and result.telemetry.cpus_given) or 0
+    found = {**dict(slowed_down(seconds, known, notable_cpus(given)) if given else ()), **dict(standing_out(seconds))}
     return [
         OddEpoch(number=index + 1, seconds=seconds[index], usual=usual, others_cpus=known[index])
-        for index, usual in standing_out(seconds)
+        for index, usual in sorted(found.items())
+    ]
+
+
+def slowed_down(seconds: Sequence[float], others: Sequence[float | None], notable: float) -> list[tuple[int, float]]:
+    """The indices of epochs in which other programs used `notable` CPUs, each with the median time of the quiet ones.
+
+    `seconds` and `others`, the CPUs that other programs used, have one value for each epoch. Such an epoch is listed
+    if it took 20 % longer than that median; so the first one counts, too, and two epochs are enough. Without a quiet
+    epoch nothing is known.
+    """
+    quiet = [taken for taken, cpus in zip(seconds, others, strict=True) if cpus is not None and cpus < notable]
+    if not quiet:
+        return []
+    usual = statistics.median(quiet)
+    pairs = enumerate(zip(seconds, others, strict=True))
+    return [
+        (index, usual)
+        for index, (taken, cpus) in pairs
+        if cpus is not None and cpus >= notable and taken > usual * (1 + STANDS_OUT)
     ]
 
 

@@ -86,9 +86,23 @@ class TestEpochs:
         known = QUIET.model_copy(update={"others_by_part": (0.0,) * 3 + (1.2,) + (0.0,) * 6})
         figures = made.figures.model_copy(update={"epochs": epochs})
         (odd,) = disturbances.odd_epochs(made.model_copy(update={"figures": figures, "telemetry": known}))
-        assert odd.text == ("epoch 4 took 283.0 s, the median is 115.2 s; other programs used 1.20 CPUs meanwhile")
+        assert odd.text == ("epoch 4 took 283.0 s, others 115.2 s (median); other programs used 1.20 CPUs meanwhile")
         (odd,) = disturbances.odd_epochs(made.model_copy(update={"figures": figures}))
-        assert odd.text == "epoch 4 took 283.0 s, the median is 115.2 s"
+        assert odd.text == "epoch 4 took 283.0 s, others 115.2 s (median)"
+
+    @pytest.mark.parametrize(
+        ("seconds", "others", "listed"),
+        [
+            ([115.0, 283.0, 116.0], [0.0, 1.2, 0.05], [(1, 115.5)]),  # as many as the RNN has
+            ([283.0, 115.0, 115.0, 115.0, 115.0], [1.2, 0.0, 0.0, 0.0, 0.0], [(0, 115.0)]),
+            ([130.0, 115.0], [0.5, None], []),  # nothing is known to be quiet
+            ([120.0, 115.0], [0.5, 0.0], []),  # not much longer
+            ([283.0, 283.0], [1.2, 1.2], []),
+            ([], [], []),
+        ],
+    )
+    def test_those_that_others_slowed_down_are_listed_however_few_there_are(self, seconds, others, listed):
+        assert disturbances.slowed_down(seconds, others, notable=0.12) == listed
 
     @pytest.mark.parametrize(
         "seconds",

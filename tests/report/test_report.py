@@ -126,7 +126,7 @@ def test_an_epoch_that_stands_out_is_named_whatever_was_measured(known):
     epochs = [each.model_copy(update={"seconds": one}) for each, one in zip(made.figures.epochs, seconds, strict=True)]
     made = made.model_copy(update={"figures": made.figures.model_copy(update={"epochs": tuple(epochs)})})
     _, _, only = table([made], known)
-    assert "Pytorch: epoch 4 took 160.0 s, the median is 60.0 s" in only.notes
+    assert "Pytorch: epoch 4 took 160.0 s, others 60.0 s (median)" in only.notes
 
 
 class TestTelemetry:
