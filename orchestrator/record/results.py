@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
@@ -143,14 +144,14 @@ def split_damaged(found: Iterable[Result | StoreError]) -> tuple[list[Result], l
 
 def distinct(groups: Iterable[Iterable[Result]]) -> list[list[Result]]:
     """The results of each group without those that an earlier one has, or the group itself: copies are no repeats."""
-    seen: dict[tuple[str, str, str], list[Result]] = {}
+    seen: set[bytes] = set()
     found: list[list[Result]] = []
     for group in groups:
         found.append([])
         for result in group:
-            same = seen.setdefault((result.run, result.job.id, result.began), [])
-            if result not in same:
-                same.append(result)
+            digest = hashlib.sha256(result.model_dump_json().encode()).digest()
+            if digest not in seen:
+                seen.add(digest)
                 found[-1].append(result)
     return found
 
