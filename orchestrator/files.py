@@ -217,6 +217,13 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def irregular(folder: Path) -> list[str]:
+    """The names of what is neither a file nor a folder in `folder`: links, FIFOs, devices. Raises OSError."""
+    with os.scandir(folder) as entries:
+        others = (each for each in entries if not each.is_file(follow_symlinks=False))
+        return [each.name for each in others if not each.is_dir(follow_symlinks=False)]
+
+
 def identity(path: Path) -> tuple[int, ...]:
     """Changes with every change of a file's content, and with some others, such as a new link to it. Raises OSError."""
     facts = path.stat()

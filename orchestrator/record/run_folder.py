@@ -27,7 +27,7 @@ from pydantic import Field
 
 from orchestrator import leases, sealed
 from orchestrator.errors import StoreError
-from orchestrator.files import READ_ONLY, atomic_file, atomic_write, open_regular, remove_tree
+from orchestrator.files import READ_ONLY, atomic_file, atomic_write, irregular, open_regular, remove_tree
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import EngineName, Spec
 from orchestrator.record import usage
@@ -107,16 +107,28 @@ class RunFolder:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other programs from running jobs into this folder. Raises StoreError when one does so now."""
+        """Keep other programs from running jobs into this folder. Raises StoreError when one does so now.
+
+        Also raises it for a folder in which something leads elsewhere: it may come from somebody else.
+        """
         with contextlib.ExitStack() as stack:
             try:
                 with store_errors(self.path):
+                    odd = irregular(self.path)
+                    if odd:
+                        raise self._leads_elsewhere(odd[0])
                     stack.enter_context(leases.held(self.path / ".lease"))
             except leases.TakenError as error:
                 raise StoreError(
                     f"run {self.id} is in use by {error}", hint="wait until it has ended, or stop that process"
                 ) from None
             yield
+
+    def _leads_elsewhere(self, name: str) -> StoreError:
+        return StoreError(
+            f"{self.path}: {printable(name)} is a link, a FIFO or a device: nothing is written there",
+            hint="remove it, and try again",
+        )
 
     def write_run(self, run: Run) -> None:
         """Write run.json."""

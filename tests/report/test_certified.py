@@ -7,8 +7,9 @@ import shutil
 
 import jsonschema
 import pytest
+from typer.testing import CliRunner
 
-from orchestrator.cli import selection
+from orchestrator.cli import app, selection
 from orchestrator.errors import StoreError
 from orchestrator.record import capsule, certificates, run_folder
 from orchestrator.record.certificates import Parity
@@ -174,6 +175,16 @@ def test_one_result_of_a_run_is_shown_alone_and_no_other_file_is(tmp_path, root)
     for name in ("README.md", f"{job}.spec.json"):
         with pytest.raises(StoreError, match="is not the result of a job of its run"):
             collected.of_runs(selection.sources(tmp_path, [str(folder / name)]).runs, root)
+
+
+def test_a_page_is_not_written_through_a_link_in_the_folder_of_a_run(tmp_path):
+    folder = published.unpack(tmp_path)
+    (victim := tmp_path / "victim").write_text("precious")
+    (folder / "report.html").symlink_to(victim)
+    done = CliRunner().invoke(app.app, ["report", str(folder), "--format", "html"])
+    assert isinstance(done.exception, StoreError)
+    assert "report.html is a link, or no file" in done.exception.message
+    assert victim.read_text() == "precious"
 
 
 def test_copies_of_a_result_are_no_repeats(tmp_path, root):

@@ -277,6 +277,26 @@ def test_a_stored_plan_is_data(stored, tmp_path):
     assert stored(lambda run: run)[0] == 0
 
 
+@pytest.mark.parametrize("name", [".lease", "orchestrator.log", "numpy-cnn-cpu-1.jsonl", "run.json"])
+def test_nothing_is_written_through_a_link_in_a_run_folder(tmp_path, name):
+    """A stranger's run folder may have links to files of the user, or to places where there is none yet."""
+    (victim := tmp_path / "victim").write_text("precious")
+    for target in (victim, tmp_path / "absent"):
+        folder = RunFolder.create(tmp_path / "results", "x")
+        (folder.path / name).symlink_to(target)
+        with pytest.raises(StoreError, match=f"{name} is a link"), folder.held():
+            pass
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "absent").exists()
+
+
+def test_a_fifo_in_a_run_folder_is_refused_at_once(tmp_path):
+    folder = RunFolder.create(tmp_path, "x")
+    os.mkfifo(folder.path / "orchestrator.log")
+    with pytest.raises(StoreError, match=r"orchestrator\.log is a link, a FIFO or a device"), folder.held():
+        pass
+
+
 def test_a_stored_id_is_no_path(tmp_path):
     folder = RunFolder(tmp_path)
     (tmp_path / "run.json").write_bytes(b'{"id": "../../victim/keep", "sha256": ""}')

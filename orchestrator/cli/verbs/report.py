@@ -111,6 +111,8 @@ def _deliver(content: ReportContent, form: str, output: Path | None, screen: Scr
     path = output
     if output is None and module.FILE_NAME is not None:
         path = _folder_of([each.source for each in content.runs]) / module.FILE_NAME
+        if path.is_symlink() or (path.exists() and not path.is_file()):  # the folder may come from somebody else
+            raise StoreError(f"{path} is a link, or no file: nothing is written there", hint="name a file with -o")
     if path is not None:
         _write(path, module.write(content))
         if module.FILE_NAME is not None and not is_stdout(path):
