@@ -266,6 +266,8 @@ def foreign(run: str, job: Job, result: Result) -> str:
     if result.run not in {"", run}:
         return f"it is a result of run {printable(result.run)}"
     if result.job.model_copy(update={"gpus": job.gpus}) != job:
+        if result.job.id == job.id:
+            return "it is a result of other settings than its run has"
         return f"it is a result of another job, {printable(result.job.id)}"
     return ""
 

@@ -188,7 +188,7 @@ def test_a_result_of_another_job_or_run_is_not_shown(folder):
     shown = list(folder.each_result())
     assert [each.job.id for each in shown if not isinstance(each, StoreError)] == [first.job.id]
     assert sorted(each.message.partition(": ")[2][:30] for each in shown if isinstance(each, StoreError)) == [
-        "it is a result of another job,",
+        "it is a result of other settin",
         "it is a result of run 20200101",
     ]
 
