@@ -72,7 +72,7 @@ class ProcessEngine:
     def run(self, environment: Environment, launch: Launch) -> Iterator[RunningProcess]:
         with leftovers.job_folder() as place:
             _lay_out(place, launch)
-            child = RunningProcess(_start(environment, launch, place), memory=launch.job.memory)
+            child = RunningProcess(_start(environment, launch, place), launch)
             try:
                 with self._watchdog.cleaning_up(_killing(child.group)):
                     try:
@@ -146,9 +146,10 @@ def _affinity(cpus: tuple[int, ...]) -> Iterator[None]:
 class RunningProcess:
     """A running child process and its group."""
 
-    def __init__(self, process: subprocess.Popen[bytes], *, memory: int | None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], launch: Launch) -> None:
         self._process = process
-        self._memory = memory
+        self._memory = launch.job.memory  # checked here
+        self._memory_limit = launch.memory_limit  # of the control groups, which the kernel checks
         self._out_of_memory = False
         self._kernel_kills = _kernel_kills()
         self._memory_peak = 0
@@ -221,10 +222,12 @@ class RunningProcess:
     def exit(self) -> Exit:
         code = self._process.returncode
         if code is None or code >= 0:
-            return Exit(code=code, out_of_memory=self._out_of_memory)
+            return Exit(code=code, out_of_memory=self._out_of_memory, memory_limit=self._memory)
+        if self._out_of_memory:
+            return Exit(code=None, signal=-code, out_of_memory=True, memory_limit=self._memory)
         # When memory runs out the kernel kills processes, and the exit status does not say that it was the reason.
         by_the_kernel = code == -signal.SIGKILL and _kernel_kills() > self._kernel_kills
-        return Exit(code=None, signal=-code, out_of_memory=self._out_of_memory or by_the_kernel)
+        return Exit(code=None, signal=-code, out_of_memory=by_the_kernel, memory_limit=self._memory_limit)
 
     def _signal(self, number: signal.Signals) -> None:
         # The group outlives its leader when the leader's own children still run.
