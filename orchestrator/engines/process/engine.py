@@ -72,7 +72,9 @@ class ProcessEngine:
     def run(self, environment: Environment, launch: Launch) -> Iterator[RunningProcess]:
         with leftovers.job_folder() as place:
             _lay_out(place, launch)
-            child = RunningProcess(_start(environment, launch, place), launch)
+            child = RunningProcess(
+                _start(environment, launch, place), memory=launch.job.memory, memory_limit=launch.memory_limit
+            )
             try:
                 with self._watchdog.cleaning_up(_killing(child.group)):
                     try:
@@ -144,12 +146,17 @@ def _affinity(cpus: tuple[int, ...]) -> Iterator[None]:
 
 
 class RunningProcess:
-    """A running child process and its group."""
+    """A running child process and its group.
 
-    def __init__(self, process: subprocess.Popen[bytes], launch: Launch) -> None:
+    It may use `memory` bytes, which is checked here; the kernel checks `memory_limit`, that of the control groups.
+    """
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], *, memory: int | None = None, memory_limit: int | None = None
+    ) -> None:
         self._process = process
-        self._memory = launch.job.memory  # checked here
-        self._memory_limit = launch.memory_limit  # of the control groups, which the kernel checks
+        self._memory = memory
+        self._memory_limit = memory_limit
         self._out_of_memory = False
         self._kernel_kills = _kernel_kills()
         self._memory_peak = 0
