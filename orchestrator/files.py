@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import logging
 import os
 import secrets
 import shutil
@@ -18,7 +17,6 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from orchestrator import signals
 from orchestrator.errors import HostError, OrchestratorError
 
 if TYPE_CHECKING:
@@ -26,14 +24,11 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind", bound=OrchestratorError)
 
-_log = logging.getLogger(__name__)
-
 READ_ONLY = 0o444  # of files that jobs read: the user of a container is another one, who could not read them otherwise
 REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})  # what writing fails with where this user may not
 CLEAN = "`orchestrator clean --all` shows what the cache holds, and asks"
 OTHER_DISK = "name a cache on another disk in ROSETTA_CACHE"
 _CHUNK = 1 << 20  # bytes read at a time
-_LOCK_SECONDS = 0.5  # between two checks for signals while waiting for a lock
 
 
 def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
@@ -152,33 +147,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     _sync_folder(path.parent)
-
-
-@contextlib.contextmanager
-def locked(path: Path, *, waiting: str) -> Iterator[None]:
-    """Hold the lock file `path` during the block. While another process holds it, log `waiting` and wait.
-
-    Raises HostError when there can be no lock file. What is complete needs none: look for it before.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            _log.warning(waiting)
-            while not lock.is_locked:
-                signals.check()  # the signals of the program may be deferred now
-                with contextlib.suppress(Timeout):
-                    lock.acquire(timeout=_LOCK_SECONDS)
-    except OSError as error:
-        raise cache_error(HostError, path, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def remove_leftovers(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Leases: files that show that a program uses something, and which program that is.
+"""Leases: files that show that a program uses or makes something, and which program that is.
 
 The holder keeps the file locked. The kernel ends the lock together with the holder, however that ends. So a lease never
 outlives its holder, and needs no time limit: a program that is suspended still has what it uses.
@@ -10,16 +10,24 @@ import contextlib
 import datetime
 import errno
 import fcntl
+import logging
 import os
 import platform
 import secrets
 import shlex
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator import signals
+from orchestrator.errors import HostError, OrchestratorError
+from orchestrator.files import cache_error
 from orchestrator.text import printable
 
+_log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 0.2  # between two tries to get a lease that another program holds
 MAX_TEXT = 400  # characters of the text that names a holder
 SHARED = "in-use"  # the folder with the leases of all that use a folder
 
@@ -44,6 +52,36 @@ def held(path: Path) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+@contextlib.contextmanager
+def awaited(path: Path, what: str, *, error: type[OrchestratorError] = HostError) -> Iterator[None]:
+    """Hold the lease file `path`. While another program holds it, log which one uses `what`, and wait.
+
+    Raises `error` when the file cannot be written. What is complete needs no lease: look for it before.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _wait(stack, path, what)
+        except OSError as problem:
+            raise cache_error(error, path, problem) from problem
+        yield
+
+
+def _wait(stack: contextlib.ExitStack, path: Path, what: str) -> None:
+    told = ""
+    while True:
+        try:
+            stack.enter_context(held(path))
+        except TakenError as error:
+            if str(error) != told:  # also when the next one of several has it
+                told = str(error)
+                _log.warning("waiting for %s, in use by %s", what, told)
+            signals.check()  # the signals of the program may be deferred now
+            time.sleep(WAIT_SECONDS)
+        else:
+            return
 
 
 @contextlib.contextmanager

@@ -105,6 +105,7 @@ class Exit:
     code: int | None
     signal: int | None = None
     out_of_memory: bool = False
+    memory_limit: int | None = None  # bytes: the limit that it exceeded when it ran out of memory, where there was one
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator.files import locked
+from orchestrator import leases
 from orchestrator.host import nvml
 from orchestrator.strict import Strict
 from orchestrator.text import MAX_NAME, printable
@@ -112,7 +112,7 @@ class Turns:
             yield tuple(others)
 
     def _turn(self, uuid: str) -> AbstractContextManager[None]:
-        return locked(self._locks / f"{uuid}.lock", waiting="waiting for another orchestrator's job on this GPU")
+        return leases.awaited(self._locks / f"{uuid}.lock", f"the GPU {uuid}")
 
 
 def _on_gpu(uuid: str) -> tuple[Neighbour, ...]:

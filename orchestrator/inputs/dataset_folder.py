@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator import leases
 from orchestrator.errors import DataError
 from orchestrator.files import atomic_folder, cache_error, make_readable, remove_leftovers
 from orchestrator.inputs import datasets
@@ -92,15 +93,12 @@ def folder_of(cache: Path, name: str, source: str, variant: str = "") -> Path:
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Let one process at a time make `folder`; others wait here. Raises DataError when it cannot be written."""
-    from filelock import FileLock
-
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
+    with leases.awaited(folder.with_name(f".{folder.name}.lock"), f"the data in {folder}", error=DataError):
+        try:
             remove_leftovers(folder)
             yield
-    except OSError as error:
-        raise cache_error(DataError, folder, error) from error
+        except OSError as error:
+            raise cache_error(DataError, folder, error) from error
 
 
 def describe(folder: Path) -> Dataset:

@@ -164,6 +164,7 @@ _FOLLOWS = {
     "cold": {"inference"},
     "inference": set[str](),
 }
+_LAST = ("end", "error")
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 
@@ -177,21 +178,20 @@ class Lines:
         """Yield the lines that `chunk` completes, without their newlines. An overlong line is a Violation."""
         first, *others = chunk.split(b"\n")
         self._rest += first
-        for following in others:
-            yield self._take()
-            self._rest += following
-        if len(self._rest) > MAX_LINE_BYTES:
-            raise Violation(f"a line is longer than {MAX_LINE_BYTES >> 20} MiB")
+        if others:
+            yield self.close()
+            *complete, rest = others
+            for line in complete:
+                _check_length(line)
+                yield line
+            self._rest += rest
+        _check_length(self._rest)
 
     def close(self) -> bytes:
         """What follows the last newline: empty in a well-formed stream."""
-        return self._take()
-
-    def _take(self) -> bytes:
+        _check_length(self._rest)
         line = bytes(self._rest)
         self._rest.clear()
-        if len(line) > MAX_LINE_BYTES:
-            raise Violation(f"a line is longer than {MAX_LINE_BYTES >> 20} MiB")
         return line
 
 
@@ -215,23 +215,29 @@ class Reader:
             event = _ADAPTER.validate_json(line)
         except pydantic.ValidationError as error:
             raise Violation(f"{shown(line)} is no event: {first_problem(error)}") from None
+        kind = event.event  # compared as text: `isinstance` of a pydantic model costs several times as much
         if self._over:
-            raise Violation(f"{event.event!r} after the end of the stream")
+            raise Violation(f"{kind!r} after the end of the stream")
         if event.seq != self._next:
-            raise Violation(f"event {event.event!r} has number {event.seq}, expected {self._next}")
-        if (event.seq == 0) != isinstance(event, Start) and not isinstance(event, Error):
-            raise Violation(f"the stream must begin with 'start', and only so; event {event.seq} is {event.event!r}")
+            raise Violation(f"event {kind!r} has number {event.seq}, expected {self._next}")
+        if (event.seq == 0) != (kind == "start") and kind != "error":
+            raise Violation(f"the stream must begin with 'start', and only so; event {event.seq} is {kind!r}")
         if isinstance(event, Epoch):
             if event.epoch != self._epoch + 1:
                 raise Violation(f"epoch {event.epoch} follows epoch {self._epoch}")
             self._epoch = event.epoch
-        if event.event in _FOLLOWS and not isinstance(event, Start):
-            if event.event not in _FOLLOWS[self._stage]:
-                raise Violation(f"{event.event!r} after {self._stage!r}")
-            self._stage = event.event
+        if kind in _FOLLOWS and kind != "start":
+            if kind not in _FOLLOWS[self._stage]:
+                raise Violation(f"{kind!r} after {self._stage!r}")
+            self._stage = kind
         self._next += 1
-        self._over = isinstance(event, End | Error)
+        self._over = kind in _LAST
         return event
+
+
+def _check_length(line: bytes | bytearray) -> None:
+    if len(line) > MAX_LINE_BYTES:
+        raise Violation(f"a line is longer than {MAX_LINE_BYTES >> 20} MiB")
 
 
 def shown(line: bytes) -> str:

@@ -97,16 +97,13 @@ class Collector:
     def add(self, event: Event) -> None:
         """Take one event. Raises Violation when it contradicts the job."""
         match event:
+            case events.Step():  # first, because nearly all events are steps
+                self._add_step(event)
             case events.Start():
                 self._check_start(event)
                 self.start = event
             case events.Ready():
                 self._ready = event
-            case events.Step() if event.epoch == 1:
-                if event.step == 1:
-                    self._first_loss = event.loss
-                if event.step == len(self._losses) + 1 <= self._job.trace:
-                    self._losses.append(event.loss)
             case events.Epoch():
                 self._check_epoch(event)
                 self._epochs.append(EpochFigure(samples=event.samples, seconds=event.seconds, loss=event.loss))
@@ -119,6 +116,14 @@ class Collector:
                 self._passes[event.event] = event
             case events.Artifact():
                 self.artifacts.append(event.name)
+
+    def _add_step(self, step: events.Step) -> None:
+        if step.epoch > 1:
+            return
+        if step.step == 1:
+            self._first_loss = step.loss
+        if step.step == len(self._losses) + 1 <= self._job.trace:
+            self._losses.append(step.loss)
 
     def figures(self) -> Figures:
         """The figures so far; what has not been measured is None."""

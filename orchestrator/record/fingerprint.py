@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orchestrator
+from orchestrator import leases
 from orchestrator.errors import DiskError
-from orchestrator.files import atomic_folder, cache_error, locked
+from orchestrator.files import atomic_folder, cache_error
 from orchestrator.record import imports
 from orchestrator.record.provenance import CodeFacts
 
@@ -41,7 +42,7 @@ class Checkout:
         folder = cache / "code" / sha256_of_sources(files)
         if not _holds(folder, files):
             try:
-                with locked(folder.with_suffix(".lock"), waiting=f"waiting for another program to write {folder}"):
+                with leases.awaited(folder.with_suffix(".lock"), f"the code in {folder}", error=DiskError):
                     _write(folder, files)
             except OSError as error:
                 raise cache_error(DiskError, folder, error) from error

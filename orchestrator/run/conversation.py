@@ -15,7 +15,7 @@ from orchestrator.engines.base import TICK, Exit, Output
 from orchestrator.host.samples import Sample
 from orchestrator.plan.jobs import Job
 from orchestrator.record.artifacts import PART
-from orchestrator.record.events import Artifact, Error, Event, Lines, Reader, Start, Violation
+from orchestrator.record.events import Error, Event, Lines, Reader, Start, Violation
 from orchestrator.record.figures import Collector
 from orchestrator.record.recorder import MAX_LOG_BYTES, Recorder
 from orchestrator.record.results import Failure, FailureKind
@@ -118,7 +118,7 @@ class Conversation:
         if stopped is not None:
             return self._reason(stopped)
         if exit_.out_of_memory:
-            limit = self._job.memory
+            limit = exit_.memory_limit
             most = "the machine has" if limit is None else f"its limit of {limit / 2**30:.3g} GiB"
             return "out_of_memory", f"the job used more memory than {most}"
         if self._error is not None:
@@ -154,18 +154,18 @@ class Conversation:
             return
         self._recorder.event(line)
         event = self._reader.read(line)
-        if isinstance(self._last, Artifact) and not isinstance(event, Error):
+        if self._last and self._last.event == "artifact" and event.event != "error":
             self._recorder.check_whole()
-        if isinstance(event, Artifact):
+        if event.event == "artifact":
             self._recorder.artifact(event)
         self._clock.add(event, self._at)
         self.collector.add(event)
         self.timed.add(event, self._at)
         self.events += 1
         self._last = event
-        if isinstance(event, Start):
+        if event.event == "start":
             _check_gpus(self._job, event)
-        if isinstance(event, Error):
+        elif event.event == "error":
             self._error = event
         self._hear(event)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from orchestrator.host.samples import Sample
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.workload import Device
-from orchestrator.record.events import Artifact, Cold, Epoch, Event, Inference, Ready, Score, Step, Violation
+from orchestrator.record.events import Cold, Epoch, Event, Inference, Ready, Score, Violation
 
 # How much an arrival may be late: output waits in pipes, and in a busy orchestrator. Where it was later than that, the
 # sampler of the job was late, too, and that is known.
@@ -26,6 +26,7 @@ UNTIMED_SHARE = 0.25
 # Floating point operations a second that no machine reaches, whatever the precision: 100 times the fastest single GPU
 # (about 2e16 in 4 bits), and 100 times the largest CPUs (about 1e14 in 8 bits). A rate beyond is no measurement.
 MOST_OPERATIONS: dict[Device, float] = {"gpu": 2e18, "cpu": 1e16}
+WITHIN_WORK = ("step", "artifact")  # events that end no piece of work
 MOST_IN_A_CPU_SECOND = 5e14  # on one CPU: a hundred times what matrix units of servers do in 8 bits
 
 
@@ -55,7 +56,7 @@ class HostClock:
         self._t = event.t
         if event.t > at * (1 + SLACK_SHARE) + SLACK_SECONDS:
             raise Violation(f"'t' of {event.event!r} is {event.t:,.10g} s, but the job began {at:,.2f} s before")
-        if isinstance(event, Step | Artifact):  # within a piece of work
+        if event.event in WITHIN_WORK:
             return
         if isinstance(event, Ready):
             self._claim("getting ready", event.load_s + event.build_s + event.compile_s, at)

@@ -24,10 +24,11 @@ class TimedPart:
 
     def add(self, event: Event, at: float) -> None:
         """Take an event that arrived `at` seconds after the job began, by the clock of the machine that it runs on."""
+        if isinstance(event, Step):
+            return
         if isinstance(event, Epoch | Inference):
             self.spans.append(Timed(max(self._previous, at - event.seconds), at, event.samples))
-        if not isinstance(event, Step):
-            self._previous = at
+        self._previous = at
 
 
 def telemetry_of(seen: Observations, timed: TimedPart) -> tuple[Telemetry, list[Mapping[str, Any]]]:

@@ -174,7 +174,7 @@ def sleeping():
     with subprocess.Popen(
         ["sleep", "600"], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:
-        job = process_engine.RunningProcess(child, memory=None)
+        job = process_engine.RunningProcess(child)
         try:
             yield job
         finally:

@@ -46,7 +46,7 @@ def test_the_contract_of_engines(check, docker_engine, tmp_path):
 )
 def test_only_a_signal_is_reported_as_one(code, ended):
     """exit(-1), which is 255, is a program's own word."""
-    assert container.exit_of({"ExitCode": code, "OOMKilled": False}) == ended
+    assert container.exit_of({"ExitCode": code, "OOMKilled": False}, memory_limit=0) == ended
 
 
 def test_a_job_that_cannot_be_stopped_is_reported_as_a_fault_of_the_daemon():
@@ -58,7 +58,9 @@ def test_a_job_that_cannot_be_stopped_is_reported_as_a_fault_of_the_daemon():
     response = types.SimpleNamespace(raise_for_status=lambda: None, raw=io.BytesIO(), close=lambda: None)
     api = types.SimpleNamespace(base_url="", api_version="1.41", request=lambda *_, **__: response)
     state = {"Running": False, "ExitCode": 0, "OOMKilled": False}
-    away = types.SimpleNamespace(id="1", attrs={"State": state}, reload=lambda: None, kill=kill)
+    away = types.SimpleNamespace(
+        id="1", attrs={"State": state, "HostConfig": {"Memory": 0}}, reload=lambda: None, kill=kill
+    )
     running = container.RunningContainer(api, away)
     with pytest.raises(EngineError, match="cannot be stopped: the Docker daemon does not answer") as caught:
         running.stop()
@@ -191,7 +193,7 @@ def test_a_machine_that_runs_out_of_memory(docker_engine, daemon, tmp_path, root
         volumes={"/": {"bind": "/host", "mode": "rw"}},
     )
     assert done.decode().splitlines() == [
-        "('failed', 'the job used more memory than the machine has')",
+        "('failed', 'the job used more memory than its limit of 0.391 GiB')",
         "('ok', None)",
     ]
 

@@ -507,7 +507,7 @@ class TestBuild:
             made = [pool.submit(images.build, image, "cpu") for _ in range(2)]
         assert [each.result() for each in made] == [images.tag(image, "cpu")] * 2
         assert len(builds(daemon)) == 1
-        assert [line for line in output.messages if line.startswith("waiting for another orchestrator")]
+        assert [line for line in output.messages if line.startswith("waiting for the image rosetta/demo:cpu-")]
 
     def test_a_failure_is_an_error_with_its_cause(self, image, daemon):
         daemon.behave(output="#2 0.2 ERROR: No matching distribution found for alpha==1.0+cpu")

@@ -121,7 +121,7 @@ def test_a_job_waits_for_its_turn_on_a_gpu_and_says_how_long(tmp_path, monkeypat
     with taken(Local(), tmp_path, "H100").run(ANY, launch(tmp_path, (gpu.uuid,))) as execution:
         assert execution.waited >= PAUSE / 2
     thread.join()
-    assert "waiting for another orchestrator's job on this GPU" in caplog.messages
+    assert [each for each in caplog.messages if each.startswith(f"waiting for the GPU {gpu.uuid}, in use by process ")]
 
 
 def test_an_environment_is_prepared_once_however_often_the_machine_is_taken(tmp_path):

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -10,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from filelock import FileLock, Timeout
 
+from orchestrator import leases
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.host.neighbours import Neighbour, Turns, Watch
 from tests.support import engine_cases, fake_nvml
@@ -96,7 +97,10 @@ def test_two_jobs_take_turns_on_a_gpu(tmp_path, caplog):
         order.append("first")
     thread.join(10)
     assert order == ["first", "second"]
-    assert caplog.messages == ["waiting for another orchestrator's job on this GPU"]
+    (message,) = caplog.messages
+    assert message.startswith(
+        f"waiting for the GPU GPU-1, in use by process {os.getpid()} on {platform.node()}, since "
+    )
     with Turns(tmp_path).on(["GPU-2"]):
         assert len(caplog.messages) == 1
 
@@ -140,16 +144,10 @@ def test_a_program_that_comes_to_the_gpu_during_the_job_is_named_once(monkeypatc
 def test_the_gpu_is_looked_at_before_the_next_job_has_its_turn(tmp_path, monkeypatch):
     """Otherwise the next job would be reported as this job's neighbour."""
     taken = []
-    lock = FileLock(tmp_path / "cache" / "locks" / f"{UUID}.lock")
+    lock = tmp_path / "cache" / "locks" / f"{UUID}.lock"
 
     def programs():
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            taken.append(True)
-        else:
-            lock.release()
-            taken.append(False)
+        taken.append(leases.holder(lock) is not None)
         return []
 
     fake_nvml.install(monkeypatch, fake_nvml.Card(programs=programs))

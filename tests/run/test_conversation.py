@@ -81,6 +81,11 @@ def test_a_learning_curve_with_a_gap(job):
         ({"stopped": "time"}, "timeout", "stopped at its time limit of 14400 s, after 'end'"),
         ({"stopped": "silence"}, "timeout", "stopped because it said nothing for 1800 s, after 'end'"),
         ({"exit_": Exit(code=None, signal=9, out_of_memory=True)}, "out_of_memory", "more memory than the machine has"),
+        (
+            {"exit_": Exit(code=None, signal=9, out_of_memory=True, memory_limit=3 << 29)},
+            "out_of_memory",
+            "more memory than its limit of 1.5 GiB",
+        ),
         ({"exit_": Exit(code=None, signal=11)}, "exception", "the job crashed (SIGSEGV)"),
         ({"exit_": Exit(code=None, signal=6)}, "exception", "the job crashed (SIGABRT)"),
         ({"exit_": Exit(code=None, signal=15)}, "killed", "ended by SIGTERM"),

@@ -13,7 +13,9 @@ import time
 import pytest
 
 from orchestrator import leases, sealed
-from orchestrator.errors import StoreError
+from orchestrator.cli.verbs import data
+from orchestrator.errors import DataError, StoreError
+from orchestrator.inputs import data_sources
 from orchestrator.record.results import Failure
 from orchestrator.record.run_folder import Run, RunFolder
 from tests.support import checks, engine_cases
@@ -304,3 +306,23 @@ def test_a_stored_id_is_no_path(tmp_path):
         folder.read_run()
     with pytest.raises(ValueError, match="pattern"):
         Run.model_validate_json(json.dumps({"id": "../../victim/keep"}))
+
+
+@pytest.mark.parametrize("name", ["prepare", "import_"])
+def test_clean_sees_who_prepares_or_imports_data(name, tmp_path, monkeypatch):
+    """`clean --all` must not remove what is being written."""
+    monkeypatch.setenv("ROSETTA_CACHE", str(tmp_path))
+    users = []
+
+    def asked(*_, **__):
+        users.extend(leases.users(tmp_path))
+        raise DataError("enough")
+
+    for function in ("resolve", "import_"):
+        monkeypatch.setattr(data_sources, function, asked)
+    arguments = {"prepare": (["cifar10"],), "import_": ("cifar10", tmp_path)}[name]
+    with pytest.raises(DataError, match="enough"):
+        getattr(data, name)(*arguments)
+    (user,) = users
+    assert user.startswith(f"process {os.getpid()} on ")
+    assert leases.users(tmp_path) == []

@@ -14,9 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
-from orchestrator import files
+from orchestrator import files, leases
 
 COMMITTED = Path("ci") / "ledger.json"
 HASH_DIGITS = 20  # of SHA-256: enough to tell apart all versions of a check there will ever be
@@ -90,7 +88,7 @@ class Ledger:
     def commit(self, check: Check, fingerprint: str, date: str) -> None:
         """Write an entry into the committed file. Several processes may do so at once."""
         self._local.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._local / "ledger.lock"):
+        with leases.awaited(self._local / "ledger.lock", "the ledger"):
             entries = {**read(self._committed), self._key(check): {"date": date, "hash": fingerprint}}
             files.atomic_write(self._committed, text_of(entries).encode())
 

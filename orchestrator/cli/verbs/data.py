@@ -29,7 +29,7 @@ def prepare(name: NamesArgument = None, synthetic: SyntheticOption = False) -> N
       orchestrator data prepare
       orchestrator data prepare cifar10 --synthetic
     """
-    from orchestrator import files
+    from orchestrator import files, leases
     from orchestrator.cli.screen import Screen
     from orchestrator.inputs import data_sources, datasets
 
@@ -37,9 +37,10 @@ def prepare(name: NamesArgument = None, synthetic: SyntheticOption = False) -> N
     for each in chosen:
         _require(each)
     choice: DatasetChoice = "synthetic" if synthetic else "official"
-    with Screen() as screen:
+    cache = files.default_cache()
+    with Screen() as screen, leases.shared(cache):
         for each in chosen:
-            prepared = data_sources.resolve(each, choice, cache=files.default_cache())
+            prepared = data_sources.resolve(each, choice, cache=cache)
             screen.print_line(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 
@@ -57,13 +58,14 @@ def import_(name: NameArgument, path: PathArgument) -> None:
       orchestrator data import cifar10 ~/cifar-10-python.tar.gz
       orchestrator data import imdb ~/Downloads/aclImdb
     """
-    from orchestrator import files
+    from orchestrator import files, leases
     from orchestrator.cli.screen import Screen
     from orchestrator.inputs import data_sources
 
     _require(name)
-    with Screen(verbose=True) as screen:  # details tell what a long import does
-        prepared = data_sources.import_(name, path.expanduser(), cache=files.default_cache())
+    cache = files.default_cache()
+    with Screen(verbose=True) as screen, leases.shared(cache):  # details tell what a long import does
+        prepared = data_sources.import_(name, path.expanduser(), cache=cache)
         screen.print_line(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 

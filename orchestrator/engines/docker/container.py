@@ -168,7 +168,7 @@ class RunningContainer:
                 self._container.reload()
                 state = self._container.attrs["State"]
                 if not state["Running"]:
-                    return exit_of(state)
+                    return exit_of(state, memory_limit=self._container.attrs["HostConfig"]["Memory"])
                 if time.monotonic() > began + patience:
                     return None
                 time.sleep(0.005)
@@ -188,11 +188,11 @@ def _frames(response: requests.Response) -> Iterator[tuple[StreamName, bytes]]:
             yield ("stderr" if number == 2 else "stdout"), response.raw.read(length)
 
 
-def exit_of(state: Mapping[str, Any]) -> Exit:
-    """How a container ended, from its state as Docker describes it."""
+def exit_of(state: Mapping[str, Any], *, memory_limit: int) -> Exit:
+    """How a container ended, from its state as Docker describes it, and its limit in bytes; 0 without one."""
     code = int(state["ExitCode"])
     # OOMKilled is also true when only a child was killed and the container went on to succeed.
     out_of_memory = bool(state["OOMKilled"]) and code != 0
     if 128 < code <= 128 + MAX_SIGNAL:  # above, it is the job's own: exit(-1) gives 255
-        return Exit(code=None, signal=code - 128, out_of_memory=out_of_memory)
-    return Exit(code=code, out_of_memory=out_of_memory)
+        return Exit(code=None, signal=code - 128, out_of_memory=out_of_memory, memory_limit=memory_limit or None)
+    return Exit(code=code, out_of_memory=out_of_memory, memory_limit=memory_limit or None)

@@ -16,11 +16,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator import leases
 from orchestrator.engines.build_failure import explain
 from orchestrator.engines.docker.build_inputs import build_options, lock_of, recipe_files
 from orchestrator.engines.docker.builder import Builder, find_builder, run_build
 from orchestrator.errors import BuildError, DiskError
-from orchestrator.files import default_cache, locked, sha256_of
+from orchestrator.files import default_cache, sha256_of
 from orchestrator.plan.catalog import Image
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def build(image: Image, variant: str, *, environ: Mapping[str, str] = os.environ
         return reference
     builder = find_builder()
     lock = default_cache(environ) / "locks" / f"{reference.replace('/', '-').replace(':', '-')}.lock"
-    with locked(lock, waiting=f"waiting for another orchestrator that builds {reference}"):
+    with leases.awaited(lock, f"the image {reference}"):
         if client.find_images([reference]):  # another orchestrator has built it meanwhile
             return reference
         check_disk(image, variant, client.server().free_bytes())

@@ -72,7 +72,9 @@ class ProcessEngine:
     def run(self, environment: Environment, launch: Launch) -> Iterator[RunningProcess]:
         with leftovers.job_folder() as place:
             _lay_out(place, launch)
-            child = RunningProcess(_start(environment, launch, place), memory=launch.job.memory)
+            child = RunningProcess(
+                _start(environment, launch, place), memory=launch.job.memory, memory_limit=launch.memory_limit
+            )
             try:
                 with self._watchdog.cleaning_up(_killing(child.group)):
                     try:
@@ -144,11 +146,17 @@ def _affinity(cpus: tuple[int, ...]) -> Iterator[None]:
 
 
 class RunningProcess:
-    """A running child process and its group."""
+    """A running child process and its group.
 
-    def __init__(self, process: subprocess.Popen[bytes], *, memory: int | None) -> None:
+    It may use `memory` bytes, which is checked here; the kernel checks `memory_limit`, that of the control groups.
+    """
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], *, memory: int | None = None, memory_limit: int | None = None
+    ) -> None:
         self._process = process
         self._memory = memory
+        self._memory_limit = memory_limit
         self._out_of_memory = False
         self._kernel_kills = _kernel_kills()
         self._memory_peak = 0
@@ -221,10 +229,12 @@ class RunningProcess:
     def exit(self) -> Exit:
         code = self._process.returncode
         if code is None or code >= 0:
-            return Exit(code=code, out_of_memory=self._out_of_memory)
+            return Exit(code=code, out_of_memory=self._out_of_memory, memory_limit=self._memory)
+        if self._out_of_memory:
+            return Exit(code=None, signal=-code, out_of_memory=True, memory_limit=self._memory)
         # When memory runs out the kernel kills processes, and the exit status does not say that it was the reason.
         by_the_kernel = code == -signal.SIGKILL and _kernel_kills() > self._kernel_kills
-        return Exit(code=None, signal=-code, out_of_memory=self._out_of_memory or by_the_kernel)
+        return Exit(code=None, signal=-code, out_of_memory=by_the_kernel, memory_limit=self._memory_limit)
 
     def _signal(self, number: signal.Signals) -> None:
         # The group outlives its leader when the leader's own children still run.

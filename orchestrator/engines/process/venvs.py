@@ -13,12 +13,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator import leases
 from orchestrator.engines.base import Environment
 from orchestrator.engines.build_failure import explain
 from orchestrator.engines.process import pythons
 from orchestrator.engines.streaming import run_logged
 from orchestrator.errors import BuildError, DiskError
-from orchestrator.files import CLEAN, atomic_folder, cache_error, free_words, locked, sha256_of
+from orchestrator.files import CLEAN, atomic_folder, cache_error, free_words, sha256_of
 from orchestrator.plan.catalog import Image
 
 _FULL = 4 << 20  # bytes: an installation that failed with less left has probably failed for lack of space
@@ -39,7 +40,7 @@ def ensure(image: Image, variant: str, interpreter: Path, cache: Path) -> Enviro
     python = folder / "bin" / "python"
     if not _works(python):
         lock = folder.with_name(folder.name + ".lock")
-        with locked(lock, waiting=f"waiting for another orchestrator that makes {folder.name}"):
+        with leases.awaited(lock, f"the environment {folder.name}"):
             if not _works(python):  # another orchestrator has made it meanwhile
                 _make_in(folder, image, variant, interpreter)
     facts = {
