@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Protocol
 
 from orchestrator import signals
@@ -32,6 +33,9 @@ class Lane(Protocol):
 
 class Listener(Protocol):
     """Follows a whole run. One thread at a time calls it or one of its lanes."""
+
+    def planned(self, jobs: Sequence[Job]) -> None:
+        """These jobs follow, after those that were planned before."""
 
     def preparing(self, what: str) -> None:
         """Something for the whole run is prepared."""
@@ -82,6 +86,8 @@ class Quiet:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self.preparing = listener.preparing
+
+    def planned(self, jobs: Sequence[Job]) -> None: ...
 
     def lane(self, node: str) -> Quiet:  # noqa: ARG002
         return self

@@ -39,7 +39,9 @@ def prepare(name: NamesArgument = None, synthetic: SyntheticOption = False) -> N
     choice: DatasetChoice = "synthetic" if synthetic else "official"
     with Screen() as screen:
         for each in chosen:
-            prepared = data_sources.resolve(each, choice, cache=files.default_cache())
+            with screen.live() as listener:
+                listener.preparing(each)
+                prepared = data_sources.resolve(each, choice, cache=files.default_cache())
             screen.print_line(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 
@@ -63,7 +65,9 @@ def import_(name: NameArgument, path: PathArgument) -> None:
 
     _require(name)
     with Screen(verbose=True) as screen:  # details tell what a long import does
-        prepared = data_sources.import_(name, path.expanduser(), cache=files.default_cache())
+        with screen.live() as listener:
+            listener.preparing(name)
+            prepared = data_sources.import_(name, path.expanduser(), cache=files.default_cache())
         screen.print_line(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 

@@ -6,13 +6,18 @@ An environment that exists is complete: it is made under another name and rename
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from orchestrator import activity
+from orchestrator.activity import Activity
 from orchestrator.engines.base import Environment
 from orchestrator.engines.build_failure import explain
 from orchestrator.engines.process import pythons
@@ -21,6 +26,7 @@ from orchestrator.errors import BuildError, DiskError
 from orchestrator.files import CLEAN, atomic_folder, cache_error, free_words, locked, sha256_of
 from orchestrator.plan.catalog import Image
 
+_REQUIREMENT = re.compile(r"^[A-Za-z0-9][^\s;=]*==", re.MULTILINE)
 _FULL = 4 << 20  # bytes: an installation that failed with less left has probably failed for lack of space
 
 
@@ -80,17 +86,33 @@ def _make(image: Image, variant: str, interpreter: Path, place: Path) -> None:
     variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     variables |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     install = (str(place / "bin" / "python"), "-m", "pip", "install", "--require-hashes", "--no-deps", "--requirement")
-    for argv in (
-        (str(interpreter), "-m", "venv", str(place)),
-        *((*install, str(lock)) for lock in _locks(image, variant)),
-    ):
-        done = run_logged(argv, variables)
-        if done.status:
+    locks = _locks(image, variant)
+    commands = ((str(interpreter), "-m", "venv", str(place)), *((*install, str(lock)) for lock in locks))
+    with _reported(image, variant, locks) as hear:
+        for argv in commands:
+            done = run_logged(argv, variables, hear)
+            if not done.status:
+                continue
             subject = f"the environment of image {image.name} ({variant})"
             full = _fullest(place.parent, Path(tempfile.gettempdir()))
             # venv does not pass on what ensurepip, which it starts, says of a full disk.
             lines = [*done.lines, *(["no space left on device"] if shutil.disk_usage(place).free < _FULL else [])]
             raise explain(subject, lines, otherwise=f"{argv[0]} failed", disk_hint=full)
+
+
+@contextlib.contextmanager
+def _reported(image: Image, variant: str, locks: Sequence[Path]) -> Iterator[Callable[[str], None]]:
+    """Report that an environment is made. Yields a function that takes pip's lines, and reports the package by them."""
+    total = sum(len(_REQUIREMENT.findall(lock.read_text(encoding="utf-8"))) for lock in locks)
+    start = Activity(what=f"making the environment of {image.name} ({variant})", total=total, at="package")
+    numbers = itertools.count(1)
+    with activity.reported(start) as now:
+
+        def hear(line: str) -> None:
+            if line.startswith(("Collecting ", "Requirement already satisfied: ")):
+                now(done=min(next(numbers), total))
+
+        yield hear
 
 
 def _locks(image: Image, variant: str) -> Sequence[Path]:
