@@ -58,7 +58,7 @@ class LiveListener:
         try:
             # Interrupted in here, a lock of the display could stay locked, and its thread would wait for ever.
             with signals.deferred():
-                self._open.enter_context(activity.heard(self._hear))
+                self._open.enter_context(activity.heard(self.hear))
                 if self._drawn:
                     self._live.start()
                 self._thread.start()
@@ -124,14 +124,16 @@ class LiveListener:
     def _seconds_left(self) -> float | None:
         """About how long the run will still take; None unless something is known of all its jobs."""
         running = [each for lane in self._busy() if (each := lane.running)]
+        alike = {(each.job.framework, each.job.workload): each.seconds_in_all() for each in running}
         left = [each.seconds_left() for each in running]
-        left += [self.estimates.of(job) for job in tuple(self._waiting.values())]
+        for job in tuple(self._waiting.values()):
+            left.append(self.estimates.of(job) or alike.get((job.framework, job.workload)))
         known = [each for each in left if each is not None]
         if len(known) < len(left) or not known:
             return None
         return max(sum(known) / max(1, len(running)), *known)
 
-    def _hear(self, reported: Activity | None) -> None:
+    def hear(self, reported: Activity | None) -> None:
         """Note what a lane's thread does."""
         for lane in tuple(self._lanes):
             if lane.thread == threading.get_ident():

@@ -96,7 +96,7 @@ class RunningJob:
             return ""
         rate = event.samples / event.seconds
         figure = f"{rate:,.0f}" if rate >= 100 else f"{rate:,.3g}"
-        return f"{figure} {self.job.declaration.samples}/s" + (" cold" if isinstance(event, events.Cold) else "")
+        return ("cold " if isinstance(event, events.Cold) else "") + f"{figure} {self.job.declaration.samples}/s"
 
     @property
     def loss(self) -> str:
@@ -116,6 +116,11 @@ class RunningJob:
         if (by_pace := self._left_by_pace()) is not None:
             return max(0.0, by_pace - (now - self._at))
         return None if self._estimate is None else max(0.0, self._estimate - (now - self.began))
+
+    def seconds_in_all(self) -> float | None:
+        """About how long the whole job takes; None where nothing is known."""
+        left = self.seconds_left()
+        return None if left is None else self._clock() - self.began + left
 
     def _left_by_pace(self) -> float | None:
         """Seconds left when the latest event came, by the epochs or the pass so far."""
