@@ -126,8 +126,9 @@ class LiveListener:
         running = [each for lane in self._busy() if (each := lane.running)]
         alike = {(each.job.framework, each.job.workload): each.seconds_in_all() for each in running}
         left = [each.seconds_left() for each in running]
-        for job in tuple(self._waiting.values()):
-            left.append(self.estimates.of(job) or alike.get((job.framework, job.workload)))
+        left += [
+            self.estimates.of(job) or alike.get((job.framework, job.workload)) for job in tuple(self._waiting.values())
+        ]
         known = [each for each in left if each is not None]
         if len(known) < len(left) or not known:
             return None
