@@ -29,6 +29,7 @@ from orchestrator.report import terminal
 
 _log = logging.getLogger(__name__)
 DRAW_SECONDS = 0.5  # between two pictures: drawing takes CPU time from the job
+_WIDE = 80  # columns
 LINE_SECONDS = 30.0  # between two lines where there is no terminal
 
 
@@ -98,7 +99,9 @@ class LiveListener:
         self._waiting.pop(result.job.id, None)
         self._ended += 1
         self.estimates.add(result)
-        self._console.print(_summary(result) if result.failure is None else terminal.failure(result))
+        self._console.print(
+            _summary(result, self._console.width) if result.failure is None else terminal.failure(result)
+        )
         if self._log is not None and result.failure is not None and result.failure.kind == "build":
             self._console.print(Text(f"  all output of the build: {self._log}", style="dim"), soft_wrap=True)
 
@@ -234,8 +237,8 @@ def _score(result: Result) -> list[str]:
     return [f"{workload.scoring.name} {workload.scoring.text(score)}"]
 
 
-def _summary(result: Result) -> Text:
-    """One line for a job that succeeded."""
+def _summary(result: Result, width: int) -> Text:
+    """One line for a job that succeeded; in a wide terminal its figures stand below each other."""
     figures, job = result.figures, result.job
     parts: Sequence[str]
     if figures.images_per_s is not None:
@@ -247,5 +250,9 @@ def _summary(result: Result) -> Text:
             f"{figures.train_samples_per_s or 0:,.0f}/s",
         ]
     return Text.assemble(
-        ("✓ ", "bold green"), (f"{job.id:28}", "bold"), "  ", "  ".join(parts), (f"  ({result.seconds:.0f} s)", "dim")
+        ("✓ ", "bold green"),
+        (job.id if width < _WIDE else f"{job.id:28}", "bold"),
+        "  ",
+        "  ".join(parts),
+        (f"  ({result.seconds:.0f} s)", "dim"),
     )

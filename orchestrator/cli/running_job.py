@@ -55,6 +55,7 @@ class RunningJob:
         self._epoch_samples = epoch_samples
         self._estimate = estimate
         self._event: events.Event | None = None
+        self._measured: events.Step | events.Epoch | events.Cold | events.Inference | None = None  # the latest one
         self._at = self.began
         self._epochs = 0
         self._epoch_seconds = 0.0
@@ -65,6 +66,8 @@ class RunningJob:
             if isinstance(event, events.Epoch):
                 self._epochs = event.epoch
                 self._epoch_seconds += event.seconds
+            if isinstance(event, events.Step | events.Epoch | events.Cold | events.Inference):
+                self._measured = event
             self._at = self._clock()
             self._event = event
 
@@ -90,18 +93,18 @@ class RunningJob:
 
     @property
     def rate(self) -> str:
-        """Samples per second of the epoch or pass that the latest event is about; empty where it says none."""
-        event = self._event
-        if not isinstance(event, events.Step | events.Epoch | events.Cold | events.Inference) or not event.seconds:
+        """Samples per second of the epoch so far, or of the latest whole epoch or pass; empty before there is any."""
+        event = self._measured
+        if event is None or not event.seconds:
             return ""
         rate = event.samples / event.seconds
-        figure = f"{rate:,.0f}" if rate >= 100 else f"{rate:,.3g}"
+        figure = f"{rate:,.{0 if rate >= 100 else 1 if rate >= 1 else 2}f}"
         return ("cold " if isinstance(event, events.Cold) else "") + f"{figure} {self.job.declaration.samples}/s"
 
     @property
     def loss(self) -> str:
         """The latest loss of a training."""
-        return f"loss {self._event.loss:.4f}" if isinstance(self._event, events.Step | events.Epoch) else ""
+        return f"loss {self._measured.loss:.4f}" if isinstance(self._measured, events.Step | events.Epoch) else ""
 
     @property
     def done(self) -> float:

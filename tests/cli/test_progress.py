@@ -80,6 +80,18 @@ def test_every_state_of_a_job_has_a_name(job, taken, state):
     assert running(job, *taken).state == state
 
 
+def test_the_throughput_stays_while_a_job_is_scored():
+    job = running(CNN, READY)
+    assert (job.rate, job.loss) == ("", "")
+    job.take(step(1, 500, 0.4))
+    assert (job.rate, job.loss) == ("1,250 images/s", "loss 1.5427")
+    for each in (epoch(1, 500.0), score()):
+        job.take(each)
+    assert (job.rate, job.loss) == ("2.0 images/s", "loss 1.5000")
+    slow = running(RESNET, READY, one_pass("cold", 400.0))
+    assert (slow.rate, slow.loss) == ("cold 0.32 images/s", "")
+
+
 def test_the_time_left_comes_from_the_epochs_so_far_and_goes_down():
     clock = Clock()
     job = running(CNN, READY, epoch(1, 10.0), epoch(2, 20.0), step(3, 500, 8.0), clock=clock)
