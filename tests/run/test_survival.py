@@ -127,6 +127,32 @@ def interrupted(root, folder, engine, moments, draw):
         return child.returncode, errors, time.monotonic() - began
 
 
+DEFERRED = """
+import os, signal
+from orchestrator import signals
+signals.install()
+try:
+    with signals.deferred():
+        with signals.deferred():
+            os.kill(os.getpid(), signal.SIGINT)
+        print("goes on")
+    print("not reached")
+except KeyboardInterrupt:
+    print("interrupted")
+with signals.deferred():
+    os.kill(os.getpid(), signal.SIGTERM)
+print("cleaned up")
+signals.check()
+"""
+
+
+def test_a_signal_is_raised_once_when_the_outermost_block_ends(root):
+    """Clean-up that follows may use the display, and defers signals too: it must not be interrupted again."""
+    done = subprocess.run([sys.executable, "-c", DEFERRED], cwd=root, capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n") == ["goes on", "interrupted", "cleaned up", ""]
+    assert "KeyboardInterrupt" in done.stderr  # of the check at the end
+
+
 @pytest.mark.slow
 def test_any_two_signals_while_progress_is_drawn_end_in_order(root, tmp_path):
     """The real command line, with its display on a terminal."""
