@@ -52,16 +52,21 @@ def ignore() -> None:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """No signal interrupts the block. One that arrives meanwhile is raised by `check`, or when the block has ended."""
+    """No signal interrupts the block. A first one that arrives meanwhile is raised by `check`, or when the block ends.
+
+    A block within another one raises nothing at its end: the outer one does.
+    """
     if threading.current_thread() is not threading.main_thread():  # no signal interrupts other threads
         yield
         return
+    before = _received.count
     _received.deferring += 1
     try:
         yield
     finally:
         _received.deferring -= 1
-    check()
+    if not before and not _received.deferring:
+        check()
 
 
 def asked() -> bool:

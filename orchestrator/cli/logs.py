@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator import signals
 from orchestrator.errors import StoreError
 
 LOG_FILE = "orchestrator.log"
@@ -31,7 +32,15 @@ class Terminal(Protocol):
         """Print a detail."""
 
 
-class TerminalHandler(logging.Handler):
+class _Whole(logging.Handler):
+    """No signal interrupts it. One that left its lock taken would let every other thread that logs wait for ever."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        with signals.deferred():
+            return super().handle(record)
+
+
+class TerminalHandler(_Whole):
     """Prints warnings and, if it is verbose, details."""
 
     def __init__(self, terminal: Terminal, *, verbose: bool) -> None:
@@ -45,7 +54,7 @@ class TerminalHandler(logging.Handler):
             self._terminal.dim(self.format(record))
 
 
-class EarlierMessages(logging.Handler):
+class EarlierMessages(_Whole):
     """Keeps messages until a run's folder exists."""
 
     def __init__(self) -> None:
@@ -56,7 +65,7 @@ class EarlierMessages(logging.Handler):
         self.records.append(record)
 
 
-class RunLog(logging.FileHandler):
+class RunLog(_Whole, logging.FileHandler):
     """The log file of a run. If it can no longer be written, one warning is logged and the run goes on."""
 
     def __init__(self, folder: Path) -> None:

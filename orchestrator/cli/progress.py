@@ -1,27 +1,26 @@
-"""Progress of a run on the terminal: a bar for each running job, and a line for each job that has ended."""
+"""Progress of a run on the terminal: a bar over all jobs, a line for what each node does, and one for each ended job.
+
+What calls a listener only leaves a note. One thread draws twice a second, so every clock goes on whatever a job does,
+and a job that sends many events costs no more. Where there is no terminal, that thread prints a line now and then.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
 from rich.text import Text
 
-from orchestrator import signals
+from orchestrator import activity, signals
+from orchestrator.activity import Activity
+from orchestrator.cli import progress_lines as lines
+from orchestrator.cli.running_job import Estimates, RunningJob
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.workload import TrainingWorkload
 from orchestrator.record import events
@@ -29,65 +28,41 @@ from orchestrator.record.results import Result
 from orchestrator.report import terminal
 
 _log = logging.getLogger(__name__)
-REFRESHES_PER_SECOND = 2  # drawing takes CPU time from the job
-
-
-class _Field(ProgressColumn):
-    """A value of the task, right-aligned in a column of fixed width."""
-
-    def __init__(self, name: str, width: int) -> None:
-        super().__init__()
-        self._name = name
-        self._width = width
-
-    def render(self, task: Task) -> Text:
-        return Text(str(task.fields.get(self._name, "")).rjust(self._width))
-
-
-class _Details(logging.Handler):
-    """Shows log messages of a preparation in its bar. Each node of a cluster has its own thread and bar."""
-
-    def __init__(self, lanes: Sequence[_Lane]) -> None:
-        super().__init__(logging.INFO)
-        self._lanes = lanes
-
-    def emit(self, record: logging.LogRecord) -> None:
-        for lane in self._lanes if record.levelno == logging.INFO else ():
-            if lane.thread == record.thread:
-                lane.detail(self.format(record))
+DRAW_SECONDS = 0.5  # between two pictures: drawing takes CPU time from the job
+_WIDE = 80  # columns
+LINE_SECONDS = 30.0  # between two lines where there is no terminal
 
 
 class LiveListener:
-    """Draws the progress of a run: bars on a terminal, elsewhere one line per job. Implements Listener of run/."""
+    """Shows the progress of a run, or of other work that takes long. Implements Listener of run/."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, log: Path | None = None, line_seconds: float = LINE_SECONDS) -> None:
+        """`log` is the file with the output of builds."""
         self._console = console
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            _Field("epoch", 6),
-            _Field("loss", 11),
-            _Field("rate", 14),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            refresh_per_second=REFRESHES_PER_SECOND,
-            transient=True,
-        )
-        self._lane = _Lane(console, self._progress)
+        self._log = log
+        self._live = Live(get_renderable=lambda: _Picture(self), console=console, auto_refresh=False, transient=True)
+        self._drawn = console.is_terminal and not console.is_dumb_terminal
+        self._pause = DRAW_SECONDS if self._drawn else line_seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
+        self._open = contextlib.ExitStack()
+        self._began = time.monotonic()
+        self._total = self._ended = 0
+        self._waiting: dict[str, Job] = {}  # by id: planned, and not started
+        self.estimates = Estimates()
+        self._lane = _Lane(self, node="")
         self.preparing = self._lane.preparing
-        self.job_started, self.job_event = self._lane.job_started, self._lane.job_event
         self.job_finished = self._lane.job_finished
         self._lanes = [self._lane]
-        self._details = _Details(self._lanes)
 
     def __enter__(self) -> LiveListener:  # noqa: PYI034  (Self is newer than Python 3.10)
         try:
             # Interrupted in here, a lock of the display could stay locked, and its thread would wait for ever.
             with signals.deferred():
-                logging.getLogger("orchestrator").addHandler(self._details)
-                self._progress.start()
+                self._open.enter_context(activity.heard(self.hear))
+                if self._drawn:
+                    self._live.start()
+                self._thread.start()
         except KeyboardInterrupt:
             self.__exit__()
             raise
@@ -95,106 +70,163 @@ class LiveListener:
 
     def __exit__(self, *exc: object) -> None:
         with signals.deferred():
-            self._progress.stop()
-            logging.getLogger("orchestrator").removeHandler(self._details)
+            self._over.set()
+            if self._thread.is_alive():
+                self._thread.join()
+            self._live.stop()
+            self._open.close()
+
+    def planned(self, jobs: Sequence[Job]) -> None:
+        """More jobs follow."""
+        self._total += len(jobs)
+        self._waiting.update({job.id: job for job in jobs})
 
     def lane(self, node: str) -> _Lane:
-        """A bar of its own for each node of a cluster; without a name, the first bar."""
+        """A line of its own for each node of a cluster; without a name, the first line."""
         if not node:
             return self._lane
-        self._lanes.append(_Lane(self._console, self._progress, node=node))
+        self._lanes.append(_Lane(self, node=node))
         return self._lanes[-1]
+
+    def started(self, job: Job, number: int, total: int) -> None:
+        """A job has started."""
+        self._waiting.pop(job.id, None)
+        if not self._drawn:
+            self._say(f"{number} of {total}: {job.id} starts")
+
+    def ended(self, result: Result) -> None:
+        """A job has a result."""
+        self._waiting.pop(result.job.id, None)
+        self._ended += 1
+        self.estimates.add(result)
+        self._console.print(
+            _summary(result, self._console.width) if result.failure is None else terminal.failure(result)
+        )
+        if self._log is not None and result.failure is not None and result.failure.kind == "build":
+            self._console.print(Text(f"  all output of the build: {self._log}", style="dim"), soft_wrap=True)
+
+    def picture(self, width: int, height: int, *, ascii_only: bool) -> Iterator[Text]:
+        """The lines to be drawn: at most `height`, two of which stay free for what is printed above."""
+        busy = self._busy()
+        if self._total:
+            pieces = lines.of_run(self._ended, self._total, time.monotonic() - self._began, self._seconds_left())
+            yield lines.with_bar(pieces, self._part_done(), width, ascii_only=ascii_only)
+        room = max(1, height - 4)
+        for lane in busy if len(busy) <= room else busy[: room - 1]:
+            yield lines.line(lane.pieces(), width)
+        if len(busy) > room:
+            yield Text(f"and {len(busy) - room + 1} more nodes", style="dim")
+
+    def _busy(self) -> list[_Lane]:
+        return [lane for lane in tuple(self._lanes) if lane.is_busy]
+
+    def _part_done(self) -> float:
+        running = [lane.running for lane in self._busy()]
+        return min(1.0, (self._ended + sum(each.done for each in running if each)) / self._total)
+
+    def _seconds_left(self) -> float | None:
+        """About how long the run will still take; None unless something is known of all its jobs."""
+        running = [each for lane in self._busy() if (each := lane.running)]
+        alike = {(each.job.framework, each.job.workload): each.seconds_in_all() for each in running}
+        left = [each.seconds_left() for each in running]
+        left += [
+            self.estimates.of(job) or alike.get((job.framework, job.workload)) for job in tuple(self._waiting.values())
+        ]
+        known = [each for each in left if each is not None]
+        if len(known) < len(left) or not known:
+            return None
+        return max(sum(known) / max(1, len(running)), *known)
+
+    def hear(self, reported: Activity | None) -> None:
+        """Note what a lane's thread does."""
+        for lane in tuple(self._lanes):
+            if lane.thread == threading.get_ident():
+                lane.doing(reported)
+
+    def _tick(self) -> None:
+        """Draw, or print a line, until the block ends."""
+        while not self._over.wait(self._pause):
+            if self._drawn:
+                self._live.refresh()
+            elif busy := self._busy():
+                self._say(self._line(busy))
+
+    def _line(self, busy: Sequence[_Lane]) -> str:
+        """All in one line, for the log file of another program."""
+        parts = [f"{len(busy)} nodes at work" if len(busy) > 1 else lines.words(busy[0].pieces())]
+        if self._total > 1:
+            pieces = lines.of_run(self._ended, self._total, time.monotonic() - self._began, self._seconds_left())
+            parts.append(lines.words(pieces))
+        return "; ".join(parts)
+
+    def _say(self, text: str) -> None:
+        self._console.print(Text(text), soft_wrap=True)
+
+
+class _Picture:
+    """What rich draws: the present state, in the present size of the terminal."""
+
+    def __init__(self, listener: LiveListener) -> None:
+        self._listener = listener
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from self._listener.picture(options.max_width, console.height, ascii_only=options.ascii_only)
 
 
 class _Lane:
-    """One bar: for what is being prepared, or for the running job. Implements Listener of run/."""
+    """What one node does: it prepares something, runs a job, or nothing. Implements Lane of run/."""
 
-    def __init__(self, console: Console, progress: Progress, *, node: str = "") -> None:
-        self._console = console
-        self._progress = progress
-        self._where = f"[dim]{escape(node)}[/dim] " if node else ""
-        self._task: TaskID | None = None
-        self._label = ""
+    def __init__(self, listener: LiveListener, *, node: str) -> None:
+        self._listener = listener
+        self._node = node
+        self._what = ""
+        self._since = 0.0
+        self._activity: Activity | None = None
         self.thread: int | None = None  # the thread that prepares something
-        self._epoch_samples = 1
+        self.running: RunningJob | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._what or self.running)
+
+    def pieces(self) -> list[lines.Piece]:
+        """The line of this node."""
+        running, now = self.running, time.monotonic()
+        if running is not None:
+            return lines.of_job(running, now - running.began, self._node)
+        if not self._what:
+            return []
+        return lines.of_preparation(self._what, self._activity, now - self._since, self._node)
 
     def close(self) -> None:
-        self._end()
+        self._what, self.thread, self.running, self._activity = "", None, None, None
 
     def preparing(self, what: str) -> None:
         _log.debug("preparing %s", what)
+        self._activity, self.running = None, None
+        self._what, self._since = what, time.monotonic()
         self.thread = threading.get_ident()
-        self._begin(f"{self._where}preparing {escape(what)}", total=None)
 
-    def detail(self, line: str) -> None:
-        """Show a line of output in place of what is being prepared."""
-        if self._task is not None and (words := line.strip()[:70]):
-            self._progress.update(self._task, description=f"{self._where}[dim]{escape(words)}[/dim]")
+    def doing(self, reported: Activity | None) -> None:
+        """Something that takes long is done in order to prepare something."""
+        before, self._activity = self._activity, reported
+        if reported is not None and (before is None or before.what != reported.what):
+            self._since = time.monotonic()
 
     def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:
         _log.debug("job %s starts, %d of %d", job.id, number, total)
-        self.thread = None
-        self._epoch_samples = epoch_samples or 1
-        what = f"{escape(job.title)} {job.workload} on {job.device}"
-        self._label = f"{self._where}[bold]\\[{number}/{total}][/bold] {what}"
-        self._begin(self._label + " [dim]starting[/dim]", total=_work(job))
+        self.close()
+        self.running = RunningJob(job, epoch_samples, self._listener.estimates.of(job))
+        self._listener.started(job, number, total)
 
-    def job_event(self, job: Job, event: events.Event) -> None:
-        if self._task is None:
-            return
-        done = _done(event, self._epoch_samples)
-        fields: dict[str, object] = {}
-        match event:
-            case events.Ready():
-                self._begin(self._label, total=_work(job))
-            case events.Step() | events.Epoch():
-                fields = {"epoch": f"{event.epoch}/{job.settings['epochs']}", "loss": f"loss {event.loss:.4f}"}
-                fields["rate"] = _rate(event.samples, event.seconds)
-                if isinstance(event, events.Epoch) and event.epoch == job.settings["epochs"]:
-                    fields["description"] = self._label + " [dim]scoring[/dim]"
-            case events.Cold():
-                fields = {"rate": _rate(event.samples, event.seconds)}
-        self._progress.update(self._task, completed=done, **fields)  # type: ignore[arg-type]
+    def job_event(self, job: Job, event: events.Event) -> None:  # noqa: ARG002
+        if self.running is not None:
+            self.running.take(event)
 
     def job_finished(self, result: Result) -> None:
         _log.debug("job %s ends: %s", result.job.id, result.status)
-        self._end()
-        if result.failure is not None:
-            self._console.print(terminal.failure(result))
-        else:
-            self._console.print(_summary(result))
-
-    def _begin(self, description: str, *, total: float | None) -> None:
-        self._end()
-        self._task = self._progress.add_task(description, total=total, epoch="", loss="", rate="")
-
-    def _end(self) -> None:
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
-
-
-def _work(job: Job) -> float | None:
-    """The whole of a job's bar: epochs, or the two passes over the images."""
-    return float(job.settings["epochs"]) if job.declaration.trains else 2.0
-
-
-def _done(event: events.Event, epoch_samples: int) -> float | None:
-    """How far `event` is along the bar; None leaves it where it is."""
-    match event:
-        case events.Epoch():
-            return float(event.epoch)
-        case events.Step():
-            return event.epoch - 1 + min(1.0, event.samples / epoch_samples)
-        case events.Cold():
-            return 1.0
-        case events.Inference():
-            return 2.0
-    return None
-
-
-def _rate(samples: int, seconds: float) -> str:
-    return f"{samples / seconds:,.0f}/s" if seconds else ""
+        self.close()
+        self._listener.ended(result)
 
 
 def _score(result: Result) -> list[str]:
@@ -205,8 +237,8 @@ def _score(result: Result) -> list[str]:
     return [f"{workload.scoring.name} {workload.scoring.text(score)}"]
 
 
-def _summary(result: Result) -> Text:
-    """One line for a job that succeeded."""
+def _summary(result: Result, width: int) -> Text:
+    """One line for a job that succeeded; in a wide terminal its figures stand below each other."""
     figures, job = result.figures, result.job
     parts: Sequence[str]
     if figures.images_per_s is not None:
@@ -218,5 +250,9 @@ def _summary(result: Result) -> Text:
             f"{figures.train_samples_per_s or 0:,.0f}/s",
         ]
     return Text.assemble(
-        ("✓ ", "bold green"), (f"{job.id:28}", "bold"), "  ", "  ".join(parts), (f"  ({result.seconds:.0f} s)", "dim")
+        ("✓ ", "bold green"),
+        (job.id if width < _WIDE else f"{job.id:28}", "bold"),
+        "  ",
+        "  ".join(parts),
+        (f"  ({result.seconds:.0f} s)", "dim"),
     )

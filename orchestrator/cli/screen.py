@@ -60,11 +60,11 @@ class Screen:
         """Print a warning in a frame. While progress is shown, it appears above the bars."""
         self._notices.print(Panel(Text(text), style="yellow", box=box.HEAVY, title="note", title_align="left"))
 
-    def live(self) -> LiveListener:
-        """The listener that draws a run's progress."""
+    def live(self, *, log: Path | None = None) -> LiveListener:
+        """A listener that shows how a run, or other work that takes long, goes. `log` has the output of builds."""
         from orchestrator.cli.progress import LiveListener
 
-        return LiveListener(self._notices)
+        return LiveListener(self._notices, log=log)
 
     def show_start(self, folder: Path, prepared: PreparedRun) -> None:
         """Print what is about to run, and where."""

@@ -44,7 +44,7 @@ def progress(screen: Screen, folder: Path, prepared: PreparedRun, *, go_on: str)
     """Show how a run goes. When it is interrupted, print the command `go_on`, which continues it."""
     screen.show_start(folder, prepared)
     try:
-        with screen.live() as listener:
+        with screen.live(log=folder / logs.LOG_FILE) as listener:
             yield listener
     except KeyboardInterrupt:
         print_error(f"\ninterrupted; go on with: {go_on}", "yellow")

@@ -31,7 +31,7 @@ IMAGE_LABEL = "rosetta.frameworks"  # on every image of this project
 JOB_FOLDER = "rosetta-job-"
 CLOCK_SECONDS = 2.0  # a process's start time may change by this much when the clock is set
 LeftoverKind = Literal[
-    "container", "job folder", "image", "environment", "dataset", "weights", "batch order", "frozen data", "code"
+    "container", "job folder", "image", "environment", "dataset", "weights", "batch order", "frozen data", "code", "log"
 ]
 CACHED: dict[str, LeftoverKind] = {
     "venvs": "environment",
@@ -40,6 +40,7 @@ CACHED: dict[str, LeftoverKind] = {
     "orders": "batch order",
     "frozen": "frozen data",
     "code": "code",
+    "builds": "log",
 }
 
 

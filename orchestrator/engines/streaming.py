@@ -6,7 +6,7 @@ import logging
 import shlex
 import subprocess
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 _log = logging.getLogger(__name__)
@@ -23,8 +23,8 @@ class Finished:
     lines: tuple[str, ...]  # the last lines that it printed
 
 
-def run_logged(argv: Sequence[str], environ: Mapping[str, str]) -> Finished:
-    """Run a command until it ends; log the command and every line it prints, at level INFO.
+def run_logged(argv: Sequence[str], environ: Mapping[str, str], hear: Callable[[str], None]) -> Finished:
+    """Run a command until it ends; log the command and every line it prints, at level INFO. `hear` gets the lines, too.
 
     Any exception, such as KeyboardInterrupt, also stops the command.
     """
@@ -43,6 +43,7 @@ def run_logged(argv: Sequence[str], environ: Mapping[str, str]) -> Finished:
             for raw in child.stdout or ():
                 lines.append(raw.decode(errors="replace").rstrip())
                 _log.info("%s", lines[-1])
+                hear(lines[-1])
             return Finished(status=child.wait(), lines=tuple(lines))
         finally:
             _stop(child)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
+from orchestrator import activity
+from orchestrator.activity import Activity
 from orchestrator.errors import DataError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CONNECT_TIMEOUT = 10  # seconds
 SILENCE_TIMEOUT = 60  # seconds without a byte
@@ -33,7 +31,7 @@ def fetch(url: str, path: Path, *, sha256: str, largest: int = LARGEST) -> None:
     """
     import pooch
 
-    pooch.get_logger().setLevel("WARNING")  # the progress bar shows the same
+    pooch.get_logger().setLevel("WARNING")  # the download is reported below
     path.parent.mkdir(parents=True, exist_ok=True)
     resuming = ResumingDownloader(path.with_name(f"{path.name}.part"), largest)
     try:
@@ -76,35 +74,21 @@ class ResumingDownloader:
                 have = 0  # the server ignores ranges and sends everything
             length = response.headers.get("Content-Length", "")
             total = have + int(length) if length.isdecimal() else None
-            with self._part.open("ab" if have else "wb") as stream:
-                for chunk in _shown(response, have, total):
+            what = f"downloading {Path(urlsplit(response.url).path).name}"
+            start = Activity(what=what, done=have, total=total, unit=activity.BYTES)
+            with (
+                self._part.open("ab" if have else "wb") as stream,
+                activity.reported(start) as now,
+            ):
+                for chunk in response.raw.stream(_CHUNK, decode_content=False):
                     have += len(chunk)
                     if have > self._largest:
                         raise DownloadError(f"{url} is larger than {self._largest:,} bytes, which no dataset here is")
                     stream.write(chunk)
+                    now(done=have)
         if total is not None and have < total:
             raise DownloadError(f"{url} broke off after {have:,} of {total:,} bytes")
         return True
-
-
-def _shown(response: requests.Response, have: int, total: int | None) -> Iterator[bytes]:
-    """Yield the body as it comes, with a progress bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(Path(urlsplit(response.url).path).name, total=total, completed=have)
-        for chunk in response.raw.stream(_CHUNK, decode_content=False):
-            progress.advance(task, len(chunk))
-            yield chunk
 
 
 def _reason(error: Exception, url: str) -> str:

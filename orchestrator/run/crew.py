@@ -126,6 +126,7 @@ class Crew:
         full disk, is raised here.
         """
         self.total = len(jobs)
+        self._listener.planned(jobs)
         self._results.clear()
         self._looked = -self._pauses.look
         self._waiting = [Task(job=job, number=number, retries=job.retries) for number, job in enumerate(jobs, start=1)]
@@ -218,7 +219,7 @@ class Crew:
     def _give_up(self, task: Task, why: Failure) -> None:
         self._waiting.remove(task)
         self._results[task.job.id] = result = self._unrun(task.job, why)
-        with self._listening:
+        with signals.deferred(), self._listening:
             self._listener.job_finished(result)
 
     def take_task(self, node: Node) -> tuple[Task, Job] | None:

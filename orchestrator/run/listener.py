@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Protocol
 
 from orchestrator import signals
@@ -32,6 +33,9 @@ class Lane(Protocol):
 
 class Listener(Protocol):
     """Follows a whole run. One thread at a time calls it or one of its lanes."""
+
+    def planned(self, jobs: Sequence[Job]) -> None:
+        """These jobs follow, after those that were planned before."""
 
     def preparing(self, what: str) -> None:
         """Something for the whole run is prepared."""
@@ -77,20 +81,17 @@ class NodeLane:
 
 
 class Quiet:
-    """A listener for jobs that serve a run and are not its own: it shows only that they are prepared."""
+    """A listener for jobs that serve a run and are not its own: what they do is shown, and not that they have ended."""
 
     def __init__(self, listener: Listener) -> None:
-        self._listener = listener
         self.preparing = listener.preparing
+        lane = listener.lane("")
+        self.job_started, self.job_event, self.close = lane.job_started, lane.job_event, lane.close
+
+    def planned(self, jobs: Sequence[Job]) -> None: ...
 
     def lane(self, node: str) -> Quiet:  # noqa: ARG002
         return self
 
-    def job_started(self, job: Job, number: int, total: int, epoch_samples: int | None) -> None:  # noqa: ARG002
-        self._listener.preparing(job.id)
-
-    def job_event(self, job: Job, event: Event) -> None: ...
-
-    def job_finished(self, result: Result) -> None: ...
-
-    def close(self) -> None: ...
+    def job_finished(self, result: Result) -> None:  # noqa: ARG002
+        self.close()

@@ -2,7 +2,6 @@
 
 import logging
 import re
-from threading import Thread
 
 import pytest
 
@@ -56,14 +55,13 @@ def test_a_warning_appears_above_the_bars(terminal):
     assert any("preparing an environment" in line for line in lines[warned + 1 :])
 
 
-def test_a_detail_is_shown_in_the_bar_of_its_thread(terminal):
+def test_output_of_builds_is_no_progress(terminal):
+    """It is for the log file, and for --verbose."""
     with Screen() as screen, screen.live() as listener:
-        listener.lane("node").preparing("an environment")
-        LOG.info("Collecting numpy")
-        Thread(target=LOG.info, args=["of another thread"]).start()
-    shown = "".join(terminal())
-    assert "node Collecting numpy" in shown
-    assert "of another thread" not in shown
+        listener.preparing("an environment")
+        LOG.info("#6 0.566 Collecting numpy")
+        LOG.warning("a warning")
+    assert "Collecting numpy" not in "".join(terminal())
 
 
 def test_a_run_keeps_all_messages_those_before_its_folder_too(tmp_path):

@@ -210,7 +210,7 @@ def test_every_node_has_a_bar_of_its_own_until_it_is_given_back():
             lane.job_started(job("cpu"), 1, 2, None)
         await_bars("good", "good")
         crew_of_two[0].preparing("environment")
-        await_bars("good", "environment")
+        await_bars("environment", "good")
         for lane in crew_of_two:
             lane.close()
         await_bars()

@@ -16,11 +16,12 @@ from urllib.parse import unquote
 import pytest
 from typer.testing import CliRunner
 
+from orchestrator import activity
 from orchestrator.cli import app
 from orchestrator.engines.build_failure import explain
 from orchestrator.engines.docker import client, images
 from orchestrator.engines.docker.build_inputs import stage_context
-from orchestrator.engines.docker.builder import Builder, find_builder
+from orchestrator.engines.docker.builder import Builder, find_builder, step_of
 from orchestrator.errors import BuildError, DiskError, HostError
 from orchestrator.plan.catalog import COMMAND, Image
 from tests.support import fake_docker
@@ -54,8 +55,11 @@ def image(tmp_path):
     )
 
 
-def test_an_image_that_cannot_be_built_does_not_keep_others_from_it(monkeypatch):
+def test_an_image_that_cannot_be_built_does_not_keep_others_from_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("ROSETTA_CACHE", str(tmp_path))
+
     def build(image, variant):
+        logging.getLogger("orchestrator.engines").info("#1 [internal] load build definition")
         if image.name == "knet":
             raise BuildError("image knet (cpu) could not be built", hint="check the network")
         return f"rosetta/{image.name}"
@@ -65,9 +69,32 @@ def test_an_image_that_cannot_be_built_does_not_keep_others_from_it(monkeypatch)
     assert "rosetta/caffe2 is built" in done.output
     assert "rosetta/numpy is built" in done.output
     assert done.exception.message == "1 of 3 images could not be built: knet"
-    assert done.exception.hint == "check the network"
+    log = tmp_path / "builds" / "knet-cpu" / "orchestrator.log"
+    assert done.exception.hint == f"check the network. All output is in {log}"
+    assert "#1 [internal] load build definition" in log.read_text()
+    assert "#1 [internal]" not in done.output
     alone = CliRunner().invoke(app.app, ["images", "build", "knet"])
     assert alone.exception.message == "image knet (cpu) could not be built"
+
+
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        ("#5 [1/7] FROM docker.io/library/python", (1, 7)),
+        ("#6 [stage-1 3/12] RUN --mount=type=bind pip install", (3, 12)),
+        ("#6 [stage-1  3/12] RUN pip install", (3, 12)),
+        ("#7 [ 2/12] WORKDIR /bench", (2, 12)),
+        ("#1 [internal] load build definition from Dockerfile", None),
+        ("#6 0.566 [2/3] what a step prints", None),
+        ("#8 exporting to image", None),
+        ("[2/3] of nothing", None),
+        ("#6 [2/" + "9" * 5000 + "] RUN", None),
+        ("\N{REPLACEMENT CHARACTER}\x1b[2J", None),
+        ("", None),
+    ],
+)
+def test_the_steps_of_a_build_are_recognised_and_other_output_is_ignored(line, step):
+    assert step_of(line) == step
 
 
 class TestTag:
@@ -391,7 +418,7 @@ with (state / "builds").open("a") as builds:
 (state / "pid").write_text(str(os.getpid()))
 secrets = [word.partition("src=")[2] for word in arguments if word.startswith("--secret")]
 (state / "secrets").write_text(json.dumps([pathlib.Path(secret).read_text() for secret in secrets]))
-print("#1 [internal] load build definition", flush=True)
+print("#1 [internal] load build definition", *behaviour.get("steps", ()), sep="\\n", flush=True)
 sys.stdout.buffer.write(b"#2 0.1 caf\\xe9\\n")
 sys.stdout.flush()
 time.sleep(behaviour.get("seconds", 0))
@@ -493,6 +520,15 @@ class TestBuild:
         images.build(image, "cpu")
         assert output.messages[0].startswith("$ ")
         assert output.messages[1:] == ["#1 [internal] load build definition", "#2 0.1 caf\N{REPLACEMENT CHARACTER}"]
+
+    def test_reports_which_step_it_is_at(self, image, daemon, output):
+        daemon.behave(steps=["#5 [1/3] FROM base", "#6 [2/3] RUN [1/9] x", "#6 0.1 [3/3] no step", "#7 [3/3] COPY"])
+        heard = []
+        with activity.heard(heard.append):
+            images.build(image, "cpu")
+        assert {each.what for each in heard if each} == {"building image demo (about 1.5 GB)"}
+        assert [(each.done, each.total) for each in heard if each] == [(0, None), (1, 3), (2, 3), (3, 3)]
+        assert heard[-1] is None
 
     def test_builds_once(self, image, daemon):
         assert not is_built(image, "cpu")

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator import activity
 from orchestrator.engines.base import Launch, job_variables
-from orchestrator.engines.process import pythons
+from orchestrator.engines.process import pythons, venvs
 from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.errors import HostError
 from orchestrator.host import quotas
@@ -131,6 +132,24 @@ def test_an_image_without_python_is_left_to_docker(engine, root):
     with pytest.raises(HostError, match="'julia' holds no Python") as caught:
         engine.prepare(image, "cpu")
     assert "--engine docker" in caught.value.hint
+
+
+def test_an_environment_reports_by_name_which_package_it_is_at(root, tmp_path):
+    """With a Python that makes environments whose pip prints what real ones print, and installs nothing."""
+    pip = command(
+        tmp_path / "pip", "python", "printf '%s\\n' 'Looking in' 'Collecting a==1' 'Processing /b.whl' Installing"
+    )
+    making = f'if [ "$1" = -m ]; then mkdir "$3/bin"; cp {pip} "$3/bin"; else exec {sys.executable} "$@"; fi'
+    lock = tmp_path / "requirements-cpu.txt"
+    lock.write_text("a==1 \\\n    --hash=sha256:0\nb==2 --hash=sha256:0\n# c==3\nd[x]==3 --hash=sha256:0\n")
+    image = dataclasses.replace(catalog.load(root).images[0], name="demo", folder=tmp_path, locks={"cpu": lock})
+    heard = []
+    with activity.heard(heard.append):
+        made = venvs.ensure(image, "cpu", command(tmp_path / "bin", "python", making), tmp_path / "cache")
+    assert Path(made.handle).is_file()
+    assert {each.what for each in heard if each} == {"making the environment of demo (cpu)"}
+    assert [(each.done, each.total) for each in heard if each] == [(0, 3), (1, 3), (2, 3)]
+    assert heard[-1] is None
 
 
 def test_a_python_that_does_not_run_is_refused(tmp_path):

@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator import activity
 from orchestrator.errors import DataError
 from orchestrator.inputs import data_sources, dataset_folder, datasets, download, npy, orders
 from orchestrator.inputs.array_format import FILES
@@ -370,6 +371,19 @@ def test_a_wrong_part_is_noticed_and_the_next_call_starts_anew(server: Server, b
         fetch(server, tmp_path, body)
     assert list(tmp_path.iterdir()) == []
     fetch(server, tmp_path, body)
+
+
+def test_a_download_reports_how_far_it_is(server: Server, body: bytes, tmp_path: Path) -> None:
+    heard: list[activity.Activity | None] = []
+    with activity.heard(heard.append):
+        fetch(server, tmp_path, body)
+    told = [each for each in heard if each]
+    assert {(each.what, each.total, each.unit) for each in told} == {
+        ("downloading file.bin", len(body), activity.BYTES)
+    }
+    assert (told[0].done, told[-1].done) == (0, len(body))
+    assert [each.done for each in told] == sorted(each.done for each in told)
+    assert heard[-1] is None
 
 
 def test_a_damaged_file_is_fetched_again(server: Server, body: bytes, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -38,6 +39,8 @@ ECHOES = (
     "finally:\n"
     "    signals.ignore()\n"
 )
+TINY = ["--framework", "numpy", "--workload", "cnn", "--repeats", "2", "--engine", "process", "--set", "trace=0"]
+TINY += [f"--set=cnn.{each}" for each in ("batch=1", "train_samples=2", "test_samples=1")]
 IN_DOCKER = checks.engine("pairs of signals in docker", "tests/run/test_survival.py")
 
 
@@ -126,10 +129,91 @@ def interrupted(root, folder, engine, moments, draw):
         return child.returncode, errors, time.monotonic() - began
 
 
+DEFERRED = """
+import os, signal
+from orchestrator import signals
+signals.install()
+try:
+    with signals.deferred():
+        with signals.deferred():
+            os.kill(os.getpid(), signal.SIGINT)
+        print("goes on")
+    print("not reached")
+except KeyboardInterrupt:
+    print("interrupted")
+with signals.deferred():
+    os.kill(os.getpid(), signal.SIGTERM)
+print("cleaned up")
+signals.check()
+"""
+
+
+def test_a_signal_is_raised_once_when_the_outermost_block_ends(root):
+    """Clean-up that follows may use the display, and defers signals too: it must not be interrupted again."""
+    done = subprocess.run([sys.executable, "-c", DEFERRED], cwd=root, capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n") == ["goes on", "interrupted", "cleaned up", ""]
+    assert "KeyboardInterrupt" in done.stderr  # of the check at the end
+
+
+@pytest.mark.slow
+def test_any_two_signals_while_progress_is_drawn_end_in_order(root, tmp_path):
+    """The real command line, with its display on a terminal."""
+    draw = random.Random(PAIRS)  # noqa: S311  (moments, not secrets)
+    whole, codes = 0.0, set()
+    for number in range(2 + PAIRS // 4):  # the first makes the environment, the second shows how long a run takes
+        moments = () if number < 2 else pair(draw, whole)
+        code, screen, seconds = interrupted_on_a_terminal(root, tmp_path / str(number), tmp_path, moments, draw)
+        whole = seconds if number < 2 else whole
+        codes.add(code)
+        assert code in {0, 130}, screen
+        assert "Traceback" not in screen
+        assert "Exception ignored" not in screen
+        for path in (tmp_path / str(number)).glob("*"):
+            check_stored(path)
+    assert codes == {0, 130}
+
+
+def interrupted_on_a_terminal(root, results, cache, moments, draw):
+    """Run two tiny jobs, with a signal at each of `moments` after the first line: exit code, the screen, and seconds."""
+    argv = [sys.executable, "-m", "orchestrator", "bench", "configs/smoke.yaml", *TINY, "--results", str(results)]
+    argv += ["--python", f"numpy={sys.executable}"]
+    environment = {**os.environ, "ROSETTA_CACHE": str(cache / "cache"), "TERM": "xterm", "PYTHONFAULTHANDLER": "1"}
+    master, terminal = pty.openpty()
+    with subprocess.Popen(
+        argv, cwd=root, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
+    ) as child, ThreadPoolExecutor(1) as reader:  # fmt: skip
+        os.close(terminal)
+        shown = [os.read(master, 1 << 16)]
+        began = time.monotonic()
+        rest = reader.submit(read_all, master)
+        for moment in moments:
+            time.sleep(max(0.0, began + moment - time.monotonic()))
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(draw.choice([signal.SIGINT, signal.SIGTERM]))
+        try:
+            child.wait(timeout=90)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGABRT)  # the fault handler prints where all threads are
+            child.wait(timeout=10)
+        seconds = time.monotonic() - began
+        shown.append(rest.result(timeout=10))
+    os.close(master)
+    return child.returncode, b"".join(shown).decode(), seconds
+
+
+def read_all(master):
+    """What a terminal shows until nobody has it open any more."""
+    shown = b""
+    with contextlib.suppress(OSError):  # on Linux EIO, when the last program has closed it
+        while chunk := os.read(master, 1 << 16):
+            shown += chunk
+    return shown
+
+
 def check_stored(path):
     """Every job that began has a result, and no file is half written."""
-    begun = sorted(each.name.removesuffix(".jsonl") for each in path.glob("*-1.jsonl"))
-    results = [sealed.load(each, engine_cases.Result) for each in path.glob("*-1.json")]
+    begun = sorted(each.name.removesuffix(".jsonl") for each in path.glob("*-[12].jsonl"))
+    results = [sealed.load(each, engine_cases.Result) for each in path.glob("*-[12].json")]
     assert sorted(each.job.id for each in results) == begun
     assert {each.status for each in results} <= {"ok", "interrupted"}
     assert not list(path.glob(".*.tmp"))

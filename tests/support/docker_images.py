@@ -13,7 +13,7 @@ from tests.support.cells import KNOWN
 def build_folder(folder: Path, tag: str, **arguments: str) -> None:
     """Build the Dockerfile in `folder`."""
     given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
-    done = run_build(find_builder(), [*given, f"--tag={tag}", str(folder)], os.environ)
+    done = run_build(find_builder(), [*given, f"--tag={tag}", str(folder)], os.environ, lambda **step: None)
     assert done.status == 0, "\n".join(done.lines)
 
 

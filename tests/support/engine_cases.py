@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -56,6 +56,9 @@ class Silent:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+
+    def planned(self, jobs: Sequence[Job]) -> None:
+        pass
 
     def preparing(self, what: str) -> None:
         pass

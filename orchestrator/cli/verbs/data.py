@@ -40,7 +40,9 @@ def prepare(name: NamesArgument = None, synthetic: SyntheticOption = False) -> N
     cache = files.default_cache()
     with Screen() as screen, leases.shared(cache):
         for each in chosen:
-            prepared = data_sources.resolve(each, choice, cache=cache)
+            with screen.live() as listener:
+                listener.preparing(each)
+                prepared = data_sources.resolve(each, choice, cache=cache)
             screen.print_line(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 
@@ -65,7 +67,9 @@ def import_(name: NameArgument, path: PathArgument) -> None:
     _require(name)
     cache = files.default_cache()
     with Screen(verbose=True) as screen, leases.shared(cache):  # details tell what a long import does
-        prepared = data_sources.import_(name, path.expanduser(), cache=cache)
+        with screen.live() as listener:
+            listener.preparing(name)
+            prepared = data_sources.import_(name, path.expanduser(), cache=cache)
         screen.print_line(f"{prepared.label} is in {screen.shorten(prepared.folder)}")
 
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from orchestrator.cli.options import ROOT, JsonOption
-from orchestrator.errors import BuildError
+from orchestrator.cli.options import ROOT, JsonOption, VerboseOption
+from orchestrator.errors import BuildError, DiskError
+from orchestrator.files import cache_error, default_cache
+
+if TYPE_CHECKING:
+    from orchestrator.cli.screen import Screen
+    from orchestrator.plan.catalog import Image
 
 ImagesArgument = Annotated[
     Optional[list[str]], typer.Argument(help="names; all images when none is given", metavar="IMAGE")
-]
-ImagesVerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="accepted as elsewhere; the output of builds is always shown")
 ]
 
 
 def build(
     image: ImagesArgument = None,
     variant: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    verbose: ImagesVerboseOption = False,  # noqa: ARG001  (accepted because other verbs that build have it)
+    verbose: VerboseOption = False,
 ) -> None:
     """Build images, each from its Dockerfile and hash-locked requirements. An image that exists is not built again.
 
@@ -32,23 +34,41 @@ def build(
       orchestrator images build pytorch --variant cuda
     """
     from orchestrator.cli.screen import Screen
-    from orchestrator.engines.docker import images
     from orchestrator.plan import catalog
 
     chosen = catalog.load(ROOT).select(image or ())
     failed: dict[str, BuildError] = {}
-    with Screen(verbose=True) as screen:
+    with Screen(verbose=verbose) as screen:
         for each in chosen:
             try:
-                screen.print_line(f"{images.build(each, variant)} is built")
+                screen.print_line(f"{_build(each, variant, screen)} is built")
             except BuildError as error:
                 if len(chosen) == 1:
                     raise
                 failed[each.name] = error
-                screen.warn(error.message)
+                screen.warn(f"{error.message}\n{error.hint}")
     if failed:
         message = f"{len(failed)} of {len(chosen)} images could not be built: {', '.join(failed)}"
         raise BuildError(message, hint=next(iter(failed.values())).hint)
+
+
+def _build(image: Image, variant: str, screen: Screen) -> str:
+    """Build an image and show how far it is; return its tag. All output goes to a log file, which an error names."""
+    from orchestrator.cli import logs
+    from orchestrator.engines.docker import images
+
+    folder = default_cache() / "builds" / f"{image.name}-{variant}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cache_error(DiskError, folder, error) from error
+    with logs.in_folder(folder), screen.live() as listener:
+        listener.preparing(f"image {image.name} ({variant})")
+        try:
+            return images.build(image, variant)
+        except BuildError as error:
+            error.hint = f"{error.hint}. All output is in {folder / logs.LOG_FILE}"
+            raise
 
 
 def ls(image: ImagesArgument = None, json: JsonOption = False) -> None:

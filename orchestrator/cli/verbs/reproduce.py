@@ -87,7 +87,9 @@ def command(
     request = requesting.base_request(results, python)
     with Screen(verbose=verbose) as screen:
         screen.show_signature(signed)
-        impossible, ready = _prepare(request, cells, repeats, allow_different_code=allow_different_code, yes=yes)
+        impossible, ready = _prepare(
+            request, cells, screen, repeats, allow_different_code=allow_different_code, yes=yes
+        )
         reproduced = _run(ready, result, screen, whole=len(cells) == 1, allow_different_code=allow_different_code)
         answers = _shown(itertools.chain(impossible, reproduced), screen, json=json)
     if code := _exit_code(answers):
@@ -105,7 +107,13 @@ def _cells(result: Path, **names: Sequence[str]) -> tuple[Sequence[Sequence[Resu
 
 
 def _prepare(
-    request: Request, cells: Iterable[Sequence[Result]], repeats: int, *, allow_different_code: bool, yes: bool
+    request: Request,
+    cells: Iterable[Sequence[Result]],
+    screen: Screen,
+    repeats: int,
+    *,
+    allow_different_code: bool,
+    yes: bool,
 ) -> tuple[list[Answer], list[ReadyRepetition]]:
     """Check all cells before the first one runs: an impossible one is reported at once, not after hours.
 
@@ -126,12 +134,14 @@ def _prepare(
         else:
             impossible(originals, plan)
     _agree(planned, yes=yes)
-    for plan in planned:
-        made = repetition.make_inputs(plan)
-        if isinstance(made, repetition.ReadyRepetition):
-            ready.append(made)
-        else:
-            impossible(plan.originals, made)
+    with screen.live() as listener:
+        for plan in planned:
+            listener.preparing(f"data and weights for {plan.originals[0].job.workload}")
+            made = repetition.make_inputs(plan)
+            if isinstance(made, repetition.ReadyRepetition):
+                ready.append(made)
+            else:
+                impossible(plan.originals, made)
     return answers, ready
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 _LOST = "layer does not exist"  # Docker 20.10 prints this when its build cache names a layer of a removed image
 _BUILDX_SINCE = 23  # from this version on, a client needs the buildx plugin to use BuildKit
 _QUERY_SECONDS = 60
+# `#6 [2/7] RUN …`; with several stages `#6 [stage-1 2/7] RUN …`. Docker 20.10 pads: `[ 2/12]`.
+_STEP = re.compile(r"#\d{1,6} \[(?:[^\]\s]+ +)? *(\d{1,4})/(\d{1,4})\] ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +68,30 @@ def find_builder(path: str | None = None, *, seconds: float = _QUERY_SECONDS) ->
     )
 
 
-def run_build(builder: Builder, options: Sequence[str], environ: Mapping[str, str]) -> Finished:
-    """Build an image, logging all output.
+def run_build(
+    builder: Builder, options: Sequence[str], environ: Mapping[str, str], at_step: Callable[..., object]
+) -> Finished:
+    """Build an image, logging all output. `at_step` is called when a step begins: `at_step(done=3, total=7)`.
 
     When Docker's build cache names a layer that no longer exists, the image is built again without the cache.
     """
     variables = {**environ, "DOCKER_BUILDKIT": "1"}
-    done = run_logged([*builder.command, *options], variables)
+
+    def hear(line: str) -> None:
+        if step := step_of(line):
+            at_step(done=step[0], total=step[1])
+
+    done = run_logged([*builder.command, *options], variables, hear)
     if done.status and any(_LOST in line for line in done.lines):
         _log.info("Docker's build cache has lost a layer: building again without the cache")
-        done = run_logged([*builder.command, "--no-cache", *options], variables)
+        done = run_logged([*builder.command, "--no-cache", *options], variables, hear)
     return done
+
+
+def step_of(line: str) -> tuple[int, int] | None:
+    """Which step of a Dockerfile begins with this line of BuildKit's plain output, and of how many; else None."""
+    step = _STEP.match(line)
+    return (int(step[1]), int(step[2])) if step else None
 
 
 def _output(docker: Path, *arguments: str, seconds: float) -> str | None:

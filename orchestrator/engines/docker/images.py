@@ -12,11 +12,12 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator import leases
+from orchestrator import activity, leases
+from orchestrator.activity import Activity
 from orchestrator.engines.build_failure import explain
 from orchestrator.engines.docker.build_inputs import build_options, lock_of, recipe_files
 from orchestrator.engines.docker.builder import Builder, find_builder, run_build
@@ -93,7 +94,10 @@ def build(image: Image, variant: str, *, environ: Mapping[str, str] = os.environ
         if client.find_images([reference]):  # another orchestrator has built it meanwhile
             return reference
         check_disk(image, variant, client.server().free_bytes())
-        done = _run_build(builder, image, variant, environ)
+        label = image.labels.get(f"rosetta.disk.{variant}")
+        what = f"building image {image.name}" + (f" (about {label})" if label else "")
+        with activity.reported(Activity(what=what, at="step")) as now:
+            done = _run_build(builder, image, variant, environ, now)
     if done.status:
         raise explain(f"image {image.name} ({variant})", done.lines)
     _check_labels(image, client.find_images([reference])[reference])
@@ -125,7 +129,9 @@ def _recipe(image: Image, variant: str) -> list[str]:
     return [part for path in recipe_files(image, variant) for part in (path.name, sha256_of(path))]
 
 
-def _run_build(builder: Builder, image: Image, variant: str, environ: Mapping[str, str]) -> Finished:
+def _run_build(
+    builder: Builder, image: Image, variant: str, environ: Mapping[str, str], at_step: Callable[..., object]
+) -> Finished:
     with tempfile.TemporaryDirectory(prefix="rosetta-build-") as scratch:
         try:
             options = build_options(
@@ -141,7 +147,7 @@ def _run_build(builder: Builder, image: Image, variant: str, environ: Mapping[st
                 f"image {image.name} ({variant}): its build cannot be prepared in {scratch}: {error.strerror}",
                 hint="free some space there, or name another folder for temporary files in TMPDIR",
             ) from error
-        return run_build(builder, options, environ)
+        return run_build(builder, options, environ, at_step)
 
 
 def _check_labels(image: Image, result: Built) -> None:

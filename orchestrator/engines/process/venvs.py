@@ -6,14 +6,18 @@ An environment that exists is complete: it is made under another name and rename
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from orchestrator import leases
+from orchestrator import activity, leases
+from orchestrator.activity import Activity
 from orchestrator.engines.base import Environment
 from orchestrator.engines.build_failure import explain
 from orchestrator.engines.process import pythons
@@ -22,6 +26,8 @@ from orchestrator.errors import BuildError, DiskError
 from orchestrator.files import CLEAN, atomic_folder, cache_error, free_words, sha256_of
 from orchestrator.plan.catalog import Image
 
+_REQUIREMENT = re.compile(r"^[A-Za-z0-9][^\s;=]*==", re.MULTILINE)
+_PACKAGE = ("Collecting ", "Processing ", "Requirement already satisfied: ")  # what pip prints first for each
 _FULL = 4 << 20  # bytes: an installation that failed with less left has probably failed for lack of space
 
 
@@ -60,8 +66,8 @@ def _works(python: Path) -> bool:
 
 def _make_in(folder: Path, image: Image, variant: str, interpreter: Path) -> None:
     try:
-        with atomic_folder(folder) as place:
-            _make(image, variant, interpreter, place)
+        with _reported(image, variant) as hear, atomic_folder(folder) as place:
+            _make(image, variant, interpreter, place, hear)
     except OSError as error:
         why = cache_error(DiskError, folder, error)
         raise DiskError(f"environment {image.name} ({variant}): {why.message}", hint=why.hint) from error
@@ -76,7 +82,7 @@ def _fullest(*folders: Path) -> str:
     )
 
 
-def _make(image: Image, variant: str, interpreter: Path, place: Path) -> None:
+def _make(image: Image, variant: str, interpreter: Path, place: Path, hear: Callable[[str], None]) -> None:
     # pip reads the user's own configuration: it may name a private index or a proxy.
     variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     variables |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
@@ -85,13 +91,28 @@ def _make(image: Image, variant: str, interpreter: Path, place: Path) -> None:
         (str(interpreter), "-m", "venv", str(place)),
         *((*install, str(lock)) for lock in _locks(image, variant)),
     ):
-        done = run_logged(argv, variables)
+        done = run_logged(argv, variables, hear)
         if done.status:
             subject = f"the environment of image {image.name} ({variant})"
             full = _fullest(place.parent, Path(tempfile.gettempdir()))
             # venv does not pass on what ensurepip, which it starts, says of a full disk.
             lines = [*done.lines, *(["no space left on device"] if shutil.disk_usage(place).free < _FULL else [])]
             raise explain(subject, lines, otherwise=f"{argv[0]} failed", disk_hint=full)
+
+
+@contextlib.contextmanager
+def _reported(image: Image, variant: str) -> Iterator[Callable[[str], None]]:
+    """Report that an environment is made. Yields a function that takes pip's lines, and reports the package by them."""
+    total = sum(len(_REQUIREMENT.findall(lock.read_text(encoding="utf-8"))) for lock in _locks(image, variant))
+    start = Activity(what=f"making the environment of {image.name} ({variant})", total=total, at="package")
+    numbers = itertools.count(1)
+    with activity.reported(start) as now:
+
+        def hear(line: str) -> None:
+            if line.startswith(_PACKAGE):
+                now(done=min(next(numbers), total))
+
+        yield hear
 
 
 def _locks(image: Image, variant: str) -> Sequence[Path]:

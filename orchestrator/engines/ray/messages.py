@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 import orchestrator
+from orchestrator.activity import Activity
 from orchestrator.engines.base import EngineError, Environment, Exit, Observations, Output
 from orchestrator.engines.hosts import Node
 from orchestrator.errors import OrchestratorError
@@ -34,6 +35,7 @@ class NodeMessage:
     """Part of what a node reports while it prepares or runs something."""
 
     log: tuple[LogLine, ...] = ()
+    activity: Activity | None = None  # what the node does now, where that takes long
     error: OrchestratorError | EngineError | None = None  # raised by the orchestrator
     described: Node | None = None  # the node, as its own engine describes it
     environment: Environment | None = None

@@ -17,9 +17,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from orchestrator import activity
+from orchestrator.activity import Activity
 from orchestrator.engines import leftovers, registry
 from orchestrator.engines.base import Engine, EngineError, Environment, Execution, Launch, Output
 from orchestrator.engines.ray.messages import Ended, LogCollector, NodeMessage
@@ -155,13 +158,17 @@ class Worker:
         return control.over.wait(seconds)
 
     def _reported(self, work: Callable[[], NodeMessage]) -> Iterator[NodeMessage]:
-        """Do `work`, report what is logged meanwhile, and then what came of it."""
-        with ThreadPoolExecutor(max_workers=1) as pool:
+        """Do `work`, report what is logged and done meanwhile, and then what came of it."""
+        latest: list[Activity | None] = [None]
+        sent = None
+        with ThreadPoolExecutor(max_workers=1) as pool, activity.heard(partial(latest.__setitem__, 0)):
             done = pool.submit(work)
             while not done.done():
                 wait([done], timeout=BATCH_SECONDS)
-                if lines := self._log.take():
-                    yield NodeMessage(log=lines)
+                lines, now = self._log.take(), latest[0]
+                if lines or now != sent:
+                    yield NodeMessage(log=lines, activity=now)
+                    sent = now
         try:
             message = done.result()
         except OrchestratorError as error:

@@ -12,6 +12,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
+from orchestrator import activity
 from orchestrator.engines.base import EngineError, Environment, Exit, Launch, Observations, Output
 from orchestrator.engines.hosts import Node
 from orchestrator.engines.pump import Pump
@@ -111,6 +112,7 @@ class RayNode:
                 message: NodeMessage = ray.get(reference)
                 for line in message.log:
                     _log.log(line.level, "%s: %s", self.node.name, line.text)
+                activity.report(message.activity)
                 if message.error is not None:
                     raise message.error
                 yield message

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.inputs import progress
+from orchestrator import activity
 from orchestrator.inputs.dataset import Reading
 from orchestrator.inputs.layouts import plain_pickle
 from orchestrator.inputs.layouts.plain_pickle import PlainArray
@@ -87,7 +87,7 @@ def _files(tree: FileTree, ending: str) -> Sequence[tuple[str, bytes, str]]:
             raise ValueError(f"{tree.at(path)} is missing")
         if tree.sizes[path] > _LARGEST_BATCH:
             raise ValueError(f"{tree.at(path)} has {tree.sizes[path]:,} bytes, a batch at most {_LARGEST_BATCH:,}")
-    read = progress.shown(tree.read(names), "batches", len(names))
+    read = activity.counted(tree.read(names), "reading images", len(names), "batches")
     return [(names[path], data, tree.at(path)) for path, data in read]
 
 

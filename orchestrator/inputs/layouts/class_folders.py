@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.inputs import progress
+from orchestrator import activity
 from orchestrator.inputs.dataset import Layout, Reading
 from orchestrator.inputs.layouts import split_folders
 from orchestrator.inputs.layouts.bounds import LARGEST
@@ -48,7 +48,7 @@ def read(tree: FileTree, classes: Sequence[str], side: int) -> Reading:
             raise ValueError(f"{tree.at(sample.file)} has {tree.sizes[sample.file]:,} bytes: too many for its pixels")
     place = {sample.file: number for number, sample in enumerate(chosen)}
     x = np.empty((len(chosen), 3, side, side), np.uint8)
-    for name, data in progress.shown(tree.read(list(place)), "images", len(place)):
+    for name, data in activity.counted(tree.read(list(place)), "reading images", len(place), "images"):
         try:
             x[place[name]] = decoded(data, side).transpose(2, 0, 1)
         except ValueError as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.inputs import progress
+from orchestrator import activity
 from orchestrator.inputs.array_format import SPLITS
 from orchestrator.inputs.dataset import Reading
 from orchestrator.inputs.layouts import split_folders
@@ -70,7 +70,9 @@ def read_folders(tree: FileTree) -> Reading:
     _check_text(sum(tree.sizes[sample.file] for sample in chosen), str(tree.path))
     words = _Words()
     reviews = {}
-    for name, data in progress.shown(tree.read([sample.file for sample in chosen]), "reviews", len(chosen)):
+    for name, data in activity.counted(
+        tree.read([sample.file for sample in chosen]), "reading reviews", len(chosen), "reviews"
+    ):
         reviews[name] = words.kept(data.decode("utf-8", "replace"))
     rows = [(sample.split, reviews[sample.file], int(sample.label == "pos")) for sample in chosen]
     return _encoded(words, rows)
@@ -96,7 +98,7 @@ def read_csv(tree: FileTree) -> Reading:
     counts = Counter[tuple[int, str]]()
     seen: dict[str, str] = {}
     rows = []
-    for text, label in progress.shown(_rows(data, tree.at(table)), "reviews", 50_000):
+    for text, label in activity.counted(_rows(data, tree.at(table)), "reading reviews", 50_000, "reviews"):
         split = seen.setdefault(text, min(SPLITS, key=lambda split: counts[label, split]))
         counts[label, split] += 1
         rows.append((split, words.kept(text), label))
