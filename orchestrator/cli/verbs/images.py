@@ -6,7 +6,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from orchestrator.cli.options import ROOT, JsonOption
+from orchestrator.cli import place
+from orchestrator.cli.options import JsonOption
 from orchestrator.errors import BuildError
 
 ImagesArgument = Annotated[
@@ -35,7 +36,7 @@ def build(
     from orchestrator.engines.docker import images
     from orchestrator.plan import catalog
 
-    chosen = catalog.load(ROOT).select(image or ())
+    chosen = catalog.load(place.current().root).select(image or ())
     failed: dict[str, BuildError] = {}
     with Screen(verbose=True) as screen:
         for each in chosen:
@@ -63,7 +64,7 @@ def ls(image: ImagesArgument = None, json: JsonOption = False) -> None:
     from orchestrator.cli.screen import Screen
     from orchestrator.plan import catalog
 
-    rows = listing.image_rows(catalog.load(ROOT).select(image or ()))
+    rows = listing.image_rows(catalog.load(place.current().root).select(image or ()))
     with Screen() as screen:
         if json:
             screen.print_json(rows)
