@@ -20,7 +20,7 @@ RECORD = "build.json"  # orchestrator/record/fingerprint.py reads it
 class BuildPackage(build_py):
     """The package and the bundled files. An editable installation uses those of its checkout instead."""
 
-    def run(self):
+    def run(self) -> None:
         if self.editable_mode:
             super().run()
             return
@@ -35,21 +35,17 @@ class BuildPackage(build_py):
 class SourceArchive(sdist):
     """The source archive. It has no git history, so it names the commit too."""
 
-    def make_release_tree(self, base_dir, files):
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
         super().make_release_tree(base_dir, files)
         Path(base_dir, RECORD).write_text(_record(), encoding="utf-8")
 
 
-def _ignored(folder, names):
+def _ignored(folder: str, names: list[str]) -> list[str]:
     """What fingerprints of workloads leave out too: compiled files and links."""
-    return [
-        name
-        for name in names
-        if name == "__pycache__" or name.endswith(".pyc") or Path(folder, name).is_symlink()
-    ]
+    return [name for name in names if name == "__pycache__" or name.endswith(".pyc") or Path(folder, name).is_symlink()]
 
 
-def _record():
+def _record() -> str:
     """The commit and whether this tree differs from it, as JSON; null where the tree is not in git."""
     if (HERE / RECORD).is_file():  # in an unpacked source archive
         return (HERE / RECORD).read_text(encoding="utf-8")
@@ -59,7 +55,7 @@ def _record():
     return json.dumps({"git_commit": commit, "git_dirty": None if changes is None else bool(changes)}) + "\n"
 
 
-def _git(*arguments):
+def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=False)
     except OSError:  # no git

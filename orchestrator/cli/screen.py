@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 class Screen:
     """Prints results to stdout, and progress and warnings to stderr.
 
-    A quiet one prints results only. Used in a `with` block it also prints log messages: warnings, and details when it is verbose.
+    A quiet one prints results only. Used in a `with` block it also prints log messages: warnings, and details when it
+    is verbose.
     """
 
     def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:

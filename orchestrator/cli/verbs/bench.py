@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SpecArgument = Annotated[
     Optional[Path],
     typer.Argument(
-        help="a YAML file, or a spec that comes with the program: quick (the default), seed (the default on a GPU), smoke",
+        help="a YAML file, or a name: quick (the default), seed (the default on a GPU) or smoke",
         metavar="SPEC",
     ),
 ]
@@ -52,7 +52,7 @@ BudgetOption = Annotated[
 ]
 RetriesOption = Annotated[Optional[int], typer.Option(help="run a failed job up to N more times", metavar="N")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="show the jobs and stop")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="show no progress and no notes: only tables and errors")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="print tables and errors only, no progress")]
 ResumeOption = Annotated[Optional[str], typer.Option(help="run what is missing of an earlier run", metavar="RUN")]
 
 
@@ -148,7 +148,7 @@ def _run(request: Request, folder: RunFolder, prepared: PreparedRun, screen: Scr
 
 
 def _show(folder: RunFolder, screen: Screen, *, json: bool) -> None:
-    """Print the tables of a run, or the report's JSON. Raises Exit if a job failed, StoreError if a result is damaged."""
+    """Print a run's tables, or the report's JSON. Raises Exit if a job failed, StoreError if a result is damaged."""
     from orchestrator.cli import selection
     from orchestrator.report import collected, formats
 
