@@ -108,7 +108,7 @@ def test_a_container_runs_in_the_image_that_the_checkout_builds(rosetta, root, e
     rosetta("bench", "smoke", *CELL, "--engine", "docker")
     (folder,) = (elsewhere / "results").iterdir()
     result = json.loads((folder / "numpy-resnet50-cpu-1.json").read_text())
-    assert result["provenance"]["environment"]["image"] == images.tag(numpy, "cpu")
+    assert result["provenance"]["environment"]["tag"] == images.tag(numpy, "cpu")
 
 
 def test_what_needs_a_checkout_says_so(rosetta):
