@@ -3,6 +3,8 @@
 The wheel has them in orchestrator/_bundled/, with build.json, which names the commit that the wheel was built from.
 """
 
+from __future__ import annotations  # so that an old Python reads on to requires-python
+
 import json
 import shutil
 import subprocess

@@ -6,6 +6,7 @@ uses the files that are installed with it.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,4 +68,5 @@ def checkout(verb: str) -> Path:
 
 
 def _is_checkout(folder: Path) -> bool:
-    return all((folder / name).is_dir() for name in _FOLDERS)
+    # Not Path.is_dir: it raises an error for a folder that this user may not search.
+    return all(os.path.isdir(folder / name) for name in _FOLDERS)  # noqa: PTH112
