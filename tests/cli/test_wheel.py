@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from orchestrator.engines.docker import images
+from orchestrator.engines.docker import build_inputs, images
 from orchestrator.plan import catalog
 from orchestrator.record import fingerprint
 from tests.support import wheels
@@ -72,6 +72,21 @@ def test_it_has_the_code_and_the_images_of_its_checkout(root, bundled):
     assert tags(bundled) == tags(root)
     for name in ("configs", "results/reference"):
         assert contents(bundled / name) == contents(root / name)
+
+
+def test_a_build_gets_the_same_files_with_the_same_modes(root, bundled, tmp_path):
+    pairs = zip(catalog.load(root).images, catalog.load(bundled).images, strict=True)
+    for here, there in pairs:
+        contexts = tmp_path / here.name / "here", tmp_path / here.name / "there"
+        for image, context in zip((here, there), contexts, strict=True):
+            context.mkdir(parents=True)
+            build_inputs.stage_context(image, "cpu", context, environ={})
+        assert contents(contexts[0]) == contents(contexts[1])
+        assert modes(contexts[0]) == modes(contexts[1])
+
+
+def modes(folder):
+    return {path.relative_to(folder): path.stat().st_mode for path in folder.rglob("*")}
 
 
 def tags(folder):
