@@ -32,7 +32,7 @@ def _crashed(error: BaseException) -> int:
     if os.environ.get("ROSETTA_DEBUG"):
         traceback.print_exception(error)
     sys.stderr.write(f"error: unexpected {traceback.format_exception_only(error)[-1].strip()}\n")
-    sys.stderr.write("  -> if a module is missing: `make install`; ROSETTA_DEBUG=1 shows the traceback\n")
+    sys.stderr.write("  -> if a module is missing, install the program again; ROSETTA_DEBUG=1 shows the traceback\n")
     return EXIT_CRASHED
 
 

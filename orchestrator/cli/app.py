@@ -12,13 +12,13 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Optional
 
 import typer
 import typer.core
 
-from orchestrator import files
-from orchestrator.cli import crash, streams
+from orchestrator import __version__, files
+from orchestrator.cli import crash, place, streams
 from orchestrator.cli.options import EXIT_CODES
 from orchestrator.cli.verbs import (
     bench,
@@ -65,12 +65,16 @@ def _interruptible() -> Iterator[None]:
 
 
 class Verb(typer.core.TyperCommand):
-    """A verb whose help names workloads and datasets: looking them up takes time that only help needs."""
+    """A verb whose help names workloads and datasets: looking them up takes time that only help needs.
+
+    Its examples name the program as the user did.
+    """
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         parts: list[Any] = [self, *self.params]
+        typed = ctx.find_root().info_name
         for part in parts:
-            part.help = _filled(getattr(part, "help", None) or "")
+            part.help = _filled(getattr(part, "help", None) or "").replace("\n  orchestrator ", f"\n  {typed} ")
         super().format_help(ctx, formatter)
 
 
@@ -89,30 +93,60 @@ app = typer.Typer(
     help="Runs the same workloads in many deep learning frameworks, each in its own pinned environment.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"rosetta {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def place_of(
+    ctx: typer.Context,
+    root: Annotated[
+        Optional[Path], typer.Option(help="the checkout to use", metavar="DIR", envvar=place.VARIABLE)
+    ] = None,
+    version: Annotated[  # noqa: ARG001  (its callback does all)
+        bool, typer.Option("--version", help="show the version", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find out where this call works, before its verb does anything."""
+    if not ctx.resilient_parsing:  # no command runs: the shell asks for completions
+        place.choose(place.find(root, _current_folder()))
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:  # it was removed
+        return Path("/")
+
+
 app.command("bench", epilog=EXIT_CODES, cls=Verb)(bench.command)
-app.command("report")(report.command)
-app.command("compare", epilog=compare.EXIT_CODES)(compare.command)
-app.command("reproduce", epilog=reproduce.EXIT_CODES)(reproduce.command)
-app.command("sign", epilog=sign.EXIT_CODES)(sign.command)
+app.command("report", cls=Verb)(report.command)
+app.command("compare", epilog=compare.EXIT_CODES, cls=Verb)(compare.command)
+app.command("reproduce", epilog=reproduce.EXIT_CODES, cls=Verb)(reproduce.command)
+app.command("sign", epilog=sign.EXIT_CODES, cls=Verb)(sign.command)
 app.command("verify", epilog=verify.EXIT_CODES, cls=Verb)(verify.command)
-app.command("check", epilog=check.EXIT_CODES)(check.command)
-app.command("list")(frameworks.ls)
-app.command("new")(frameworks.new)
-app.command("doctor")(doctor.command)
-app.command("clean")(clean.command)
+app.command("check", epilog=check.EXIT_CODES, cls=Verb)(check.command)
+app.command("list", cls=Verb)(frameworks.ls)
+app.command("new", cls=Verb)(frameworks.new)
+app.command("doctor", cls=Verb)(doctor.command)
+app.command("clean", cls=Verb)(clean.command)
 
 images_app = typer.Typer(help="Build the images, or show which are built.", no_args_is_help=True)
-images_app.command("build")(images.build)
-images_app.command("ls")(images.ls)
+images_app.command("build", cls=Verb)(images.build)
+images_app.command("ls", cls=Verb)(images.ls)
 app.add_typer(images_app, name="images")
 
 data_app = typer.Typer(help="Prepare datasets, import your own copies, or show what is there.", no_args_is_help=True)
 data_app.command("prepare", cls=Verb)(data.prepare)
 data_app.command("import", cls=Verb)(data.import_)
-data_app.command("ls")(data.ls)
+data_app.command("ls", cls=Verb)(data.ls)
 app.add_typer(data_app, name="data")
 
 

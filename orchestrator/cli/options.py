@@ -7,11 +7,11 @@ from typing import Annotated, Optional
 
 import typer
 
+from orchestrator.cli import place
 from orchestrator.engines import registry
 from orchestrator.errors import UsageError
 
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_RESULTS = ROOT / "results"
+DEFAULT_RESULTS = Path("results")  # of the checkout in use, or of the current folder: see ResultsOption
 EXIT_CODES = """\
 Exit codes: 0 all jobs ok, or skipped · 1 some job failed · 2 wrong usage · 3 wrong spec · 4 this host lacks something ·
 5 data missing or corrupt · 6 an image could not be built · 7 this checkout is malformed · 8 results cannot be
@@ -38,7 +38,21 @@ PythonOption = Annotated[
     Optional[list[str]],
     typer.Option("--python", help="process engine: use this interpreter for an image", metavar="IMAGE=PATH"),
 ]
-ResultsOption = Annotated[Path, typer.Option("--results", help="folder that holds the runs", metavar="DIR")]
+
+
+def _results(ctx: typer.Context, param: typer.CallbackParam, value: Path) -> Path:
+    """The folder that was named; without a name, that of the place where this call works."""
+    source = ctx.get_parameter_source(param.name or "")
+    is_named = source is not None and source.name != "DEFAULT"
+    return value if is_named or ctx.resilient_parsing else place.current().results
+
+
+ResultsOption = Annotated[
+    Path,
+    typer.Option(
+        "--results", help="folder that holds the runs; in a checkout, its results/", metavar="DIR", callback=_results
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="show details, such as all output of builds and installations")

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator import files
-from orchestrator.cli.options import ROOT, python_option
+from orchestrator.cli import place
+from orchestrator.cli.options import python_option
 from orchestrator.plan.spec import Override, parse_setting
 from orchestrator.run.preparation import Request
 
@@ -31,5 +32,8 @@ def overrides(options: Mapping[str, object], assignments: Sequence[str] | None =
 def base_request(results: Path, pythons: Sequence[str] | None) -> Request:
     """The part of a request that all verbs that run jobs share. Raises UsageError."""
     return Request(
-        root=ROOT, results=results, cache=files.default_cache(), pythons=dict(map(python_option, pythons or ()))
+        root=place.current().root,
+        results=results,
+        cache=files.default_cache(),
+        pythons=dict(map(python_option, pythons or ())),
     )

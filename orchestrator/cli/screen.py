@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 class Screen:
     """Prints results to stdout, and progress and warnings to stderr.
 
-    Used in a `with` block it also prints log messages: warnings, and details when it is verbose.
+    A quiet one prints results only. Used in a `with` block it also prints log messages: warnings, and details when it
+    is verbose.
     """
 
-    def __init__(self, *, verbose: bool = False) -> None:
+    def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
         self._out = Console(highlight=False)
-        self._notices = Console(stderr=True, highlight=False)
+        self._notices = Console(stderr=True, highlight=False, quiet=quiet)
         self._verbose = verbose
         self._open = contextlib.ExitStack()
 

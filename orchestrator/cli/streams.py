@@ -88,11 +88,12 @@ def guarded() -> Iterator[None]:
 
 def print_error(text: str, color: str) -> None:
     """Print a line to stderr, in colour on a terminal. Never raises."""
-    import click
+    import typer
 
-    colored = sys.stderr is not None and sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    allowed = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in {"dumb", "unknown"}  # as in rich
+    colored = allowed and sys.stderr is not None and sys.stderr.isatty()
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write((click.style(text, fg=color) if colored else text) + "\n")
+        sys.stderr.write((typer.style(text, fg=color) if colored else text) + "\n")
         sys.stderr.flush()
 
 

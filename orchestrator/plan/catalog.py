@@ -105,7 +105,7 @@ def load(root: Path) -> Catalog:
     """Read the catalog of the checkout at `root`. Raises CatalogError naming the file that is wrong."""
     folders = sorted(path.parent for path in (root / "images").glob("*/Dockerfile"))
     if not folders:
-        raise CatalogError(f"no images/*/Dockerfile under {root}", hint="the orchestrator runs from a git checkout")
+        raise CatalogError(f"no images/*/Dockerfile under {root}", hint="restore it, or install the program again")
     images = tuple(_image(folder, root / "workloads") for folder in folders)
     owners: dict[str, str] = {}
     for image in images:

@@ -171,20 +171,34 @@ class Override:
 def load(
     path: Path,
     *,
+    folder: Path | None = None,
     frameworks: Iterable[str] | None = None,
     engines: Iterable[str] | None = None,
     overrides: Sequence[Override] = (),
 ) -> Spec:
-    """Read the spec at `path`. Raises SpecError; `frameworks` and `engines`, when given, are the valid names."""
+    """Read the spec at `path`, or the one of that name in `folder`. Raises SpecError.
+
+    `frameworks` and `engines`, when given, are the valid names.
+    """
     try:
-        if not path.is_file():
-            what = f"{path} is no file" if path.exists() else f"there is no spec file {path}"
-            raise SpecError(what, hint="specs that come with the project are in configs/")
+        path = _find(path, folder)
         with path.open("rb") as file:
             text = file.read(yaml_tree.MAX_BYTES + 1)
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}", hint="check the file's permissions") from error
     return parse(text, name=str(path), frameworks=frameworks, engines=engines, overrides=overrides)
+
+
+def _find(path: Path, folder: Path | None) -> Path:
+    """The file at `path`, or else the spec in `folder` that is called so, with or without .yaml."""
+    if path.is_file():
+        return path
+    known = {} if folder is None else {each.stem: each for each in sorted(folder.glob("*.yaml"))}
+    name = str(path).removesuffix(".yaml")
+    if name in known:
+        return known[name]
+    what = f"{path} is no file" if path.exists() else f"there is no spec file {path}{did_you_mean(name, known)}"
+    raise SpecError(what, hint=f"name a file, or a spec that comes with the program: {', '.join(known) or 'none'}")
 
 
 def parse(

@@ -21,6 +21,7 @@ from orchestrator.files import atomic_folder, cache_error
 from orchestrator.record import imports
 from orchestrator.record.provenance import CodeFacts
 
+BUILD_RECORD = "build.json"  # setup.py writes it beside the files that are installed with the program
 Sources = Mapping[str, bytes]  # path below workloads/, with "/" → content
 
 
@@ -67,15 +68,14 @@ def sha256_of_sources(sources: Sources) -> str:
 
 
 def inspect(root: Path) -> Checkout:
-    """Read the workloads of the checkout at `root`. Commit and dirty flag are None outside a git checkout."""
+    """Read the workloads at `root`. Commit and dirty flag are None where no commit is known."""
     sources = read(root)
-    commit = _git(root, "rev-parse", "HEAD")
-    status = _git(root, "status", "--porcelain", "--", "workloads", "orchestrator", "images")
+    commit, is_dirty = _commit(root)
     code = CodeFacts(
         version=orchestrator.__version__,
         workloads_sha256=sha256_of_sources(sources),
         git_commit=commit,
-        git_dirty=None if status is None or commit is None else bool(status),
+        git_dirty=is_dirty,
     )
     return Checkout(code=code, modules=_modules(sources), sources=sources)
 
@@ -168,6 +168,33 @@ def _write(folder: Path, files: Sources) -> None:
         for path in temporary.rglob("*"):
             if path.is_dir():
                 path.chmod(0o755)
+
+
+def _commit(root: Path) -> tuple[str | None, bool | None]:
+    """The commit of the code at `root`, and whether the code that runs differs from it. None where it is unknown."""
+    record = root / BUILD_RECORD
+    if record.is_file():
+        built = CodeFacts.model_validate_json(record.read_bytes())
+        return built.git_commit, built.git_dirty
+    # The repository of another project may be around it, and does not know these files.
+    if _git(root, "ls-files", "--error-unmatch", "--", "workloads") is None:
+        return None, None
+    commit = _git(root, "rev-parse", "HEAD")
+    status = _git(root, "status", "--porcelain", "--", "workloads", "orchestrator", "images")
+    if commit is None or status is None:
+        return commit, None
+    return commit, bool(status) or not _runs_program_of(root)
+
+
+def _runs_program_of(root: Path) -> bool:
+    """Whether this program is the one in the checkout at `root`, or has the same files."""
+    here, there = Path(orchestrator.__file__).resolve().parent, root.resolve() / "orchestrator"
+    return here == there or not there.is_dir() or _program(here) == _program(there)
+
+
+def _program(package: Path) -> dict[str, bytes]:
+    paths = (path.relative_to(package) for path in package.rglob("*.py"))
+    return {path.as_posix(): _unix((package / path).read_bytes()) for path in paths if path.parts[0] != "_bundled"}
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -298,7 +298,7 @@ def find(results: Path, run: str | None) -> RunFolder:
         raise StoreError(f"no run {run!r} under {results}/", hint="`ls results/` lists the runs")
     folders = [path.parent for path in results.glob("*/run.json")]
     if not folders:
-        raise StoreError(f"no runs under {results}/", hint="`make bench FRAMEWORK=numpy` makes one")
+        raise StoreError(f"no runs under {results}/", hint="`orchestrator bench --framework numpy` makes one")
     return RunFolder(max(folders, key=lambda folder: (_began(folder), folder.name)))
 
 

@@ -8,7 +8,7 @@ import shlex
 
 from orchestrator.record.results import Result
 
-BASE = "configs/quick.yaml"  # any spec works: the options below set every value that decides the outcome
+BASE = "quick"  # any spec works: the options below set every value that decides the outcome
 
 
 def commands(result: Result) -> tuple[str, ...]:

@@ -66,4 +66,6 @@ def _read(path: Path) -> PublishedStudy:
         content.pop("schema_version", None)
         return PublishedStudy.model_validate_json(pydantic.TypeAdapter(Any).dump_json({**content, "tables": tables}))
     except (OSError, pydantic.ValidationError) as error:
-        raise StoreError(f"{path}: cannot be read: {error}", hint="`git checkout results/reference`") from error
+        raise StoreError(
+            f"{path}: cannot be read: {error}", hint="`git checkout results/reference`, or install the program again"
+        ) from error

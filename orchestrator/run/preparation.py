@@ -267,8 +267,14 @@ def _next_round(folder: run_folder.RunFolder) -> rounds.Decision:
 def _load_spec(request: Request, known: catalog.Catalog, device: Device) -> spec.Spec:
     if request.given_spec is not None:
         return request.given_spec
-    path = request.spec or request.root / "configs" / DEFAULT_SPECS[device]
-    chosen = spec.load(path, frameworks=known.frameworks, engines=registry.names(), overrides=request.overrides)
+    folder = request.root / "configs"
+    chosen = spec.load(
+        request.spec or folder / DEFAULT_SPECS[device],
+        folder=folder,
+        frameworks=known.frameworks,
+        engines=registry.names(),
+        overrides=request.overrides,
+    )
     if chosen.repeats != "auto" and any(override.path == ("budget",) for override in request.overrides):
         raise UsageError("a budget limits `repeats: auto`, and nothing else", hint="add --repeats auto")
     return chosen

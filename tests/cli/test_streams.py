@@ -158,3 +158,20 @@ def test_an_output_that_cannot_be_written_is_one_line(start, arguments, code, wo
     assert found == code
     assert words in err.decode()
     assert len(err.decode().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("variables", "colored"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_an_error_is_in_colour_on_a_terminal_that_allows_it(monkeypatch, variables, colored):
+    for name, value in ({"NO_COLOR": "", "TERM": "xterm"} | variables).items():
+        monkeypatch.setenv(name, value)
+    leader, follower = pty.openpty()
+    with open(follower, "w") as terminal:  # noqa: PTH123  (a descriptor)
+        monkeypatch.setattr(sys, "stderr", terminal)
+        streams.print_error("error: wrong", "red")
+        written = os.read(leader, 100)
+    os.close(leader)
+    assert (b"\x1b[31m" in written) == colored
+    assert b"error: wrong" in written

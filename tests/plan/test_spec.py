@@ -185,6 +185,26 @@ def test_a_missing_file_is_named(tmp_path):
         spec.load(tmp_path / "nope.yaml")
 
 
+@pytest.mark.parametrize("name", ["smoke", "smoke.yaml"])
+def test_a_spec_of_the_program_goes_by_its_name(root, name):
+    assert spec.load(Path(name), folder=root / "configs") == spec.load(root / "configs" / "smoke.yaml")
+
+
+def test_a_file_comes_before_a_spec_of_that_name(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("smoke.yaml").write_text("name: mine\n")
+    Path("quick").mkdir()
+    assert spec.load(Path("smoke.yaml"), folder=root / "configs").name == "mine"
+    assert spec.load(Path("smoke"), folder=root / "configs").name == "smoke"
+    assert spec.load(Path("quick"), folder=root / "configs").name == "quick"
+
+
+def test_an_unknown_name_lists_the_specs(root):
+    with pytest.raises(SpecError, match="no spec file smoky; did you mean 'smoke'") as caught:
+        spec.load(Path("smoky"), folder=root / "configs")
+    assert caught.value.hint.endswith("quick, seed, smoke")
+
+
 def test_set_changes_one_value_and_leaves_anchored_twins_alone():
     run_spec = parse("name: x\ncnn: &a {epochs: 2}\nrnn: *a", overrides=[spec.parse_setting("cnn.epochs=7")])
     assert (run_spec.cnn.epochs, run_spec.rnn.epochs) == (7, 2)

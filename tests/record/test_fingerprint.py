@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -235,3 +236,56 @@ def test_links_are_never_followed(tmp_path):
     (workloads / "loop").symlink_to(workloads)
     (workloads / "dangling").symlink_to("nowhere")
     assert fingerprint.inspect(tmp_path).sources == before.sources
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with workloads, and a function that runs git in it."""
+    root = tmp_path / "project"
+    tree(root, {"numpy/cnn.py": "1"})
+
+    def git(*arguments, cwd=root):
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+        return subprocess.run(
+            ["git", *identity, *arguments], cwd=cwd, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    return root, git
+
+
+def history(root):
+    code = fingerprint.inspect(root).code
+    return code.git_commit, code.git_dirty
+
+
+def test_a_checkout_has_its_commit_and_says_whether_it_differs(project):
+    root, git = project
+    for arguments in (["init"], ["add", "."], ["commit", "-m", "all"]):
+        git(*arguments)
+    assert history(root) == (git("rev-parse", "HEAD"), False)
+    (root / "workloads" / "numpy" / "cnn.py").write_text("2")
+    assert history(root) == (git("rev-parse", "HEAD"), True)
+
+
+def test_the_commit_of_another_project_around_the_code_is_never_recorded(project):
+    root, git = project
+    (root.parent / "thesis.tex").touch()
+    for arguments in (["init"], ["add", "thesis.tex"], ["commit", "-m", "thesis"]):
+        git(*arguments, cwd=root.parent)
+    assert history(root) == (None, None)
+
+
+def test_installed_code_has_the_commit_that_it_was_built_from(project):
+    root, git = project
+    (root / fingerprint.BUILD_RECORD).write_text('{"git_commit": "abc", "git_dirty": false}')
+    git("init")
+    assert history(root) == ("abc", False)
+
+
+def test_a_checkout_of_another_program_than_the_one_that_runs_is_not_its_commit(project):
+    root, git = project
+    (root / "orchestrator").mkdir()
+    (root / "orchestrator" / "__init__.py").write_text("another")
+    for arguments in (["init"], ["add", "."], ["commit", "-m", "all"]):
+        git(*arguments)
+    assert history(root) == (git("rev-parse", "HEAD"), True)

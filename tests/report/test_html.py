@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -424,7 +425,9 @@ def test_the_command_measures_the_same_job_again(root, known):
             spec.Override(path=("workloads",), value=[options["--workload"]], origin=""),
             *map(spec.parse_setting, settings),
         ]
-        (job,) = jobs.plan(spec.load(root / words[2], overrides=overrides), rows, options["--device"])
+        (job,) = jobs.plan(
+            spec.load(Path(words[2]), folder=root / "configs", overrides=overrides), rows, options["--device"]
+        )
         assert comparable(job) == comparable(each.job)
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from orchestrator.cli import place
 from orchestrator.cli.consent import YesOption
 from orchestrator.cli.options import (
     DEFAULT_RESULTS,
-    ROOT,
     DeviceOption,
     FrameworkOption,
+    JsonOption,
     PythonOption,
     ResultsOption,
     SetOption,
@@ -22,7 +24,7 @@ from orchestrator.cli.options import (
     WorkloadOption,
 )
 from orchestrator.engines import registry
-from orchestrator.errors import EXIT_JOBS_FAILED
+from orchestrator.errors import EXIT_JOBS_FAILED, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.cli.screen import Screen
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
 
 SpecArgument = Annotated[
     Optional[Path],
-    typer.Argument(help="a YAML spec; by default configs/quick.yaml, on a GPU configs/seed.yaml", metavar="SPEC"),
+    typer.Argument(
+        help="a YAML file, or a name: quick (the default), seed (the default on a GPU) or smoke",
+        metavar="SPEC",
+    ),
 ]
 BenchGpuOption = Annotated[Optional[str], typer.Option(help="which GPU: its index, its UUID, or all", metavar="GPU")]
 EngineOption = Annotated[Optional[str], typer.Option(help=", ".join(registry.names()))]
@@ -47,6 +52,7 @@ BudgetOption = Annotated[
 ]
 RetriesOption = Annotated[Optional[int], typer.Option(help="run a failed job up to N more times", metavar="N")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="show the jobs and stop")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="print tables and errors only, no progress")]
 ResumeOption = Annotated[Optional[str], typer.Option(help="run what is missing of an earlier run", metavar="RUN")]
 
 
@@ -67,7 +73,9 @@ def command(
     dry_run: DryRunOption = False,
     resume: ResumeOption = None,
     yes: YesOption = False,
+    json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
+    quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Run a spec and print its tables.
@@ -75,8 +83,8 @@ def command(
     \b
     Examples:
       orchestrator bench --framework pytorch
-      orchestrator bench configs/seed.yaml --workload cnn --dataset synthetic
-      orchestrator bench configs/smoke.yaml --set cnn.epochs=2 --set trace=5
+      orchestrator bench seed --workload cnn --dataset synthetic
+      orchestrator bench smoke --set cnn.epochs=2 --set trace=5
       orchestrator bench --workload rnn --repeats auto --budget 2h
       orchestrator bench --resume 20261123-140000-quick-pytorch
     """
@@ -88,8 +96,10 @@ def command(
     options["--retries"] = retries
     base, overrides = requesting.base_request(results, python), requesting.overrides(options, set_)
     request = dataclasses.replace(base, spec=spec, overrides=overrides, resume=resume, address=address)
-    with Screen(verbose=verbose) as screen:
-        _bench(request, screen, dry_run=dry_run, yes=yes)
+    if dry_run and json:
+        raise UsageError("a dry run has no results to print with --json", hint="leave one of the two out")
+    with Screen(verbose=verbose, quiet=quiet) as screen:
+        _bench(request, screen, dry_run=dry_run, yes=yes, json=json)
 
 
 def resume_command(run: str, address: str) -> str:
@@ -97,7 +107,7 @@ def resume_command(run: str, address: str) -> str:
     return f"orchestrator bench --resume {run}" + ("" if address == "auto" else f" --address {address}")
 
 
-def _bench(request: Request, screen: Screen, *, dry_run: bool, yes: bool) -> None:
+def _bench(request: Request, screen: Screen, *, dry_run: bool, yes: bool, json: bool) -> None:
     from orchestrator.cli import consent, session
     from orchestrator.record import run_folder
     from orchestrator.run import preparation
@@ -110,7 +120,7 @@ def _bench(request: Request, screen: Screen, *, dry_run: bool, yes: bool) -> Non
             needed = preparation.cost_of(request, prepared)
             preparation.require_room(needed, request, prepared)
             consent.require(needed, request.cache, yes=yes)  # the run may be somebody else's, and so its settings
-            _run(request, folder, prepared, screen)
+            _run(request, folder, prepared, screen, json=json)
         return
     prepared = preparation.prepare(request)
     needed = preparation.cost_of(request, prepared)
@@ -123,32 +133,35 @@ def _bench(request: Request, screen: Screen, *, dry_run: bool, yes: bool) -> Non
     if needed.is_much:  # the user's own spec: said, and not asked
         screen.dim(f"the inputs need {needed.in_words(request.cache)}")
     with session.kept_in(folder, request.cache):
-        _run(request, folder, prepared, screen)
+        _run(request, folder, prepared, screen, json=json)
 
 
-def _run(request: Request, folder: RunFolder, prepared: PreparedRun, screen: Screen) -> None:
-    """Run what is prepared, and print the tables."""
+def _run(request: Request, folder: RunFolder, prepared: PreparedRun, screen: Screen, *, json: bool) -> None:
+    """Run what is prepared, and print the tables or the JSON."""
     from orchestrator.cli import session
     from orchestrator.run import preparation
 
     go_on = resume_command(folder.path.name, request.address)
     with session.progress(screen, folder.path, prepared, go_on=go_on) as listener:
         preparation.run(request, folder, prepared, listener)
-    _show(folder, screen)
+    _show(folder, screen, json=json)
 
 
-def _show(folder: RunFolder, screen: Screen) -> None:
-    """Print the tables of a run. Raises Exit if a job failed, StoreError if a result is damaged."""
+def _show(folder: RunFolder, screen: Screen, *, json: bool) -> None:
+    """Print a run's tables, or the report's JSON. Raises Exit if a job failed, StoreError if a result is damaged."""
     from orchestrator.cli import selection
-    from orchestrator.report import collected
+    from orchestrator.report import collected, formats
 
     sources = selection.sources(folder.path.parent, [str(folder.path)])
     for error in sources.unread:
         screen.warn(error.message)
-    content = collected.of_runs(sources.runs, ROOT, sources.origins, sources.own)
-    screen.show_report(content)
+    content = collected.of_runs(sources.runs, place.current().root, sources.origins, sources.own)
     skipped = sum(result.status == "skipped" for result in content.results)
-    screen.print_line(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))
+    if json:
+        sys.stdout.writelines(formats.load("json").write(content))
+    else:
+        screen.show_report(content)
+        screen.print_line(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))
     if content.damaged:
         raise collected.left_out(content.damaged)
     if any(result.status not in {"ok", "skipped"} for result in content.results):

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli import place
 from orchestrator.cli.options import (
     DEFAULT_RESULTS,
-    ROOT,
     DeviceOption,
     JsonOption,
     LocalEngineOption,
@@ -52,12 +52,12 @@ def command(
     from orchestrator.plan import catalog
     from orchestrator.verify import framework_check
 
-    known = catalog.load(ROOT)
+    known = catalog.load(place.current().root)
     _require(framework, known)
     overrides = requesting.overrides({"--device": device, "--engine": engine})
     request = framework_check.request(requesting.base_request(results, python), framework, overrides)
     with Screen(verbose=verbose) as screen:
-        findings = list(framework_check.before(ROOT, *known.frameworks[framework]))
+        findings = list(framework_check.before(place.current().root, *known.frameworks[framework]))
         findings += _by_running(request, framework, screen)
         screen.show_findings(framework, findings, json=json)
     if not all(finding.ok for finding in findings):

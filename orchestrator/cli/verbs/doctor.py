@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import ROOT, JsonOption
+from orchestrator.cli import place
+from orchestrator.cli.options import JsonOption
 from orchestrator.errors import HostError
 
 DoctorGpuOption = Annotated[str, typer.Option(help="the GPU to examine: its index or its UUID")]
@@ -28,7 +29,7 @@ def command(gpu: DoctorGpuOption = "0", json: JsonOption = False) -> None:
     from orchestrator.plan import catalog
 
     with Screen() as screen:
-        found = diagnosis.examine(catalog.load(ROOT), files.default_cache(), gpu)
+        found = diagnosis.examine(catalog.load(place.current().root), files.default_cache(), gpu)
         if json:
             screen.print_json(found.as_json())
         else:

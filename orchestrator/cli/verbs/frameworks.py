@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import ROOT, JsonOption
+from orchestrator.cli import place
+from orchestrator.cli.options import JsonOption
 
 NewFrameworkArgument = Annotated[str, typer.Argument(help="its name on the command line", metavar="FRAMEWORK")]
 PackageOption = Annotated[
@@ -27,7 +28,7 @@ def ls(json: JsonOption = False) -> None:
     from orchestrator.cli.screen import Screen
     from orchestrator.plan import catalog
 
-    rows = listing.framework_rows(catalog.load(ROOT))
+    rows = listing.framework_rows(catalog.load(place.current().root))
     with Screen() as screen:
         if json:
             screen.print_json(rows)
@@ -52,10 +53,11 @@ def new(
     from orchestrator.verify import scaffold
 
     choice = scaffold.NewFramework(framework=framework, title=title, packages=tuple(package), python=python)
-    texts = scaffold.files(choice, catalog.load(ROOT))
-    scaffold.write(ROOT, texts)
+    root = place.checkout("new")
+    texts = scaffold.files(choice, catalog.load(root))
+    scaffold.write(root, texts)
     with Screen() as screen:
         for path in texts:
             screen.print_line(f"  {path}")
-        locked = subprocess.run(["ci/lock.sh", framework], cwd=ROOT, check=False).returncode == 0
+        locked = subprocess.run(["ci/lock.sh", framework], cwd=root, check=False).returncode == 0
         screen.show_next(framework, [str(path) for path in texts], locked=locked)

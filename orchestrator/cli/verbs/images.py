@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from orchestrator.cli.options import ROOT, JsonOption, VerboseOption
+from orchestrator.cli import place
+from orchestrator.cli.options import JsonOption, VerboseOption
 from orchestrator.errors import BuildError, DiskError
 from orchestrator.files import cache_error, default_cache
 
@@ -36,7 +37,7 @@ def build(
     from orchestrator.cli.screen import Screen
     from orchestrator.plan import catalog
 
-    chosen = catalog.load(ROOT).select(image or ())
+    chosen = catalog.load(place.current().root).select(image or ())
     failed: dict[str, BuildError] = {}
     with Screen(verbose=verbose) as screen:
         for each in chosen:
@@ -83,7 +84,7 @@ def ls(image: ImagesArgument = None, json: JsonOption = False) -> None:
     from orchestrator.cli.screen import Screen
     from orchestrator.plan import catalog
 
-    rows = listing.image_rows(catalog.load(ROOT).select(image or ()))
+    rows = listing.image_rows(catalog.load(place.current().root).select(image or ()))
     with Screen() as screen:
         if json:
             screen.print_json(rows)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from orchestrator.cli.options import DEFAULT_RESULTS, ROOT, ResultsOption
+from orchestrator.cli import place
+from orchestrator.cli.options import DEFAULT_RESULTS, ResultsOption
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.report import formats
 
@@ -83,7 +84,7 @@ def command(
         sources = selection.sources(results, run or (None,))
         for signed in sources.signed:
             screen.show_signature(signed)
-        content = collected.of_runs(sources.runs, ROOT, sources.origins, sources.own)
+        content = collected.of_runs(sources.runs, place.current().root, sources.origins, sources.own)
         if output is not None or not (capsule and is_stdout(capsule)):  # "-": stdout holds the capsule alone
             _deliver(content, formats.PAGE if open_ else format_, output, screen, open_=open_)
         if capsule is not None:

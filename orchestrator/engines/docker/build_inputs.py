@@ -20,9 +20,9 @@ from orchestrator.errors import BuildError
 from orchestrator.files import sha256_of
 from orchestrator.plan.catalog import Image
 
-_CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
-_PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "default-timeout")
-_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "default-timeout")
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
 def lock_of(image: Image, variant: str) -> Path:
@@ -58,7 +58,7 @@ def build_options(
         f"--build-arg=BASE_IMAGE={base}",
         f"--build-arg=VARIANT={variant}",
         # Without a value, docker takes it from the environment and keeps it out of the image's history.
-        *(f"--build-arg={name}" for name in _PROXIES if environ.get(name)),
+        *(f"--build-arg={name}" for name in PROXIES if environ.get(name)),
         f"--secret=id=ca,src={certificates}",
         f"--secret=id=pip.conf,src={pip_conf}",
         str(context),
@@ -101,7 +101,7 @@ def _project(wheel: Path) -> str | None:
 
 
 def _certificates(environ: Mapping[str, str]) -> Path | None:
-    files = (Path(environ[name]) for name in _CERTIFICATES if environ.get(name))
+    files = (Path(environ[name]) for name in CERTIFICATES if environ.get(name))
     return next((path for path in files if path.is_file()), None)
 
 
@@ -110,7 +110,7 @@ def _pip_settings(environ: Mapping[str, str], *, own_certificates: bool) -> str:
     settings = {"progress-bar": "off", "root-user-action": "ignore", "disable-pip-version-check": "true"}
     if own_certificates:
         settings["cert"] = "/run/secrets/ca"
-    for option in _PIP_OPTIONS:
+    for option in PIP_OPTIONS:
         if value := environ.get("PIP_" + option.upper().replace("-", "_")):
             settings[option] = " ".join(value.split())
     if environ.get("PIP_NO_CACHE_DIR"):

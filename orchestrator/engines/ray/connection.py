@@ -141,7 +141,7 @@ def _own_signals() -> Iterator[None]:
 
 def _snapshot(root: Path, folder: Path) -> None:
     """What nodes need of the project at `root`, and this program. Ray names it by its content and ships it once."""
-    ignore = shutil.ignore_patterns("__pycache__")
+    ignore = shutil.ignore_patterns("__pycache__", "_bundled")
     shutil.copytree(Path(orchestrator.__file__).parent, folder / "orchestrator", ignore=ignore)
     for name in SHIPPED:
         shutil.copytree(root / name, folder / name, ignore=ignore)
