@@ -14,18 +14,22 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from orchestrator.cli import app, diagnosis, diagnosis_page
+from orchestrator.cli import app, diagnosis, diagnosis_page, listing
 from orchestrator.cli.screen import Screen
 from orchestrator.engines.docker import client
 from orchestrator.engines.process import pythons
 from orchestrator.errors import HostError
 from orchestrator.host import machine as host_machine
+from orchestrator.host import quotas
 from orchestrator.inputs import dataset_folder, datasets, download
 from orchestrator.plan import catalog
+from orchestrator.record.run_folder import RunFolder
+from orchestrator.run.conversation import Conversation
 from orchestrator.run.crew import Crew
 from tests.support import fake_docker
 from tests.support.fake_docker import command
 from tests.support.machines import gpu, machine
+from tests.support.results import result
 
 
 @pytest.fixture
@@ -641,3 +645,44 @@ def test_a_warning_that_nobody_may_overlook_is_red(capsys, monkeypatch):
     said = capsys.readouterr().err
     assert "WARNING" in said
     assert "\x1b[1;31m" in said
+
+
+def test_data_ls_shows_the_start_of_a_fingerprint_and_json_all_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    made = imported(tmp_path / "cache")
+    page = CliRunner().invoke(app.app, ["data", "ls"]).stdout
+    assert made.fingerprint[:12] in page
+    assert made.fingerprint not in page
+    (row,) = json.loads(CliRunner().invoke(app.app, ["data", "ls", "--json"]).stdout)
+    assert row["fingerprint"] == made.fingerprint
+
+
+def test_images_ls_shows_sizes_in_units_and_json_bytes(daemon, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    row = {
+        "image": "numpy",
+        "variant": "cpu",
+        "frameworks": ["numpy"],
+        "tag": "t",
+        "size": 2_139_367_566,
+        "built": True,
+    }
+    monkeypatch.setattr(listing, "image_rows", lambda chosen: [row, {**row, "size": None, "built": False}])
+    page = CliRunner().invoke(app.app, ["images", "ls"]).stdout
+    assert "2.1 GB" in page
+    assert "2139367566" not in page
+    assert json.loads(CliRunner().invoke(app.app, ["images", "ls", "--json"]).stdout)[0]["size"] == 2_139_367_566
+
+
+@pytest.mark.parametrize(("size", "words"), [(94_371_840, "90 MiB"), (8 << 30, "8 GiB"), (3 << 29, "1.5 GiB")])
+def test_a_memory_limit_is_given_in_a_unit_that_people_read(size, words):
+    assert quotas.in_words(None, size) == f", memory limit of {words}"
+
+
+def test_the_hint_of_a_job_that_ran_too_long_names_its_log(tmp_path):
+    folder = RunFolder(tmp_path / "results" / "RUN")
+    folder.path.mkdir(parents=True)
+    job = result("numpy", "cnn").job
+    with folder.record(job.id) as recorder:
+        failure = Conversation(job, recorder, lambda event: None).failure_of("timeout", "stopped")
+    assert f"see in results/RUN/{job.id}.log what it waited for" in failure.hint
