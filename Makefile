@@ -16,7 +16,7 @@ OPTIONS = $(CONFIG) \
 	$(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help known install bench test test-fast check-all lint benchmark lock clean
+.PHONY: help install bench test test-fast check-all lint benchmark lock clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -30,11 +30,9 @@ install: $(VENV)/installed ## make .venv with the orchestrator in it
 SETTINGS = CONFIG FRAMEWORK WORKLOAD DEVICE ENGINE DATASET REPEATS ARGS PYTHON VENV RUN
 UNKNOWN = $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(filter-out $(SETTINGS),$(name)))))
 
-known:
+bench: install ## run a benchmark and print its tables
 	@test -z '$(UNKNOWN)' || { echo 'error: make bench has no setting $(UNKNOWN)' >&2; \
 	echo '  → it takes FRAMEWORK= WORKLOAD= DEVICE= ENGINE= CONFIG= DATASET= REPEATS= ARGS=' >&2; exit 2; }
-
-bench: known install ## run a benchmark and print its tables
 	@$(RUN)orchestrator bench $(OPTIONS)
 
 test: $(VENV)/installed-dev lint ## run every test this machine can run, but for checks that have passed

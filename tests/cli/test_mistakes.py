@@ -434,7 +434,7 @@ def test_make_knows_its_settings(root):
 
 
 def test_the_documented_exit_codes_are_those_of_the_errors(root):
-    table = re.findall(r"^\| (\d+) \| ([^|]+) \|", (root / "docs/reliability.md").read_text(), re.MULTILINE)
+    table = re.findall(r"^\| (\d+) \| ([^|]+) \|", (root / "docs/exit-codes.md").read_text(), re.MULTILINE)
     documented = {int(code) for code, _ in table}
     kinds = [errors.OrchestratorError.__subclasses__()]
     for kind in kinds:
