@@ -26,7 +26,13 @@ help: ## show this list
 
 install: $(VENV)/installed ## make .venv with the orchestrator in it
 
+# make says nothing about a misspelled setting, and would run everything instead.
+SETTINGS = CONFIG FRAMEWORK WORKLOAD DEVICE ENGINE DATASET REPEATS ARGS PYTHON VENV RUN
+UNKNOWN = $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(filter-out $(SETTINGS),$(name)))))
+
 bench: install ## run a benchmark and print its tables
+	@test -z '$(UNKNOWN)' || { echo 'error: make bench has no setting $(UNKNOWN)' >&2; \
+	echo '  → it takes FRAMEWORK= WORKLOAD= DEVICE= ENGINE= CONFIG= DATASET= REPEATS= ARGS=' >&2; exit 2; }
 	@$(RUN)orchestrator bench $(OPTIONS)
 
 test: $(VENV)/installed-dev lint ## run every test this machine can run, but for checks that have passed

@@ -18,7 +18,7 @@ import typer
 import typer.core
 
 from orchestrator import __version__, files
-from orchestrator.cli import crash, place, streams
+from orchestrator.cli import crash, mistyped, place, streams
 from orchestrator.cli.options import EXIT_CODES
 from orchestrator.cli.verbs import (
     bench,
@@ -41,7 +41,7 @@ LONGEST_LINE = 1000  # characters of a message: it may quote what the user gave
 
 
 class Verbs(typer.core.TyperGroup):
-    """All verbs. An interruption that no verb handles ends with one line."""
+    """All verbs. A mistyped command line, and an interruption that no verb handles, end with one line."""
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _interruptible():
@@ -59,6 +59,10 @@ def _interruptible() -> Iterator[None]:
     except (KeyboardInterrupt, typer.Abort):  # Abort: at a question
         streams.print_error("\ninterrupted", "yellow")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    except mistyped.MISTYPED as error:
+        if (explained := mistyped.explained(error)) is None:
+            raise
+        raise explained from error
     except BrokenPipeError as error:
         # It is not that of our output, which never raises one. Click would end with 1, the code of a verdict.
         raise crash.crashed(_crash_folder(), error) from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,12 +22,17 @@ from orchestrator.errors import HostError, UsageError
 from orchestrator.files import free_bytes
 from orchestrator.host import machine
 from orchestrator.host.machine import Gpu, Host
-from orchestrator.plan import compat
+from orchestrator.plan import compat, spec
 from orchestrator.plan.catalog import Catalog
 from orchestrator.plan.compat import Engines, GpuVerdict, Problem
+from orchestrator.plan.jobs import plan
 from orchestrator.plan.spec import EngineName
+from orchestrator.plan.workload import Device
+from orchestrator.run import first_run, preparation
+from orchestrator.run.first_run import FirstRun
 
 SCHEMA_VERSION: Final = 1
+GPU = r"[0-9]{1,3}|(GPU|MIG)-[0-9a-fA-F-]{1,60}"
 ASK_SECONDS = 5  # for each question to the Docker daemon or the docker command
 TOOLKIT = "install the NVIDIA Container Toolkit (`nvidia-ctk runtime configure`), or use --engine process"
 RUN = Path("/run")
@@ -74,7 +79,9 @@ class Diagnosis:
     cache_free: int | None  # bytes
     docker: Docker
     pythons: Mapping[str, str | None]  # the versions that images need → interpreter, or None
+    given: Mapping[str, str]  # the images for which --python names an interpreter
     frameworks: tuple[FrameworkDiagnosis, ...]
+    first_run: FirstRun  # what `bench` without options would download and build before its jobs
 
     @property
     def usable(self) -> bool:
@@ -97,25 +104,32 @@ class Diagnosis:
             "schema_version": SCHEMA_VERSION,
             "usable": self.usable,
             **asdict(self),
+            "first_run": self.first_run.as_json(),
             "problems": [asdict(problem) for problem in self.problems],
         }
 
 
-def examine(known: Catalog, cache: Path, gpu: str = "0") -> Diagnosis:
+def examine(known: Catalog, cache: Path, gpu: str = "0", given: Mapping[str, Path] | None = None) -> Diagnosis:
     """Examine this machine. Takes seconds.
 
-    Verdicts are for `gpu`, an index or a UUID. Raises UsageError when this machine has no such GPU.
+    Verdicts are for `gpu`, an index or a UUID. `given` are the interpreters that --python names, by image. Raises
+    UsageError when this machine has no such GPU, or an interpreter does not run.
     """
+    given = given or {}
+    preparation.require_pythons(given, known)
+    if not re.fullmatch(GPU, gpu):
+        raise UsageError(f"--gpu {gpu[:60]}: must be the number of a GPU, or its UUID", hint="type --gpu 0")
     host = machine.inspect()
     judged = machine.find_gpu(host.gpus, gpu)
     if host.gpus and judged is None:
         raise UsageError(f"--gpu {gpu}: this machine has {len(host.gpus)}", hint="GPUs are counted from 0")
     docker = _docker(host, cache)
-    found = _pythons(known)
+    found = _pythons(known, given)
     means = Engines(
         docker=docker.engine_problem,
         docker_gpu=docker.gpu_problem,
         pythons=frozenset(version for version, path in found.items() if path is not None),
+        given=frozenset(given),
     )
     return Diagnosis(
         host=host,
@@ -125,8 +139,19 @@ def examine(known: Catalog, cache: Path, gpu: str = "0") -> Diagnosis:
         cache_free=free_bytes(cache),
         docker=docker,
         pythons=found,
+        given={image: str(path) for image, path in given.items()},
         frameworks=_rows(known, host, judged, means),
+        first_run=_first_run(known, cache, judged, docker),
     )
+
+
+def _first_run(known: Catalog, cache: Path, gpu: Gpu | None, docker: Docker) -> FirstRun:
+    """What `bench` without options needs here."""
+    device: Device = "cpu" if gpu is None else "gpu"
+    chosen = spec.load(known.root / "configs" / preparation.DEFAULT_SPECS[device])
+    jobs = plan(chosen, known, device, None if gpu is None else [gpu])
+    images = first_run.image_states(known.images, device) if docker.engine_problem is None else ()
+    return first_run.of_jobs(jobs, chosen.dataset, images, known.root, cache)
 
 
 def _rows(known: Catalog, host: Host, gpu: Gpu | None, means: Engines) -> tuple[FrameworkDiagnosis, ...]:
@@ -203,8 +228,10 @@ def _elsewhere(cache: Path) -> Problem | None:
     return None
 
 
-def _pythons(known: Catalog) -> dict[str, str | None]:
-    wanted = {image.python: image.name for image in known.images if image.python is not None}
+def _pythons(known: Catalog, given: Iterable[str]) -> dict[str, str | None]:
+    """The interpreters for the images for which none is given, by version."""
+    needed = [image for image in known.images if image.python is not None and image.name not in given]
+    wanted = {image.python: image.name for image in needed if image.python is not None}
     found: dict[str, str | None] = {}
     for version in sorted(wanted, key=_ordered):
         try:

@@ -14,6 +14,7 @@ from orchestrator.cli.diagnosis import Diagnosis, FrameworkDiagnosis
 from orchestrator.host import quotas
 from orchestrator.host.machine import Gpu
 from orchestrator.plan.compat import GpuSupport, Problem
+from orchestrator.run.first_run import FirstRun, in_bytes
 from orchestrator.text import printable
 
 MAX_CHARACTERS = 300  # of each name or message of a driver or daemon
@@ -31,6 +32,8 @@ def page(diagnosis: Diagnosis) -> RenderableType:
         _section("Machine", _machine(diagnosis)),
         _section("Docker", _docker(diagnosis)),
         _section("GPUs", _gpus(diagnosis)),
+        _section("Data sets", _datasets(diagnosis)),
+        _section("First run", _first_run(diagnosis)),
         _problems(diagnosis),
         Text("\nFrameworks", style="bold cyan"),
         _frameworks(diagnosis),
@@ -46,6 +49,8 @@ def _machine(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "system", f"{host.system}, kernel {host.kernel}, {host.machine}"
     yield "cache", f"{diagnosis.cache}, {_gib(diagnosis.cache_free)} free"
     yield "Python", ", ".join(version if path else f"no {version}" for version, path in diagnosis.pythons.items())
+    for image, path in diagnosis.given.items():
+        yield "--python", f"{path} for image {image}"
 
 
 def _docker(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
@@ -72,6 +77,34 @@ def _gpus(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
         yield f"GPU {number}", _gpu(gpu)
 
 
+def _datasets(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+    for each in diagnosis.first_run.datasets:
+        yield each.dataset, each.in_words()
+
+
+def _first_run(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+    """What `bench` without options does before its jobs, and how long those took elsewhere."""
+    found = diagnosis.first_run
+    yield "download", f"{in_bytes(found.download)} of data" if found.download else "no data"
+    yield "cache", f"{in_bytes(found.cache_disk)} more, for data and other inputs of jobs"
+    if found.images:
+        yield "images", _images(found)
+    else:
+        yield "images", "none: the process engine installs the same packages into the cache"
+    if found.measured:
+        yield "minutes", found.in_minutes()
+
+
+def _images(found: FirstRun) -> str:
+    built = f"{len(found.images) - len(found.to_build)} of {len(found.images)} are built"
+    if not found.to_build:
+        return built
+    names = ", ".join(
+        f"{each.image} {in_bytes(each.disk) if each.disk else '(not measured)'}" for each in found.to_build
+    )
+    return f"{built}; the others take {in_bytes(found.build_disk)} of disk and download a part of it: {names}"
+
+
 def _gpu(gpu: Gpu) -> str:
     modes = {"ECC": gpu.ecc, "persistence": gpu.persistence, "MIG": gpu.mig}
     facts = [
@@ -93,7 +126,8 @@ def _problems(diagnosis: Diagnosis) -> RenderableType:
 
 
 def _cure(problem: Problem) -> RenderableType:
-    return Padding(Text(f"→ {_plain(problem.remedy)}", style="yellow"), (0, 0, 0, 2))
+    lines = [Text(f"→ {_plain(line)}", style="yellow") for line in problem.remedy.splitlines()]
+    return Padding(Group(*lines), (0, 0, 0, 2))
 
 
 def _frameworks(diagnosis: Diagnosis) -> RenderableType:

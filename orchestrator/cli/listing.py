@@ -10,6 +10,7 @@ from orchestrator.errors import HostError
 from orchestrator.plan.catalog import Catalog, Image
 
 ListedRow = dict[str, Any]
+SHORT = 12  # hex digits of a fingerprint on a screen
 
 
 def framework_rows(catalog: Catalog) -> list[ListedRow]:
@@ -68,6 +69,18 @@ def dataset_rows(cache: Path) -> list[ListedRow]:
         }
         for prepared in data_sources.ls(cache)
     ]
+
+
+def size_in_words(size: int | None) -> str:
+    """`2.1 GB`; "–" for an image that is not built."""
+    from rich.filesize import decimal
+
+    return "–" if size is None else decimal(size)
+
+
+def shortened(row: ListedRow) -> ListedRow:
+    """The row of a dataset for a screen, with the start of its fingerprint; --json has all of it."""
+    return {**row, "fingerprint": row["fingerprint"][:SHORT]}
 
 
 def _built(catalog: Catalog) -> dict[str, list[str] | None]:

@@ -28,6 +28,9 @@ class Terminal(Protocol):
     def warn(self, text: str) -> None:
         """Print a warning."""
 
+    def alarm(self, text: str) -> None:
+        """Print a warning that nobody may overlook."""
+
     def dim(self, text: str) -> None:
         """Print a detail."""
 
@@ -48,7 +51,9 @@ class TerminalHandler(_Whole):
         self._terminal = terminal
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.WARNING:
+        if record.levelno >= logging.ERROR:
+            self._terminal.alarm(self.format(record))
+        elif record.levelno >= logging.WARNING:
             self._terminal.warn(self.format(record))
         else:
             self._terminal.dim(self.format(record))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -60,12 +61,20 @@ VerboseOption = Annotated[
 
 
 def python_option(text: str) -> tuple[str, Path]:
-    """Split IMAGE=PATH into its two parts. Raises UsageError."""
+    """Split IMAGE=PATH into its two parts. A name without a slash is looked for on PATH. Raises UsageError."""
     image, equals, path = text.partition("=")
     if not equals or not image or not path:
         raise UsageError(
             f"--python {text}: not of the form IMAGE=PATH", hint="for example --python numpy=/usr/bin/python3"
         )
+    if "/" not in path:
+        found = shutil.which(path)
+        if found is None:
+            raise UsageError(
+                f"--python {text}: there is no command {path} on PATH",
+                hint=f"give its path: --python {image}=/path/to/python",
+            )
+        return image, Path(found).absolute()
     try:
         return image, Path(path).expanduser().absolute()  # jobs start in another folder
     except (RuntimeError, OSError) as error:  # RuntimeError: ~ of an unknown user

@@ -16,7 +16,7 @@ SPEC_KEYS = {"--framework": "frameworks", "FRAMEWORK": "frameworks", "--workload
 
 
 def overrides(options: Mapping[str, object], assignments: Sequence[str] | None = None) -> list[Override]:
-    """The values of the spec that options change. Raises SpecError.
+    """The values of the spec that options change. Raises UsageError.
 
     `options` are values by the name of their option, None or an empty list if it was not given; `assignments` are
     those of --set, KEY=VALUE.

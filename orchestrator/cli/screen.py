@@ -61,6 +61,10 @@ class Screen:
         """Print a warning in a frame. While progress is shown, it appears above the bars."""
         self._notices.print(Panel(Text(text), style="yellow", box=box.HEAVY, title="note", title_align="left"))
 
+    def alarm(self, text: str) -> None:
+        """Print a warning that nobody may overlook: also for those who asked for no notes."""
+        self._notices.print(Panel(Text(text), style="bold red", box=box.HEAVY, title="WARNING", title_align="left"))
+
     def live(self, *, log: Path | None = None) -> LiveListener:
         """A listener that shows how a run, or other work that takes long, goes. `log` has the output of builds."""
         from orchestrator.cli.progress import LiveListener

@@ -162,7 +162,7 @@ def select(results: Path, word: str) -> Selection:
     run, colon, framework = word.rpartition(":")
     try:
         folder = run_folder.find(results, run if colon else word)
-    except StoreError:
+    except UsageError:
         if colon:
             raise
         folder = _latest(results, word)
@@ -185,7 +185,7 @@ def _latest(results: Path, word: str) -> run_folder.RunFolder:
     try:
         return run_folder.find(results, None)
     except StoreError as error:
-        raise StoreError(f"no run or result file {word!r}, and {error.message}", hint=error.hint) from error
+        raise UsageError(f"there is no run or result file {word!r}, and {error.message}", hint=error.hint) from error
 
 
 def _whole(folder: run_folder.RunFolder) -> Selection:

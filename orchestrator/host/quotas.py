@@ -58,7 +58,12 @@ def inspect(proc: Path = PROC) -> Limits:
 def in_words(cpus: float | None, memory: int | None) -> str:
     """Both limits, each with a comma before it; empty without limits."""
     words = "" if cpus is None else f", quota of {cpus:.3g} CPUs"
-    return words if memory is None else f"{words}, memory limit of {memory / GIB:.3g} GiB"
+    return words if memory is None else f"{words}, memory limit of {size_in_words(memory)}"
+
+
+def size_in_words(size: int) -> str:
+    """`7.5 GiB`, or `90 MiB` for less than one."""
+    return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / 2**20:.0f} MiB"
 
 
 def groups(controller: str, proc: Path = PROC) -> list[Path]:

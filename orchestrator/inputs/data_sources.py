@@ -54,7 +54,7 @@ def resolve(name: str, choice: DatasetChoice, *, cache: Path, base_url: str | No
     except DownloadError as error:
         if choice != "auto":
             raise
-        _log.warning("%s", _synthetic_warning(name, error))
+        _log.error("%s", _synthetic_warning(name, error))
     return synthesise(name, seed=SYNTHETIC_SEED, cache=cache)
 
 

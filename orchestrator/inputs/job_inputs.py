@@ -6,6 +6,7 @@ run first uses them. Before each later job it is checked that they are still the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -61,6 +62,12 @@ class Store:
             inputs={name: digest for name, (_, digest) in hashes.items()},
         )
         return Inputs(files=files, facts=facts, train_samples=wanted.get("train"), test_samples=wanted.get("test"))
+
+    def prepare_datasets(self, jobs: Iterable[Job]) -> None:
+        """Make or verify the labelled datasets of `jobs`. What fails now fails the jobs later."""
+        for job in {job.dataset: job for job in jobs if job.declaration.trains}.values():
+            with contextlib.suppress(DataError):
+                self._dataset(job)
 
     def _dataset(self, job: Job) -> Dataset:
         if job.declaration.trains:

@@ -97,8 +97,16 @@ class Catalog:
         known = {image.name: image for image in self.images}
         for name in names:
             if name not in known:
-                raise UsageError(f"no image is called {name!r}{did_you_mean(name, known)}")
+                raise self._no_image(name, known)
         return tuple(known[name] for name in names) or self.images
+
+    def _no_image(self, name: str, known: Mapping[str, Image]) -> UsageError:
+        if name in self.frameworks:
+            image = self.frameworks[name][1].name
+            return UsageError(f"no image is called {name!r}: that framework's image is {image!r}", hint=f"type {image}")
+        return UsageError(
+            f"no image is called {name!r}{did_you_mean(name, known)}", hint="`orchestrator images ls` shows all images"
+        )
 
 
 def load(root: Path) -> Catalog:

@@ -56,6 +56,7 @@ class Engines:
     docker: Problem | None  # why the docker engine cannot run a job
     docker_gpu: Problem | None  # why it cannot give one a GPU
     pythons: frozenset[str]  # the versions ("3.11") the process engine has
+    given: frozenset[str] = frozenset()  # the images for which --python names an interpreter
 
 
 def verdict(image: Image, machine: Host, gpu: Gpu | None = None) -> GpuVerdict:
@@ -71,7 +72,7 @@ def verdict(image: Image, machine: Host, gpu: Gpu | None = None) -> GpuVerdict:
 def engines(image: Image, means: Engines, *, gpu: bool = False) -> tuple[EngineName, ...]:
     """The engines that can run `image`; with `gpu`, those that can give it a GPU."""
     docker = means.docker is None and not (gpu and means.docker_gpu)
-    process = image.python in means.pythons
+    process = image.python is not None and (image.python in means.pythons or image.name in means.given)
     return (*(("docker",) if docker else ()), *(("process",) if process else ()))
 
 

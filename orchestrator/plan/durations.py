@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import Field
 
+from orchestrator.plan import complaints
+
 FORMS = "90, 90s, 30m, 2h or 1h30m"
 LONGEST = 1e9  # seconds, 31 years: more overflows the timers of some systems
 _NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
@@ -18,13 +20,13 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 def seconds(value: Any) -> Any:
-    """Seconds from a text such as "1h30m"; numbers are seconds. Raises ValueError for anything else."""
+    """Seconds from a text such as "1h30m"; numbers are seconds. Raises a ValueError of pydantic for anything else."""
     if type(value) in {int, float}:
         return value
     text = value.strip() if isinstance(value, str) else ""
     match = _PARTS.fullmatch(text)
     if not text or not match:
-        raise ValueError(f"must be a time such as {FORMS} (not {str(value)[:40]!r})")
+        raise complaints.mistake(f"must be a time such as {FORMS}")
     return sum(float(match[unit]) * size for unit, size in _UNITS.items() if match[unit])
 
 

@@ -8,7 +8,6 @@ nearest valid name where one exists.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pydantic
 from pydantic import ByteSize, Field
 
-from orchestrator.errors import SpecError
-from orchestrator.plan import yaml_tree
+from orchestrator.errors import SpecError, UsageError
+from orchestrator.plan import complaints, yaml_tree
+from orchestrator.plan.complaints import Complaint, Typed
 from orchestrator.plan.durations import Duration
 from orchestrator.plan.workload import Count, Settings
 from orchestrator.plan.workloads import WORKLOADS
@@ -34,26 +34,34 @@ DeviceChoice = Literal["auto", "cpu", "gpu"]
 def _known_engine(name: str, info: pydantic.ValidationInfo) -> str:
     known = (info.context or {}).get("engines")
     if known is not None and name not in known:
-        raise ValueError(f"no engine is called {name!r}{did_you_mean(name, known)}")
+        raise complaints.unknown("engine", name, known)
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
+        raise complaints.mistake("must be letters, digits, hyphens and underscores, at most 40")
     return name
 
 
-EngineName = Annotated[  # engines/registry.py knows which there are
-    str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$"), pydantic.AfterValidator(_known_engine)
-]
+EngineName = Annotated[str, pydantic.AfterValidator(_known_engine)]  # engines/registry.py knows which there are
 DatasetChoice = Literal["auto", "real", "official", "imported", "synthetic"]
 Precision = Literal["fp32", "tf32", "amp", "fp64"]
-MemorySize = Annotated[  # bytes, written "8 GiB"
-    int,
-    pydantic.BeforeValidator(lambda value: pydantic.TypeAdapter(ByteSize).validate_python(value)),
-    Field(ge=1 << 26, le=1 << 50),
-]
+
+
+def _memory(value: Any) -> Any:
+    try:
+        size = pydantic.TypeAdapter(ByteSize).validate_python(value)
+    except pydantic.ValidationError:
+        size = None
+    if size is None or not 1 << 26 <= size <= 1 << 50:
+        raise complaints.mistake("must be a size from 64 MiB to 1024 TiB", "8 GiB")
+    return int(size)
+
+
+MemorySize = Annotated[int, pydantic.BeforeValidator(_memory)]  # bytes, written "8 GiB"
 
 
 def _repeats(value: Any) -> Any:
     """A count, or "auto": one message for anything else."""
     if value != "auto" and (type(value) is not int or not 1 <= value <= MAX_REPEATS):
-        raise ValueError(f"must be 'auto' or a whole number from 1 to {MAX_REPEATS:,} (not {str(value)[:40]!r})")
+        raise complaints.mistake(f"must be auto, or a whole number from 1 to {MAX_REPEATS:,}", "auto")
     return value
 
 
@@ -62,11 +70,34 @@ Repeats = Annotated[int | Literal["auto"], pydantic.BeforeValidator(_repeats)]
 
 def _known_workload(name: str) -> str:
     if name not in WORKLOADS:
-        raise ValueError(f"no workload is called {name!r}{did_you_mean(name, WORKLOADS)}")
+        raise complaints.unknown("workload", name, WORKLOADS)
     return name
 
 
 WorkloadName = Annotated[str, pydantic.AfterValidator(_known_workload)]
+
+
+def _known_framework(name: str, info: pydantic.ValidationInfo) -> str:
+    known = (info.context or {}).get("frameworks")
+    if known is not None and name not in known:
+        raise complaints.unknown("framework", name, known)
+    return name
+
+
+FrameworkName = Annotated[str, pydantic.AfterValidator(_known_framework)]
+
+
+def _run_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", name):
+        better = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+        raise complaints.mistake("must be lower-case letters, digits and hyphens, at most 40", better or "my-run")
+    return name
+
+
+def _gpu(choice: str) -> str:
+    if not re.fullmatch(r"all|[0-9]{1,3}|(GPU|MIG)-[0-9a-fA-F-]{1,60}", choice):
+        raise complaints.mistake("must be the number of a GPU, its UUID (`nvidia-smi -L` shows it), or all", "0")
+    return choice
 
 
 class Limits(Strict):
@@ -93,14 +124,14 @@ class Hosts(Strict):
 class SpecBase(Strict):
     """One run: which frameworks, which workloads, how, where, how often. `Spec` adds each workload's own settings."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    name: Annotated[str, pydantic.AfterValidator(_run_name)]
     description: Annotated[str, Field(max_length=500)] = ""
-    frameworks: Annotated[tuple[str, ...], Field(strict=False, max_length=1000)] = Field(
+    frameworks: Annotated[tuple[FrameworkName, ...], Field(strict=False, max_length=1000)] = Field(
         default=(), description="rows of the tables; all when empty"
     )
     workloads: Annotated[tuple[WorkloadName, ...], Field(strict=False, min_length=1, max_length=100)] = tuple(WORKLOADS)
     device: DeviceChoice = "auto"
-    gpu: Annotated[str, Field(pattern=r"^(all|[0-9]{1,3}|(GPU|MIG)-[0-9a-fA-F-]{1,60})$")] = Field(
+    gpu: Annotated[str, pydantic.AfterValidator(_gpu)] = Field(
         default="0", description="which GPU jobs get: its index, its UUID, or all"
     )
     engine: EngineName = "auto"
@@ -129,21 +160,12 @@ class SpecBase(Strict):
     def _index_as_text(cls, choice: object) -> object:
         return str(choice) if type(choice) is int else choice
 
-    @pydantic.field_validator("frameworks")
-    @classmethod
-    def _known_frameworks(cls, names: tuple[str, ...], info: pydantic.ValidationInfo) -> tuple[str, ...]:
-        known = (info.context or {}).get("frameworks")
-        for name in names:
-            if known is not None and name not in known:
-                raise ValueError(f"no framework is called {name!r}{did_you_mean(name, known)}")
-        return names
-
     @pydantic.field_validator("frameworks", "workloads")
     @classmethod
     def _once_each(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:  # their jobs would have the same ids
-            raise ValueError(f"{twice[0]!r} is listed more than once; to measure again use `repeats`")
+            raise complaints.mistake(f"{twice[0]!r} is listed more than once; to measure again use `repeats`")
         return names
 
     def settings_of(self, workload: str) -> Settings:
@@ -176,12 +198,14 @@ def load(
     engines: Iterable[str] | None = None,
     overrides: Sequence[Override] = (),
 ) -> Spec:
-    """Read the spec at `path`, or the one of that name in `folder`. Raises SpecError.
+    """Read the spec at `path`, or the one of that name in `folder`.
+
+    Raises SpecError for a spec that is wrong, UsageError for one that is not there, and for wrong overrides.
 
     `frameworks` and `engines`, when given, are the valid names.
     """
     try:
-        path = _find(path, folder)
+        path = _find(path, folder, frameworks)
         with path.open("rb") as file:
             text = file.read(yaml_tree.MAX_BYTES + 1)
     except OSError as error:
@@ -189,7 +213,7 @@ def load(
     return parse(text, name=str(path), frameworks=frameworks, engines=engines, overrides=overrides)
 
 
-def _find(path: Path, folder: Path | None) -> Path:
+def _find(path: Path, folder: Path | None, frameworks: Iterable[str] | None) -> Path:
     """The file at `path`, or else the spec in `folder` that is called so, with or without .yaml."""
     if path.is_file():
         return path
@@ -197,8 +221,24 @@ def _find(path: Path, folder: Path | None) -> Path:
     name = str(path).removesuffix(".yaml")
     if name in known:
         return known[name]
-    what = f"{path} is no file" if path.exists() else f"there is no spec file {path}{did_you_mean(name, known)}"
-    raise SpecError(what, hint=f"name a file, or a spec that comes with the program: {', '.join(known) or 'none'}")
+    raise _no_spec(path, sorted(known), sorted(frameworks or ()))
+
+
+def _no_spec(path: Path, known: Sequence[str], frameworks: Sequence[str]) -> UsageError:
+    """The error for a path where there is no spec file."""
+    name = str(path)
+    if name in frameworks:
+        return UsageError(f"{name} is a framework, not a spec", hint=f"type orchestrator bench --framework {name}")
+    if name in WORKLOADS:
+        return UsageError(f"{name} is a workload, not a spec", hint=f"type orchestrator bench --workload {name}")
+    if path.exists():
+        what = "a folder" if path.is_dir() else "no regular file"
+        return UsageError(f"{name} is {what}, not a spec file", hint=f"specs by name: {', '.join(known)}")
+    near = complaints.nearest(name, [*known, *frameworks])
+    if near in frameworks:
+        return UsageError(f"there is no spec file {name}", hint=f"type orchestrator bench --framework {near}")
+    hint = f"type orchestrator bench {near}" if near else f"name a YAML file, or one of: {', '.join(known) or 'none'}"
+    return UsageError(f"there is no spec file {name}{did_you_mean(near, known) if near else ''}", hint=hint)
 
 
 def parse(
@@ -209,7 +249,7 @@ def parse(
     engines: Iterable[str] | None = None,
     overrides: Sequence[Override] = (),
 ) -> Spec:
-    """Parse spec text; `name` stands for the file in messages. Pure. Raises SpecError."""
+    """Parse spec text; `name` stands for the file in messages. Pure. Raises SpecError, UsageError for overrides."""
     document = yaml_tree.read(text, name=name)
     if not isinstance(document.tree, dict):
         raise SpecError(f"{name}: not a spec: keys and values expected", hint="start from one of configs/*.yaml")
@@ -222,20 +262,25 @@ def parse(
         return Spec.model_validate(document.tree, context=context)
     except pydantic.ValidationError as error:
         errors = _independent(error.errors(include_url=False))
-        complaints = [_complaint(details, document, name, overrides) for details in errors]
-        raise SpecError("\n".join(complaints[:10]), hint="every key and its default: configs/README.md") from None
+        found = [_complaint(details, document, name, overrides) for details in errors]
+        kind = UsageError if all(on_command_line for _, on_command_line in found) else SpecError
+        hint = found[0][0].hint if len(found) == 1 else complaints.KEYS
+        raise kind("\n".join(complaint.text for complaint, _ in found[:10]), hint=hint) from None
 
 
 def parse_setting(text: str) -> Override:
-    """`cnn.epochs=1` (the argument of --set) as an Override. Raises SpecError."""
+    """`cnn.epochs=1` (the argument of --set) as an Override. Raises UsageError."""
     key, equals, value = text.partition("=")
     path = tuple(key.strip().split("."))
     if not equals or not all(path):
-        raise SpecError(f"--set {text}: not of the form KEY=VALUE", hint="for example --set cnn.epochs=1")
+        raise UsageError(f"--set {text}: not of the form KEY=VALUE", hint="for example --set cnn.epochs=1")
     origin = f"--set {text}"
     if not value.strip():
-        raise SpecError(f"{origin}: the value is missing", hint='for no text at all, write "" in quotes')
-    return Override(path=path, value=yaml_tree.read(value, name=origin, numbered=False).tree, origin=origin)
+        raise UsageError(f"{origin}: the value is missing", hint='for no text at all, write "" in quotes')
+    try:
+        return Override(path=path, value=yaml_tree.read(value, name=origin, numbered=False).tree, origin=origin)
+    except SpecError as error:
+        raise UsageError(error.message, hint=error.hint) from error
 
 
 def _apply(tree: dict[str, Any], override: Override) -> None:
@@ -270,40 +315,25 @@ def _independent(errors: Sequence[Any]) -> list[Any]:
 
 def _complaint(
     details: Mapping[str, Any], document: yaml_tree.Document, name: str, overrides: Sequence[Override]
-) -> str:
-    """One line for one validation error: file:line: key: what is wrong."""
+) -> tuple[Complaint, bool]:
+    """One of pydantic's errors in words, and whether the mistake is on the command line."""
     location = tuple(details["loc"])
     unknown = details["type"] == "extra_forbidden"
-    origins = [o.origin for o in overrides if o.path[: len(location)] == location or location[: len(o.path)] == o.path]
-    where = origins[0] if origins else f"{name}:{document.line(location, key=unknown)}"
-    key = ".".join(map(str, location))
+    chosen = [o for o in overrides if o.path[: len(location)] == location or location[: len(o.path)] == o.path]
+    if chosen:
+        typed = Typed(where=chosen[-1].origin, option=True, path=chosen[-1].path)
+    else:
+        typed = Typed(where=f"{name}:{document.line(location, key=unknown)}", option=False)
     if unknown:
-        valid = _fields_at(location[:-1])
-        return f"{where}: unknown key {key!r}{did_you_mean(str(location[-1]), valid)}"
-    message = (
-        details["msg"]
-        .removeprefix("Value error, ")
-        .replace("Input should be", "must be")
-        .replace("a valid tuple", "a list")
-    )
-    message = re.sub(r"^Tuple should have (at .+ items?) after validation, not \d+$", r"must have \1", message)
-    given = details.get("input")
-    shown = (
-        f" (not {given!r})" if isinstance(given, str | int | float | bool) and details["type"] != "value_error" else ""
-    )
-    if details["type"] == "string_type" and not isinstance(given, dict | list):
-        shown += "; put it in quotes if it is text"
-    if details["type"] == "int_type" and isinstance(given, float) and given.is_integer():  # 1e3
-        shown += f"; write {given:.0f}"
-    if details["type"] == "literal_error" and isinstance(given, str):
-        expected = str(details["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        shown += did_you_mean(given, expected) if difflib.get_close_matches(given, expected, cutoff=0.5) else ""
-    return f"{where}: {key + ': ' if key else ''}{message}{shown}"
+        return complaints.of_unknown_key(location, typed, _keys()), typed.option
+    return complaints.of_value(details, typed), typed.option
 
 
-def _fields_at(location: tuple[Any, ...]) -> list[str]:
-    """The valid keys of the model at `location`."""
-    model: Any = Spec
-    for part in location:
-        model = model.model_fields[part].annotation
-    return list(model.model_fields)
+def _keys(model: type[pydantic.BaseModel] | None = None) -> dict[tuple[str, ...], Any]:
+    """All keys of a spec as paths, with their types: sections, and what is in them."""
+    found: dict[tuple[str, ...], Any] = {}
+    for name, field in (model or Spec).model_fields.items():
+        found[name,] = field.annotation
+        if isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
+            found |= {(name, *path): kind for path, kind in _keys(field.annotation).items()}
+    return found

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from orchestrator import files, sealed
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreError, UsageError
 from orchestrator.outputs import user_file
 from orchestrator.record import run_folder
 from orchestrator.record.certificates import Certificate
@@ -114,11 +114,11 @@ def result_in(path: Path) -> Result:
 
 
 def is_capsule(path: Path) -> bool:
-    """Whether a file says that it is a capsule. Raises StoreError when there is no such file."""
+    """Whether a file says that it is a capsule. Raises UsageError when there is no such file."""
     if not run_folder.is_file(path):
-        raise StoreError(
-            f"there is no file {str(path)[:300]}", hint="name a result file, results/RUN/JOB.json, or a capsule"
-        )
+        name = str(path)[:300]
+        what = f"{name} is a folder, not a file" if run_folder.is_folder(path) else f"there is no file {name}"
+        raise UsageError(what, hint="name a result file, results/RUN/JOB.json, or a capsule")
     try:
         with files.open_regular(path) as file:
             return b'"kind": "capsule"' in file.read(100)

@@ -71,6 +71,11 @@ class Recorder:
         return self._logged > self._max_log_bytes
 
     @property
+    def log_name(self) -> str:
+        """The log's path from the folder of results on: results/RUN/JOB.log. It is stored, so it names no home."""
+        return "/".join(self._path.parts[-3:])
+
+    @property
     def _path(self) -> Path:
         return Path(self._log.name)
 

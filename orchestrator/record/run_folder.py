@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import difflib
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ import pydantic_core
 from pydantic import Field
 
 from orchestrator import leases, sealed
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreError, UsageError
 from orchestrator.files import READ_ONLY, atomic_file, atomic_write, irregular, open_regular, remove_tree
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import EngineName, Spec
@@ -37,7 +38,7 @@ from orchestrator.record.recorder import Recorder, store_errors
 from orchestrator.record.results import OF_THE_MACHINE, SCHEMA_VERSION, Result
 from orchestrator.record.usage import UsageCurves
 from orchestrator.strict import Strict
-from orchestrator.text import printable
+from orchestrator.text import MAX_NOTE, clip, printable
 
 _SUFFIXES = (".json", ".jsonl", ".log", ".spec.json", ".telemetry.jsonl", ".output")
 
@@ -289,17 +290,45 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether this is a folder. False for a name that no folder can have."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def find(results: Path, run: str | None) -> RunFolder:
-    """The run folder named `run` (an id, or a path), or the latest one. Raises StoreError."""
+    """The run folder named `run` (an id, or a path), or the latest one.
+
+    Raises UsageError for a name that no run has, and StoreError where there are no runs.
+    """
     if run is not None:
         for path in (Path(run), results / run):
             if is_file(path / "run.json"):
                 return RunFolder(path)
-        raise StoreError(f"no run {run!r} under {results}/", hint="`ls results/` lists the runs")
+        raise _no_run(results, run)
     folders = [path.parent for path in results.glob("*/run.json")]
     if not folders:
         raise StoreError(f"no runs under {results}/", hint="`orchestrator bench --framework numpy` makes one")
     return RunFolder(max(folders, key=lambda folder: (_began(folder), folder.name)))
+
+
+def _no_run(results: Path, run: str) -> UsageError:
+    """The error for a name that no run has: what there is instead."""
+    if is_file(results / run) or is_file(Path(run)):
+        what = f"{clip(run, MAX_NOTE)} is a file, and no run"
+    elif is_folder(Path(run)) or (run and is_folder(results / run)):
+        what = f"{clip(run, MAX_NOTE) or 'the current folder'} is a folder without run.json, so it is no run"
+    elif run.endswith(".json") or "/" in run:
+        what = f"there is no file {clip(run, MAX_NOTE)}"
+    else:
+        what = f"there is no run {clip(run, MAX_NOTE)!r} in {results}/"
+    known = sorted(path.parent.name for path in results.glob("*/run.json"))
+    near = difflib.get_close_matches(run, known, n=1, cutoff=0.5)
+    if near or known:
+        return UsageError(what, hint=f"did you mean {near[0]}?" if near else f"the latest run is {known[-1]}")
+    return UsageError(what, hint="there are no runs yet: `orchestrator bench --framework numpy` makes one")
 
 
 def _began(folder: Path) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from orchestrator.engines.base import TICK, Exit, Output
+from orchestrator.host import quotas
 from orchestrator.host.samples import Sample
 from orchestrator.plan.jobs import Job
 from orchestrator.record.artifacts import PART
@@ -36,12 +37,12 @@ HINTS: dict[FailureKind, str] = {
     "out_of_memory": "give the job more memory (limits.memory), or a smaller batch (--set WORKLOAD.batch=…)",
     "gpu_memory": "a smaller batch (--set WORKLOAD.batch=…), or see in `nvidia-smi` who else holds this GPU's memory",
     "killed": "something outside the job ended it: the kernel (see dmesg), a restart of the Docker daemon, or a user",
-    "timeout": "raise limits.timeout or limits.silence in the spec, or find out in the log what it waited for",
+    "timeout": "raise limits.timeout or limits.silence (--set limits.timeout=8h), or see in {log} what it waited for",
     "diverged": "check lr in the spec; if it is the default, this framework computes something else: report it",
     "protocol": "the workload file breaks workloads/common/PROTOCOL.md: fix it there",
     "no_gpu": "check the NVIDIA Container Toolkit: `nvidia-smi -L` in a container must list the GPU asked for, alone",
     "unsupported": "choose what this framework supports, or leave it out of the spec",
-    "exception": "the full log is beside the result",
+    "exception": "all that it printed is in {log}",
     "data": "run `orchestrator data ls`; then prepare the dataset again",
 }
 
@@ -110,7 +111,8 @@ class Conversation:
 
     def failure_of(self, kind: FailureKind, message: str, hint: str = "") -> Failure:
         """A failure with the end of the log."""
-        return Failure(kind=kind, message=message, hint=hint or HINTS.get(kind, ""), log=tuple(self._tail))
+        hint = hint or HINTS.get(kind, "").replace("{log}", self._recorder.log_name)
+        return Failure(kind=kind, message=message, hint=hint, log=tuple(self._tail))
 
     def _verdict(
         self, exit_: Exit, stopped: Stop | None, train_samples: int | None, test_samples: int | None
@@ -119,7 +121,7 @@ class Conversation:
             return self._reason(stopped)
         if exit_.out_of_memory:
             limit = exit_.memory_limit
-            most = "the machine has" if limit is None else f"its limit of {limit / 2**30:.3g} GiB"
+            most = "the machine has" if limit is None else f"its limit of {quotas.size_in_words(limit)}"
             return "out_of_memory", f"the job used more memory than {most}"
         if self._error is not None:
             return _class_of(self._error, self._job), f"{self._error.type}: {self._error.message}".splitlines()[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.engines import hosts, registry
 from orchestrator.engines.base import Engine
+from orchestrator.engines.process import pythons
 from orchestrator.engines.registration import AUTO, Setup
 from orchestrator.errors import HostError, StoreError, UsageError
 from orchestrator.host import machine
@@ -195,11 +196,15 @@ def run(request: Request, folder: run_folder.RunFolder, prepared: PreparedRun, l
 
 def crew_for(request: Request, folder: run_folder.RunFolder, prepared: PreparedRun, listener: Listener) -> Crew:
     """A crew that runs the jobs of `prepared`, or others on the same engine, into `folder`."""
+    store = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset)
+    if prepared.spec.dataset == "auto":  # synthetic data may be used instead: the user reads that before the first job
+        listener.preparing("data")
+        store.prepare_datasets(_possible(prepared))
     context = RunContext(
         catalog=prepared.catalog,
         engine=prepared.engine.name,
         folder=folder,
-        inputs=OneAtATime(job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset)),
+        inputs=OneAtATime(store),
         code=fingerprint.inspect(request.root),
         cache=request.cache,
     )
@@ -211,7 +216,7 @@ def _connect(request: Request, known: catalog.Catalog, chosen: spec.Spec, name: 
     setup = Setup(
         root=request.root,
         cache=request.cache,
-        pythons=_pythons(request, known),
+        pythons=_pythons(request, known, name),
         address=request.address,
         node_engine=chosen.hosts.engine,
     )
@@ -280,9 +285,21 @@ def _load_spec(request: Request, known: catalog.Catalog, device: Device) -> spec
     return chosen
 
 
-def _pythons(request: Request, known: catalog.Catalog) -> Mapping[str, Path]:
-    images = {image.name for image in known.images}
-    for name in request.pythons:
-        if name not in images:
-            raise UsageError(f"--python: no image is called {name!r}{did_you_mean(name, images)}")
+def _pythons(request: Request, known: catalog.Catalog, engine: str) -> Mapping[str, Path]:
+    require_pythons(request.pythons, known, local=registry.is_local(engine))
     return request.pythons
+
+
+def require_pythons(given: Mapping[str, Path], known: catalog.Catalog, *, local: bool = True) -> None:
+    """Raise UsageError for an image that does not exist, and for an interpreter that does not run here, if `local`."""
+    images = {image.name for image in known.images}
+    for name, path in given.items():
+        if name in images:
+            continue
+        what = f"--python {name}={path}: no image is called {name!r}"
+        if name in known.frameworks:
+            image = known.frameworks[name][1].name
+            raise UsageError(f"{what}; that framework's image is {image!r}", hint=f"type --python {image}={path}")
+        raise UsageError(f"{what}{did_you_mean(name, images)}", hint="`orchestrator images ls` shows all images")
+    if local:
+        pythons.require(given)

@@ -6,20 +6,30 @@ import json
 import re
 import shutil
 import socket
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from orchestrator.cli import app, diagnosis, diagnosis_page
+from orchestrator.cli import app, diagnosis, diagnosis_page, listing
+from orchestrator.cli.screen import Screen
+from orchestrator.engines.docker import client
 from orchestrator.engines.process import pythons
 from orchestrator.errors import HostError
 from orchestrator.host import machine as host_machine
+from orchestrator.host import quotas
+from orchestrator.inputs import dataset_folder, datasets, download
 from orchestrator.plan import catalog
+from orchestrator.record.run_folder import RunFolder
+from orchestrator.run.conversation import Conversation
+from orchestrator.run.crew import Crew
 from tests.support import fake_docker
 from tests.support.fake_docker import command
 from tests.support.machines import gpu, machine
+from tests.support.results import result
 
 
 @pytest.fixture
@@ -86,8 +96,12 @@ def examine(*arguments, code=0):
 
 
 def shown(root, tmp_path, width=100, number="0"):
+    return page_of(diagnosis.examine(catalog.load(root), tmp_path, number), width)
+
+
+def page_of(found, width=100):
     console = Console(width=width, file=io.StringIO(), record=True)
-    console.print(diagnosis_page.page(diagnosis.examine(catalog.load(root), tmp_path, number)))
+    console.print(diagnosis_page.page(found))
     return console.export_text()
 
 
@@ -509,3 +523,166 @@ def test_bench_on_a_gpu_that_is_not_there_ends_with_exit_code_4(tmp_path):
     assert (type(error), error.exit_code) == (HostError, 4)
     assert "this machine has no NVIDIA GPU" in error.message
     assert not (tmp_path / "results").exists()
+
+
+def facts(report):
+    """The data sets of a report by name."""
+    return {each["dataset"]: each for each in report["first_run"]["datasets"]}
+
+
+def imported(cache, name="imdb"):
+    known = datasets.labelled(name)
+    folder = dataset_folder.folder_of(cache, name, "imported")
+    arrays = known.synthesise(0, 8, 8)
+    return dataset_folder.publish_labelled(folder, name=name, source="imported", origin="/home/me/x", arrays=arrays)
+
+
+def test_what_a_first_run_downloads_is_the_size_of_the_official_archives(root, tmp_path):
+    report = examine()
+    assert {name: each["download"] for name, each in facts(report).items()} == {
+        name: datasets.labelled(name).archive.size for name in ("cifar10", "imdb")
+    }
+    assert report["first_run"]["download"] == 187_516_960
+    page = " ".join(shown(root, tmp_path / "cache").split())
+    assert "cifar10 will be downloaded: 170 MB" in page
+    assert "imdb will be downloaded: 17 MB" in page
+    assert "download 188 MB of data" in page
+
+
+def test_data_that_are_here_are_named_by_their_source(root, tmp_path):
+    cache = tmp_path / "cache"
+    made = imported(cache)
+    known = facts(examine())["imdb"]
+    assert (known["source"], known["label"], known["place"]) == ("imported", "imdb (imported)", str(made.folder))
+    assert known["download"] == 0
+    assert "imported from /home/me/x; tables name it “imdb (imported)”" in " ".join(shown(root, cache).split())
+    next(iter(made.files.values())).unlink()
+    assert "damaged: " in " ".join(shown(root, cache).split())
+
+
+def test_an_archive_that_was_downloaded_is_not_downloaded_again(root, tmp_path):
+    archive = datasets.labelled("imdb").archive
+    (tmp_path / "cache" / "downloads").mkdir(parents=True)
+    with (tmp_path / "cache" / "downloads" / archive.file).open("wb") as file:
+        file.truncate(archive.size)
+    assert facts(examine())["imdb"]["download"] == 0
+
+
+def test_a_first_run_builds_the_images_that_are_missing(daemon, root, tmp_path):
+    images = examine()["first_run"]["images"]
+    assert {each["image"] for each in images} == {image.name for image in catalog.load(root).images}
+    assert not any(each["built"] for each in images)
+    numpy = next(each for each in images if each["image"] == "numpy")
+    assert numpy["disk"] == 250_000_000
+    page = " ".join(shown(root, tmp_path).split())
+    assert f"images 0 of {len(images)} are built; the others take " in page
+    assert "numpy 250 MB" in page
+
+
+def test_minutes_are_those_of_a_published_file(root, tmp_path):
+    measured = examine()["first_run"]["measured"]
+    assert measured["file"] == "results/published/intel-xeon-2-cpus-quick.json"
+    assert 0 < measured["jobs"] <= examine()["first_run"]["jobs"]
+    assert f"{measured['jobs']} of its " in shown(root, tmp_path)
+
+
+def test_python_counts_as_in_bench(root, tmp_path, pythons_found):
+    pythons_found.clear()
+    assert rows(examine(code=4))["numpy"]["engines"] == []
+    report = examine("--python", f"numpy={sys.executable}")
+    assert rows(report)["numpy"]["engines"] == ["process"]
+    assert rows(report)["jax"]["engines"] == []
+    assert report["given"] == {"numpy": sys.executable}
+    found = diagnosis.examine(catalog.load(root), tmp_path, given={"numpy": Path(sys.executable)})
+    assert "for image numpy" in page_of(found)
+
+
+def test_each_way_out_of_missing_rights_is_a_line_of_its_own(root, tmp_path, monkeypatch):
+    def refused(*, seconds):
+        raise client._failure("unix:///run/docker.sock", PermissionError(13, "Permission denied"), seconds)  # noqa: SLF001
+
+    monkeypatch.setattr(client, "server", refused)
+    lines = [line.strip() for line in shown(root, tmp_path).splitlines()]
+    assert "✗ no Docker daemon answers at unix:///run/docker.sock: permission denied" in lines
+    assert "→ sudo usermod -aG docker $USER, then log in again, or type newgrp docker" in lines
+    assert "→ or run it as root: sudo -E before the command" in lines
+    assert "→ or without Docker: --engine process" in lines
+
+
+def test_bench_says_what_it_downloads_before_it_starts(tmp_path):
+    done = CliRunner().invoke(app.app, ["bench", "--framework", "numpy", "--engine", "process", "--dry-run"])
+    said = " ".join(done.stderr.split())
+    assert "this run downloads 188 MB of data (cifar10, imdb)" in said
+    assert "its jobs took 4 min on Intel(R) Xeon(R) Processor, 2 CPUs" in said
+    done = CliRunner().invoke(
+        app.app, ["bench", "--framework", "numpy", "--engine", "process", "--dry-run", "--dataset", "synthetic"]
+    )
+    assert "downloads" not in done.stderr
+
+
+def test_synthetic_data_in_place_of_real_ones_are_a_warning_before_the_first_job(tmp_path, monkeypatch):
+    said = []
+
+    def unreachable(url, path, *, sha256):
+        raise download.DownloadError("the server cannot be reached")
+
+    def first_jobs(crew, jobs, skips=()):
+        said.append("jobs")
+        return []
+
+    monkeypatch.setattr(download, "fetch", unreachable)
+    monkeypatch.setattr(Crew, "run", first_jobs)
+    monkeypatch.setattr(Screen, "alarm", lambda screen, text: said.append(text))
+    asked = ["bench", "smoke", "--framework", "numpy", "--workload", "rnn", "--engine", "process", "--dataset", "auto"]
+    CliRunner().invoke(app.app, [*asked, "--results", str(tmp_path / "results")])
+    assert [text.partition(" in this run")[0] for text in said] == ["WARNING: imdb is SYNTHETIC", "jobs"]
+
+
+def test_a_warning_that_nobody_may_overlook_is_red(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    Screen().alarm("imdb is SYNTHETIC")
+    said = capsys.readouterr().err
+    assert "WARNING" in said
+    assert "\x1b[1;31m" in said
+
+
+def test_data_ls_shows_the_start_of_a_fingerprint_and_json_all_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    made = imported(tmp_path / "cache")
+    page = CliRunner().invoke(app.app, ["data", "ls"]).stdout
+    assert made.fingerprint[:12] in page
+    assert made.fingerprint not in page
+    (row,) = json.loads(CliRunner().invoke(app.app, ["data", "ls", "--json"]).stdout)
+    assert row["fingerprint"] == made.fingerprint
+
+
+def test_images_ls_shows_sizes_in_units_and_json_bytes(daemon, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    row = {
+        "image": "numpy",
+        "variant": "cpu",
+        "frameworks": ["numpy"],
+        "tag": "t",
+        "size": 2_139_367_566,
+        "built": True,
+    }
+    monkeypatch.setattr(listing, "image_rows", lambda chosen: [row, {**row, "size": None, "built": False}])
+    page = CliRunner().invoke(app.app, ["images", "ls"]).stdout
+    assert "2.1 GB" in page
+    assert "2139367566" not in page
+    assert json.loads(CliRunner().invoke(app.app, ["images", "ls", "--json"]).stdout)[0]["size"] == 2_139_367_566
+
+
+@pytest.mark.parametrize(("size", "words"), [(94_371_840, "90 MiB"), (8 << 30, "8 GiB"), (3 << 29, "1.5 GiB")])
+def test_a_memory_limit_is_given_in_a_unit_that_people_read(size, words):
+    assert quotas.in_words(None, size) == f", memory limit of {words}"
+
+
+def test_the_hint_of_a_job_that_ran_too_long_names_its_log(tmp_path):
+    folder = RunFolder(tmp_path / "results" / "RUN")
+    folder.path.mkdir(parents=True)
+    job = result("numpy", "cnn").job
+    with folder.record(job.id) as recorder:
+        failure = Conversation(job, recorder, lambda event: None).failure_of("timeout", "stopped")
+    assert f"see in results/RUN/{job.id}.log what it waited for" in failure.hint

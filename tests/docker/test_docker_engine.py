@@ -167,7 +167,7 @@ def test_a_fork_bomb_stays_in_its_container(docker_engine, daemon, tmp_path):
 
 def test_tmp_counts_as_memory(docker_engine, tmp_path):
     _, (result,) = engine_cases.run_echo(docker_engine, tmp_path, "tmp", memory=256 << 20)
-    assert (result.failure.kind, "0.25 GiB" in result.failure.message) == ("out_of_memory", True)
+    assert (result.failure.kind, "256 MiB" in result.failure.message) == ("out_of_memory", True)
 
 
 SMALL_MACHINE = (
@@ -193,7 +193,7 @@ def test_a_machine_that_runs_out_of_memory(docker_engine, daemon, tmp_path, root
         volumes={"/": {"bind": "/host", "mode": "rw"}},
     )
     assert done.decode().splitlines() == [
-        "('failed', 'the job used more memory than its limit of 0.391 GiB')",
+        "('failed', 'the job used more memory than its limit of 400 MiB')",
         "('ok', None)",
     ]
 

@@ -51,5 +51,5 @@ def test_a_format_is_added_by_a_file(added, tmp_path):
 
 def test_a_format_that_does_not_exist_is_refused_with_those_that_do():
     done = report("--format", "xml")
-    assert done.exit_code == 2
-    assert "csv, html, json, markdown, table" in " ".join(done.stderr.replace("│", "").split())
+    assert done.exception.exit_code == 2
+    assert "csv, html, json, markdown or table" in done.exception.message

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from orchestrator.cli import place
+from orchestrator.cli import mistyped, place
 from orchestrator.cli.consent import YesOption
 from orchestrator.cli.options import (
     DEFAULT_RESULTS,
@@ -50,7 +50,12 @@ BenchRepeatsOption = Annotated[
 BudgetOption = Annotated[
     Optional[str], typer.Option(help="how long --repeats auto may take: 90s, 30m, 1h30m", metavar="TIME")
 ]
-RetriesOption = Annotated[Optional[int], typer.Option(help="run a failed job up to N more times", metavar="N")]
+RetriesOption = Annotated[
+    Optional[int],
+    typer.Option(
+        parser=mistyped.whole_number("--retries", 0, 10), help="run a failed job up to N more times", metavar="N"
+    ),
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="show the jobs and stop")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="print tables and errors only, no progress")]
 ResumeOption = Annotated[Optional[str], typer.Option(help="run what is missing of an earlier run", metavar="RUN")]
@@ -128,12 +133,22 @@ def _bench(request: Request, screen: Screen, *, dry_run: bool, yes: bool, json: 
         screen.show_plan(prepared)
         if needed.disk:
             screen.print_line(f"the inputs need {needed.in_words(request.cache)}")
+        _say_first(request, prepared, screen)
         return
     folder = preparation.start(request, prepared)
+    _say_first(request, prepared, screen)
     if needed.is_much:  # the user's own spec: said, and not asked
         screen.dim(f"the inputs need {needed.in_words(request.cache)}")
     with session.kept_in(folder, request.cache):
         _run(request, folder, prepared, screen, json=json)
+
+
+def _say_first(request: Request, prepared: PreparedRun, screen: Screen) -> None:
+    """Say what the run downloads and builds before its jobs, and how long they took where they were measured."""
+    from orchestrator.run import first_run
+
+    for sentence in first_run.of_run(prepared, request.root, request.cache).sentences():
+        screen.dim(f"this run {sentence}" if not sentence.startswith(("its", "of")) else sentence)
 
 
 def _run(request: Request, folder: RunFolder, prepared: PreparedRun, screen: Screen, *, json: bool) -> None:

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import place
-from orchestrator.cli.options import JsonOption
+from orchestrator.cli.options import JsonOption, PythonOption, python_option
 from orchestrator.errors import HostError
 
 DoctorGpuOption = Annotated[str, typer.Option(help="the GPU to examine: its index or its UUID")]
 
 
-def command(gpu: DoctorGpuOption = "0", json: JsonOption = False) -> None:
+def command(gpu: DoctorGpuOption = "0", python: PythonOption = None, json: JsonOption = False) -> None:
     """Show what this machine can run, what it lacks, and what to do. Builds and downloads nothing.
 
     Ends with exit code 4 when no engine can run a single job.
@@ -22,6 +22,7 @@ def command(gpu: DoctorGpuOption = "0", json: JsonOption = False) -> None:
     Examples:
       orchestrator doctor
       orchestrator doctor --gpu 1 --json
+      orchestrator doctor --python numpy=/opt/python3.11/bin/python3
     """
     from orchestrator import files
     from orchestrator.cli import diagnosis
@@ -29,7 +30,8 @@ def command(gpu: DoctorGpuOption = "0", json: JsonOption = False) -> None:
     from orchestrator.plan import catalog
 
     with Screen() as screen:
-        found = diagnosis.examine(catalog.load(place.current().root), files.default_cache(), gpu)
+        given = dict(map(python_option, python or ()))
+        found = diagnosis.examine(catalog.load(place.current().root), files.default_cache(), gpu, given)
         if json:
             screen.print_json(found.as_json())
         else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from orchestrator.cli import place
 from orchestrator.cli.options import JsonOption, VerboseOption
-from orchestrator.errors import BuildError, DiskError
+from orchestrator.errors import BuildError, DiskError, UsageError
 from orchestrator.files import cache_error, default_cache
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def build(
     from orchestrator.plan import catalog
 
     chosen = catalog.load(place.current().root).select(image or ())
+    _require_variant(variant, chosen if image else ())
     failed: dict[str, BuildError] = {}
     with Screen(verbose=verbose) as screen:
         for each in chosen:
@@ -72,6 +74,21 @@ def _build(image: Image, variant: str, screen: Screen) -> str:
             raise
 
 
+def _require_variant(variant: str, named: Sequence[Image]) -> None:
+    """Raise UsageError for a variant that no image has, or that one of the images that were named lacks."""
+    from orchestrator.plan.catalog import VARIANTS
+    from orchestrator.plan.complaints import nearest
+
+    if variant not in VARIANTS:
+        found = {"gpu": "cuda"}.get(variant) or nearest(variant, VARIANTS) or VARIANTS[0]
+        raise UsageError(
+            f"--variant {variant[:60] or repr('')}: must be {' or '.join(VARIANTS)}", hint=f"type --variant {found}"
+        )
+    for each in named:
+        if variant not in each.locks:
+            raise UsageError(f"image {each.name} has no {variant} variant", hint=f"it has: {', '.join(each.locks)}")
+
+
 def ls(image: ImagesArgument = None, json: JsonOption = False) -> None:
     """Show every image, its variants, and what is built.
 
@@ -89,4 +106,4 @@ def ls(image: ImagesArgument = None, json: JsonOption = False) -> None:
         if json:
             screen.print_json(rows)
         else:
-            screen.show_rows("Images", rows)
+            screen.show_rows("Images", [{**row, "size": listing.size_in_words(row["size"])} for row in rows])

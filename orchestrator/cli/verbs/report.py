@@ -12,6 +12,7 @@ import typer
 from orchestrator.cli import place
 from orchestrator.cli.options import DEFAULT_RESULTS, ResultsOption
 from orchestrator.errors import StoreError, UsageError
+from orchestrator.plan.complaints import nearest
 from orchestrator.report import formats
 
 if TYPE_CHECKING:
@@ -40,8 +41,14 @@ CapsuleOption = Annotated[
 
 
 def _known_format(name: str) -> str:
-    if name not in formats.names():
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(formats.names())}.")
+    known = formats.names()
+    if name not in known:
+        near = nearest(name, known)
+        raise UsageError(
+            f"--format {name[:60]}: must be {', '.join(known[:-1])} or {known[-1]}"
+            + (f"; did you mean {near!r}?" if near else ""),
+            hint=f"type --format {near or formats.PAGE}",
+        )
     return name
 
 

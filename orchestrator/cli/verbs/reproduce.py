@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from orchestrator.cli import mistyped
 from orchestrator.cli.consent import YesOption
 from orchestrator.cli.options import (
     DEFAULT_RESULTS,
@@ -44,7 +45,10 @@ OnlyWorkloads = Annotated[
 OnlyJobs = Annotated[
     Optional[list[str]], typer.Option("--job", help="of a capsule: only this job, e.g. numpy-cnn-cpu (repeatable)")
 ]
-ReproduceRepeatsOption = Annotated[int, typer.Option(min=2, max=100, help="how often each job is run")]
+ReproduceRepeatsOption = Annotated[
+    int,
+    typer.Option(parser=mistyped.whole_number("--repeats", 2, 100), metavar="N", help="how often each job is run"),
+]
 DifferentCodeOption = Annotated[
     bool,
     typer.Option(

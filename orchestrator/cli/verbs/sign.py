@@ -8,9 +8,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from orchestrator.errors import StoreError
+from orchestrator.errors import UsageError
 
-EXIT_CODES = "Exit codes: 0 signed · 2 the key cannot be used · 4 no ssh-keygen · 8 no capsule, or it cannot be written"
+EXIT_CODES = (
+    "Exit codes: 0 signed · 2 no such file, or the key cannot be used · 4 no ssh-keygen · 8 it is no capsule, or the "
+    "signature cannot be written"
+)
 CapsuleArgument = Annotated[
     Path, typer.Argument(help="what `orchestrator report --capsule` wrote", metavar="CAPSULE", show_default=False)
 ]
@@ -36,7 +39,9 @@ def command(capsule: CapsuleArgument, key: KeyOption = None) -> None:
     from orchestrator.record import run_folder, signatures
 
     if not run_folder.is_file(capsule):
-        raise StoreError(f"there is no capsule {str(capsule)[:300]}", hint="`orchestrator report --capsule FILE`")
+        raise UsageError(
+            f"there is no file {str(capsule)[:300]}", hint="make one: `orchestrator report --capsule capsule.json`"
+        )
     chosen = signatures.default_key() if key is None else Path(os.path.expanduser(key))  # noqa: PTH111
     with signatures.unchanged(capsule):
         capsules.runs_in(capsule)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from orchestrator.cli import mistyped
 from orchestrator.cli.options import (
     DEFAULT_RESULTS,
     DeviceOption,
@@ -27,7 +28,12 @@ EXIT_CODES = (
     "Exit codes: 0 all cells certified, or different as declared · 1 some are not · 2 to 8, 70 and 130 as elsewhere"
 )
 FrameworksArgument = Annotated[Optional[list[str]], typer.Argument(help="all when none is given", metavar="FRAMEWORK")]
-StepsOption = Annotated[int, typer.Option(min=1, max=200, help="how many training steps are compared")]
+StepsOption = Annotated[
+    int,
+    typer.Option(
+        parser=mistyped.whole_number("--steps", 1, 200), metavar="N", help="how many training steps are compared"
+    ),
+]
 
 
 def command(

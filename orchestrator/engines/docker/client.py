@@ -7,11 +7,14 @@ that of DOCKER_HOST, else of DOCKER_CONTEXT, else of the context that `docker co
 from __future__ import annotations
 
 import contextlib
+import getpass
+import grp
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,7 +36,6 @@ _START_PODMAN = (
     "to use Podman, start its socket (`systemctl --user start podman.socket`) and name that socket in DOCKER_HOST; "
     "or use --engine process"
 )
-_NO_ACCESS = "sudo usermod -aG docker $USER, then log in again; or use --engine process"
 _NO_CONTEXT = "choose another one with `docker context use`, or name the daemon's socket in DOCKER_HOST"
 _LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}  # "": no address at all
 NO_MOUNTS = "this machine's files cannot be mounted"
@@ -222,12 +224,33 @@ def _failure(address: str, error: Exception, seconds: int) -> HostError:
     if not address.startswith("unix://"):
         return _no_answer_elsewhere(silence, address, error)
     if _first(PermissionError, causes):
-        return HostError(f"{silence}: permission denied", hint=_NO_ACCESS)
+        return HostError(f"{silence}: permission denied", hint=_access(address))
     if shutil.which("podman"):
         return HostError(f"{silence}: {reason(error)}", hint=f"{_NO_DAEMON}; {_START_PODMAN}")
     if not shutil.which("docker"):
         return HostError(f"{silence}, and there is no docker command on PATH", hint=_NO_DOCKER)
     return HostError(f"{silence}: {reason(error)}", hint=_NO_DAEMON)
+
+
+def _access(address: str) -> str:
+    """How this user gets access to the daemon's socket: one command a line."""
+    group = _group_of(Path(address.removeprefix("unix://")))
+    with contextlib.suppress(KeyError, OSError):
+        if getpass.getuser() in grp.getgrnam(group).gr_mem:
+            return f"you are in the group {group} since your last login: log in again, or type newgrp {group}"
+    return (
+        f"sudo usermod -aG {group} $USER, then log in again, or type newgrp {group}\n"
+        "or run it as root: sudo -E before the command\n"
+        "or without Docker: --engine process"
+    )
+
+
+def _group_of(socket: Path) -> str:
+    """The group that may use a socket; that of Docker's packages if it cannot be found out."""
+    with contextlib.suppress(KeyError, OSError):
+        name = grp.getgrgid(socket.stat().st_gid).gr_name
+        return name if name != "root" else "docker"
+    return "docker"
 
 
 def _no_answer_elsewhere(silence: str, address: str, error: Exception) -> HostError:

@@ -104,21 +104,33 @@ def build(image: Image, variant: str, *, environ: Mapping[str, str] = os.environ
     return reference
 
 
-def check_disk(image: Image, variant: str, free: int | None) -> None:
-    """Raise DiskError when the image cannot be built in `free` bytes. None means unknown, and passes."""
+def declared_size(image: Image, variant: str) -> int | None:
+    """The size of a built image in bytes, from its label; None for a new image, whose size is not known yet.
+
+    Raises BuildError for a label that is no size.
+    """
     label = image.labels.get(f"rosetta.disk.{variant}")
-    if label is None:  # a new image, whose size is not known yet
-        return
+    if label is None:
+        return None
     size = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B", label.strip())
     if not size:
         raise BuildError(
             f"image {image.name}: the label rosetta.disk.{variant} says {label!r}",
             hint='write the size of the built image, for example "1.1 GB"',
         )
-    room = _BUILD_ROOM * float(size[1]) * _UNITS[size[2]]
+    return round(float(size[1]) * _UNITS[size[2]])
+
+
+def check_disk(image: Image, variant: str, free: int | None) -> None:
+    """Raise DiskError when the image cannot be built in `free` bytes. None means unknown, and passes."""
+    size = declared_size(image, variant)
+    if size is None:
+        return
+    room = _BUILD_ROOM * size
     if free is not None and free < room:
         raise DiskError(
-            f"image {image.name} ({variant}) takes {label}, and up to {room / 1e9:.1f} GB while it is built; "
+            f"image {image.name} ({variant}) takes {image.labels[f'rosetta.disk.{variant}']}, "
+            f"and up to {room / 1e9:.1f} GB while it is built; "
             f"Docker's disk has {free / 1e9:.1f} GB left",
             hint="see what uses Docker's disk with `docker system df`, or move its data-root to a larger disk",
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from python_discovery import PythonInfo, get_interpreter
 
-from orchestrator.errors import HostError
+from orchestrator.errors import HostError, UsageError
 
 
 def find(version: str, image: str) -> Path:
@@ -31,6 +32,18 @@ def check(interpreter: Path) -> str:
     if info is None:
         raise HostError(f"{interpreter} is not a working Python interpreter", hint="check the path given to --python")
     return ".".join(map(str, info.version_info[:3]))
+
+
+def require(given: Mapping[str, Path]) -> None:
+    """Raise UsageError for an interpreter that the user named and that does not run; `given` are those of images."""
+    for image, path in given.items():
+        try:
+            check(path)
+        except HostError as error:
+            why = error.message if os.path.lexists(path) else f"there is no file {path}"
+            raise UsageError(
+                f"--python {image}={path}: {why}", hint="name a Python interpreter of this machine"
+            ) from None
 
 
 def _with_pyenv(version: str) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator.errors import DataError
+from orchestrator.errors import DataError, UsageError
 from orchestrator.files import open_regular, sha256_of
 from orchestrator.inputs.layouts.file_tree import open_tree
 from orchestrator.text import printable
@@ -48,8 +49,16 @@ class Copy(NamedTuple):
 
 
 def recognise(name: str, dataset: LabelledDataset, path: Path) -> Copy:
-    """Find the layout of the copy at `path`. Raises DataError saying what `path` is, and what is taken."""
+    """Find the layout of the copy at `path`.
+
+    Raises UsageError where there is none, DataError saying what `path` is, and what is taken.
+    """
     hint = hint_for(name, dataset)
+    if not os.path.lexists(path):
+        raise UsageError(
+            f"there is no file or folder {printable(str(path), _MESSAGE)}",
+            hint=f"type orchestrator data import {name} PATH; --help lists the layouts that are read",
+        )
     try:
         _require_regular(path)
         tree = open_tree(path)
