@@ -9,12 +9,14 @@ import typer
 from orchestrator.cli.options import (
     DEFAULT_RESULTS,
     ROOT,
+    STEPS,
     DeviceOption,
     JsonOption,
     LocalEngineOption,
     PythonOption,
     ResultsOption,
     VerboseOption,
+    WorkloadOption,
 )
 from orchestrator.errors import EXIT_JOBS_FAILED, UsageError
 
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
 
 EXIT_CODES = "Exit codes: 0 it conforms · 1 it does not · 2 to 8, 70 and 130 as elsewhere"
 CheckedFrameworkArgument = Annotated[str, typer.Argument(help="the framework to check", metavar="FRAMEWORK")]
+AgainOption = Annotated[bool, typer.Option("--again", help="also run cells that passed and did not change")]
 
 
 def command(
     framework: CheckedFrameworkArgument,
+    workload: WorkloadOption = None,
+    again: AgainOption = False,
     device: DeviceOption = "cpu",
     engine: LocalEngineOption = None,
     python: PythonOption = None,
@@ -40,25 +45,28 @@ def command(
     """Test one framework against everything that a framework must do. It takes a minute or more on a CPU.
 
     The tests: labels and lock, the protocol, clocks that wait for the device, failures that are reported, the same
-    batches in the same order, and the same computation as the reference.
+    batches in the same order, and the same computation as the reference. The last one is that of `verify`: it writes
+    the certificate. A cell that passed is run again only if something changed that its outcome depends on.
 
     \b
     Examples:
       orchestrator check pytorch
-      orchestrator check mxnet --engine process
+      orchestrator check pytorch --workload cnn
+      orchestrator check mxnet --engine process --again
     """
     from orchestrator.cli import requesting
     from orchestrator.cli.screen import Screen
     from orchestrator.plan import catalog
-    from orchestrator.verify import framework_check
+    from orchestrator.verify import framework_check, verifier
 
     known = catalog.load(ROOT)
     _require(framework, known)
-    overrides = requesting.overrides({"--device": device, "--engine": engine})
-    request = framework_check.request(requesting.base_request(results, python), framework, overrides)
+    options = {"FRAMEWORK": [framework], "--workload": workload, "--device": device, "--engine": engine}
+    base = requesting.base_request(results, python)
+    request = verifier.request(base, STEPS, requesting.overrides(options))
     with Screen(verbose=verbose) as screen:
         findings = list(framework_check.before(ROOT, *known.frameworks[framework]))
-        findings += _by_running(request, framework, screen)
+        findings += _by_running(request, framework, screen, again=again)
         screen.show_findings(framework, findings, json=json)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(EXIT_JOBS_FAILED)
@@ -75,17 +83,20 @@ def _require(framework: str, known: Catalog) -> None:
         )
 
 
-def _by_running(request: Request, framework: str, screen: Screen) -> list[Finding]:
-    """Run the framework's jobs and test their results."""
+def _by_running(request: Request, framework: str, screen: Screen, *, again: bool) -> list[Finding]:
+    """Run the cells of the framework that have not passed yet, and test their results."""
     from orchestrator.cli import session
     from orchestrator.run import preparation
-    from orchestrator.verify import framework_check, verifier
+    from orchestrator.verify import verifier
+    from orchestrator.verify.framework_check import FrameworkCheck
 
-    prepared = verifier.prepare(request)
-    folder = preparation.start(request, prepared)
+    check = FrameworkCheck(request, verifier.prepare(request), again=again)
+    if not check.prepared.jobs:
+        return check.unchanged
+    folder = preparation.start(request, check.prepared)
     go_on = f"orchestrator check {framework}"
     with (
         session.kept_in(folder, request.cache),
-        session.progress(screen, folder.path, prepared, go_on=go_on) as listener,
+        session.progress(screen, folder.path, check.prepared, go_on=go_on) as listener,
     ):
-        return list(framework_check.by_running(request, prepared, folder, listener))
+        return [*check.unchanged, *check.by_running(folder, listener)]

@@ -8,6 +8,7 @@ import typer
 
 from orchestrator.cli.options import (
     DEFAULT_RESULTS,
+    STEPS,
     DeviceOption,
     JsonOption,
     LocalEngineOption,
@@ -33,7 +34,7 @@ StepsOption = Annotated[int, typer.Option(min=1, max=200, help="how many trainin
 def command(
     framework: FrameworksArgument = None,
     workload: WorkloadOption = None,
-    steps: StepsOption = 20,
+    steps: StepsOption = STEPS,
     device: DeviceOption = "cpu",
     engine: LocalEngineOption = None,
     set_: SetOption = None,
