@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,8 +69,10 @@ def command(
         findings = list(framework_check.before(ROOT, *known.frameworks[framework]))
         findings += _by_running(request, framework, screen, again=again)
         screen.show_findings(framework, findings, json=json)
-    if not all(finding.ok for finding in findings):
-        raise typer.Exit(EXIT_JOBS_FAILED)
+        if not all(finding.ok for finding in findings):
+            raise typer.Exit(EXIT_JOBS_FAILED)
+        if not json:
+            _show_success(framework, known, workload or (), screen)
 
 
 def _require(framework: str, known: Catalog) -> None:
@@ -81,6 +84,19 @@ def _require(framework: str, known: Catalog) -> None:
             f"no framework is called {framework!r}{did_you_mean(framework, known.frameworks)}",
             hint="`orchestrator list` shows all; `orchestrator new` makes the files of another",
         )
+
+
+def _show_success(framework: str, known: Catalog, checked: Collection[str], screen: Screen) -> None:
+    """Say that a framework passed, as far as it was checked, and what is left to do."""
+    from orchestrator.verify import remaining
+
+    row, image = known.frameworks[framework]
+    unchecked = [name for name in row.workloads if checked and name not in checked]
+    if unchecked:
+        screen.print_line(f"\n{framework} conforms in {', '.join(checked)}; not checked now: {', '.join(unchecked)}")
+        return
+    screen.print_line(f"\n{framework} conforms")
+    screen.show_steps("left to do", list(remaining.steps(ROOT, row, image)))
 
 
 def _by_running(request: Request, framework: str, screen: Screen, *, again: bool) -> list[Finding]:

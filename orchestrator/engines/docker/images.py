@@ -94,7 +94,8 @@ def build(image: Image, variant: str, *, environ: Mapping[str, str] = os.environ
         check_disk(image, variant, client.server().free_bytes())
         done = _run_build(builder, image, variant, environ)
     if done.status:
-        raise explain(f"image {image.name} ({variant})", done.lines)
+        subject = f"image {image.name} ({variant})"
+        raise explain(subject, done.lines) if image.python else explain(subject, done.lines, or_process="")
     _check_labels(image, client.find_images([reference])[reference])
     return reference
 
