@@ -3,7 +3,8 @@
 A part is a folder below workloads/, or a file beside the folders. The parts that a folder uses are read from its
 source: Python's import statements and calls of `import_module` and `__import__`, Julia's `include`, JavaScript's
 `require`, `import` and `from`, and `#include "…"` of C and C++. If the source does not show it (a name that is built
-at run time, an unknown language, a file that does not parse), all parts count. A fingerprint that changes too often costs a measurement; one that changes too seldom gives a wrong comparison.
+at run time, an unknown language, a file that does not parse), all parts count. A fingerprint that changes too often
+costs a measurement; one that changes too seldom gives a wrong comparison.
 """
 
 from __future__ import annotations

@@ -247,8 +247,8 @@ def _how_to_install(library: str, image: str) -> str:
     # The names that Debian's policy gives to packages of libraries (section 8.1).
     package = re.sub(r"\.so(\.|$)", "", re.sub(r"([0-9])\.so\.", r"\1-", library)).replace("_", "-").lower()
     return (
-        f"the environment lacks {library}, which is usually in Debian's package {package}. In images/{image}/Dockerfile, "
-        f"add this after FROM: RUN apt-get update && apt-get install --yes --no-install-recommends {package}. With the "
+        f"the environment lacks {library}, which is usually in Debian's package {package}. In "
+        f"images/{image}/Dockerfile, add this after FROM: RUN apt-get update && apt-get install --yes --no-install-recommends {package}. With the "
         "process engine, install it on this machine"
     )
 

@@ -134,7 +134,7 @@ def test_a_job_that_dies_before_its_first_word_is_reported_by_its_last_line(job)
     [
         ("ImportError: libgomp.so.1: cannot open shared object file: No such file or directory", "libgomp1"),
         ("Error: libGL.so.1: cannot open shared object file: No such file or directory", "libgl1"),
-        ("/tmp/workload: error while loading shared libraries: libssh_x-2.0.so.0: cannot open shared object file", "libssh-x-2.0-0"),
+        ("./workload: error while loading shared libraries: libssh_x-2.0.so.0: cannot open shared object file", "libssh-x-2.0-0"),
         ("OSError: /usr/lib/libopenblas.so.0: cannot open shared object file: No such file", "libopenblas0"),
     ],
 )  # fmt: skip

@@ -156,7 +156,10 @@ def test_what_is_left_to_do_is_found_in_the_checkout(root, known):
     """Everything is done for NumPy; nothing but the files for a framework that has just been written."""
     framework, image = known.frameworks["numpy"]
     left = list(remaining.steps(root, framework, image))
-    assert left == ["tests/docker/test_numpy.py: what is special about NumPy", "a CUDA build, if NumPy has one (CONTRIBUTING.md, Add a framework)"]
+    assert left == [
+        "tests/docker/test_numpy.py: what is special about NumPy",
+        "a CUDA build, if NumPy has one (CONTRIBUTING.md, Add a framework)",
+    ]
     new = dataclasses.replace(framework, id="new", title="Something New", module="new", workloads=("cnn",))
     left = "\n".join(remaining.steps(root, new, image))
     for place in ("rnn, resnet50", "tests/docker/test_new.py", "`new`", "CHANGELOG.md: a line about Something New"):
