@@ -1,7 +1,9 @@
 """Frameworks that are not Python: `orchestrator new --command`, and the helpers for JavaScript and C++."""
 
+import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from tests import golden
 from tests.support import checks
 
 PATHS = (
+    "docs/other-languages.md",
     "tests/golden",
     "workloads/common_cpp",
     "workloads/common_js",
@@ -99,22 +102,60 @@ def test_the_process_engine_says_in_one_line_who_can_run_it(checkout):
     assert "--engine process" not in said
 
 
-@pytest.mark.slow
-def test_the_helper_for_cpp_tells_the_golden_stories(root, checkout, tmp_path):
-    """In the image that `new` writes for a C++ framework, started as a job is: compiled by compile-and-run."""
-    done = orchestrator(
-        checkout,
-        "new",
-        "cplusplus",
-        "--package",
-        "none==1.0",
-        "--command",
-        "compile-and-run workloads/{module}/{workload}.cpp",
+@pytest.fixture(scope="module")
+def written(checkout):
+    """A function that begins a framework with `new` and gives it the program of docs/other-languages.md, once."""
+    page = (checkout / "docs" / "other-languages.md").read_text()
+
+    @functools.cache
+    def begin(name, command, language):
+        done = orchestrator(checkout, "new", name, "--package", f"{name}==1.0", "--command", command)
+        assert done.returncode == 0, done.stderr
+        (program,) = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+        (checkout / "workloads" / name / f"resnet50.{language}").write_text(program)
+        return checkout / "images" / name / "Dockerfile"
+
+    return begin
+
+
+def in_node(written):
+    dockerfile = written("hellojs", "node workloads/{module}/{workload}.js", "js")
+    install = (
+        "RUN apt-get update && apt-get install --yes --no-install-recommends nodejs && rm -rf /var/lib/apt/lists/*"
     )
-    assert done.returncode == 0, done.stderr
-    assert orchestrator(checkout, "images", "build", "cplusplus").returncode == 0
+    if install not in dockerfile.read_text():
+        dockerfile.write_text(dockerfile.read_text().replace("ENV HOME", f"{install}\nENV HOME", 1))
+    return "hellojs"
+
+
+def in_cpp(written):
+    written("hellocpp", "compile-and-run workloads/{module}/{workload}.cpp", "cpp")
+    return "hellocpp"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("begin", [in_node, in_cpp])
+def test_the_programs_of_the_documentation_are_measured(checkout, written, begin):
+    name = begin(written)
+    done = orchestrator(
+        checkout, "bench", "configs/smoke.yaml", "--framework", name, *SMALL, "--engine", "docker", "--results", name
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = (checkout / name).glob(f"*/{name}-resnet50-cpu-1.json")
+    result = json.loads(path.read_text())
+    (mean,) = set(result["figures"]["timed_features"])  # of the pixels, which are uniform in [0, 1)
+    assert mean == pytest.approx(0.5, abs=0.01)
+    helper = {"hellojs": "common_js", "hellocpp": "common_cpp"}[name]
+    assert set(result["provenance"]["code"]["parts_sha256"]) == {name, helper}
+
+
+@pytest.mark.slow
+def test_the_helper_for_cpp_tells_the_golden_stories(root, checkout, written, tmp_path):
+    """In the image that `new` writes for a C++ framework, started as a job is: compiled by compile-and-run."""
+    name = in_cpp(written)
+    assert orchestrator(checkout, "images", "build", name).returncode == 0
     listed = json.loads(orchestrator(checkout, "images", "ls", "--json").stdout)
-    (tag,) = (row["tag"] for row in listed if row["image"] == "cplusplus")
+    (tag,) = (row["tag"] for row in listed if row["image"] == name)
     golden.write_inputs(tmp_path)
     settings = {**golden.TRAINING, "batch": 2}
     (tmp_path / "spec.json").write_text(json.dumps({**golden.JOB, "settings": settings}))
