@@ -246,10 +246,10 @@ def _how_to_install(library: str, image: str) -> str:
         return f"{library} is a part of NVIDIA's driver, which a job on a CPU does not have: install a build for CPUs"
     # The names that Debian's policy gives to packages of libraries (section 8.1).
     package = re.sub(r"\.so(\.|$)", "", re.sub(r"([0-9])\.so\.", r"\1-", library)).replace("_", "-").lower()
-    install = f"RUN apt-get update && apt-get install --yes --no-install-recommends {package}"
     return (
-        f"the environment lacks {library}, which is usually in Debian's package {package}. "
-        f"In images/{image}/Dockerfile, add this after FROM: {install}. With the process engine, install the package on this machine"
+        f"the environment lacks {library}, usually in Debian's package {package}. "
+        f"Add to images/{image}/Dockerfile, after FROM: RUN apt-get update && apt-get install --yes "
+        f"--no-install-recommends {package}. With the process engine, install the package on this machine"
     )
 
 

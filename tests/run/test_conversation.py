@@ -141,7 +141,7 @@ def test_a_job_that_dies_before_its_first_word_is_reported_by_its_last_line(job)
 def test_a_missing_library_is_named_with_the_line_for_the_dockerfile(job, line, package):
     """The name of the package follows Debian's rule; it need not be the last line of the log."""
     _, failure = converse(job, exit_=Exit(code=1), stderr=f"{line}\n    at Module.load (node)\n".encode())
-    assert f"in Debian's package {package}. In images/{job.image}/Dockerfile" in failure.hint
+    assert f"in Debian's package {package}. Add to images/{job.image}/Dockerfile" in failure.hint
     assert failure.hint.count(f"apt-get install --yes --no-install-recommends {package}.") == 1
 
 
