@@ -67,7 +67,11 @@ class FrameworkCheck:
             record = passed.read(self._results, job)
             if record is None:
                 continue
-            changed = passed.changed(record, self._depends(job, self._environment(job)))
+            # Preparing an environment may take minutes: not where another change decides already.
+            known = [name for name in record.depends if not name.startswith(passed.ENVIRONMENT)]
+            now = self._depends(job, EnvironmentFacts())
+            changed = [name for name in known if now.get(name) != record.depends[name]]
+            changed = changed or passed.changed(record, self._depends(job, self._environment(job)))
             if changed:
                 _log.info(
                     "%s passed on %s and runs again, for this changed: %s", job.id, record.made, ", ".join(changed)

@@ -29,6 +29,7 @@ from orchestrator.strict import Strict
 from orchestrator.verify.reference import FRAMEWORK as REFERENCE
 
 OTHERS = ("cli", "report")  # packages of this program that cannot change an outcome
+ENVIRONMENT = "environment's "  # begins the names of facts about the environment
 MISTAKES = "mistakes"  # the part of workloads/ with the variants of the reference
 
 
@@ -103,7 +104,7 @@ def depends_on(
 def _environment(environment: EnvironmentFacts) -> dict[str, str]:
     """The facts that identify an environment."""
     facts = {name: getattr(environment, name) for name in (*certificates.ENVIRONMENT, "python")}
-    return {f"environment's {name}": str(value) for name, value in facts.items() if value is not None}
+    return {f"{ENVIRONMENT}{name}": str(value) for name, value in facts.items() if value is not None}
 
 
 def _covers(record: PassedCell, certificate: certificates.Certificate) -> bool:

@@ -67,7 +67,8 @@ def command(
     request = verifier.request(base, STEPS, requesting.overrides(options))
     with Screen(verbose=verbose) as screen:
         findings = list(framework_check.before(ROOT, *known.frameworks[framework]))
-        findings += _by_running(request, framework, screen, again=again)
+        go_on = " ".join(["orchestrator check", framework, *(f"--workload {name}" for name in workload or ())])
+        findings += _by_running(request, screen, again=again, go_on=go_on)
         screen.show_findings(framework, findings, json=json)
         if not all(finding.ok for finding in findings):
             raise typer.Exit(EXIT_JOBS_FAILED)
@@ -99,7 +100,7 @@ def _show_success(framework: str, known: Catalog, checked: Collection[str], scre
     screen.show_steps("left to do", list(remaining.steps(ROOT, row, image)))
 
 
-def _by_running(request: Request, framework: str, screen: Screen, *, again: bool) -> list[Finding]:
+def _by_running(request: Request, screen: Screen, *, again: bool, go_on: str) -> list[Finding]:
     """Run the cells of the framework that have not passed yet, and test their results."""
     from orchestrator.cli import session
     from orchestrator.run import preparation
@@ -110,7 +111,6 @@ def _by_running(request: Request, framework: str, screen: Screen, *, again: bool
     if not check.prepared.jobs:
         return check.unchanged
     folder = preparation.start(request, check.prepared)
-    go_on = f"orchestrator check {framework}"
     with (
         session.kept_in(folder, request.cache),
         session.progress(screen, folder.path, check.prepared, go_on=go_on) as listener,
