@@ -165,7 +165,7 @@ def test_the_helper_for_cpp_tells_the_golden_stories(root, checkout, written, tm
         f"{tmp_path}:/inputs:ro",
     )
     run = [
-        str(find_builder().docker), "run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp:exec", "--user=1000:1000",
+        str(find_builder().docker), "run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp:exec",
         *(f"--volume={mount}" for mount in mounts), "--env=BENCH_SPEC=/inputs/spec.json", "--env=BENCH_INPUTS=/inputs", tag,
     ]  # fmt: skip
     for story in ("extract", "refuse"):

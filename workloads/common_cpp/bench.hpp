@@ -191,8 +191,6 @@ class Job {
         : spec_(spec), inputs_(std::move(inputs)), events_(events), created_(clock()) {
         if (spec.at("protocol") != PROTOCOL)
             throw std::runtime_error("this workload speaks protocol 2, the job " + spec.at("protocol").dump());
-        const char *began = std::getenv("COMPILE_BEGAN"), *ended = std::getenv("COMPILE_ENDED");  // see compile-and-run
-        if (began != nullptr && ended != nullptr) compile_seconds_ = std::atof(ended) - std::atof(began);
     }
 
     std::string text(const std::string& key) const { return spec_.at(key); }  // framework, device, precision, ...
@@ -234,11 +232,10 @@ class Job {
         const double began = clock();
         action();
         compile_seconds_ += clock() - began;
-        compiled_here_ += clock() - began;
     }
 
     void ready() {
-        const double build = clock() - created_ - load_seconds_ - compiled_here_;
+        const double build = clock() - created_ - load_seconds_ - compile_seconds_;
         events_.emit("ready", {{"load_s", load_seconds_}, {"build_s", build}, {"compile_s", compile_seconds_}});
     }
 
@@ -295,7 +292,7 @@ class Job {
     std::string inputs_;
     Events& events_;
     double created_;
-    double load_seconds_ = 0, compile_seconds_ = 0, compiled_here_ = 0;
+    double load_seconds_ = 0, compile_seconds_ = 0;
     int threads_ = available_cpus();
 };
 
