@@ -19,6 +19,8 @@ Exit codes: 0 all jobs ok, or skipped · 1 some job failed · 2 wrong usage · 3
 read or written · 9 nothing was started: it needs more memory or disk than there is, or you did not agree to what it
 needs · 70 a fault of this program · 74 done, but the output could not be written · 130 interrupted"""
 
+STEPS = 20  # of a training that `verify` compares unless the user chooses, and that `check` compares
+
 # app.py replaces {workloads}, {datasets} and {layouts} when it prints the help.
 FrameworkOption = Annotated[
     Optional[list[str]], typer.Option("--framework", help="only this framework (repeatable)", metavar="FRAMEWORK")

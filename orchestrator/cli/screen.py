@@ -188,20 +188,14 @@ class Screen:
                 table.add_row("", "", Text(f"→ {finding.advice}", style="yellow"))
         self._out.print(table)
         wrong = sum(not finding.ok for finding in findings)
-        self.print_line(f"\n{framework} conforms" if not wrong else f"\n{wrong} of {len(findings)} tests failed")
+        if wrong:
+            self.print_line(f"\n{wrong} of {len(findings)} tests failed")
 
-    def show_next(self, framework: str, paths: Sequence[str], *, locked: bool) -> None:
-        """Print what to do with the files of a new framework."""
-        edited = [path for path in paths if path.startswith("workloads/") and "__init__" not in path]
-        steps = [
-            f"edit {' '.join(edited)}",
-            f"run `orchestrator check {framework}`, which builds the image and lists its faults, until it conforms",
-            "add its row to README.md, and to docs/gpu.md if it has a build with CUDA",
-        ]
-        if not locked:
-            steps.insert(0, f"run `ci/lock.sh {framework}`, which pins what the image installs: it failed just now")
-        self.print_line("\nnext:")
+    def show_steps(self, title: str, steps: Sequence[str]) -> None:
+        """Print what to do, in order; nothing without any step."""
         for number, step in enumerate(steps, start=1):
+            if number == 1:
+                self.print_line(f"\n{title}:")
             self.print_line(f"  {number}. {step}")
 
     @staticmethod

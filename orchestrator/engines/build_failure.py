@@ -47,8 +47,8 @@ _CAUSES = (
         pattern=r"(network \S+ not found|failed to create endpoint[^\n]{0,200}|failed to set up container networking"
         r"|iptables(?: failed|: No chain)[^\n]{0,100}|could not find an available[^\n]{0,60}address pool[^\n]{0,60})",
         says="Docker cannot give a step a network: {}",
-        hint="the daemon makes its bridge and its firewall rules when it starts: restart it, and look at its log; "
-        "or use --engine process",
+        hint="the daemon makes its bridge and its firewall rules when it starts: restart it, and look at its log"
+        "{or_process}",
     ),
     _Cause(
         error=PullError,
@@ -56,7 +56,7 @@ _CAUSES = (
         r"|pull access denied|manifest unknown|toomanyrequests|httpReadSeeker",
         says="its base image cannot be pulled",
         hint="check the network; or make local base images with ci/make-bases.sh and set "
-        "ROSETTA_BASE_PREFIX=rosetta-base; or use --engine process",
+        "ROSETTA_BASE_PREFIX=rosetta-base{or_process}",
     ),
     _Cause(
         pattern=r"CERTIFICATE_VERIFY_FAILED",
@@ -97,12 +97,12 @@ _CAUSES = (
         r"|(?i:network is unreachable|no route to host)",
         says="a step of its Dockerfile cannot reach the network",
         hint="check the network, its name servers and the proxy variables, also as containers see them: "
-        "`docker run --rm IMAGE cat /etc/resolv.conf`; or use --engine process",
+        "`docker run --rm IMAGE cat /etc/resolv.conf`{or_process}",
     ),
     _Cause(
         pattern=r"(?i)cannot connect to the docker daemon|error during connect",
         says="the Docker daemon does not answer",
-        hint="start the Docker daemon and check that this user may use it, or use --engine process",
+        hint="start the Docker daemon and check that this user may use it{or_process}",
     ),
 )
 
@@ -116,18 +116,21 @@ def explain(
     *,
     otherwise: str = "a step of its Dockerfile failed",
     disk_hint: str = _DOCKERS_DISK,
+    or_process: str = "; or use --engine process",
 ) -> BuildError:
     """Return the error for a failed build of `subject` whose output was `lines`, oldest first.
 
     Its message is one line with the cause and, below it, the last lines of the failed step. Its hint is the remedy.
     When the cause is not known, the message says `otherwise`; when a disk is full, the hint is `disk_hint`.
+    `or_process` ends the hints where another engine would do; it is empty for an image that only Docker can run.
     """
     text = "\n".join(_text(line) for line in lines)
     error, says, hint = BuildError, otherwise, "the lines above are the end of that step's output"
     for cause in _CAUSES:
         if match := re.search(cause.pattern, text):
             what = match[1] if match.groups() else ""
-            error, says, hint = cause.error, cause.says.format(what), cause.hint.format(what, disk_hint=disk_hint)
+            error, says = cause.error, cause.says.format(what)
+            hint = cause.hint.format(what, disk_hint=disk_hint, or_process=or_process)
             break
     else:
         says = ": ".join(filter(None, (otherwise, _last_words(lines))))

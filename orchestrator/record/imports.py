@@ -1,9 +1,10 @@
 """Finds the parts of workloads/ that the code of a framework uses. Pure.
 
 A part is a folder below workloads/, or a file beside the folders. The parts that a folder uses are read from its
-source: Python's import statements and calls of `import_module` and `__import__`, and Julia's `include`. If the source
-does not show it (a name that is built at run time, an unknown language, a file that does not parse), all parts count.
-A fingerprint that changes too often costs a measurement; one that changes too seldom gives a wrong comparison.
+source: Python's import statements and calls of `import_module` and `__import__`, Julia's `include`, JavaScript's
+`require`, `import` and `from`, and `#include "…"` of C and C++. If the source does not show it (a name that is built
+at run time, an unknown language, a file that does not parse), all parts count. A fingerprint that changes too often
+costs a measurement; one that changes too seldom gives a wrong comparison.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from orchestrator.plan.workloads import WORKLOADS
 ROOT = "workloads"
 FIRST = "__init__.py"  # beside the folders; Python runs it before it imports any of them
 _INCLUDE = re.compile(r'\binclude\s*\(\s*(?:"([^"$\\]*)"\s*\))?')
+_REQUIRE = re.compile(
+    r"""\b(?:require|import)\s*\(\s*(?:(["'])([^"'\\]*)\1\s*\))?|\b(?:from|import)\s*(["'])([^"'\\]*)\3"""
+)
+_HEADER = re.compile(r"^\s*#\s*include\s*(?:<[^>]*>|\"([^\"]*)\"|\S)", re.MULTILINE)
 
 
 class _AnyPart(Exception):
@@ -109,8 +114,36 @@ def _julia(path: str, source: str) -> Iterator[str]:
     for match in _INCLUDE.finditer(source):
         if match[1] is None:
             raise _AnyPart
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), match[1]))
-        yield part(target)
+        yield _beside(path, match[1])
 
 
-_READERS: Mapping[str, Callable[[str, str], Iterator[str]]] = {".py": _python, ".jl": _julia}
+def _javascript(path: str, source: str) -> Iterator[str]:
+    """The parts that a JavaScript file loads, by paths relative to its own; other names are those of packages."""
+    for match in _REQUIRE.finditer(source):
+        name = match[2] if match[2] is not None else match[4]
+        if name is None:
+            raise _AnyPart
+        if name.startswith("."):
+            yield _beside(path, name)
+
+
+def _cpp(path: str, source: str) -> Iterator[str]:
+    """The parts that a C or C++ file includes, by paths relative to its own."""
+    for match in _HEADER.finditer(source):
+        if match[1] is not None:
+            yield _beside(path, match[1])
+        elif not match[0].rstrip().endswith(">"):  # a macro
+            raise _AnyPart
+
+
+def _beside(path: str, name: str) -> str:
+    """The part that a path relative to the file at `path` leads to."""
+    return part(posixpath.normpath(posixpath.join(posixpath.dirname(path), name)))
+
+
+_READERS: Mapping[str, Callable[[str, str], Iterator[str]]] = {
+    ".py": _python,
+    ".jl": _julia,
+    **dict.fromkeys((".js", ".cjs", ".mjs"), _javascript),
+    **dict.fromkeys((".c", ".cc", ".cpp", ".h", ".hpp"), _cpp),
+}

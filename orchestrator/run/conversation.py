@@ -5,6 +5,7 @@ This is the only place where the events of a job are parsed, whatever machine it
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections import deque
@@ -111,7 +112,9 @@ class Conversation:
 
     def failure_of(self, kind: FailureKind, message: str, hint: str = "") -> Failure:
         """A failure with the end of the log."""
-        hint = hint or HINTS.get(kind, "").replace("{log}", self._recorder.log_name)
+        library = _missing_library("\n".join([*self._tail, message])) if kind == "exception" else None
+        general = HINTS.get(kind, "").replace("{log}", self._recorder.log_name)
+        hint = hint or (_how_to_install(library, self._job.image) if library else general)
         return Failure(kind=kind, message=message, hint=hint, log=tuple(self._tail))
 
     def _verdict(
@@ -233,6 +236,25 @@ def _class_of(error: Error, job: Job) -> FailureKind:
     if error.kind == "out_of_memory" and job.device == "gpu" and error.type not in MAIN_MEMORY:
         return "gpu_memory"
     return error.kind
+
+
+def _missing_library(text: str) -> str | None:
+    """The last shared library that could not be loaded, in the words of the dynamic linker: "libgomp.so.1"."""
+    found = re.findall(r"(?<![\w.+-])([\w.+-]{1,100}\.so[\w.]{0,20}): cannot open shared object file", text)
+    return found[-1] if found else None
+
+
+def _how_to_install(library: str, image: str) -> str:
+    """What to do about a shared library that an image lacks."""
+    if library.startswith(("libcuda.so", "libnvidia-")):
+        return f"{library} is a part of NVIDIA's driver, which a job on a CPU does not have: install a build for CPUs"
+    # The names that Debian's policy gives to packages of libraries (section 8.1).
+    package = re.sub(r"\.so(\.|$)", "", re.sub(r"([0-9])\.so\.", r"\1-", library)).replace("_", "-").lower()
+    return (
+        f"the environment lacks {library}, usually in Debian's package {package}. "
+        f"Add to images/{image}/Dockerfile, after FROM: RUN apt-get update && apt-get install --yes "
+        f"--no-install-recommends {package}. With the process engine, install the package on this machine"
+    )
 
 
 def _check_gpus(job: Job, start: Start) -> None:

@@ -75,17 +75,24 @@ def syntax(path: PurePath, text: str) -> Finding:
     return Finding(question=f"{path.name} syntax", ok=True, answer=f"Python {written} can read it")
 
 
+def unchanged(workload: str, day: str) -> Finding:
+    """The finding of a cell that is not run: it passed on this day, and nothing changed that it depends on."""
+    return Finding(question=workload, ok=True, answer=f"passed on {day}, unchanged (--again runs it)")
+
+
 def runs(result: Result) -> Finding:
     """Whether the workload finished, as the protocol requires."""
     failure = result.failure
     if failure is None:
         answer = f"{result.seconds:.0f} s, from start to end by the protocol"
         return Finding(question=f"{result.job.workload} runs", ok=True, answer=answer)
+    last = failure.log[-1] if failure.log else ""
     return Finding(
         question=f"{result.job.workload} runs",
         ok=False,
         answer=printable(failure.message, MAX_NOTE),
-        advice=printable(failure.log[-1], MAX_NOTE) if failure.log else failure.hint,
+        # The message often ends in the last line of the log. Then the hint says more.
+        advice=printable(failure.hint if last in failure.message else last, MAX_NOTE),
     )
 
 
@@ -173,6 +180,6 @@ def agrees(workload: str, verdict: Parity, explained: Sequence[str]) -> Finding:
     return Finding(
         question=f"{workload} parity",
         ok=ok,
-        answer=verdict.word if ok else f"{verdict.word}: {printable(verdict.why, MAX_NOTE)}",
+        answer=f"{verdict.word}, certificate written" if ok else f"{verdict.word}: {printable(verdict.why, MAX_NOTE)}",
         advice="" if ok else sentences or parity.where(verdict),
     )

@@ -88,14 +88,9 @@ class Verifier:
         prepared: preparation.PreparedRun,
         listener: Listener,
         *,
-        certify: bool = True,
         only_mistakes: Collection[str] | None = None,
     ) -> None:
-        """With `certify`, verdicts are stored in certificates.
-
-        A diverging cell is compared with the known mistakes of its workload, or with those in `only_mistakes`.
-        """
-        self._certify = certify
+        """A diverging cell is compared with the known mistakes of its workload, or with those in `only_mistakes`."""
         self._request = request
         self._folder = folder
         self._prepared = prepared
@@ -125,7 +120,7 @@ class Verifier:
         # A difference is accepted as declared only if the notes name every mistake that was found.
         if verdict.culprits and {MISTAKES[name].sentence for name in verdict.culprits} <= set(notes):
             verdict = verdict.model_copy(update={"word": "declared"})
-        if self._certify and reference is not None and verdict.word != "not run":
+        if reference is not None and verdict.word != "not run":
             certificates.write(self._request.results.parent, self._certificate(result, verdict, reference))
         return VerifiedCell(
             framework=job.framework,

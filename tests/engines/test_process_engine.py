@@ -127,11 +127,16 @@ def test_of_a_virtual_environment_its_own_python_is_not_taken(monkeypatch):
     assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == "True\n"
 
 
-def test_an_image_without_python_is_left_to_docker(engine, root):
+@pytest.mark.parametrize("given", [{}, {"julia": Path(sys.executable)}])
+def test_an_image_without_python_is_left_to_docker(root, tmp_path, given):
+    """Also where an interpreter was named for it: no Python can run its workloads."""
     image = dataclasses.replace(catalog.load(root).images[0], name="julia", python=None)
-    with pytest.raises(HostError, match="'julia' holds no Python") as caught:
-        engine.prepare(image, "cpu")
-    assert "--engine docker" in caught.value.hint
+    with pytest.raises(
+        HostError, match="'julia' is not a Python environment: only the docker engine can run it"
+    ) as one:
+        ProcessEngine(cache=tmp_path, pythons=given).prepare(image, "cpu")
+    assert "--engine docker" in one.value.hint
+    assert "--engine process" not in one.value.hint
 
 
 def test_an_environment_reports_by_name_which_package_it_is_at(root, tmp_path):

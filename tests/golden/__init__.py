@@ -26,7 +26,7 @@ JOB = {
     "settings": TRAINING,
 }
 MASKED = {"t", "seconds", "load_s", "build_s", "compile_s", "threads", "denormals"}
-RUNTIMES = {"python", "numpy", "julia"}
+RUNTIMES = {"python", "numpy", "julia", "node", "compiler"}
 
 
 def write_inputs(folder):

@@ -77,6 +77,24 @@ def test_julia_includes_by_path():
 @pytest.mark.parametrize(
     ("path", "source"),
     [
+        ("k/cnn.js", 'const bench = require("../common/bench.js"); const fs = require("fs");'),
+        ("k/cnn.mjs", "import * as bench from '../common/bench.js';\nimport os from 'os';"),
+        ("k/cnn.mjs", "import '../common/bench.js'"),
+        ("k/cnn.js", 'const { main } = await import("../common/bench.js");'),
+        ("k/cnn.cpp", '#include <vector>\n#include "../common/bench.hpp"\n'),
+        ("k/cnn.c", '  # include "../common/bench.h"'),
+    ],
+)
+def test_javascript_and_cpp_name_files_by_path(path, source):
+    assert parts(source, path, "k") == {"k", "common", "__init__.py"}
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("a/cnn.js", "require(path.join(folder, name))"),
+        ("a/cnn.mjs", "await import(name)"),
+        ("a/cnn.cpp", "#include HEADER"),
         ("a/cnn.py", "import importlib\nimportlib.import_module('workloads.{}.runtime'.format(name))"),
         ("a/cnn.py", "__import__(name)"),
         ("a/cnn.py", "from importlib import import_module\nimport_module('.b', 'workloads')"),
@@ -91,7 +109,7 @@ def test_what_the_source_does_not_tell_may_be_anything(path, source):
     assert parts(source, path) == {name.partition("/")[0] for name in FILES}
 
 
-@given(st.text(max_size=60), st.sampled_from(["a/cnn.py", "a/cnn.jl"]))
+@given(st.text(max_size=60), st.sampled_from(["a/cnn.py", "a/cnn.jl", "a/cnn.js", "a/cnn.cpp"]))
 def test_any_source_gives_parts_that_are_there(source, path):
     assert {"a"} <= parts(source, path) <= {name.partition("/")[0] for name in FILES}
 

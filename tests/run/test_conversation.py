@@ -133,6 +133,30 @@ def test_a_job_that_dies_before_its_first_word_is_reported_by_its_last_line(job)
     assert failure.message == (
         "the job ended with exit code 1: ImportError: libmpi.so.12: cannot open shared object file"
     )
+    assert "libmpi12" in failure.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "package"),
+    [
+        ("ImportError: libgomp.so.1: cannot open shared object file: No such file or directory", "libgomp1"),
+        ("Error: libGL.so.1: cannot open shared object file: No such file or directory", "libgl1"),
+        ("./workload: error while loading shared libraries: libssh_x-2.0.so.0: cannot open shared object file", "libssh-x-2.0-0"),
+        ("OSError: /usr/lib/libopenblas.so.0: cannot open shared object file: No such file", "libopenblas0"),
+    ],
+)  # fmt: skip
+def test_a_missing_library_is_named_with_the_line_for_the_dockerfile(job, line, package):
+    """The name of the package follows Debian's rule; it need not be the last line of the log."""
+    _, failure = converse(job, exit_=Exit(code=1), stderr=f"{line}\n    at Module.load (node)\n".encode())
+    assert f"in Debian's package {package}. Add to images/{job.image}/Dockerfile" in failure.hint
+    assert failure.hint.count(f"apt-get install --yes --no-install-recommends {package}.") == 1
+
+
+def test_a_library_of_the_driver_comes_from_no_package(job):
+    stderr = b"ImportError: libcuda.so.1: cannot open shared object file: No such file or directory\n"
+    _, failure = converse(job, exit_=Exit(code=1), stderr=stderr)
+    assert "NVIDIA's driver" in failure.hint
+    assert "apt-get" not in failure.hint
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,19 @@ def test_runs():
     assert "\x1b" not in failed.answer
 
 
+def test_a_hint_is_shown_where_the_message_has_the_last_line_already():
+    line = "ImportError: libgomp.so.1: cannot open shared object file"
+    message = f"the job ended with exit code 1: {line}"
+    failed = result(failure=Failure(kind="exception", message=message, hint="install it", log=("Traceback", line)))
+    assert conformance.runs(failed).advice == "install it"
+
+
+def test_a_cell_that_passed_says_when_and_how_to_run_it():
+    finding = conformance.unchanged("cnn", "2026-11-30")
+    assert (finding.ok, finding.question) == (True, "cnn")
+    assert finding.answer == "passed on 2026-11-30, unchanged (--again runs it)"
+
+
 def test_versions(numpy):
     framework, image = numpy
     one = trained()

@@ -4,7 +4,9 @@ It is NumPy under another name: so all that a person would write is at hand, and
 """
 
 import ast
+import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +17,8 @@ import pytest
 from orchestrator.errors import UsageError
 from orchestrator.plan import catalog
 from orchestrator.plan.workloads import WORKLOADS
-from orchestrator.verify import scaffold
+from orchestrator.verify import remaining, scaffold
+from tests import golden
 
 CHOICE = scaffold.NewFramework(framework="other-np", title="Other", packages=("numpy==2.4.6",), python="3.11")
 PROMISED = {
@@ -66,6 +69,8 @@ def test_nothing_is_overwritten(tmp_path, known):
         ({"packages": ()}, "no package is named"),
         ({"packages": ("numpy",)}, "not of the form NAME==VERSION"),
         ({"packages": ("numpy==1\nRUN x",)}, "not of the form NAME==VERSION"),
+        ({"module": "not-a-name"}, "not a name that Python can import"),
+        ({"base": "debian"}, "--base is for a framework that is not Python"),
         ({"title": 'a" b="c'}, "not allowed in a Dockerfile's label"),
         ({"title": "a\nb"}, "not allowed in a Dockerfile's label"),
     ],
@@ -73,6 +78,92 @@ def test_nothing_is_overwritten(tmp_path, known):
 def test_a_choice_that_cannot_be(known, change, message):
     with pytest.raises(UsageError, match=message):
         scaffold.files(scaffold.NewFramework(**{**vars(CHOICE), **change}), known)
+
+
+def test_what_is_imported_may_have_another_name_than_the_package(known):
+    choice = scaffold.NewFramework(
+        framework="paddle", title="PaddlePaddle", packages=("paddlepaddle==3.2.0",), module="paddle"
+    )
+    texts = {str(path): text for path, text in scaffold.files(choice, known).items()}
+    assert texts["images/paddle/requirements-cpu.in"] == "paddlepaddle==3.2.0\n"
+    runtime = texts["workloads/paddle/runtime.py"]
+    assert "import paddle\n" in runtime
+    assert "version=paddle.__version__" in runtime
+    assert "paddlepaddle" not in runtime
+    assert 'rosetta.framework.paddle.version="3.2.0"' in texts["images/paddle/Dockerfile"]
+
+
+FOREIGN = scaffold.NewFramework(
+    framework="ort-node",
+    title="ONNX Runtime (Node.js)",
+    packages=("onnxruntime-node==1.20.1", "onnx==1.17.0"),
+    command="node workloads/{module}/{workload}.js",
+)
+
+
+@pytest.mark.parametrize("suffix", ["js", "cpp", "rs"])
+def test_a_framework_that_is_not_python_is_read_back(tmp_path, known, suffix):
+    command = f"run workloads/{{module}}/{{workload}}.{suffix}"
+    scaffold.write(tmp_path, scaffold.files(dataclasses.replace(FOREIGN, command=command), known))
+    framework, image = catalog.load(tmp_path).frameworks["ort-node"]
+    assert (framework.version, framework.workloads) == ("1.20.1", ("resnet50",))
+    assert (image.python, image.command) == (None, command)
+    assert image.locks["cpu"].read_text() == "onnxruntime-node==1.20.1\nonnx==1.17.0\n"
+    assert (tmp_path / f"workloads/ort_node/resnet50.{suffix}").is_file()
+    assert (tmp_path / "images/ort-node/compile-and-run").is_file() == (suffix == "cpp")
+
+
+def test_a_foreign_framework_can_choose_its_base(known):
+    base = f"node:22-bookworm-slim@sha256:{'a' * 64}"
+    (dockerfile, *_) = scaffold.files(dataclasses.replace(FOREIGN, base=base), known).values()
+    assert f"ARG BASE_IMAGE={base}\n" in dockerfile
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"command": "node resnet50.js"}, "names no workload"),
+        ({"command": "node workloads/ort_node/resnet50.js"}, "names no workload"),
+        ({"command": 'node "workloads/{module}/{workload}.js"'}, "names no workload"),
+        ({"base": "node:22"}, "not of the form IMAGE:TAG@sha256:DIGEST"),
+        ({"python": "3.11"}, "for a framework that is not Python"),
+        ({"module": "ort"}, "for a framework that is not Python"),
+        ({"packages": ()}, "no package is named"),
+    ],
+)
+def test_a_foreign_choice_that_cannot_be(known, change, message):
+    with pytest.raises(UsageError, match=message):
+        scaffold.files(dataclasses.replace(FOREIGN, **change), known)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_the_first_version_in_node_speaks_the_protocol(root, known, tmp_path):
+    """It announces itself, and then says that its network is not built."""
+    scaffold.write(tmp_path, scaffold.files(FOREIGN, known))
+    shutil.copytree(root / "workloads" / "common_js", tmp_path / "workloads" / "common_js")
+    golden.write_inputs(tmp_path)
+    (tmp_path / "spec.json").write_text(json.dumps({**golden.JOB, "workload": "resnet50", "settings": {"batch": 2}}))
+    variables = {**os.environ, "BENCH_SPEC": str(tmp_path / "spec.json"), "BENCH_INPUTS": str(tmp_path)}
+    done = subprocess.run(
+        ["node", "workloads/ort_node/resnet50.js"], cwd=tmp_path, env=variables, capture_output=True, check=False
+    )
+    start, error = (json.loads(line) for line in done.stdout.splitlines())
+    assert (done.returncode, start["event"], start["version"]) == (1, "start", "1.20.1")
+    assert (error["kind"], error["message"][:30]) == ("unsupported", "workloads/ort_node/resnet50.js")
+
+
+def test_what_is_left_to_do_is_found_in_the_checkout(root, known):
+    """Everything is done for NumPy; nothing but the files for a framework that has just been written."""
+    framework, image = known.frameworks["numpy"]
+    left = list(remaining.steps(root, framework, image))
+    assert left == [
+        "tests/docker/test_numpy.py: what is special about NumPy",
+        "a CUDA build, if NumPy has one (CONTRIBUTING.md, Add a framework)",
+    ]
+    new = dataclasses.replace(framework, id="new", title="Something New", module="new", workloads=("cnn",))
+    left = "\n".join(remaining.steps(root, new, image))
+    for place in ("rnn, resnet50", "tests/docker/test_new.py", "`new`", "CHANGELOG.md: a line about Something New"):
+        assert place in left
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +182,7 @@ def checkout(root, tmp_path_factory):
     done = orchestrator(copy, "new", "other-np", "--package", "numpy==2.4.6")
     assert done.returncode == 0, done.stderr
     assert set(map(str.strip, done.stdout.splitlines())) >= PROMISED
-    assert "orchestrator check other-np" in done.stdout
+    assert "orchestrator check other-np --workload resnet50" in done.stdout
     return copy
 
 

@@ -14,6 +14,16 @@ NewFrameworkArgument = Annotated[str, typer.Argument(help="its name on the comma
 PackageOption = Annotated[
     list[str], typer.Option(help="what to install, the framework first (repeatable)", metavar="NAME==VERSION")
 ]
+ModuleOption = Annotated[
+    str, typer.Option(help="what Python imports, if it is not called as the package", metavar="NAME")
+]
+CommandOption = Annotated[
+    str, typer.Option(help="starts a workload of a framework that is not Python", metavar="COMMAND")
+]
+BaseOption = Annotated[
+    str,
+    typer.Option(help="with --command: the image to build on (default: the Debian here)", metavar="IMAGE@DIGEST"),
+]
 
 
 def ls(json: JsonOption = False) -> None:
@@ -40,24 +50,57 @@ def new(
     framework: NewFrameworkArgument,
     package: PackageOption,
     title: Annotated[str, typer.Option(help="its name in tables")] = "",
-    python: Annotated[str, typer.Option(help="the Python of its image", metavar="VERSION")] = "3.11",
+    module: ModuleOption = "",
+    python: Annotated[str, typer.Option(help="the Python of its image (default: the newest here)")] = "",
+    command: CommandOption = "",
+    base: BaseOption = "",
 ) -> None:
     """Make the files of a new framework: its image, lock, workloads and a test, for you to fill in.
 
+    With --command, for a framework that is not Python: its image, versions.txt, resnet50 and a test.
+
     \b
-    Example:
-      orchestrator new tinygrad --title tinygrad --package tinygrad==0.14.0 --package numpy==2.4.6
+    Examples:
+      orchestrator new tinygrad --package tinygrad==0.14.0 --package numpy==2.4.6
+      orchestrator new paddle --package paddlepaddle==3.2.0 --module paddle --title PaddlePaddle
+      orchestrator new ort-node --package onnxruntime-node==1.20.1 \\
+          --command 'node workloads/{module}/{workload}.js'
     """
     from orchestrator.cli.screen import Screen
     from orchestrator.plan import catalog
     from orchestrator.verify import scaffold
 
-    choice = scaffold.NewFramework(framework=framework, title=title, packages=tuple(package), python=python)
+    choice = scaffold.NewFramework(
+        framework=framework,
+        title=title,
+        packages=tuple(package),
+        python=python,
+        module=module,
+        command=command,
+        base=base,
+    )
     root = place.checkout("new")
     texts = scaffold.files(choice, catalog.load(root))
     scaffold.write(root, texts)
     with Screen() as screen:
         for path in texts:
             screen.print_line(f"  {path}")
-        locked = subprocess.run(["ci/lock.sh", framework], cwd=root, check=False).returncode == 0
-        screen.show_next(framework, [str(path) for path in texts], locked=locked)
+        locked = bool(command) or subprocess.run(["ci/lock.sh", framework], cwd=root, check=False).returncode == 0
+        screen.show_steps("next", _next_steps(framework, list(map(str, texts)), locked=locked, foreign=bool(command)))
+
+
+def _next_steps(framework: str, paths: list[str], *, locked: bool, foreign: bool) -> list[str]:
+    """What to do with the files of a new framework."""
+    edited = [path for path in paths if path.startswith("workloads/") and "__init__" not in path]
+    page = "docs/other-languages.md" if foreign else "workloads/pytorch, which has the same steps in the same order"
+    steps = [
+        f"fill in {' '.join(edited)} (see {page})",
+        f"`orchestrator check {framework} --workload resnet50` builds the image and tests one workload at a time",
+        f"`orchestrator check {framework}` runs the rest, and says what is left to do",
+        f"correct the label rosetta.disk.cpu in images/{framework}/Dockerfile: `orchestrator images ls` shows the size",
+    ]
+    if foreign:
+        steps.insert(0, f"complete images/{framework}/Dockerfile: it has to install what versions.txt names")
+    if not locked:
+        steps.insert(0, f"`ci/lock.sh {framework}` pins what the image installs: it failed just now, so run it again")
+    return steps

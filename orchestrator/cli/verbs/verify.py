@@ -9,6 +9,7 @@ import typer
 from orchestrator.cli import mistyped
 from orchestrator.cli.options import (
     DEFAULT_RESULTS,
+    STEPS,
     DeviceOption,
     JsonOption,
     LocalEngineOption,
@@ -39,7 +40,7 @@ StepsOption = Annotated[
 def command(
     framework: FrameworksArgument = None,
     workload: WorkloadOption = None,
-    steps: StepsOption = 20,
+    steps: StepsOption = STEPS,
     device: DeviceOption = "cpu",
     engine: LocalEngineOption = None,
     set_: SetOption = None,

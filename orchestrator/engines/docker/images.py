@@ -99,7 +99,8 @@ def build(image: Image, variant: str, *, environ: Mapping[str, str] = os.environ
         with activity.reported(Activity(what=what, at="step")) as now:
             done = _run_build(builder, image, variant, environ, now)
     if done.status:
-        raise explain(f"image {image.name} ({variant})", done.lines)
+        subject = f"image {image.name} ({variant})"
+        raise explain(subject, done.lines) if image.python else explain(subject, done.lines, or_process="")
     _check_labels(image, client.find_images([reference])[reference])
     return reference
 

@@ -55,16 +55,17 @@ class ProcessEngine:
         return {}
 
     def prepare(self, image: Image, variant: str) -> Environment:
+        if image.python is None:
+            raise HostError(
+                f"image {image.name!r} is not a Python environment: only the docker engine can run it",
+                hint="start Docker and use --engine docker (`orchestrator doctor` shows what Docker lacks); or leave "
+                "these frameworks out",
+            )
         given = self._pythons.get(image.name)
         if given is not None:
             version = pythons.check(given)
             facts = {"python": version, "interpreter": str(given), "lock_sha256": None, "given_by_user": True}
             return Environment(handle=str(given), facts=facts)
-        if image.python is None:
-            raise HostError(
-                f"image {image.name!r} holds no Python, so there is no virtual environment to run it in",
-                hint="use the docker engine for it: --engine docker",
-            )
         interpreter = pythons.find(image.python, image.name)
         return venvs.ensure(image, variant, interpreter, self._cache / "venvs")
 
