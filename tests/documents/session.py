@@ -105,7 +105,7 @@ def svg(command, shown, *, columns=COLUMNS):
     console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     for place, lines in enumerate(shown):
         if place:
-            console.rule("later", style="dim")
+            console.rule("the same terminal, later", style="dim")
         console.print(Text(f"$ {command}", style="bold"))
         for line in lines:
             console.print(Text.from_ansi(line), no_wrap=True, crop=True)

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.inputs import datasets
 from orchestrator.plan import catalog
+from orchestrator.report import formats
 from tests.documents import generated, session
 from tests.support import published
 from tests.support.paths import ROOT
@@ -36,6 +37,11 @@ def test_the_overview_has_each_published_result():
 def test_every_framework_of_the_catalog_has_a_row():
     page = (ROOT / "docs" / "frameworks.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE) == list(catalog.load(ROOT).frameworks)
+
+
+def test_the_page_about_reports_names_every_format():
+    (named,) = re.findall(r"`--format` takes ([^.]*)\.", (ROOT / "docs" / "reports.md").read_text(encoding="utf-8"))
+    assert set(re.findall(r"`(\w+)`", named)) == set(formats.names())
 
 
 def test_the_costs_in_the_readme_are_known():

@@ -40,5 +40,5 @@ def test_what_is_not_understood_is_an_error(sequence):
 def test_the_picture_has_the_colours_and_all_screens():
     drawn = session.svg("some command", [["\x1b[31mred\x1b[0m"], ["end"]], columns=40)
     words = re.sub(r"<[^>]*>", " ", drawn).replace("&#160;", " ")
-    assert re.search(r"\$ some command.*red.*later.*end", words, re.DOTALL)
+    assert re.search(r"\$ some command.*red.*the same terminal, later.*end", words, re.DOTALL)
     assert "#cc555a" in drawn  # rich's red
