@@ -1,4 +1,4 @@
-"""Makes README's picture of the HTML report anew: python -m tests.browser writes docs/report.png."""
+"""Makes the picture of the HTML report in docs/reports.md anew: python -m tests.browser writes docs/report.png."""
 
 import sys
 import tempfile

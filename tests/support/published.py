@@ -1,7 +1,4 @@
-"""Results that were published: for tests that want real ones, and for README itself.
-
-python -m tests.support.published        writes README's tables anew, from the capsules in results/published/ that it names
-"""
+"""Results that were published: for tests that want real ones, and for the tables of docs/results.md."""
 
 import re
 from collections.abc import Sequence
@@ -14,18 +11,18 @@ from orchestrator.report.certified import Origin
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "results" / "published"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "results.md"
 SHOWN = re.compile(r"(?<=<!-- )(results/published/\S+)( -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
 
 
 def shown() -> list[capsule.Kept]:
-    """The runs whose tables README has."""
-    found = SHOWN.findall(README.read_text(encoding="utf-8"))
+    """The runs whose tables docs/results.md has."""
+    found = SHOWN.findall(PAGE.read_text(encoding="utf-8"))
     return [run for path, *_ in found for run in capsule.runs_in(ROOT / path)]
 
 
 def runs() -> list[capsule.Kept]:
-    """All of them, those that README shows first."""
+    """All of them, those of docs/results.md first."""
     first = shown()
     others = (run for path in sorted(FOLDER.glob("*.json")) for run in capsule.runs_in(path))
     return [*first, *(run for run in others if run.id not in {each.id for each in first})]
@@ -43,20 +40,21 @@ def unpack(results: Path) -> Path:
 
 
 def tables(path: Path) -> str:
-    """The tables of a capsule, as README has them."""
+    """The tables of a capsule, as docs/results.md has them."""
     return rendered("markdown", capsule.runs_in(path)).strip()
 
 
 def rendered(form: str, runs: Sequence[capsule.Kept]) -> str:
     """A report of runs out of capsules, with the certificates that they hold."""
+    return "".join(formats.load(form).write(content(runs)))
+
+
+def content(runs: Sequence[capsule.Kept]) -> collected.ReportContent:
+    """What a report of runs out of capsules shows, with the certificates that they hold."""
     own = [each for run in runs for each in run.certificates]  # of those who published them
-    return "".join(formats.load(form).write(collected.of_runs(runs, ROOT, [Origin(mine=True)] * len(runs), own)))
+    return collected.of_runs(runs, ROOT, [Origin(mine=True)] * len(runs), own)
 
 
-def readme(text: str) -> str:
-    """README's text with its tables made anew."""
+def page(text: str) -> str:
+    """The text of docs/results.md with its tables made anew."""
     return SHOWN.sub(lambda found: f"{found[1]}{found[2]}{tables(ROOT / found[1])}{found[4]}", text)
-
-
-if __name__ == "__main__":
-    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
