@@ -116,10 +116,10 @@ class Screen:
         self._out.out(json.dumps(value, indent=1), highlight=False)
 
     def show_report(self, content: ReportContent) -> None:
-        """Print the tables of results, then the jobs that failed."""
+        """Print the verdict, the tables of results, then the jobs that failed."""
         from orchestrator.report import terminal
 
-        terminal.show(self._out, content.tables(), content.results, content.origins)
+        terminal.show(self._out, content.tables(), content.results, content.origins, content.verdict())
 
     def show_signature(self, signed: Signed) -> None:
         """Print to stderr who signed a file. A file without a signature has none to speak of: nothing is printed."""

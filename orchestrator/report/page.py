@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from orchestrator.host import quotas
 from orchestrator.record.results import Result
-from orchestrator.report import cells, certified, notices, sections
+from orchestrator.report import cells, certified, notices, sections, verdict
 from orchestrator.report.certified import Known
 from orchestrator.report.notices import Measured, Notice
 from orchestrator.report.published import Studies
 from orchestrator.report.sections import Section
 from orchestrator.report.sources import SourceFile, Tree
 from orchestrator.report.tables import host_by_host, tables
+from orchestrator.report.verdict import VerdictLine
 from orchestrator.text import MAX_NOTE, clip
 
 # Of the name of a processor: what does not tell models apart.
@@ -39,7 +40,7 @@ class Page:
     """The whole report."""
 
     title: str
-    verdict: tuple[str, ...]
+    verdict: tuple[VerdictLine, ...]
     runs: tuple[cells.Facts, ...]
     warnings: tuple[Notice, ...]
     statuses: tuple[str, ...]
@@ -70,7 +71,7 @@ def build(
     code = {source.id: source for cell in behind for each in cell.provenance for source in each.sources}
     return Page(
         title=title(measured),
-        verdict=(),
+        verdict=verdict.of(results, known),
         runs=tuple(map(_run_facts, measured)),
         warnings=tuple(notices.of(measured)),
         statuses=tuple(dict.fromkeys(row.status for section in shown for row in section.rows)),

@@ -13,13 +13,23 @@ from rich.text import Text
 from orchestrator.record.results import Result
 from orchestrator.report.origin import RunOrigin
 from orchestrator.report.table import Table
+from orchestrator.report.verdict import VerdictLine
 from orchestrator.text import plain
+
+STYLES = {"answer": "", "caution": "yellow", "danger": "bold red"}  # of the verdict's lines
 
 
 def show(
-    console: Console, tables: Iterable[Table], results: Iterable[Result], origins: Iterable[RunOrigin] = ()
+    console: Console,
+    tables: Iterable[Table],
+    results: Iterable[Result],
+    origins: Iterable[RunOrigin] = (),
+    verdict: Iterable[VerdictLine] = (),
 ) -> None:
-    """Print the runs, their tables, then the jobs that were skipped or failed, with the reasons."""
+    """Print the verdict, the runs, their tables, then the jobs that were skipped or failed, with the reasons."""
+    for line in verdict:
+        title = f"{line.title}: " if line.title else ""
+        console.print(Text.assemble((title, "bold"), (plain(line.text), STYLES[line.level])))
     for each in origins:
         console.print(Text(plain(each.words), style="dim"))
     for table in tables:
