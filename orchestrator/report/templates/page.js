@@ -115,7 +115,7 @@
     const isPlain = !event.ctrlKey && !event.metaKey && !event.shiftKey;
     if (row && isPlain && getSelection().isCollapsed) {
       event.preventDefault();
-      row.querySelector("a").focus(); // where the focus returns to
+      row.querySelector("a").focus({ preventScroll: true }); // where the focus returns to
       open(byId(row.dataset.details));
     }
     if (target.matches(".copy")) copy(target);
