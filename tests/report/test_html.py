@@ -70,10 +70,10 @@ def test_cells_sort_as_numbers_and_what_was_not_measured_has_no_key(known):
     doubtful = cnn("caffe2", 1234.5)
     doubtful = doubtful.model_copy(update={"job": doubtful.job.model_copy(update=band)})
     (section,) = page.build([measured(doubtful, failed())], known, {}).sections
-    accuracy, seconds, rate = (float(cell.key) for cell in section.rows[0].cells[1:4])
+    seconds, rate, accuracy = (float(cell.key) for cell in section.rows[0].cells[1:4])
     assert (accuracy, seconds) == (76.5, 1234.5)
     assert rate == pytest.approx(25600 / 1234.5)  # not as it is shown, 21: rows shown alike have an order too
-    assert section.rows[0].cells[1].text == "76.5 !"
+    assert section.rows[0].cells[3].text == "76.5 !"
     assert section.rows[0].status == "doubtful"
     assert [cell.key for cell in section.rows[1].cells[1:]] == [""] * 5
 
