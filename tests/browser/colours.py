@@ -18,19 +18,15 @@ Colour = tuple[int, int, int]
 
 def of(chromium: Browser, selector: str) -> list[Colour]:
     """The colour of each element, as the screen shows it: that which differs most from what surrounds it."""
-    places = chromium(
+    boxes = chromium(
         "[...document.querySelectorAll(arguments[0])].map(each => each.getBoundingClientRect())"
-        ".map(box => [box.left + scrollX, box.top + scrollY, box.width, box.height])",
+        ".map(box => [box.left + scrollX, box.top + scrollY, box.right + scrollX, box.bottom + scrollY])",
         selector,
     )
-    return [_strongest(chromium, *place) for place in places]
-
-
-def painted(chromium: Browser, selector: str, *colours: str) -> list[Colour]:
-    """The same of the first elements, in other colours."""
-    script = "arguments[1].forEach((colour, n) => document.querySelectorAll(arguments[0])[n].style.color = colour)"
-    chromium(script, selector, colours)
-    return of(chromium, selector)[: len(colours)]
+    left, top = (math.floor(min(box[side] for box in boxes)) for side in (0, 1))
+    right, bottom = (math.ceil(max(box[side] for box in boxes)) for side in (2, 3))
+    shot = Image.open(io.BytesIO(chromium.shot(left, top, right - left, bottom - top))).convert("RGB")
+    return [_strongest(shot.crop((x - left + 1, y - top + 1, x_ - left - 1, y_ - top - 1))) for x, y, x_, y_ in boxes]
 
 
 def nearest(colours: Sequence[Colour], kinds: Sequence[Any]) -> float:
@@ -39,11 +35,10 @@ def nearest(colours: Sequence[Colour], kinds: Sequence[Any]) -> float:
     return min(_distance(one, other) for (one, kind), (other, kind_) in pairs if kind == kind_)
 
 
-def _strongest(chromium: Browser, x: float, y: float, width: float, height: float) -> Colour:
-    shot = Image.open(io.BytesIO(chromium.shot(x, y, width, height))).convert("RGB")
-    counts: list[tuple[int, Any]] = shot.crop((2, 2, shot.width - 2, shot.height - 2)).getcolors() or []
+def _strongest(image: Image.Image) -> Colour:
+    counts: list[tuple[int, Any]] = image.getcolors() or []
     paper: Colour = max(counts)[1]
-    often: list[Colour] = [colour for count, colour in counts if count >= 8]  # not the blurred edges
+    often: list[Colour] = [colour for count, colour in counts if count >= 6]  # not the blurred edges
     return max(often, key=lambda colour: _distance(colour, paper)) if len(often) > 1 else paper
 
 
