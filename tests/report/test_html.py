@@ -1,5 +1,6 @@
 """The HTML report: what it shows is a pure function of results, and nothing in a result can get out of its place."""
 
+import dataclasses
 import html.parser
 import re
 import shlex
@@ -106,6 +107,46 @@ def test_every_reason_for_doubt_stands_above_the_numbers(known):
     assert notices["Several versions of the workloads"].endswith("What differs: workloads/")
     assert notices["Uncommitted changes"].endswith("chainer-cnn-cpu-1")
     assert list(page.build([measured(cnn())], known, {}).warnings) == []
+
+
+@pytest.mark.parametrize(
+    ("results", "words"),
+    [
+        ([cnn(), cnn("numpy")], "Deep-learning frameworks compared: test, 2 frameworks, Acme X1, 1 January 2026"),
+        ([cnn()], "Pytorch measured: test, Acme X1, 1 January 2026"),
+        ([], "Deep-learning frameworks compared: test, 1 January 2026"),
+    ],
+)
+def test_the_title_is_in_words(results, words):
+    results = [with_facts(each, host={"cpu": "Acme(R) X1 CPU @ 2.10GHz"}) for each in results]
+    assert page.title([measured(*results)]) == words
+
+
+def test_a_title_names_days_and_kinds_of_machine():
+    one, other = measured(cnn(cpu="A 64-Core Processor")), measured(cnn("numpy", cpu="B"))
+    assert page.title([one, one]) == "Pytorch measured: test, A, 1 January 2026"
+    later = dataclasses.replace(other, run=other.run.model_copy(update={"began": "2026-01-03T10:00:00+00:00"}))
+    assert page.title([one, later]).endswith("2 kinds of machine, 1 to 3 January 2026")
+    undated = dataclasses.replace(other, run=other.run.model_copy(update={"began": "<b>yesterday"}))
+    assert page.title([undated]) == "Numpy measured: test, B"
+
+
+def test_a_caption_says_what_the_bars_are(known):
+    def caption(*results):
+        (section,) = page.build([measured(*results)], known, {}).sections
+        return section.charts[0].caption
+
+    assert caption(cnn()) == "Seconds; shorter is better. One run each."
+    repeats = [cnn(seconds=100.0 + number, repeat=number) for number in (1, 2, 3)]
+    assert "Bars are medians" in caption(*repeats)
+    disturbed = cnn("caffe2").model_copy(update={"neighbours": (Neighbour(name="stress", cpus=1.0),)})
+    assert caption(cnn(), disturbed).endswith("Dashed, with !: disturbed.")
+
+
+def test_bars_are_as_long_as_their_values(known):
+    (section,) = page.build([measured(cnn("numpy", 50.0), cnn(seconds=100.0))], known, {}).sections
+    figure = section.charts[0].figure
+    assert [figure.place(bar.parts[0].value) for bar in figure.bars] == [drawing.BAR_ROOM / 2, drawing.BAR_ROOM]
 
 
 def test_a_chart_says_its_finding_and_has_its_numbers(known):
