@@ -228,6 +228,8 @@ def _of_all(results: Sequence[Result], known: Known) -> Iterator[VerdictLine]:
         how = ", ".join(f"{number} {status}" for status, number in absent.items())
         jobs = "1 job" if len(results) == 1 else f"{len(results)} jobs"
         text = f"{sum(absent.values())} of {jobs} without figures: {how}."
+        if set(absent) == {"failed"}:
+            text = f"{absent['failed']} of {jobs} failed."
         level: Literal["caution", "danger"] = "caution" if set(absent) == {"skipped"} else "danger"
         yield VerdictLine(workload="", level=level, text=text)
 

@@ -136,7 +136,7 @@ def test_data_that_are_not_official_are_named():
 def test_jobs_without_figures_are_counted():
     results = [trained(), failed(), failed("jax", status="skipped")]
     assert about_all(results)[-1] == "2 of 3 jobs without figures: 1 failed, 1 skipped."
-    assert about_all([failed()]) == ["1 of 1 job without figures: 1 failed."]
+    assert about_all([failed()]) == ["1 of 1 job failed."]
     assert answers([failed()]) == []
     assert verdict.of([]) == ()
 
