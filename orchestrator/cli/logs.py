@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.errors import StoreError
+from orchestrator.record.run_folder import LOG_FILE
 
-LOG_FILE = "orchestrator.log"
 MAX_EARLIER = 10_000  # messages that are kept until there is a file for them
 _log = logging.getLogger("orchestrator")
 

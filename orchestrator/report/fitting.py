@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from orchestrator.report.table import PUBLISHED, Column, Table
+from orchestrator.report.table import PUBLISHED, Column
 from orchestrator.text import plain
 
 GAP = 2  # columns of the terminal between two columns of the table
@@ -38,11 +38,10 @@ class _Layout:
     split: bool = False  # whether a median and its interval are on two lines
 
 
-def fitted(table: Table, width: int) -> FittedTable | None:
+def fitted(heads: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> FittedTable | None:
     """The widest layout that fits into `width` columns; None if even the narrowest does not."""
-    rows = list(table.texts(plain))
-    for layout in _layouts(table.heads):
-        found = _laid_out(table.heads, rows, layout, width)
+    for layout in _layouts(heads):
+        found = _laid_out(heads, rows, layout, width)
         if found is not None:
             return found
     return None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.host import quotas
 from orchestrator.record.results import Result
-from orchestrator.report import cells, certified, notices, sections, verdict
+from orchestrator.report import cells, certified, failures, notices, sections, verdict
 from orchestrator.report.certified import Known
 from orchestrator.report.notices import Measured, Notice
 from orchestrator.report.published import Studies
@@ -76,7 +76,7 @@ def build(
         warnings=tuple(notices.of(measured)),
         statuses=tuple(dict.fromkeys(row.status for section in shown for row in section.rows)),
         sections=tuple(shown),
-        failures=tuple(map(_failed, _for_the_same_reason(results))),
+        failures=tuple(map(_failed, failures.by_cause(results))),
         cells=tuple(behind),
         sources=tuple(sorted(code.values(), key=lambda source: source.path)),
     )
@@ -152,17 +152,6 @@ def _host(result: Result) -> str:
     cpus = f"{len(host.cpus_used)} CPUs{quotas.in_words(host.cpu_quota, host.memory_limit)}"
     parts = [host.cpu or "unknown CPU", cpus, *gpus, host.system]
     return ", ".join(part for part in parts if part)
-
-
-def _for_the_same_reason(results: Iterable[Result]) -> Iterable[list[Result]]:
-    """The jobs without figures, grouped by cause: one image that cannot be built fails several jobs."""
-    groups: dict[tuple[str, ...], list[Result]] = {}
-    for result in results:
-        if result.status != "ok":
-            reason = result.failure
-            cause = (reason.kind, reason.message, reason.hint) if reason else ()
-            groups.setdefault((result.job.framework, result.status, *cause), []).append(result)
-    return groups.values()
 
 
 def _failed(results: Sequence[Result]) -> Failed:

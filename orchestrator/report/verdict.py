@@ -14,7 +14,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.judge import comparison, disturbances, stats
-from orchestrator.judge.comparison import ComparedCell
 from orchestrator.judge.conditions import Row, grouped, split
 from orchestrator.judge.software import TITLES
 from orchestrator.plan.workload import Declaration
@@ -177,10 +176,10 @@ def _first_places(ranked: Sequence[_Contender]) -> Iterator[str]:
             after = f"{ratio} times as fast as the next, {others[0].label}"
         yield f"{first.named}, {after} (one run each: order not proven; {AUTO})."
         return
-    compared = [(row, comparison.compare_rows(first.results, row.results)) for row in others]
-    slower = [(row, cell) for row, cell in compared if cell.word == "slower"]
-    same = [row for row, cell in compared if cell.word == "same"]
-    undecided = [row for row, cell in compared if cell.word not in {"slower", "same"}]
+    slower = [row for row in others if comparison.is_slower(row.results, first.results)]
+    near = [row for row in others if row not in slower]
+    same = [row for row in near if comparison.compare_rows(first.results, row.results).word == "same"]
+    undecided = [row for row in near if row not in same]
     if same:
         alike = _listed([row.named for row in (first, *same)])
         yield f"{alike}: the same within {100 * stats.MARGIN:.0f} %."
@@ -189,17 +188,20 @@ def _first_places(ranked: Sequence[_Contender]) -> Iterator[str]:
         why = f"fewer than {stats.FEW} runs each; {AUTO}" if few else f"the intervals overlap; {AUTO}"
         yield f"Order not proven: {_listed([row.named for row in (first, *undecided)])} ({why})."
     if slower:
-        yield _next(first, *slower[0], is_fastest=not same and not undecided)
+        yield _next(first, slower[0], is_fastest=not same and not undecided)
 
 
-def _next(first: _Contender, row: _Contender, cell: ComparedCell, *, is_fastest: bool) -> str:
+def _next(first: _Contender, row: _Contender, *, is_fastest: bool) -> str:
     """The sentence on the first row that is decidedly slower than the fastest."""
-    ratio = quantities.times(cell.ratio) if cell.ratio else ""
-    if first.results[0].job.declaration.trains:
-        after = f"{row.named} takes {ratio} as long"
-    else:
-        after = f"{ratio} as fast as {row.named}"
-    return f"{first.named} is the fastest ({_runs(first)}): {after}." if is_fastest else f"{first.label}: {after}."
+    found = comparison.compare_rows(first.results, row.results).ratio
+    ratio = quantities.times(found) if found else ""
+    trains = first.results[0].job.declaration.trains
+    if is_fastest:
+        after = f"{row.named} takes {ratio} as long" if trains else f"{ratio} as fast as {row.named}"
+        return f"{first.named} is the fastest ({_runs(first)}): {after}."
+    if trains:
+        return f"{row.named} takes {ratio} as long as {first.label}."
+    return f"{first.label} is {ratio} as fast as {row.named}."
 
 
 def _runs(row: _Contender) -> str:
@@ -228,6 +230,8 @@ def _of_all(results: Sequence[Result], known: Known) -> Iterator[VerdictLine]:
         how = ", ".join(f"{number} {status}" for status, number in absent.items())
         jobs = "1 job" if len(results) == 1 else f"{len(results)} jobs"
         text = f"{sum(absent.values())} of {jobs} without figures: {how}."
+        if set(absent) == {"failed"}:
+            text = f"{absent['failed']} of {jobs} failed."
         level: Literal["caution", "danger"] = "caution" if set(absent) == {"skipped"} else "danger"
         yield VerdictLine(workload="", level=level, text=text)
 

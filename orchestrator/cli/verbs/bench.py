@@ -139,7 +139,7 @@ def _run(request: Request, folder: RunFolder, prepared: PreparedRun, screen: Scr
 
 def _show(folder: RunFolder, screen: Screen) -> None:
     """Print the tables of a run. Raises Exit if a job failed, StoreError if a result is damaged."""
-    from orchestrator.cli import selection
+    from orchestrator.cli import next_steps, selection
     from orchestrator.report import collected
 
     sources = selection.sources(folder.path.parent, [str(folder.path)])
@@ -149,6 +149,7 @@ def _show(folder: RunFolder, screen: Screen) -> None:
     screen.show_report(content)
     skipped = sum(result.status == "skipped" for result in content.results)
     screen.print_line(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))
+    screen.show_steps(next_steps.after(content, [folder.id]))
     if content.damaged:
         raise collected.left_out(content.damaged)
     if any(result.status not in {"ok", "skipped"} for result in content.results):
