@@ -16,8 +16,8 @@ from typing import Protocol
 
 from orchestrator import signals
 from orchestrator.errors import StoreError
+from orchestrator.record.run_folder import LOG_FILE
 
-LOG_FILE = "orchestrator.log"
 MAX_EARLIER = 10_000  # messages that are kept until there is a file for them
 _log = logging.getLogger("orchestrator")
 

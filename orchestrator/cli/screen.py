@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -19,10 +20,12 @@ from orchestrator.cli import logs
 
 if TYPE_CHECKING:
     from orchestrator.cli.diagnosis import Diagnosis
+    from orchestrator.cli.next_steps import Step
     from orchestrator.cli.progress import LiveListener
     from orchestrator.cli.selection import Signed
     from orchestrator.judge.comparison import Comparison
     from orchestrator.judge.reproduction import Answer
+    from orchestrator.record.results import Result
     from orchestrator.report.collected import ReportContent
     from orchestrator.run.preparation import PreparedRun
     from orchestrator.verify.conformance import Finding
@@ -39,6 +42,7 @@ class Screen:
     def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
         self._out = Console(highlight=False)
         self._notices = Console(stderr=True, highlight=False, quiet=quiet)
+        self._alarms = Console(stderr=True, highlight=False) if quiet else self._notices
         self._verbose = verbose
         self._open = contextlib.ExitStack()
 
@@ -63,7 +67,7 @@ class Screen:
 
     def alarm(self, text: str) -> None:
         """Print a warning that nobody may overlook: also for those who asked for no notes."""
-        self._notices.print(Panel(Text(text), style="bold red", box=box.HEAVY, title="WARNING", title_align="left"))
+        self._alarms.print(Panel(Text(text), style="bold red", box=box.HEAVY, title="WARNING", title_align="left"))
 
     def live(self, *, log: Path | None = None) -> LiveListener:
         """A listener that shows how a run, or other work that takes long, goes. `log` has the output of builds."""
@@ -121,10 +125,22 @@ class Screen:
         self._out.out(json.dumps(value, indent=1), highlight=False)
 
     def show_report(self, content: ReportContent) -> None:
-        """Print the tables of results, then the jobs that failed."""
+        """Print the verdict, the tables of results, then the jobs that failed."""
         from orchestrator.report import terminal
 
-        terminal.show(self._out, content.tables(), content.results, content.origins)
+        def log_of(result: Result) -> Path | None:
+            log = content.log_of(result)
+            return log and Path(self.shorten(log))
+
+        terminal.show(self._out, content.tables(), content.results, content.origins, content.verdict(), log_of)
+
+    def show_steps(self, steps: Sequence[Step]) -> None:
+        """Print the commands that fit what was just shown, each on one line, to be copied."""
+        if steps:
+            self.print_line("\nnext:")
+        for step in steps:
+            self._out.print(Text(f"  {step.command}"), soft_wrap=True)
+            self._out.print(Padding(Text(step.why, style="dim"), (0, 0, 0, 6), expand=False))
 
     def show_signature(self, signed: Signed) -> None:
         """Print to stderr who signed a file. A file without a signature has none to speak of: nothing is printed."""
@@ -146,7 +162,7 @@ class Screen:
         """Print a comparison of two sets of results, cell by cell."""
         from orchestrator.report import comparison_text
 
-        comparison_text.show(self._out, found, a, b, limit)
+        comparison_text.show(self._out, found, a, b, limit, verbose=self._verbose)
 
     def show_answer(self, answer: Answer, *, json: bool) -> None:
         """Print the verdict on one stored job. JSON is printed for all jobs together, by show_answers."""
@@ -191,7 +207,7 @@ class Screen:
         if wrong:
             self.print_line(f"\n{wrong} of {len(findings)} tests failed")
 
-    def show_steps(self, title: str, steps: Sequence[str]) -> None:
+    def show_list(self, title: str, steps: Sequence[str]) -> None:
         """Print what to do, in order; nothing without any step."""
         for number, step in enumerate(steps, start=1):
             if number == 1:

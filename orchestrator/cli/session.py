@@ -17,6 +17,7 @@ from orchestrator.cli.progress import LiveListener
 from orchestrator.cli.screen import Screen
 from orchestrator.cli.streams import print_error
 from orchestrator.errors import EXIT_INTERRUPTED
+from orchestrator.record import run_folder
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run.preparation import PreparedRun
 
@@ -44,7 +45,7 @@ def progress(screen: Screen, folder: Path, prepared: PreparedRun, *, go_on: str)
     """Show how a run goes. When it is interrupted, print the command `go_on`, which continues it."""
     screen.show_start(folder, prepared)
     try:
-        with screen.live(log=folder / logs.LOG_FILE) as listener:
+        with screen.live(log=folder / run_folder.LOG_FILE) as listener:
             yield listener
     except KeyboardInterrupt:
         print_error(f"\ninterrupted; go on with: {go_on}", "yellow")

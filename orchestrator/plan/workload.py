@@ -78,6 +78,7 @@ class Scoring:
 
     band: Literal["accuracy", "loss"]  # the key of a spec, and of a job, that holds the expected range
     name: str  # "accuracy"
+    short: str = ""  # an abbreviation of the name
     unit: str  # as tables and charts show it: "%"
     higher_is_better: bool
     counted: bool  # a `score` event has the number of correct predictions, not a mean loss
@@ -89,6 +90,11 @@ class Scoring:
         """The title of a column."""
         return f"Test {self.name} ({self.unit})"
 
+    @property
+    def short_title(self) -> str:
+        """The title of a column on a narrow terminal."""
+        return f"{self.short or self.name.capitalize()} ({self.unit})"
+
     def shown(self, value: float) -> float:
         """A stored score in the unit of `unit`."""
         return self.scale * value
@@ -98,7 +104,9 @@ class Scoring:
         return f"{self.shown(value):{self.form}} {self.unit}"
 
 
-ACCURACY = Scoring(band="accuracy", name="accuracy", unit="%", higher_is_better=True, counted=True, scale=100.0)
+ACCURACY = Scoring(
+    band="accuracy", name="accuracy", short="Acc.", unit="%", higher_is_better=True, counted=True, scale=100.0
+)
 
 
 def mean_loss(unit: str) -> Scoring:

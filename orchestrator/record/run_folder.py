@@ -40,6 +40,7 @@ from orchestrator.record.usage import UsageCurves
 from orchestrator.strict import Strict
 from orchestrator.text import MAX_NOTE, clip, printable
 
+LOG_FILE = "orchestrator.log"  # of the run itself
 _SUFFIXES = (".json", ".jsonl", ".log", ".spec.json", ".telemetry.jsonl", ".output")
 
 
@@ -221,6 +222,11 @@ class RunFolder:
             else:
                 if result is not None:
                     yield result
+
+    def log_of(self, job: str) -> Path | None:
+        """The file that says most about `job`: what it printed; else the log of the run. None when there is none."""
+        logs = (self.path / f"{job}.log", self.path / LOG_FILE)
+        return next((path for path in logs if path.is_file() and path.stat().st_size), None)
 
     @contextlib.contextmanager
     def record(self, job: str) -> Iterator[Recorder]:

@@ -10,13 +10,14 @@ from orchestrator.errors import StoreError
 from orchestrator.judge.conditions import sound
 from orchestrator.record.certificates import Certificate
 from orchestrator.record.results import Result, distinct, split_damaged
-from orchestrator.record.run_folder import Run, RunSource
-from orchestrator.report import certified, origin, published
+from orchestrator.record.run_folder import Run, RunFolder, RunSource
+from orchestrator.report import certified, origin, published, verdict
 from orchestrator.report.certified import Known, Origin
 from orchestrator.report.origin import RunOrigin
 from orchestrator.report.published import Studies
 from orchestrator.report.table import Table
 from orchestrator.report.tables import host_by_host, tables
+from orchestrator.report.verdict import VerdictLine
 
 REFERENCE = Path("results") / "reference"
 
@@ -62,6 +63,17 @@ class ReportContent:
         """The tables of all results. Raises StoreError."""
         results = self.results
         return [*tables(results, self.studies(), self.known), *host_by_host(results)]
+
+    def log_of(self, result: Result) -> Path | None:
+        """The log that says most about a job; None for a job of a capsule, which holds no logs."""
+        for each in self.runs:
+            if isinstance(each.source, RunFolder) and any(result is other for other in each.results):
+                return each.source.log_of(result.job.id)
+        return None
+
+    def verdict(self) -> tuple[VerdictLine, ...]:
+        """The answer in a few sentences, which every form shows first."""
+        return verdict.of(self.results, self.known)
 
 
 def of_runs(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import statistics
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.judge import disturbances, stats
 from orchestrator.judge.conditions import Row
@@ -14,10 +14,11 @@ from orchestrator.record.figures import Figures
 from orchestrator.record.results import Result
 from orchestrator.report.notes import expected
 from orchestrator.report.published import PublishedRow, PublishedStudy
-from orchestrator.report.table import CellValue, Column, Doubtful, Measurement
+from orchestrator.report.table import PUBLISHED, CellValue, Column, Doubtful, Measurement
 
 ColumnOfRows = tuple[Column, Callable[[Row], CellValue]]
 DEVICES = ("gpu", "cpu")  # in the order of the study's columns
+DETAIL, RATE = PUBLISHED + 1, PUBLISHED + 2  # ranks: what narrow terminals leave out after the published figures
 
 
 def training_columns(
@@ -27,14 +28,20 @@ def training_columns(
     scoring, samples = workload.scoring, workload.samples.capitalize()
     columns: list[ColumnOfRows] = [
         *_first_columns(varying),
-        (Column(title=scoring.title, form=scoring.form), lambda row: _score(scoring, row[1])),
-        (Column(title="Training time (s)", form=".1f"), lambda row: timed(row[1], _ranking_s)),
-        (Column(title=f"{samples}/s", form=",.0f"), lambda row: timed(row[1], _training_rate)),
+        (
+            Column(title="Training time (s)", form=".1f", short="Time (s)", sorts="ascending"),
+            lambda row: timed(row[1], _ranking_s),
+        ),
+        (Column(title=f"{samples}/s", form=",.0f", rank=RATE), lambda row: timed(row[1], _training_rate)),
+        (
+            Column(title=scoring.title, form=scoring.form, short=scoring.short_title),
+            lambda row: _score(scoring, row[1]),
+        ),
     ]
     if _is_metered(results):
-        columns.append((Column(title=f"{samples} per joule", form=",.2f"), lambda row: _efficiency(row[1])))
+        columns.append(_efficiency_column(samples))
     if workload.fused_kernel:
-        columns.append((Column(title="Fused kernel?"), lambda row: _fused(row[1])))
+        columns.append((Column(title="Fused kernel?", short="Fused?", rank=DETAIL), lambda row: _fused(row[1])))
     if study is not None:
         columns += _published_columns(workload, study)
     return columns
@@ -49,11 +56,11 @@ def _published_columns(workload: TrainingWorkload, study: PublishedStudy) -> lis
     scoring = workload.scoring
     form = ".0f" if scoring.counted else scoring.form
     columns: list[ColumnOfRows] = [
-        (Column(title=f"{study.title} ({scoring.unit})", form=form), lambda row: of(row).score),
-        (Column(title=f"{study.title} (s)", form=".0f"), lambda row: of(row).seconds),
+        (Column(title=f"{study.title} ({scoring.unit})", form=form, rank=PUBLISHED), lambda row: of(row).score),
+        (Column(title=f"{study.title} (s)", form=".0f", rank=PUBLISHED), lambda row: of(row).seconds),
     ]
     if workload.fused_kernel:
-        columns.append((Column(title=f"{study.title} cuDNN?"), lambda row: of(row).cudnn))
+        columns.append((Column(title=f"{study.title} cuDNN?", rank=PUBLISHED), lambda row: of(row).cudnn))
     return columns
 
 
@@ -69,14 +76,20 @@ def inference_columns(
     columns = _first_columns(varying)
     for device in devices:
         rate = functools.partial(_rate_on, device)
-        columns.append((Column(title=f"{samples}/s {device.upper()}", form=",.1f"), rate))
+        sorts: Literal["", "descending"] = "descending" if device == devices[0] else ""
+        columns.append((Column(title=f"{samples}/s {device.upper()}", form=",.1f", sorts=sorts), rate))
     if _is_metered(results):
-        columns.append((Column(title=f"{samples} per joule", form=",.2f"), lambda row: _efficiency(row[1])))
+        columns.append(_efficiency_column(samples))
     if study is not None:
         for device in DEVICES:
             published = functools.partial(_published_rate, workload, study, device)
-            columns.append((Column(title=f"{study.title} {device.upper()}", form=".0f"), published))
+            columns.append((Column(title=f"{study.title} {device.upper()}", form=".0f", rank=PUBLISHED), published))
     return columns
+
+
+def _efficiency_column(samples: str) -> ColumnOfRows:
+    column = Column(title=f"{samples} per joule", form=",.2f", short=f"{samples}/J", rank=DETAIL)
+    return column, lambda row: _efficiency(row[1])
 
 
 def _rate_on(device: str, row: Row) -> CellValue:

@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.judge import disturbances
 from orchestrator.record.results import Result
-from orchestrator.report import certified, origin
+from orchestrator.report import certified, origin, verdict
 from orchestrator.report.certified import Known, Mark, MarkWord
 from orchestrator.report.origin import RunOrigin
 from orchestrator.report.table import Doubtful, Measurement, Table
+from orchestrator.report.verdict import VerdictLine
 
 
 class TableDocument(BaseModel):
@@ -45,6 +46,9 @@ class ReportDocument(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     schema_version: Literal[1] = 1
+    verdict: list[VerdictLine] = Field(
+        description="the answer in a few sentences, as every form of the report shows it"
+    )
     tables: list[TableDocument]
     results: list[Result] = Field(description="all that the tables were made from")
     disturbances: list[list[str]] = Field(
@@ -79,6 +83,7 @@ def of(
     results = list(results)
     marks = [certified.of(result, known) for result in results]
     return ReportDocument(
+        verdict=list(verdict.of(results, known)),
         tables=[
             TableDocument(
                 title=table.title,

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import datetime
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.host import quotas
 from orchestrator.record.results import Result
-from orchestrator.report import cells, certified, notices, sections
+from orchestrator.report import cells, certified, failures, notices, sections, verdict
 from orchestrator.report.certified import Known
 from orchestrator.report.notices import Measured, Notice
 from orchestrator.report.published import Studies
 from orchestrator.report.sections import Section
 from orchestrator.report.sources import SourceFile, Tree
 from orchestrator.report.tables import host_by_host, tables
+from orchestrator.report.verdict import VerdictLine
 from orchestrator.text import MAX_NOTE, clip
+
+# Of the name of a processor: what does not tell models apart.
+_DECORATION = re.compile(r"\((?:R|TM)\)|\b(?:CPU|Processor|\d+-Core)\b|@.*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +40,7 @@ class Page:
     """The whole report."""
 
     title: str
+    verdict: tuple[VerdictLine, ...]
     runs: tuple[cells.Facts, ...]
     warnings: tuple[Notice, ...]
     statuses: tuple[str, ...]
@@ -63,15 +70,60 @@ def build(
     ]
     code = {source.id: source for cell in behind for each in cell.provenance for source in each.sources}
     return Page(
-        title=", ".join(clip(each.run.id) for each in measured[:3]) + (" …" if len(measured) > 3 else ""),
+        title=title(measured),
+        verdict=verdict.of(results, known),
         runs=tuple(map(_run_facts, measured)),
         warnings=tuple(notices.of(measured)),
         statuses=tuple(dict.fromkeys(row.status for section in shown for row in section.rows)),
         sections=tuple(shown),
-        failures=tuple(map(_failed, _for_the_same_reason(results))),
+        failures=tuple(map(_failed, failures.by_cause(results))),
         cells=tuple(behind),
         sources=tuple(sorted(code.values(), key=lambda source: source.path)),
     )
+
+
+def title(measured: Sequence[Measured]) -> str:
+    """What was measured, where and when, in words."""
+    jobs = [job for each in measured for job in each.run.jobs]
+    frameworks = list(dict.fromkeys(job.title for job in jobs))
+    specs = list(dict.fromkeys(each.run.spec.name for each in measured))
+    models = list(dict.fromkeys(name for each in measured for result in each.results for name in _models(result)))
+    what = f"{clip(frameworks[0])} measured" if len(frameworks) == 1 else "Deep-learning frameworks compared"
+    parts = [
+        clip(", ".join(specs)),
+        f"{len(frameworks)} frameworks" if len(frameworks) > 1 else "",
+        clip(models[0]) if len(models) == 1 else f"{len(models)} kinds of machine" if models else "",
+        _days([each.run.began for each in measured]),
+    ]
+    return f"{what}: {', '.join(filter(None, parts))}"
+
+
+def _models(result: Result) -> list[str]:
+    """The processor that a job ran on, as people say it: of its GPUs if it had any, else of its CPU."""
+    host = result.provenance.host
+    names = host.models_of(result.job.gpus) if result.job.gpus else [host.cpu] if host.cpu else []
+    return list(dict.fromkeys(" ".join(_DECORATION.sub(" ", name).split()) for name in names))
+
+
+def _days(moments: Sequence[str]) -> str:
+    """The day of some moments in ISO 8601, or the first and the last day."""
+    days = sorted({day for moment in moments if (day := _day(moment))})
+    if not days:
+        return ""
+    first, last = days[0], days[-1]
+    until = f"{last.day} {last:%B %Y}"
+    if first == last:
+        return until
+    since = f"{first.day}" if (first.year, first.month) == (last.year, last.month) else f"{first.day} {first:%B %Y}"
+    return f"{since} to {until}"
+
+
+def _day(moment: str) -> datetime.date | None:
+    """The day of a moment as a run folder states it; None if it is no date."""
+    try:
+        return datetime.date.fromisoformat(moment[:10])
+    except ValueError:
+        return None
 
 
 def _run_facts(measured: Measured) -> cells.Facts:
@@ -100,17 +152,6 @@ def _host(result: Result) -> str:
     cpus = f"{len(host.cpus_used)} CPUs{quotas.in_words(host.cpu_quota, host.memory_limit)}"
     parts = [host.cpu or "unknown CPU", cpus, *gpus, host.system]
     return ", ".join(part for part in parts if part)
-
-
-def _for_the_same_reason(results: Iterable[Result]) -> Iterable[list[Result]]:
-    """The jobs without figures, grouped by cause: one image that cannot be built fails several jobs."""
-    groups: dict[tuple[str, ...], list[Result]] = {}
-    for result in results:
-        if result.status != "ok":
-            reason = result.failure
-            cause = (reason.kind, reason.message, reason.hint) if reason else ()
-            groups.setdefault((result.job.framework, result.status, *cause), []).append(result)
-    return groups.values()
 
 
 def _failed(results: Sequence[Result]) -> Failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 from orchestrator.record.results import Result
 from orchestrator.report.certified import LegendLine, Mark
@@ -41,15 +42,23 @@ class Doubtful:
         return f"{Column(title='', form=form).show(self.doubtful)} !"
 
 
+T = TypeVar("T")
 CellValue = str | float | Measurement | Doubtful | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column and how its numbers are written (a format specification; "" for text)."""
+    """A column and how its numbers are written (a format specification; "" for text).
+
+    Narrow terminals show its short title, and leave out the columns with the lowest `rank` first; those without a rank
+    always stay.
+    """
 
     title: str
     form: str = ""
+    short: str = ""
+    rank: int | None = None
+    sorts: Literal["", "ascending", "descending"] = ""  # whether the rows are in the order of this column
 
     def show(self, cell: CellValue) -> str:
         """A cell as text; a dash for an empty cell."""
@@ -60,7 +69,8 @@ class Column:
         return format(cell, self.form) if isinstance(cell, int | float) and self.form else str(cell)
 
 
-MARKS = Column(title="Verified")
+MARKS = Column(title="Verified", short="Verif.")
+PUBLISHED = 1  # the rank of columns with figures of a published study; other columns have a higher one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +88,7 @@ class Table:
 
     @property
     def marked(self) -> bool:
-        """Whether a row has a mark. Then the marks are shown in a column of their own, the second one.
+        """Whether a row has a mark. Then the marks are shown in a column of their own, after the measured figures.
 
         A column of their own, because a title is text from a result, and could end with something like a mark.
         """
@@ -87,10 +97,18 @@ class Table:
     @property
     def heads(self) -> tuple[Column, ...]:
         """The columns as they are shown."""
-        return (self.columns[0], MARKS, *self.columns[1:]) if self.marked else self.columns
+        return self._with_mark(self.columns, MARKS)
 
-    def texts(self, show: Callable[[str], str] = str) -> Iterator[list[str]]:
+    def texts(self, show: Callable[[str], str] = str) -> Iterator[tuple[str, ...]]:
         """The rows as they are shown, a cell for each of `heads`. `show` makes text from results safe."""
         for row, mark in zip(self.rows, self.marks, strict=True):
-            title, *others = (show(column.show(cell)) for column, cell in zip(self.columns, row, strict=True))
-            yield [title, *([mark.text(show) if mark else ""] if self.marked else []), *others]
+            cells = tuple(show(column.show(cell)) for column, cell in zip(self.columns, row, strict=True))
+            yield self._with_mark(cells, mark.text(show) if mark else "")
+
+    def _with_mark(self, cells: tuple[T, ...], mark: T) -> tuple[T, ...]:
+        """The cells of a row, with its mark in its place: before the columns that narrow terminals leave out."""
+        if not self.marked:
+            return cells
+        numbers = (place for place, column in enumerate(self.columns) if column.form and column.rank is None)
+        place = max(numbers, default=0) + 1
+        return (*cells[:place], mark, *cells[place:])

@@ -28,11 +28,11 @@ def tables(results: Iterable[Result], studies: Studies, known: Known = certified
         _training(workload, some, study_of(name, studies), known)
         if isinstance(workload := WORKLOADS[name], TrainingWorkload)
         else _inference(workload, some, study_of(name, studies), known)
-        for name, some in _by_workload(results).items()
+        for name, some in by_workload(results).items()
     ]
 
 
-def _by_workload(results: Iterable[Result]) -> dict[str, list[Result]]:
+def by_workload(results: Iterable[Result]) -> dict[str, list[Result]]:
     """The results of each workload that has any, in the declared order."""
     found: dict[str, list[Result]] = {name: [] for name in WORKLOADS}
     for result in results:
@@ -46,7 +46,7 @@ def host_by_host(results: Iterable[Result]) -> list[Table]:
     A host is identified by its name if the run used each host of a cluster, else by its CPU and GPUs.
     """
     # A result without a host belongs to a job that no host could run.
-    found = _by_workload(result for result in results if not result.provenance.host.is_empty)
+    found = by_workload(result for result in results if not result.provenance.host.is_empty)
     return [_speeds(WORKLOADS[name], some) for name, some in found.items() if len(_hosts(some)) > 1]
 
 

@@ -15,6 +15,7 @@ from orchestrator.report import certified, document, origin
 from orchestrator.report.certified import Known
 from orchestrator.report.origin import RunOrigin
 from orchestrator.report.table import Table
+from orchestrator.report.verdict import VerdictLine
 from orchestrator.text import plain
 
 CONDITIONS = ("data", "amount", "device", "gpus", "engine", "precision", "seed", "host")  # of `conditions_of`
@@ -55,10 +56,18 @@ USAGE = (
 CERTIFIED = ("certificate", "certificate_claim", "certificate_signer", "by")
 
 
-def markdown(tables: Iterable[Table], origins: Iterable[RunOrigin] = ()) -> str:
-    """GitHub-flavoured Markdown: the tables, then the runs that they were made from."""
+def markdown(tables: Iterable[Table], origins: Iterable[RunOrigin] = (), verdict: Sequence[VerdictLine] = ()) -> str:
+    """GitHub-flavoured Markdown: the verdict, the tables, then the runs that they were made from."""
+    answer = [f"- {f'**{_escape(line.title)}**: ' if line.title else ''}{_escape(line.text)}" for line in verdict]
     runs = [_escape(each.words) for each in origins]
-    return "\n".join([*map(_markdown, tables), *([f"Measured in {'; '.join(runs)}\n"] if runs else [])])
+    return "\n".join(
+        [
+            *answer,
+            *([""] if answer else []),
+            *map(_markdown, tables),
+            *([f"Measured in {'; '.join(runs)}\n"] if runs else []),
+        ]
+    )
 
 
 def csv_lines(

@@ -8,7 +8,7 @@ from tests.browser import browser
 from tests.support import published
 
 ROOT = Path(__file__).resolve().parents[2]
-SIZE = 1280, 1740  # the head, one table and its first charts
+SIZE = 1280, 880  # the first screen
 MAX_BYTES = 300_000
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,20 @@ class Browser:
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
 
-    def screenshot(self, path: Path, width: int, height: int) -> None:
-        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+    @contextlib.contextmanager
+    def vision(self, deficiency: str) -> Iterator[None]:
+        """Show the page as someone with this colour vision deficiency sees it; "none" for none."""
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedVisionDeficiency", {"type": deficiency})
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Emulation.setEmulatedVisionDeficiency", {"type": "none"})
+
+    def shot(self, x: float, y: float, width: float, height: float) -> bytes:
+        """A part of the page as a PNG."""
+        clip = {"x": x, "y": y, "width": width, "height": height, "scale": 1}
         shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
-        path.write_bytes(base64.b64decode(shot["data"]))
+        return base64.b64decode(shot["data"])
+
+    def screenshot(self, path: Path, width: int, height: int) -> None:
+        path.write_bytes(self.shot(0, 0, width, height))

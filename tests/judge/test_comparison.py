@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -201,7 +202,8 @@ def test_a_cell_that_is_gone_or_failed_is_lost():
     assert not only_cell(failed, repeats()).lost  # there was nothing to lose
     file = io.StringIO()
     comparison_text.show(Console(file=file, width=120), found, "A", "B", 0.05)
-    assert "gluon cnn: lost: B has no such cell" in file.getvalue()
+    assert "lost: numpy cnn, gluon cnn" in file.getvalue()
+    assert "cannot: gluon cnn: B has no such cell" in file.getvalue()
 
 
 def test_json_has_stable_keys_and_the_screen_shows_every_cell():
@@ -214,8 +216,69 @@ def test_json_has_stable_keys_and_the_screen_shows_every_cell():
     assert set(cell["a"]) == {"framework", "n", "median_s", "interval_s", "times_s", "accuracy", "test_loss"}
     file = io.StringIO()
     comparison_text.show(Console(file=file, width=120), found, "A", "B", 0.05)
-    for word in ("numpy cnn", "gluon cnn", "mxnet cnn", "slower", "not comparable", "more than 5 % slower"):
+    for word in ("numpy cnn", "gluon cnn", "mxnet cnn", "slower", "cannot", "more than 5 % slower"):
         assert word in file.getvalue()
+
+
+def screen(a, b, width=80, **options):
+    file = io.StringIO()
+    found = comparison.compare(a, b, stats.MARGIN)
+    comparison_text.show(Console(file=file, width=width), found, "A", "B", None, **options)
+    return file.getvalue()
+
+
+def test_the_screen_says_the_verdict_first_in_human_figures():
+    shown = screen(repeats(), repeats(factor=1.2))
+    assert shown.splitlines()[2] == "B is slower in 1 of 1 cell"
+    (row,) = (line for line in shown.splitlines() if line.startswith("cnn"))
+    assert re.search(r"slower +1\.20 times \(1\.1\d to 1\.2\d\) +100\.0 s, 76\.5 % +120\.0 s, 76\.5 %", row), row
+
+
+def test_inference_is_shown_by_its_rate():
+    fast, slow = ([result(workload="resnet50", images_per_s=rate)] for rate in (40.0, 20.0))
+    (row,) = (line for line in screen(fast, slow).splitlines() if line.startswith("resnet50"))
+    assert re.search(r"2\.00 times +40\.0 images/s +20\.0 images/s", row), row
+
+
+def test_one_reason_is_said_once_with_the_cells_it_concerns():
+    sides = [[trained(name, seconds) for name in ("numpy", "jax", "gluon")] for seconds in (100.0, 300.0)]
+    shown = " ".join(screen(*sides).split())
+    assert shown.count("measurements are too few") == 1
+    assert "undecided: numpy cnn, jax cnn, gluon cnn: 1 and 1 measurements are too few" in shown
+
+
+def test_facts_that_rarely_matter_are_folded():
+    digest = "0123456789abcdef" * 4
+    b = changed(
+        repeats(),
+        host={"cpu": "CPU X", "cpus_used": [0, 1], "kernel": "6.1", "driver": "550"},
+        environment={"id": f"sha256:{digest}"},
+        code={"git_commit": digest},
+    )
+    shown = screen(repeats(), b)
+    assert "  image: – / 0123456\n" in shown
+    assert "  NVIDIA driver: – / 550\n" in shown
+    assert "and 2 more facts: --verbose or --json shows them" in shown
+    assert "kernel" not in shown
+    assert "  kernel: – / 6.1\n" in screen(repeats(), b, verbose=True)
+
+
+def test_versions_that_differ_by_cell_are_one_line():
+    """Three images, all of them other ones: one line, with one pair as an example."""
+    sides = [
+        [with_facts(trained(name), environment={"id": f"{side}{name}"}) for name in ("numpy", "jax", "gluon")]
+        for side in "ab"
+    ]
+    assert "  image: anumpy / bnumpy and 2 more pairs\n" in screen(*sides)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_the_screen_fits_and_breaks_no_figure(width):
+    names = ("keras-tensorflow", "numpy")
+    sides = [[each for name in names for each in repeats(name, factor=factor)] for factor in (1.0, 12.0)]
+    shown = screen(*sides, width=width)
+    assert max(map(cell_len, shown.splitlines())) <= width
+    assert re.search(r"12\.0 times \(1\d\.\d to 1\d\.\d\)", shown)
 
 
 TEXT = st.text(max_size=300)

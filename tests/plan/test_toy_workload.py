@@ -92,8 +92,8 @@ def test_it_runs_and_its_score_is_a_loss(run):
 def test_tables_show_the_loss_beside_the_published_one(tree, run):
     shown = orchestrator(tree, "report", run.name, "--format", "markdown")
     assert "### Training a toy: softmax regression" in shown
-    assert "| DL Library | Test loss (nats) | Training time (s) | Points/s | Then (nats) | Then (s) |" in shown
-    assert re.search(r"\| Plain \| 0\.\d{3} \| [\d.]+ \| [\d,]+ \| 0\.750 \| 3 \|", shown), shown
+    assert "| DL Library | Training time (s) | Points/s | Test loss (nats) | Then (nats) | Then (s) |" in shown
+    assert re.search(r"\| Plain \| [\d.]+(?: !)? \| [\d,]+(?: !)? \| 0\.\d{3} \| 0\.750 \| 3 \|", shown), shown
     assert "SYNTHETIC DATA" in shown
     assert "Training a toy" in orchestrator(tree, "report", run.name)
 
@@ -103,7 +103,7 @@ def test_other_forms_have_it(tree, run):
     assert {row["workload"] for row in rows} == {"toy"}
     assert all(0 < float(row["test_loss"]) < 2 for row in rows)
     document = json.loads(orchestrator(tree, "report", run.name, "--format", "json"))
-    assert document["tables"][0]["columns"][1] == "Test loss (nats)"
+    assert document["tables"][0]["columns"][3] == "Test loss (nats)"
     orchestrator(tree, "report", run.name, "--format", "html", "-o", tree / "page.html")
     page = (tree / "page.html").read_text(encoding="utf-8")
     assert "Test loss against training time" in page

@@ -102,7 +102,7 @@ def test_every_form_of_the_table_marks_rows(known, root):
     ]
     marks = mine(rows, *found)
     (table,) = tables.tables(rows, known, marks)
-    assert [row[:2] for row in table.texts()] == [
+    assert [[row[0], row[4]] for row in table.texts()] == [
         ["Numpy", "≠"],
         ["Jax", "○"],
         ["Chainer", ""],
@@ -110,7 +110,7 @@ def test_every_form_of_the_table_marks_rows(known, root):
         ["Pytorch", "✓"],
     ]
     shown = text.markdown([table])
-    assert "| Pytorch | ✓ |" in shown
+    assert re.search(r"\| Pytorch \|.*\| ✓ \|", shown)
     assert "- ✓: computes the same as the reference (certificate of 2026-11-23)\n" in shown
     assert "- ≠: differs from the reference (certificate of 2026-11-23): Numpy (the loss of step 3" in shown
     assert (
@@ -126,8 +126,8 @@ def test_every_form_of_the_table_marks_rows(known, root):
     printed = "".join(
         formats.load("table").write(collected.of_runs([kept], root, [certified.Origin(mine=True)], found))
     )
-    assert re.search(r"Pytorch +✓ ", printed)
-    assert re.search(r"Cntk +≈ ", printed)
+    assert re.search(r"Pytorch .* ✓ ", printed)
+    assert re.search(r"Cntk .* ≈ ", printed)
     assert "≠: differs from the reference" in printed
     assert "≈: differs from the reference" in printed
     assert [row["certificate"] for row in csv.DictReader(text.csv_lines(rows, marks))] == [

@@ -164,7 +164,7 @@ def _run(request: Request, folder: RunFolder, prepared: PreparedRun, screen: Scr
 
 def _show(folder: RunFolder, screen: Screen, *, json: bool) -> None:
     """Print a run's tables, or the report's JSON. Raises Exit if a job failed, StoreError if a result is damaged."""
-    from orchestrator.cli import selection
+    from orchestrator.cli import next_steps, selection
     from orchestrator.report import collected, formats
 
     sources = selection.sources(folder.path.parent, [str(folder.path)])
@@ -177,6 +177,7 @@ def _show(folder: RunFolder, screen: Screen, *, json: bool) -> None:
     else:
         screen.show_report(content)
         screen.print_line(f"\nstored in {screen.shorten(folder.path)}/" + (f"; {skipped} skipped" if skipped else ""))
+        screen.show_steps(next_steps.after(content, [folder.id]))
     if content.damaged:
         raise collected.left_out(content.damaged)
     if any(result.status not in {"ok", "skipped"} for result in content.results):

@@ -99,7 +99,7 @@ def _show_success(framework: str, known: Catalog, checked: Collection[str], scre
     screen.print_line(f"\n{framework} conforms")
     here = place.current()
     if here.is_checkout:
-        screen.show_steps("left to do", list(remaining.steps(here.root, row, image)))
+        screen.show_list("left to do", list(remaining.steps(here.root, row, image)))
 
 
 def _by_running(request: Request, screen: Screen, *, again: bool, go_on: str) -> list[Finding]:

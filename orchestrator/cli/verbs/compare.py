@@ -13,6 +13,7 @@ from orchestrator.errors import EXIT_JOBS_FAILED, UsageError
 EXIT_CODES = (
     "Exit codes: 0 compared · 1 with --fail-on-slower, a cell is slower than that, or lost · 2, 8 and 70 as elsewhere"
 )
+AllOption = Annotated[bool, typer.Option("--verbose", "-v", help="show all facts of provenance that differ")]
 FailOption = Annotated[
     Optional[str],
     typer.Option(
@@ -30,6 +31,7 @@ def command(
     fail_on_slower: FailOption = None,
     json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
+    verbose: AllOption = False,
 ) -> None:
     """Show, cell by cell, whether B is slower than A, faster, the same or not comparable, and what differs.
 
@@ -47,7 +49,7 @@ def command(
     limit = None if fail_on_slower is None else _per_cent("--fail-on-slower", fail_on_slower)
     before, after = selection.select(results, a), selection.select(results, b)
     found = comparison.compare(before.results, after.results, stats.MARGIN)
-    with Screen() as screen:
+    with Screen(verbose=verbose) as screen:
         for each in (before, after):
             if each.signed is not None:
                 screen.show_signature(each.signed)

@@ -86,7 +86,7 @@ def new(
         for path in texts:
             screen.print_line(f"  {path}")
         locked = bool(command) or subprocess.run(["ci/lock.sh", framework], cwd=root, check=False).returncode == 0
-        screen.show_steps("next", _next_steps(framework, list(map(str, texts)), locked=locked, foreign=bool(command)))
+        screen.show_list("next", _next_steps(framework, list(map(str, texts)), locked=locked, foreign=bool(command)))
 
 
 def _next_steps(framework: str, paths: list[str], *, locked: bool, foreign: bool) -> list[str]:

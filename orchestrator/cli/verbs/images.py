@@ -59,6 +59,7 @@ def _build(image: Image, variant: str, screen: Screen) -> str:
     """Build an image and show how far it is; return its tag. All output goes to a log file, which an error names."""
     from orchestrator.cli import logs
     from orchestrator.engines.docker import images
+    from orchestrator.record.run_folder import LOG_FILE
 
     folder = default_cache() / "builds" / f"{image.name}-{variant}"
     try:
@@ -70,7 +71,7 @@ def _build(image: Image, variant: str, screen: Screen) -> str:
         try:
             return images.build(image, variant)
         except BuildError as error:
-            error.hint = f"{error.hint}. All output is in {folder / logs.LOG_FILE}"
+            error.hint = f"{error.hint}. All output is in {folder / LOG_FILE}"
             raise
 
 

@@ -79,7 +79,7 @@ def command(
       orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
       orchestrator report --capsule capsule.json
     """
-    from orchestrator.cli import selection
+    from orchestrator.cli import next_steps, selection
     from orchestrator.cli.screen import Screen
     from orchestrator.outputs import is_stdout
     from orchestrator.report import collected
@@ -94,6 +94,8 @@ def command(
         content = collected.of_runs(sources.runs, place.current().root, sources.origins, sources.own)
         if output is not None or not (capsule and is_stdout(capsule)):  # "-": stdout holds the capsule alone
             _deliver(content, formats.PAGE if open_ else format_, output, screen, open_=open_)
+            if output is None and not open_ and format_ == formats.DEFAULT:
+                screen.show_steps(next_steps.after(content, run or ()))
         if capsule is not None:
             _write_capsule(capsule, sources, screen)
     if damaged := [*sources.unread, *content.damaged]:

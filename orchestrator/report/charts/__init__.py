@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from orchestrator.plan.workload import InferenceWorkload, TrainingWorkload
 from orchestrator.report.charts import bars, lines, score
-from orchestrator.report.charts.model import Chart, Grid, Line, Style, style
+from orchestrator.report.charts.drawing import Style
+from orchestrator.report.charts.model import Chart, Grid, Line, style
 
 __all__ = ["Chart", "Grid", "Line", "Style", "of_inference", "of_training", "style"]
 

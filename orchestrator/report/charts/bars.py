@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.judge import comparison, disturbances, stats
 from orchestrator.record.results import Result
-from orchestrator.report.charts import plotting
+from orchestrator.report.charts.drawing import Bar, BarFigure, Part, short
 from orchestrator.report.charts.model import Chart, Grid, Line, extremes
-from orchestrator.report.charts.plotting import text_of
 from orchestrator.report.table import Column
 
 Figure = Callable[[Result], float | None]
@@ -27,7 +25,7 @@ PHASES: Mapping[str, Figure] = {
 }
 TIMED = {"first epoch", "later epochs", "timed pass"}  # the phases whose times the tables show
 REST = "start and stop"
-COLOURS = dict(zip(PHASES, (0, 1, 2, 6, 3, 4, 4, 3), strict=True)) | {REST: 5}  # training and inference share colours
+LOOKS = dict(zip(PHASES, (0, 1, 2, 6, 3, 4, 4, 3), strict=True)) | {REST: 5}  # training and inference share looks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,40 +45,52 @@ RATE = BarQuantity(
 
 
 def measured(name: str, title: str, lines: Sequence[Line], quantity: BarQuantity) -> Chart:
-    """A bar per row: the median of its repeats, with its interval as a whisker."""
+    """A bar per row: the median of its repeats, with its interval."""
     counted = [disturbances.counted(line.results) for line in lines]
     found = [[value for result in some if (value := quantity.figure(result)) is not None] for some in counted]
     rows = [(line, *_interval(values), len(values)) for line, values in zip(lines, found, strict=True)]
-    medians = [median for _, _, median, _, _ in rows]
-    trace = plotting.bar(medians, {"styles": [dataclasses.asdict(line.style) for line in lines]})
-    caption = "Shorter is better" if quantity.less_is_better else "Longer is better"
-    if any(repeats > 1 for *_, repeats in rows):
-        caption += "; bars are medians, whiskers are the interval in the table"
-        trace["error_x"] = {
-            "array": [high - median for _, _, median, high, _ in rows],
-            "arrayminus": [median - low for _, low, median, _, _ in rows],
-            "symmetric": False,
-            "thickness": 1.5,
-            "width": 4,
-        }
-    texts = list(map(plotting.short, medians))
-    statistics_ = ("from", "median", "to")
     return Chart(
         id=name,
         kind="bars",
         title=title,
-        caption=f"{caption}.",
+        caption=_caption(lines, quantity),
         finding=_finding(title, lines, quantity),
-        figure=plotting.bars(lines, [trace], [high for _, _, _, high, _ in rows], texts, quantity.axis),
+        figure=BarFigure(bars=tuple(_bar(*row, quantity.unit) for row in rows)),
         numbers=Grid(
             columns=(
                 Column(title="DL Library"),
-                *(Column(title=f"{each} ({quantity.unit})", form=",.1f") for each in statistics_),
+                *(Column(title=f"{each} ({quantity.unit})", form=",.1f") for each in ("from", "median", "to")),
                 Column(title="repeats", form="d"),
             ),
             rows=tuple((line.label, *numbers) for line, *numbers in rows),
         ),
     )
+
+
+def _bar(line: Line, low: float, median: float, high: float, repeats: int, unit: str) -> Bar:
+    """The bar of a row's median. One of disturbed jobs is marked as in the table."""
+    disturbed = disturbances.all_disturbed(line.results)
+    words = f"{line.label}: {median:,.1f} {unit}"
+    words += f", interval {low:,.1f} to {high:,.1f}, {repeats} repeats" if repeats > 1 else ", one run"
+    return Bar(
+        row=line.row,
+        label=line.label,
+        parts=(Part(value=median, look="disturbed" if disturbed else "measured", words=words),),
+        text=f"{short(median)} !" if disturbed else short(median),
+        interval=(low, high) if repeats > 1 else None,
+    )
+
+
+def _caption(lines: Sequence[Line], quantity: BarQuantity) -> str:
+    """How to read the bars: what they are, and what they do not show."""
+    better = f"{quantity.axis.capitalize()}; {'shorter' if quantity.less_is_better else 'longer'} is better."
+    if max(len(line.results) for line in lines) > 1:
+        better += " Bars are medians; the thin lines are the intervals in the table."
+    else:
+        better += " One run each."
+    if any(disturbances.all_disturbed(line.results) for line in lines):
+        better += " Dashed, with !: disturbed."
+    return better
 
 
 def published(name: str, source: str, lines: Sequence[Line], key: str, quantity: BarQuantity) -> list[Chart]:
@@ -89,17 +99,26 @@ def published(name: str, source: str, lines: Sequence[Line], key: str, quantity:
     known = [(label, value) for label, value in rows if value is not None]
     if not known:
         return []
-    lengths = [value or 0.0 for _, value in rows]
-    texts = ["–" if value is None else f"{value:,.0f}" for _, value in rows]
-    trace = plotting.bar(lengths, {"then": True})
+    study = source.partition(",")[0]
+    bars = tuple(
+        Bar(
+            row=line.row,
+            label=line.label,
+            parts=(Part(value=value or 0.0, look="published", words=f"{line.label}, {study}: {text}"),),
+            text=text,
+        )
+        for line, (_, value) in zip(lines, rows, strict=True)
+        for text in ["–" if value is None else f"{value:,.0f}"]
+    )
     return [
         Chart(
             id=name,
             kind="bars",
-            title=f"The same rows in {source.partition(',')[0]}",
-            caption=f"Published in {source}, with the study's full settings, so not comparable with the other charts.",
+            title=f"The same rows in {study}",
+            caption=f"{quantity.axis.capitalize()}. Published in {source}, with the study's full settings, so not "
+            "comparable with the other charts.",
             finding=extremes("published", "{:,.1f} " + quantity.unit, [(value, label) for label, value in known]),
-            figure=plotting.bars(lines, [trace], lengths, texts, quantity.axis),
+            figure=BarFigure(bars=bars),
             numbers=Grid(
                 columns=(Column(title="DL Library"), Column(title=f"published ({quantity.unit})", form=",.0f")),
                 rows=tuple(rows),
@@ -113,32 +132,32 @@ def phases(name: str, lines: Sequence[Line]) -> Chart:
     used = [phase for phase, seconds in PHASES.items() if any(seconds(line.results[0]) for line in lines)]
     names, labels = (*used, REST), [line.label for line in lines]
     times = [_times(line, used) for line in lines]
-    traces = []
-    for index, phase in enumerate(names):
-        texts = [f"{label}: {phase} {row[index]:,.1f} s" for label, row in zip(labels, times, strict=True)]
-        traces.append(
-            {
-                **plotting.bar([row[index] for row in times], {"phase": COLOURS[phase]}),
-                "text": list(map(text_of, texts)),
-                "textposition": "none",
-                "hoverinfo": "text",
-            }
+    bars = tuple(
+        Bar(
+            row=line.row,
+            label=line.label,
+            parts=tuple(
+                Part(value=seconds, look=LOOKS[phase], words=f"{line.label}: {phase} {seconds:,.1f} s")
+                for phase, seconds in zip(names, row, strict=True)
+            ),
+            text=short(sum(row)),
         )
-    totals = list(map(sum, times))
-    figure = plotting.bars(lines, traces, totals, list(map(plotting.short, totals)), "seconds")
+        for line, row in zip(lines, times, strict=True)
+    )
     untimed = [sum(t for phase, t in zip(names, row, strict=True) if phase not in TIMED) for row in times]
     return Chart(
         id=name,
         kind="phases",
         title="Where the time went",
-        caption=f"The whole job, timed on the host; “{REST}” is the container, the interpreter and its imports.",
+        caption=f"Seconds of the whole job, timed on the host; “{REST}” is the container, the interpreter and its "
+        "imports.",
         finding=extremes("time outside the timed phases", "{:,.1f} s", list(zip(untimed, labels, strict=True))),
-        figure={**figure, "layout": {**figure["layout"], "barmode": "stack"}},
+        figure=BarFigure(bars=bars),
         numbers=Grid(
             columns=(Column(title="DL Library"), *(Column(title=f"{phase} (s)", form=",.1f") for phase in names)),
             rows=tuple((label, *row) for label, row in zip(labels, times, strict=True)),
         ),
-        key=tuple((phase, COLOURS[phase]) for phase in names),
+        key=tuple((phase, LOOKS[phase]) for phase in names),
     )
 
 

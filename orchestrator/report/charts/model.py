@@ -5,22 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from orchestrator.record.results import Result
+from orchestrator.report.charts.drawing import FORMS, HUES, BarFigure, LineFigure, Style
 from orchestrator.report.curves import Curve
 from orchestrator.report.table import CellValue, Column
-
-HUES = 7  # colours that differ with any colour vision; further frameworks reuse them with other marks and lines
-FORMS = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Style:
-    """How a framework looks in all charts of a page: a colour, and a mark with its kind of line."""
-
-    hue: int
-    form: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +30,9 @@ class Chart:
     title: str
     caption: str  # how to read it
     finding: str  # what it shows, for readers who cannot see it
-    figure: Mapping[str, Any]
+    figure: BarFigure | LineFigure
     numbers: Grid
-    key: tuple[tuple[str, int], ...] = ()  # names and colours of the phases
+    key: tuple[tuple[str, int], ...] = ()  # names and looks of the phases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +48,11 @@ class Line:
 
 
 def style(number: int) -> Style:
-    """The style of the framework with this number; styles repeat after 21 frameworks."""
-    return Style(hue=number % HUES, form=number // HUES % FORMS)
+    """The style of the framework with this number; styles repeat after 30 frameworks.
+
+    Neighbours differ in the colour and in the mark, so that nobody needs the colour alone.
+    """
+    return Style(hue=number % HUES, form=number % FORMS)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:

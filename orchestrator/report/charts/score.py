@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from orchestrator.plan.workload import Scoring
 from orchestrator.record.results import Result
 from orchestrator.report import curves
-from orchestrator.report.charts import plotting
+from orchestrator.report.charts.drawing import Band, LineFigure, Series, axis
 from orchestrator.report.charts.model import Chart, Grid, Line, extremes
 from orchestrator.report.notes import expected
 from orchestrator.report.table import Column
 
 MAX_EPOCHS = 50  # points of a curve
 MAX_REPEATS = 40  # of a row
-EPOCH_MARK, END_MARK = 5, 9  # pixels
 SCORED = "The {} after each epoch; the time for scoring the test samples is not counted."
 SCORED_ONCE = "The {} after the training, drawn at the training time."
 
@@ -39,7 +37,6 @@ def chart(name: str, lines: Sequence[Line], scoring: Scoring) -> Chart:
     rows = [_scored(line, scoring) for line in lines]
     band = _band(lines, scoring)
     finals = [(statistics.median(score for _, score in (row.curve[-1], *row.ends)), row.line.label) for row in rows]
-    layout = plotting.axes("training time (s)", f"test {scoring.name} ({scoring.unit})")
     return Chart(
         id=name,
         kind="lines",
@@ -48,10 +45,7 @@ def chart(name: str, lines: Sequence[Line], scoring: Scoring) -> Chart:
         else "Test loss against training time",
         caption=_caption(rows, band, scoring),
         finding=extremes(f"final test {scoring.name}", f"{{:{scoring.form}}} {scoring.unit}", finals),
-        figure={
-            "data": [trace for row in rows for trace in _traces(row, scoring)],
-            "layout": {**layout, "shapes": [plotting.shade(y=band)] if band else []},
-        },
+        figure=_figure(rows, band, scoring),
         numbers=_numbers(rows, scoring),
     )
 
@@ -87,12 +81,23 @@ def _band(lines: Sequence[Line], scoring: Scoring) -> ShownBand | None:
     return scoring.shown(low), scoring.shown(high)
 
 
-def _traces(row: Scored, scoring: Scoring) -> list[dict[str, Any]]:
-    words = "{0:,.1f} s, {1:" + scoring.form + "} " + scoring.unit
-    sizes = [*[EPOCH_MARK] * (len(row.curve) - 1), END_MARK]
-    curve = {**plotting.line(row.line, row.curve, words), "mode": "lines+markers", "marker": {"size": sizes}}
-    ends = {**plotting.line(row.line, row.ends, words), "mode": "markers", "marker": {"size": END_MARK}}
-    return [curve, ends] if row.ends else [curve]
+def _figure(rows: Sequence[Scored], band: ShownBand | None, scoring: Scoring) -> LineFigure:
+    values = [moment for row in rows for moment in (*row.curve, *row.ends)]
+    return LineFigure(
+        x=axis("training time (s)", (seconds for seconds, _ in values)),
+        y=axis(
+            f"test {scoring.name} ({scoring.unit})", [*(score for _, score in values), *(band or ())], from_zero=False
+        ),
+        series=tuple(series for row in rows for series in _series(row, scoring)),
+        bands=(Band(along="y", low=band[0], high=band[1]),) if band else (),
+    )
+
+
+def _series(row: Scored, scoring: Scoring) -> list[Series]:
+    """The curve of a row, and the ends of its other repeats."""
+    line, form = row.line, "{0:,.1f} s, {1:" + scoring.form + "} " + scoring.unit
+    curve = Series(row=line.row, label=line.label, style=line.style, values=tuple(row.curve), form=form)
+    return [curve, replace(curve, values=tuple(row.ends), joined=False)] if row.ends else [curve]
 
 
 def _caption(rows: Sequence[Scored], band: ShownBand | None, scoring: Scoring) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.record.usage import Points, UsageCurves
-from orchestrator.report.charts import plotting
-from orchestrator.report.charts.model import HUES, Chart, Grid
+from orchestrator.report.charts.drawing import Band, LineFigure, Series, axis
+from orchestrator.report.charts.model import Chart, Grid, style
 from orchestrator.report.table import Column
 
 GIB = 2.0**30  # bytes
@@ -57,23 +56,19 @@ def _chart(
     alone = len(lines) == 1
     scaled = [(label, [(t, value / quantity.scale) for t, value in points]) for label, points in lines]
     numbers = [(label, *_spread([value for _, value in points])) for label, points in scaled]
-    layout = plotting.axes("seconds since the job began", quantity.unit, from_zero=True)
     return Chart(
         id=name,
         kind="lines",
         title=quantity.title,
         caption=f"{quantity.caption}; shaded: the timed part." if timed else f"{quantity.caption}.",
         finding=" ".join(_sentence(label, quantity, numbers_, alone=alone) for label, *numbers_ in numbers),
-        figure={
-            "data": [_line(place, label, points, quantity) for place, (label, points) in enumerate(scaled)],
-            "layout": {
-                **layout,
-                "height": 200 if alone else 230,
-                "shapes": [plotting.shade(x=span) for span in timed],
-                "showlegend": not alone,
-                "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
-            },
-        },
+        figure=LineFigure(
+            x=axis("seconds since the job began", (t for _, points in scaled for t, _ in points)),
+            y=axis(quantity.unit, (value for _, points in scaled for _, value in points)),
+            series=tuple(_series(place, label, points, quantity) for place, (label, points) in enumerate(scaled)),
+            bands=tuple(Band(along="x", low=low, high=high) for low, high in timed),
+            keyed=not alone,
+        ),
         numbers=Grid(
             columns=(
                 Column(title=""),
@@ -84,16 +79,9 @@ def _chart(
     )
 
 
-def _line(place: int, label: str, points: Sequence[tuple[float, float]], quantity: UsageQuantity) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": label,
-        "x": [round(t, 2) for t, _ in points],
-        "y": [float(f"{value:.4g}") for _, value in points],
-        "hovertemplate": f"{label}, %{{x:.1f}} s: %{{y:,.2f}} {quantity.unit}<extra></extra>",
-        "meta": {"hue": place % HUES, "form": place // HUES, "row": place},
-    }
+def _series(place: int, label: str, points: Sequence[tuple[float, float]], quantity: UsageQuantity) -> Series:
+    form = "{0:,.1f} s, {1:,.2f} " + quantity.unit
+    return Series(row=place, label=label, style=style(place), values=tuple(points), form=form)
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float, float]:
