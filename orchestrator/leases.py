@@ -46,7 +46,7 @@ def held(path: Path) -> Iterator[None]:
     with path.open("a+b") as file:
         _lock(file.fileno(), path)
         file.truncate(0)
-        file.write(_description().encode())
+        file.write(_description().encode("utf-8", "backslashreplace"))
         file.flush()
         try:
             yield

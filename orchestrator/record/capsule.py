@@ -113,12 +113,17 @@ def result_in(path: Path) -> Result:
     return sealed.load(path, Result)
 
 
-def is_capsule(path: Path) -> bool:
-    """Whether a file says that it is a capsule. Raises UsageError when there is no such file."""
+def require_file(path: Path, *, hint: str) -> None:
+    """Raise UsageError with this hint unless `path` is a file."""
     if not run_folder.is_file(path):
         name = str(path)[:300]
         what = f"{name} is a folder, not a file" if run_folder.is_folder(path) else f"there is no file {name}"
-        raise UsageError(what, hint="name a result file, results/RUN/JOB.json, or a capsule")
+        raise UsageError(what, hint=hint)
+
+
+def is_capsule(path: Path) -> bool:
+    """Whether a file says that it is a capsule. Raises UsageError when there is no such file."""
+    require_file(path, hint="name a result file, results/RUN/JOB.json, or a capsule")
     try:
         with files.open_regular(path) as file:
             return b'"kind": "capsule"' in file.read(100)

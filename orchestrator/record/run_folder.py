@@ -324,8 +324,8 @@ def _no_run(results: Path, run: str) -> UsageError:
     """The error for a name that no run has: what there is instead."""
     if is_file(results / run) or is_file(Path(run)):
         what = f"{clip(run, MAX_NOTE)} is a file, and no run"
-    elif is_folder(Path(run)) or (run and is_folder(results / run)):
-        what = f"{clip(run, MAX_NOTE) or 'the current folder'} is a folder without run.json, so it is no run"
+    elif run and (is_folder(Path(run)) or is_folder(results / run)):
+        what = f"{clip(run, MAX_NOTE)} is a folder without run.json, so it is no run"
     elif run.endswith(".json") or "/" in run:
         what = f"there is no file {clip(run, MAX_NOTE)}"
     else:

@@ -122,7 +122,7 @@ def test_a_cache_that_lacks_something_names_its_owner(run, tmp_path):
         done = run("data", "prepare", "cifar10", "--synthetic", variables={"ROSETTA_CACHE": cache}, before=before)
     assert done.returncode == 5
     error, hint = done.stderr.splitlines()
-    assert error.startswith(f"error: {cache}/datasets/cifar10-synthetic-")
+    assert error.startswith(f"error: {cache}/datasets/.cifar10-synthetic-")
     assert f"({cache} belongs to {cache.owner()})" in error
     assert hint.endswith("in ROSETTA_CACHE")
 

@@ -50,8 +50,11 @@ def call(*arguments, cwd, **variables):
 
 
 def test_root_and_its_variable_name_a_checkout(root, tmp_path):
-    for done in (call("--root", root, "report", cwd=tmp_path), call("report", cwd=tmp_path, ROSETTA_ROOT=str(root))):
-        assert str(root / "results") in done.stdout + done.stderr
+    for done in (
+        call("--root", root, "report", "x", cwd=tmp_path),
+        call("report", "x", cwd=tmp_path, ROSETTA_ROOT=str(root)),
+    ):
+        assert f"no run 'x' in {root / 'results'}/" in done.stderr
     wrong = call("list", cwd=tmp_path, ROSETTA_ROOT=str(tmp_path))
     assert wrong.returncode == 2
     assert f"--root {tmp_path}: no checkout of this program" in wrong.stderr

@@ -82,7 +82,7 @@ def test_output_that_is_lost_has_its_own_exit_code_and_one_line(start, arguments
 
 def test_a_verdict_keeps_its_exit_code_when_output_is_lost(start):
     with Path("/dev/full").open("wb") as full:
-        assert ended(start("bench", "nope.yaml", stdout=full, stderr=full))[0] == 3
+        assert ended(start("bench", "nope.yaml", stdout=full, stderr=full))[0] == 2
 
 
 @pytest.mark.parametrize("arguments", FULL, ids=" ".join)

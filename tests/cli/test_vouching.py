@@ -258,8 +258,8 @@ def test_what_sign_prints_is_the_line_that_others_need(results, tmp_path, monkey
 def test_only_a_capsule_is_signed(tmp_path, key, content):
     (tmp_path / "other").write_bytes(content)
     assert "other: not written by this program" in told("sign", tmp_path / "other", "--key", key).message
-    assert "there is no capsule" in told("sign", tmp_path, "--key", key).message
-    assert "there is no capsule" in told("sign", tmp_path / "gone", "--key", key).message
+    assert "is a folder, not a file" in told("sign", tmp_path, "--key", key).message
+    assert "there is no file" in told("sign", tmp_path / "gone", "--key", key).message
     assert not (tmp_path / "other.sig").exists()
 
 

@@ -22,6 +22,7 @@ from tests.documents.session import COMMAND as SESSION
 
 ROOT = Path(__file__).resolve().parents[2]
 WHEEL = "tests/cli/test_wheel.py"  # tests what docs/install.md says
+OTHER_LANGUAGES = "tests/docker/test_other_languages.py"  # on the programs of the page
 PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "install.md")]
 COMMAND = re.compile(r"^    ((?:make|orchestrator|rosetta|pipx) [^#\n]*)", re.MULTILINE)
 NAMED = list(dict.fromkeys(found.strip() for page in PAGES for found in COMMAND.findall(page.read_text("utf-8"))))
@@ -40,6 +41,9 @@ AS_IT_STANDS = {
 # Commands that other tests run.
 ELSEWHERE = {
     "orchestrator sign capsule.json": "tests/cli/test_vouching.py",  # needs a key of the user
+    "orchestrator check ort-node --workload resnet50": OTHER_LANGUAGES,
+    "orchestrator new libtorch --package libtorch==2.5.1 --command 'compile-and-run workloads/{module}/{workload}.cpp'": OTHER_LANGUAGES,
+    "orchestrator new ort-node --package onnxruntime-node==1.20.1 --command 'node workloads/{module}/{workload}.js'": OTHER_LANGUAGES,
     "pipx install .": WHEEL,
     "rosetta bench smoke": WHEEL,
 }

@@ -368,8 +368,12 @@ def test_a_file_that_is_no_capsule_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"capsule\.json: not written by this program"):
         capsule.results_in(path)
-    for missing in (tmp_path, tmp_path / "nope", tmp_path / ("x" * 300)):
-        with pytest.raises(StoreError, match="there is no file"):
+    for missing, what in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "nope", "no file"),
+        (tmp_path / ("x" * 300), "no file"),
+    ):
+        with pytest.raises(UsageError, match=what):
             capsule.results_in(missing)
 
 

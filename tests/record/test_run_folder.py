@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator import sealed
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreError, UsageError
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import Spec
 from orchestrator.record import run_folder
@@ -141,7 +141,7 @@ def test_the_latest_run_is_found_without_a_name(folder, tmp_path):
     assert run_folder.find(tmp_path, None).id == folder.id
     assert run_folder.find(tmp_path, folder.id).id == folder.id
     assert run_folder.find(tmp_path, str(folder.path)).id == folder.id
-    with pytest.raises(StoreError, match="no run 'nope'"):
+    with pytest.raises(UsageError, match="no run 'nope'"):
         run_folder.find(tmp_path, "nope")
     with pytest.raises(StoreError, match="no runs under"):
         run_folder.find(tmp_path / "empty", None)

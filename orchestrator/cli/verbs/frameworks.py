@@ -92,7 +92,7 @@ def new(
 def _next_steps(framework: str, paths: list[str], *, locked: bool, foreign: bool) -> list[str]:
     """What to do with the files of a new framework."""
     edited = [path for path in paths if path.startswith("workloads/") and "__init__" not in path]
-    page = "docs/other-languages.md" if foreign else "workloads/pytorch, which has the same steps in the same order"
+    page = "docs/other-languages.md" if foreign else "workloads/numpy, which has the same steps"
     steps = [
         f"fill in {' '.join(edited)} (see {page})",
         f"`orchestrator check {framework} --workload resnet50` builds the image and tests one workload at a time",

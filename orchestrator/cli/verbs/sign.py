@@ -8,8 +8,6 @@ from typing import Annotated, Optional
 
 import typer
 
-from orchestrator.errors import UsageError
-
 EXIT_CODES = (
     "Exit codes: 0 signed · 2 no such file, or the key cannot be used · 4 no ssh-keygen · 8 it is no capsule, or the "
     "signature cannot be written"
@@ -36,12 +34,9 @@ def command(capsule: CapsuleArgument, key: KeyOption = None) -> None:
       orchestrator sign capsule.json --key ~/.ssh/id_ed25519
     """
     from orchestrator.record import capsule as capsules
-    from orchestrator.record import run_folder, signatures
+    from orchestrator.record import signatures
 
-    if not run_folder.is_file(capsule):
-        raise UsageError(
-            f"there is no file {str(capsule)[:300]}", hint="make one: `orchestrator report --capsule capsule.json`"
-        )
+    capsules.require_file(capsule, hint="make one: `orchestrator report --capsule capsule.json`")
     chosen = signatures.default_key() if key is None else Path(os.path.expanduser(key))  # noqa: PTH111
     with signatures.unchanged(capsule):
         capsules.runs_in(capsule)
