@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 py
 VENV := .venv
 RUN := $(VENV)/bin/
 
-# The settings of a run; each becomes an option of `orchestrator bench`.
+# The settings of a run; each becomes an option of `rosetta bench`.
 OPTIONS = $(CONFIG) \
 	$(foreach name,$(FRAMEWORK),--framework $(name)) \
 	$(foreach name,$(WORKLOAD),--workload $(name)) \
@@ -33,7 +33,7 @@ UNKNOWN = $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(
 bench: install ## run a benchmark and print its tables
 	@test -z '$(UNKNOWN)' || { echo 'error: make bench has no setting $(UNKNOWN)' >&2; \
 	echo '  → it takes FRAMEWORK= WORKLOAD= DEVICE= ENGINE= CONFIG= DATASET= REPEATS= ARGS=' >&2; exit 2; }
-	@$(RUN)orchestrator bench $(OPTIONS)
+	@$(RUN)rosetta bench $(OPTIONS)
 
 test: $(VENV)/installed-dev lint ## run every test this machine can run, but for checks that have passed
 	$(RUN)pytest $(ARGS)

@@ -3,7 +3,7 @@
 #
 #   ci/make-bases.sh                                    rosetta-base/python:3.11-slim-bookworm
 #   ci/make-bases.sh python:3.9-slim-bookworm python:3.6-slim debian:bullseye-slim
-#   ROSETTA_BASE_PREFIX=rosetta-base orchestrator images build
+#   ROSETTA_BASE_PREFIX=rosetta-base rosetta images build
 #
 # Debian comes from debootstrap (needs root), Python from pyenv's own builds. An image that exists is left alone;
 # `docker rmi` it to have it made again.

@@ -26,7 +26,7 @@ Kind = TypeVar("Kind", bound=OrchestratorError)
 
 READ_ONLY = 0o444  # of files that jobs read: the user of a container is another one, who could not read them otherwise
 REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})  # what writing fails with where this user may not
-CLEAN = "`orchestrator clean --all` shows what the cache holds, and asks"
+CLEAN = "`rosetta clean --all` shows what the cache holds, and asks"
 OTHER_DISK = "name a cache on another disk in ROSETTA_CACHE"
 _CHUNK = 1 << 20  # bytes read at a time
 

@@ -137,5 +137,5 @@ def _lock(descriptor: int, path: Path, kind: int = fcntl.LOCK_EX) -> None:
 def _description() -> str:
     """This process, for a person."""
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    command = shlex.join(["orchestrator", *sys.argv[1:]])
+    command = shlex.join(["rosetta", *sys.argv[1:]])
     return f"process {os.getpid()} on {platform.node()}, since {now}: {command}"[:MAX_TEXT]

@@ -78,7 +78,7 @@ class Verb(typer.core.TyperCommand):
         parts: list[Any] = [self, *self.params]
         typed = ctx.find_root().info_name
         for part in parts:
-            part.help = _filled(getattr(part, "help", None) or "").replace("\n  orchestrator ", f"\n  {typed} ")
+            part.help = _filled(getattr(part, "help", None) or "").replace("\n  rosetta ", f"\n  {typed} ")
         super().format_help(ctx, formatter)
 
 

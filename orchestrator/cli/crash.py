@@ -91,7 +91,7 @@ def _report(error: Exception, now: datetime.datetime) -> str:
     facts = {
         "time": now.isoformat(timespec="seconds"),
         "version": orchestrator.__version__,
-        "command": shlex.join(["orchestrator", *sys.argv[1:]]),
+        "command": shlex.join(["rosetta", *sys.argv[1:]]),
         "folder": str(Path.cwd()),
         "python": f"{sys.version} ({sys.executable})",
         "platform": platform.platform(),

@@ -1,4 +1,4 @@
-"""What this machine can run, and what it lacks: for `orchestrator doctor`. It changes nothing.
+"""What this machine can run, and what it lacks: for `rosetta doctor`. It changes nothing.
 
 Everything that is missing or broken becomes a Problem, never an error: the rest of the report is still useful.
 """
@@ -70,7 +70,7 @@ class FrameworkDiagnosis:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """Everything that `orchestrator doctor` shows."""
+    """Everything that `rosetta doctor` shows."""
 
     host: Host
     gpu: Gpu | None  # the verdicts are for this one

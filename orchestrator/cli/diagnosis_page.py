@@ -1,4 +1,4 @@
-"""`orchestrator doctor` on a terminal: one screen, for 80 columns or more."""
+"""`rosetta doctor` on a terminal: one screen, for 80 columns or more."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def explained(error: Any) -> UsageError | None:
     kind, context, parameter = type(error).__name__, error.ctx, getattr(error, "param", None)
     if kind == "NoArgsIsHelpError":
         return None
-    command = context.command_path if context else "orchestrator"
+    command = context.command_path if context else "rosetta"
     help_ = f"type {command} --help"
     if kind == "NoSuchOption":
         known = [name for each in (context.command.params if context else ()) for name in each.opts]

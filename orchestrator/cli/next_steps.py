@@ -95,4 +95,4 @@ def _results_option(results: Path) -> list[str]:
 
 
 def _line(*words: str) -> str:
-    return shlex.join(["orchestrator", *words])
+    return shlex.join(["rosetta", *words])

@@ -192,7 +192,7 @@ def _whole(folder: run_folder.RunFolder) -> Selection:
     measured = _sound(folder.results(), folder.id)
     if not measured:
         raise UsageError(
-            f"run {folder.id} has no results yet", hint=f"go on with it: orchestrator bench --resume {folder.id}"
+            f"run {folder.id} has no results yet", hint=f"go on with it: rosetta bench --resume {folder.id}"
         )
     return Selection(label=folder.id, results=measured)
 

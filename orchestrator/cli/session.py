@@ -32,7 +32,7 @@ def kept_in(folder: RunFolder, cache: Path) -> Iterator[None]:
     program runs jobs into the folder now.
     """
     with folder.held(), leases.shared(cache), crash.reported_in(folder.path), logs.in_folder(folder.path):
-        _log.debug("version %s: %s", __version__, shlex.join(["orchestrator", *sys.argv[1:]]))
+        _log.debug("version %s: %s", __version__, shlex.join(["rosetta", *sys.argv[1:]]))
         try:
             yield
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""What runs leave on a machine, for `orchestrator clean`: containers, job folders, images and the cache.
+"""What runs leave on a machine, for `rosetta clean`: containers, job folders, images and the cache.
 
 Containers and job folders carry the name of the orchestrator that made them. Only those of an orchestrator that has
 certainly ended are removed. It may still run when it is another user's, or on another machine or in another container:
@@ -61,7 +61,7 @@ def owner() -> str:
 
 @contextlib.contextmanager
 def job_folder() -> Iterator[Path]:
-    """A folder for one job. `orchestrator clean` recognises it should this process be killed."""
+    """A folder for one job. `rosetta clean` recognises it should this process be killed."""
     path = Path(tempfile.mkdtemp(prefix=f"{JOB_FOLDER}{owner()}-"))
     try:
         yield path
@@ -69,7 +69,7 @@ def job_folder() -> Iterator[Path]:
         try:
             remove_tree(path)
         except OSError as error:
-            _log.warning("%s cannot be removed now (%s); try `orchestrator clean`", path, error.strerror)
+            _log.warning("%s cannot be removed now (%s); try `rosetta clean`", path, error.strerror)
 
 
 def _began(pid: int) -> float:

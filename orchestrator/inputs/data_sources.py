@@ -46,7 +46,7 @@ def resolve(name: str, choice: DatasetChoice, *, cache: Path, base_url: str | No
         if found := dataset_folder.find(dataset_folder.folder_of(cache, name, source)):
             return found
     if choice == "imported":
-        raise DataError(f"no {name} was imported", hint=f"Import it: `orchestrator data import {name} PATH`.")
+        raise DataError(f"no {name} was imported", hint=f"Import it: `rosetta data import {name} PATH`.")
     from orchestrator.inputs.download import DownloadError
 
     try:
@@ -193,14 +193,14 @@ def _wrong(path: Path, archive: Archive) -> str:
 def _remedy_of_wrong(name: str, archive: Path) -> str:
     return (
         f"Replace {archive} by the official file, or delete it and try again when there is a connection. If it is "
-        f"another copy of the data, import it: `orchestrator data import {name} {archive}`."
+        f"another copy of the data, import it: `rosetta data import {name} {archive}`."
     )
 
 
 def _remedy(name: str, archive: Path) -> str:
     return (
-        f"Try `orchestrator data prepare {name}` when there is a connection (it continues what was begun), put the "
-        f"file at {archive} yourself, or import a copy of the data: `orchestrator data import {name} PATH`."
+        f"Try `rosetta data prepare {name}` when there is a connection (it continues what was begun), put the "
+        f"file at {archive} yourself, or import a copy of the data: `rosetta data import {name} PATH`."
     )
 
 

@@ -253,7 +253,7 @@ def damaged(path: Path, problem: str) -> DataError:
     folder = path.parent
     name, _, source = folder.name.partition("-")
     hint = {
-        "official": f"Run `orchestrator data prepare {name}` to make it again.",
-        "imported": f"Import it again: `orchestrator data import {name} PATH`.",
+        "official": f"Run `rosetta data prepare {name}` to make it again.",
+        "imported": f"Import it again: `rosetta data import {name} PATH`.",
     }.get(source, f"Delete {folder}; it is made again when needed.")
     return DataError(f"{path} {problem}", hint=hint)

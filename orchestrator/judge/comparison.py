@@ -92,7 +92,7 @@ class ComparedCell:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The result of `orchestrator compare`."""
+    """The result of `rosetta compare`."""
 
     differences: tuple[Difference, ...]
     cells: tuple[ComparedCell, ...]

@@ -59,7 +59,7 @@ def sound(found: Iterable[Result | StoreError], where: str) -> Iterator[Result |
             yield StoreError(
                 f"{where}: {printable(each.job.id)}: not written by this program: "
                 f"{type(error).__name__}: {printable(str(error))}",
-                hint="only results that `orchestrator bench` wrote can be shown and compared",
+                hint="only results that `rosetta bench` wrote can be shown and compared",
             )
         else:
             yield each

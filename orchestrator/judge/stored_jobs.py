@@ -13,7 +13,7 @@ from orchestrator.plan.spec import Spec
 from orchestrator.record.results import Result
 from orchestrator.text import MAX_NOTE, did_you_mean, printable
 
-LISTS = "`orchestrator report {} --format csv` lists its jobs"
+LISTS = "`rosetta report {} --format csv` lists its jobs"
 
 
 def cells_of(
@@ -80,7 +80,7 @@ def spec_of(original: Result, repeats: int, gpus: Sequence[Gpu] = ()) -> Spec:
         where = printable(".".join(map(str, first["loc"])))
         raise StoreError(
             f"{printable(job.id)}: its settings are not valid in a spec: {where}: {printable(first['msg'])}",
-            hint="only results that `orchestrator bench` wrote can be reproduced",
+            hint="only results that `rosetta bench` wrote can be reproduced",
         ) from error
 
 

@@ -105,7 +105,7 @@ class Catalog:
             image = self.frameworks[name][1].name
             return UsageError(f"no image is called {name!r}: that framework's image is {image!r}", hint=f"type {image}")
         return UsageError(
-            f"no image is called {name!r}{did_you_mean(name, known)}", hint="`orchestrator images ls` shows all images"
+            f"no image is called {name!r}{did_you_mean(name, known)}", hint="`rosetta images ls` shows all images"
         )
 
 

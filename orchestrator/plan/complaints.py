@@ -187,7 +187,7 @@ def _setting(key: str, value: str) -> str:
 
 def _general_hint(typed: Typed) -> str:
     if typed.is_argument or typed.where in {"--framework", "--workload"}:
-        return "`orchestrator list` shows all frameworks and their workloads"
+        return "`rosetta list` shows all frameworks and their workloads"
     return "--help explains every option" if typed.option and not typed.is_setting else KEYS
 
 

@@ -228,16 +228,16 @@ def _no_spec(path: Path, known: Sequence[str], frameworks: Sequence[str]) -> Usa
     """The error for a path where there is no spec file."""
     name = str(path)
     if name in frameworks:
-        return UsageError(f"{name} is a framework, not a spec", hint=f"type orchestrator bench --framework {name}")
+        return UsageError(f"{name} is a framework, not a spec", hint=f"type rosetta bench --framework {name}")
     if name in WORKLOADS:
-        return UsageError(f"{name} is a workload, not a spec", hint=f"type orchestrator bench --workload {name}")
+        return UsageError(f"{name} is a workload, not a spec", hint=f"type rosetta bench --workload {name}")
     if path.exists():
         what = "a folder" if path.is_dir() else "no regular file"
         return UsageError(f"{name} is {what}, not a spec file", hint=f"specs by name: {', '.join(known)}")
     near = complaints.nearest(name, [*known, *frameworks])
     if near in frameworks:
-        return UsageError(f"there is no spec file {name}", hint=f"type orchestrator bench --framework {near}")
-    hint = f"type orchestrator bench {near}" if near else f"name a YAML file, or one of: {', '.join(known) or 'none'}"
+        return UsageError(f"there is no spec file {name}", hint=f"type rosetta bench --framework {near}")
+    hint = f"type rosetta bench {near}" if near else f"name a YAML file, or one of: {', '.join(known) or 'none'}"
     return UsageError(f"there is no spec file {name}{did_you_mean(near, known) if near else ''}", hint=hint)
 
 

@@ -1,6 +1,6 @@
 """Capsules: one file with runs and all their results, to be read on another machine and in another checkout.
 
-`orchestrator report --capsule FILE` writes one. It carries a digest as result files do: an edited capsule is refused.
+`rosetta report --capsule FILE` writes one. It carries a digest as result files do: an edited capsule is refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Certificates: the verdicts of `orchestrator verify`, in results/certificates/<framework>-<workload>-<device>.json.
+"""Certificates: the verdicts of `rosetta verify`, in results/certificates/<framework>-<workload>-<device>.json.
 
 A workload with variants has <workload>-<variant> there, because its variants are different networks.
 
@@ -146,7 +146,7 @@ def read(path: Path) -> Certificate:
     try:
         return sealed.load(path, Certificate)
     except StoreError as error:
-        raise StoreError(error.message, hint="delete it, and make it again with `orchestrator verify`") from error
+        raise StoreError(error.message, hint="delete it, and make it again with `rosetta verify`") from error
 
 
 def held(results: Path) -> tuple[list[Certificate], list[StoreError]]:

@@ -114,5 +114,5 @@ def unwritable(path: Path, error: OSError) -> StoreError:
     hint = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the disk and its permissions"
     return StoreError(
         f"{path}: cannot be written: {error.strerror}",
-        hint=f"{hint}; then go on with `orchestrator bench --resume`",
+        hint=f"{hint}; then go on with `rosetta bench --resume`",
     )

@@ -316,7 +316,7 @@ def find(results: Path, run: str | None) -> RunFolder:
         raise _no_run(results, run)
     folders = [path.parent for path in results.glob("*/run.json")]
     if not folders:
-        raise StoreError(f"no runs under {results}/", hint="`orchestrator bench --framework numpy` makes one")
+        raise StoreError(f"no runs under {results}/", hint="`rosetta bench --framework numpy` makes one")
     return RunFolder(max(folders, key=lambda folder: (_began(folder), folder.name)))
 
 
@@ -334,7 +334,7 @@ def _no_run(results: Path, run: str) -> UsageError:
     near = difflib.get_close_matches(run, known, n=1, cutoff=0.5)
     if near or known:
         return UsageError(what, hint=f"did you mean {near[0]}?" if near else f"the latest run is {known[-1]}")
-    return UsageError(what, hint="there are no runs yet: `orchestrator bench --framework numpy` makes one")
+    return UsageError(what, hint="there are no runs yet: `rosetta bench --framework numpy` makes one")
 
 
 def _began(folder: Path) -> str:

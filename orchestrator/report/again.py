@@ -34,7 +34,7 @@ def commands(result: Result) -> tuple[str, ...]:
     for key, value in values.items():
         if value is not None:
             options.append(("--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"))
-    bench = " \\\n  ".join([f"orchestrator bench {BASE}", *map(shlex.join, options)])
+    bench = " \\\n  ".join([f"rosetta bench {BASE}", *map(shlex.join, options)])
     commit = code.git_commit
     is_exact = commit is not None and re.fullmatch(r"[0-9a-f]{40}", commit) and not code.git_dirty
     return (*([f"git checkout {commit}"] if is_exact else []), bench)

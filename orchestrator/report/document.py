@@ -36,12 +36,12 @@ class TableDocument(BaseModel):
         "or one of these as `doubtful`, where the value must not be trusted"
     )
     notes: list[str]
-    certificates: list[MarkWord | None] = Field(description="the verdict of `orchestrator verify` on each row, if any")
+    certificates: list[MarkWord | None] = Field(description="the verdict of `rosetta verify` on each row, if any")
     marks: list[Mark | None] = Field(description="the same with who vouches for it, as `marks` of the report")
 
 
 class ReportDocument(BaseModel):
-    """What `orchestrator report --format json` writes."""
+    """What `rosetta report --format json` writes."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -27,7 +27,7 @@ from orchestrator.text import MAX_NAME, MAX_NOTE, printable
 
 MAX_NAMED = 4  # rows in a sentence
 MAX_RANKINGS = 4  # of one workload
-# What `orchestrator verify` found out about one cell, and about several.
+# What `rosetta verify` found out about one cell, and about several.
 VERIFIED: Mapping[MarkWord | Literal[""], tuple[str, str]] = {
     "certified": ("computes the same as the reference", "compute the same as the reference"),
     "declared": (

@@ -44,7 +44,7 @@ HINTS: dict[FailureKind, str] = {
     "no_gpu": "check the NVIDIA Container Toolkit: `nvidia-smi -L` in a container must list the GPU asked for, alone",
     "unsupported": "choose what this framework supports, or leave it out of the spec",
     "exception": "all that it printed is in {log}",
-    "data": "run `orchestrator data ls`; then prepare the dataset again",
+    "data": "run `rosetta data ls`; then prepare the dataset again",
 }
 
 

@@ -100,7 +100,7 @@ def start(request: Request, prepared: PreparedRun) -> run_folder.RunFolder:
         run_folder.Run(
             id=folder.id,
             began=run_folder.now(),
-            command=("orchestrator", *sys.argv[1:]),
+            command=("rosetta", *sys.argv[1:]),
             engine=prepared.engine.name,
             spec=prepared.spec,
             jobs=tuple(prepared.jobs),
@@ -300,6 +300,6 @@ def require_pythons(given: Mapping[str, Path], known: catalog.Catalog, *, local:
         if name in known.frameworks:
             image = known.frameworks[name][1].name
             raise UsageError(f"{what}; that framework's image is {image!r}", hint=f"type --python {image}={path}")
-        raise UsageError(f"{what}{did_you_mean(name, images)}", hint="`orchestrator images ls` shows all images")
+        raise UsageError(f"{what}{did_you_mean(name, images)}", hint="`rosetta images ls` shows all images")
     if local:
         pythons.require(given)

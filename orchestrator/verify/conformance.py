@@ -1,4 +1,4 @@
-"""The tests of `orchestrator check`: what the environment and the workloads of a framework must fulfil. Pure.
+"""The tests of `rosetta check`: what the environment and the workloads of a framework must fulfil. Pure.
 
 Each function is one test. framework_check.py makes the runs whose results they judge.
 """

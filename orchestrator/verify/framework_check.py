@@ -1,4 +1,4 @@
-"""Runs the jobs of `orchestrator check` for one framework, and the tests of conformance.py on their results.
+"""Runs the jobs of `rosetta check` for one framework, and the tests of conformance.py on their results.
 
 The first jobs of a cell are those of `verify`, so they also give its certificate.
 """

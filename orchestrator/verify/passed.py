@@ -1,4 +1,4 @@
-"""Cells that passed `orchestrator check`, in results/checks/<framework>-<workload>-<device>.json.
+"""Cells that passed `rosetta check`, in results/checks/<framework>-<workload>-<device>.json.
 
 A cell that passed is not run again while nothing changed that its outcome depends on. A record names all of that by
 hashes, versions and names. Weights and synthetic data are not among them: they follow from the seed in the job, from

@@ -47,7 +47,7 @@ def again(result, repeat, factor):
 
 
 def cost(runs, form, output):
-    """What `orchestrator report` takes: CPU seconds, wall seconds, peak memory in MB (10⁶ bytes)."""
+    """What `rosetta report` takes: CPU seconds, wall seconds, peak memory in MB (10⁶ bytes)."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "orchestrator", "report", *map(str, runs), "--format", form, "-o", str(output)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)

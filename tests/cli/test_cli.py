@@ -293,7 +293,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(run, root, tmp_path, numb
     _, stderr = child.communicate(timeout=60)
     assert child.returncode == 130, stderr
     (folder,) = results.iterdir()
-    assert f"go on with: orchestrator bench --resume {folder.name}" in stderr
+    assert f"go on with: rosetta bench --resume {folder.name}" in stderr
     stopped = json.loads((folder / "numpy-resnet50-cpu-1.json").read_text())
     assert (stopped["status"], stopped["attempt"]) == ("interrupted", 1)
     run("bench", "--resume", folder.name, "--results", results, "--python", f"numpy={sys.executable}", check=0)

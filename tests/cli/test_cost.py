@@ -186,7 +186,7 @@ def call(root, tmp_path, monkeypatch, capfd):
     def invoke(*arguments, code):
         nonlocal refused
         refused = code != 0
-        monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments, "--results", str(tmp_path / "results")])
+        monkeypatch.setattr(sys, "argv", ["rosetta", *arguments, "--results", str(tmp_path / "results")])
         found = 0
         try:
             app.main()

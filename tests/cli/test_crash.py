@@ -46,7 +46,7 @@ def test_a_crash_has_its_own_exit_code_one_line_and_a_report(call, tmp_path):
     (path,) = (tmp_path / "cache" / "crashes").iterdir()
     assert f"error: unexpected KeyError: 'surprise'; the crash report is {path}\n" in done.stderr
     report = path.read_text()
-    assert "command: orchestrator list --json\n" in report
+    assert "command: rosetta list --json\n" in report
     assert f"({sys.executable})" in report
     assert re.search(r"^time: \d{4}-\d\d-\d\dT.*\nversion: \d", report, re.MULTILINE)
     assert report.rstrip().endswith("KeyError: 'surprise'")

@@ -1,4 +1,4 @@
-"""`orchestrator doctor` says what this machine can run, whatever of it is missing, broken or hostile."""
+"""`rosetta doctor` says what this machine can run, whatever of it is missing, broken or hostile."""
 
 import dataclasses
 import io

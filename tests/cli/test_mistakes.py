@@ -31,7 +31,7 @@ def call(root, tmp_path, monkeypatch, capfd):
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["orchestrator", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["rosetta", *map(str, arguments)])
         code = 0
         try:
             app.main()
@@ -267,10 +267,10 @@ MESSAGES = [
         "type --framework pytorch",
     ),
     ("--workload cn", "--workload cn: no workload is called 'cn'; did you mean 'cnn'?", "type --workload cnn"),
-    ("--frame numpy", "orchestrator bench has no option --frame; did you mean --framework?", "bench --help"),
-    ("again", "orchestrator bench takes no argument 'again'", "type orchestrator bench --help"),
+    ("--frame numpy", "rosetta bench has no option --frame; did you mean --framework?", "bench --help"),
+    ("again", "rosetta bench takes no argument 'again'", "type rosetta bench --help"),
     ("--set", "--set requires an argument", "--help"),
-    ("--python x=/nonexistent", "--python x=/nonexistent: no image is called 'x'", "`orchestrator images ls`"),
+    ("--python x=/nonexistent", "--python x=/nonexistent: no image is called 'x'", "`rosetta images ls`"),
     ("--python gluon=/bin/sh", "that framework's image is 'mxnet'", "type --python mxnet=/bin/sh"),
     ("--python numpy=/nonexistent", "--python numpy=/nonexistent: there is no file /nonexistent", "Python interpreter"),
     ("--python numpy=/etc/passwd", "/etc/passwd is not a working Python interpreter", "name a Python interpreter"),
@@ -298,10 +298,10 @@ def test_a_wrong_option_of_bench_says_what_to_type_instead(call, typed, what, in
 @pytest.mark.parametrize(
     ("typed", "what", "instead", "code"),
     [
-        ("bench numpy", "numpy is a framework, not a spec", "type orchestrator bench --framework numpy", 2),
-        ("bench numpi", "there is no spec file numpi", "type orchestrator bench --framework numpy", 2),
-        ("bench cnn", "cnn is a workload, not a spec", "type orchestrator bench --workload cnn", 2),
-        ("bench sed", "there is no spec file sed; did you mean 'seed'?", "type orchestrator bench seed", 2),
+        ("bench numpy", "numpy is a framework, not a spec", "type rosetta bench --framework numpy", 2),
+        ("bench numpi", "there is no spec file numpi", "type rosetta bench --framework numpy", 2),
+        ("bench cnn", "cnn is a workload, not a spec", "type rosetta bench --workload cnn", 2),
+        ("bench sed", "there is no spec file sed; did you mean 'seed'?", "type rosetta bench seed", 2),
         ("bench nosuch.yaml", "there is no spec file nosuch.yaml", "one of: quick, seed, smoke", 2),
         ("bench configs", "configs is a folder, not a spec file", "specs by name: quick, seed, smoke", 2),
         ("bench --resume nosuch", "there is no run 'nosuch' in ", "run", 2),
@@ -310,25 +310,25 @@ def test_a_wrong_option_of_bench_says_what_to_type_instead(call, typed, what, in
         ("report configs", "configs is a folder without run.json, so it is no run", "run", 2),
         ("report --format pdf", "--format pdf: must be csv, html, json, markdown or table", "type --format html", 2),
         ("report --format HTML", "did you mean 'html'?", "type --format html", 2),
-        ("compare numpy", "orchestrator compare: B is missing", "type orchestrator compare --help", 2),
+        ("compare numpy", "rosetta compare: B is missing", "type rosetta compare --help", 2),
         ("reproduce nosuch.json", "there is no file nosuch.json", "a capsule", 2),
         ("reproduce configs", "configs is a folder, not a file", "a capsule", 2),
-        ("sign nosuch", "there is no file nosuch", "`orchestrator report --capsule capsule.json`", 2),
+        ("sign nosuch", "there is no file nosuch", "`rosetta report --capsule capsule.json`", 2),
         ("data import cifar10 /nonexistent", "there is no file or folder /nonexistent", "data import cifar10 PATH", 2),
         ("data import cifar /nonexistent", "no dataset is called 'cifar'; did you mean 'cifar10'?", "cifar10, imdb", 2),
         ("images ls gluon", "no image is called 'gluon': that framework's image is 'mxnet'", "mxnet", 2),
-        ("images ls nump", "no image is called 'nump'; did you mean 'numpy'?", "`orchestrator images ls`", 2),
+        ("images ls nump", "no image is called 'nump'; did you mean 'numpy'?", "`rosetta images ls`", 2),
         ("images build numpy --variant gpu", "--variant gpu: must be cpu or cuda", "type --variant cuda", 2),
         ("images build numpy --variant cuda", "image numpy has no cuda variant", "it has: cpu", 2),
-        ("verify nump", "no framework is called 'nump'; did you mean 'numpy'?", "`orchestrator list`", 2),
+        ("verify nump", "no framework is called 'nump'; did you mean 'numpy'?", "`rosetta list`", 2),
         ("verify --device cuda", "--device cuda: must be auto, cpu or gpu; did you mean 'gpu'?", "--device gpu", 2),
         ("verify --steps x", "--steps x: must be a whole number from 1 to 200", "for example --steps 5", 2),
-        ("check nump", "no framework is called 'nump'; did you mean 'numpy'?", "`orchestrator list`", 2),
-        ("check", "orchestrator check: FRAMEWORK is missing", "type orchestrator check --help", 2),
+        ("check nump", "no framework is called 'nump'; did you mean 'numpy'?", "`rosetta list`", 2),
+        ("check", "rosetta check: FRAMEWORK is missing", "type rosetta check --help", 2),
         ("doctor --gpu x", "--gpu x: must be the number of a GPU, or its UUID", "type --gpu 0", 2),
         ("doctor --python numpy=/nonexistent", "there is no file /nonexistent", "name a Python interpreter", 2),
-        ("benhc", "orchestrator has no command 'benhc'; did you mean 'bench'?", "type orchestrator --help", 2),
-        ("images lss", "orchestrator images has no command 'lss'; did you mean 'ls'?", "images --help", 2),
+        ("benhc", "rosetta has no command 'benhc'; did you mean 'bench'?", "type rosetta --help", 2),
+        ("images lss", "rosetta images has no command 'lss'; did you mean 'ls'?", "images --help", 2),
     ],
 )
 def test_a_mistake_says_what_to_type_instead(call, typed, what, instead, code):

@@ -44,10 +44,10 @@ def test_the_commands_fit_the_run(stored, tmp_path):
     folder = stored(cnn("numpy", 50.0), cnn("jax", 60.0), cnn("gluon", 90.0))
     option = f"--results {tmp_path}"
     assert commands(folder) == [
-        f"orchestrator report {RUN} --open {option}",
-        f"orchestrator verify numpy jax gluon --workload cnn {option}",
-        f"orchestrator compare {RUN}:numpy {RUN}:jax {option}",
-        "orchestrator bench --repeats auto",
+        f"rosetta report {RUN} --open {option}",
+        f"rosetta verify numpy jax gluon --workload cnn {option}",
+        f"rosetta compare {RUN}:numpy {RUN}:jax {option}",
+        "rosetta bench --repeats auto",
     ]
 
 
@@ -63,14 +63,14 @@ def test_repeats_are_not_advised_where_they_were_set(stored, words):
 
 def test_jobs_that_the_machine_made_fail_are_resumed(stored, tmp_path):
     lost = result("numpy", failure=Failure(kind="pull", message="m"))
-    assert commands(stored(lost)) == [f"orchestrator bench --resume {RUN} --results {tmp_path}"]
+    assert commands(stored(lost)) == [f"rosetta bench --resume {RUN} --results {tmp_path}"]
 
 
 def test_a_capsule_becomes_a_page():
     path = published.FOLDER / "intel-xeon-2-cpus-quick.json"
     done = CliRunner().invoke(app.app, ["report", str(path)])
     assert done.exit_code == 0
-    assert re.search(r"next:\n  orchestrator report \S+\.json --format html -o report.html\n", done.stdout)
+    assert re.search(r"next:\n  rosetta report \S+\.json --format html -o report.html\n", done.stdout)
     done = CliRunner().invoke(app.app, ["report", str(path), "--format", "markdown"])
     assert "next:" not in done.stdout
 

@@ -1,4 +1,4 @@
-"""`orchestrator check` in a real container: a framework that came in by it holds to all that it asks."""
+"""`rosetta check` in a real container: a framework that came in by it holds to all that it asks."""
 
 import json
 import os

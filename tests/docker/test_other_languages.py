@@ -1,4 +1,4 @@
-"""Frameworks that are not Python: `orchestrator new --command`, and the helpers for JavaScript and C++."""
+"""Frameworks that are not Python: `rosetta new --command`, and the helpers for JavaScript and C++."""
 
 import functools
 import json

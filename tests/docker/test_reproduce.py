@@ -1,4 +1,4 @@
-"""`orchestrator reproduce` on results that this machine has just made, in their containers, from another checkout."""
+"""`rosetta reproduce` on results that this machine has just made, in their containers, from another checkout."""
 
 import json
 import os

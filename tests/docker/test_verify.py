@@ -1,4 +1,4 @@
-"""`orchestrator verify`, short, over every cell in its container: what is certified, and what differs as it declares."""
+"""`rosetta verify`, short, over every cell in its container: what is certified, and what differs as it declares."""
 
 import json
 import shutil

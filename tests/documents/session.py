@@ -24,7 +24,7 @@ from rich.text import Text
 
 from tests.support.paths import ROOT
 
-COMMAND = "orchestrator bench --framework numpy --framework pytorch --workload resnet50 --set resnet50.batch=1"
+COMMAND = "rosetta bench --framework numpy --framework pytorch --workload resnet50 --set resnet50.batch=1"
 TARGET = ROOT / "docs" / "session.svg"
 COLUMNS, ROWS = 100, 50
 PAUSE = 0.03  # seconds: the display is drawn ten times a second

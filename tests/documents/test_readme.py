@@ -29,21 +29,21 @@ NAMED = list(dict.fromkeys(found.strip() for page in PAGES for found in COMMAND.
 
 AS_IT_STANDS = {
     "make help",
-    "orchestrator bench configs/quick.yaml --framework numpy --set cnn.epochs=1 --dry-run",
-    "orchestrator clean --yes",
-    "orchestrator doctor",
-    "orchestrator doctor --json",
-    "orchestrator images build numpy",
-    "orchestrator list",
-    "orchestrator report results/published/amd-epyc-2-cpus-quick.json",
+    "rosetta bench configs/quick.yaml --framework numpy --set cnn.epochs=1 --dry-run",
+    "rosetta clean --yes",
+    "rosetta doctor",
+    "rosetta doctor --json",
+    "rosetta images build numpy",
+    "rosetta list",
+    "rosetta report results/published/amd-epyc-2-cpus-quick.json",
 }
 
 # Commands that other tests run.
 ELSEWHERE = {
-    "orchestrator sign capsule.json": "tests/cli/test_vouching.py",  # needs a key of the user
-    "orchestrator check ort-node --workload resnet50": OTHER_LANGUAGES,
-    "orchestrator new libtorch --package libtorch==2.5.1 --command 'compile-and-run workloads/{module}/{workload}.cpp'": OTHER_LANGUAGES,
-    "orchestrator new ort-node --package onnxruntime-node==1.20.1 --command 'node workloads/{module}/{workload}.js'": OTHER_LANGUAGES,
+    "rosetta sign capsule.json": "tests/cli/test_vouching.py",  # needs a key of the user
+    "rosetta check ort-node --workload resnet50": OTHER_LANGUAGES,
+    "rosetta new libtorch --package libtorch==2.5.1 --command 'compile-and-run workloads/{module}/{workload}.cpp'": OTHER_LANGUAGES,
+    "rosetta new ort-node --package onnxruntime-node==1.20.1 --command 'node workloads/{module}/{workload}.js'": OTHER_LANGUAGES,
     "pipx install .": WHEEL,
     "rosetta bench smoke": WHEEL,
 }
@@ -59,47 +59,45 @@ SHORT = {
     "make bench FRAMEWORK=pytorch CONFIG=configs/seed.yaml DATASET=synthetic": (
         "make bench FRAMEWORK=pytorch CONFIG=configs/seed.yaml DATASET=synthetic ARGS=--dry-run"
     ),
-    "orchestrator data prepare": "orchestrator data prepare cifar10 --synthetic",  # the official hosts may be out of reach
-    "orchestrator data import cifar10 PATH": "orchestrator data import cifar10 {tmp}/arrays",
-    "orchestrator report": "orchestrator report --results {tmp}/results",
-    "orchestrator report --open": "orchestrator report --format html -o {tmp}/report.html --results {tmp}/results",  # no window in a test
-    "orchestrator report --format markdown": "orchestrator report --format markdown --results {tmp}/results",
-    "orchestrator bench --workload resnet50 --repeats auto --budget 30m": (
-        "orchestrator bench --workload resnet50 --repeats auto --budget 1s --framework numpy --set resnet50.batches=1"
+    "rosetta data prepare": "rosetta data prepare cifar10 --synthetic",  # the official hosts may be out of reach
+    "rosetta data import cifar10 PATH": "rosetta data import cifar10 {tmp}/arrays",
+    "rosetta report": "rosetta report --results {tmp}/results",
+    "rosetta report --open": "rosetta report --format html -o {tmp}/report.html --results {tmp}/results",  # no window in a test
+    "rosetta report --format markdown": "rosetta report --format markdown --results {tmp}/results",
+    "rosetta bench --workload resnet50 --repeats auto --budget 30m": (
+        "rosetta bench --workload resnet50 --repeats auto --budget 1s --framework numpy --set resnet50.batches=1"
         " --set resnet50.batch=2 --results {tmp}/results"
     ),
-    "orchestrator bench configs/quick.yaml --engine ray": (
-        "orchestrator bench configs/quick.yaml --engine ray --address local --dry-run"
+    "rosetta bench configs/quick.yaml --engine ray": (
+        "rosetta bench configs/quick.yaml --engine ray --address local --dry-run"
     ),
-    "orchestrator bench configs/seed.yaml --engine ray --set hosts.exclusive=false --set limits.cpus=8": (
-        "orchestrator bench configs/seed.yaml --engine ray --set hosts.exclusive=false --set limits.cpus=1"
+    "rosetta bench configs/seed.yaml --engine ray --set hosts.exclusive=false --set limits.cpus=8": (
+        "rosetta bench configs/seed.yaml --engine ray --set hosts.exclusive=false --set limits.cpus=1"
         " --address local --dry-run"
     ),
-    "orchestrator bench configs/seed.yaml --engine ray --set each_host=true": (
-        "orchestrator bench configs/seed.yaml --engine ray --set each_host=true --address local --dry-run"
+    "rosetta bench configs/seed.yaml --engine ray --set each_host=true": (
+        "rosetta bench configs/seed.yaml --engine ray --set each_host=true --address local --dry-run"
     ),
-    "orchestrator compare numpy pytorch": "orchestrator compare numpy numpy --results {tmp}/results",
-    "orchestrator compare OLD NEW --fail-on-slower 5%": (
-        "orchestrator compare {run} {run} --fail-on-slower 5% --results {tmp}/results"
+    "rosetta compare numpy pytorch": "rosetta compare numpy numpy --results {tmp}/results",
+    "rosetta compare OLD NEW --fail-on-slower 5%": (
+        "rosetta compare {run} {run} --fail-on-slower 5% --results {tmp}/results"
     ),
-    "orchestrator report --capsule capsule.json": (
-        "orchestrator report --capsule {tmp}/capsule.json --results {tmp}/results"
+    "rosetta report --capsule capsule.json": ("rosetta report --capsule {tmp}/capsule.json --results {tmp}/results"),
+    "rosetta reproduce results/RUN/numpy-cnn-cpu-1.json": (
+        "rosetta reproduce {tmp}/results/{run}/numpy-resnet50-cpu-1.json --results {tmp}/results --json"
     ),
-    "orchestrator reproduce results/RUN/numpy-cnn-cpu-1.json": (
-        "orchestrator reproduce {tmp}/results/{run}/numpy-resnet50-cpu-1.json --results {tmp}/results --json"
-    ),
-    "orchestrator verify": (
-        "orchestrator verify numpy --workload resnet50 --set resnet50.batch=1 --results {tmp}/results --python numpy={python}"
+    "rosetta verify": (
+        "rosetta verify numpy --workload resnet50 --set resnet50.batch=1 --results {tmp}/results --python numpy={python}"
     ),
     SESSION: f"{SESSION} --dry-run",  # its recording is docs/session.svg
-    "orchestrator verify pytorch --workload rnn --steps 50": (
-        "orchestrator verify numpy --workload rnn --steps 1 --results {tmp}/results --python numpy={python}"
+    "rosetta verify pytorch --workload rnn --steps 50": (
+        "rosetta verify numpy --workload rnn --steps 1 --results {tmp}/results --python numpy={python}"
     ),
-    "orchestrator report RUN --capsule capsule.json": (
-        "orchestrator report {run} --capsule {tmp}/another.json --results {tmp}/results"
+    "rosetta report RUN --capsule capsule.json": (
+        "rosetta report {run} --capsule {tmp}/another.json --results {tmp}/results"
     ),
-    "orchestrator check numpy": "orchestrator check numpy --results {tmp}/results --python numpy={python}",
-    "orchestrator bench --resume RUN": "orchestrator bench --resume {run} --results {tmp}/results",
+    "rosetta check numpy": "rosetta check numpy --results {tmp}/results --python numpy={python}",
+    "rosetta bench --resume RUN": "rosetta bench --resume {run} --results {tmp}/results",
 }
 
 
@@ -130,12 +128,12 @@ def call(command, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("command", sorted(AS_IT_STANDS | SHORT.keys()))
 def test_a_command_of_the_documents_works(command, place):
-    if command.startswith("orchestrator images") and not _docker_answers():
+    if command.startswith("rosetta images") and not _docker_answers():
         if os.environ.get("ROSETTA_REQUIRE_DOCKER"):
             pytest.fail("docker is required here")
         pytest.skip("no Docker daemon")
     done = call(SHORT.get(command, command), place)
-    expected = code_of_verdict(done.stdout) if command.startswith("orchestrator reproduce") else 0
+    expected = code_of_verdict(done.stdout) if command.startswith("rosetta reproduce") else 0
     assert done.returncode == expected, done.stdout + done.stderr
 
 

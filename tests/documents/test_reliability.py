@@ -49,7 +49,7 @@ def test_a_full_disk_ends_the_run_with_the_remedy(root, tmp_path):
     )
     assert done.returncode == 1
     assert "StoreError" in done.stderr
-    assert "No space left on device (make room; then go on with `orchestrator bench --resume`)" in done.stderr
+    assert "No space left on device (make room; then go on with `rosetta bench --resume`)" in done.stderr
     assert "Traceback" not in done.stderr
     assert not engine_cases.echoes(since)
 

@@ -234,7 +234,7 @@ def test_without_ray_it_is_reported_how_to_install_it(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("address", "expected"), [("auto", ""), ("head:6379", " --address head:6379")])
 def test_how_to_resume_is_reported_with_the_cluster(address, expected):
-    assert bench.resume_command("some-run", address) == f"orchestrator bench --resume some-run{expected}"
+    assert bench.resume_command("some-run", address) == f"rosetta bench --resume some-run{expected}"
 
 
 @pytest.mark.parametrize(("engine", "expected"), [("process", "niceness 15"), ("docker", "")])

@@ -1,4 +1,4 @@
-"""`orchestrator clean`: removes what is not needed any more, and nothing of a run that is going on."""
+"""`rosetta clean`: removes what is not needed any more, and nothing of a run that is going on."""
 
 import tempfile
 

@@ -427,7 +427,7 @@ def test_auto_without_a_network_is_synthetic_and_says_so(tmp_path: Path, caplog:
     prepared = data_sources.resolve("cifar10", "auto", cache=tmp_path, base_url=unused_url())
     assert prepared.label == "cifar10 (synthetic)"
     (warning,) = warnings_in(caplog)
-    for part in ("SYNTHETIC", "cannot be reached", "never compare", "orchestrator data import cifar10"):
+    for part in ("SYNTHETIC", "cannot be reached", "never compare", "rosetta data import cifar10"):
         assert part in warning
 
 
@@ -445,7 +445,7 @@ def test_auto_with_a_server_that_sends_something_else_is_synthetic_and_says_why(
 def test_real_without_a_network_is_an_error_with_the_remedy(tmp_path: Path, choice: data_sources.DatasetChoice) -> None:
     with pytest.raises(DataError, match="cannot be reached") as caught:
         data_sources.resolve("imdb", choice, cache=tmp_path, base_url=unused_url())
-    assert "orchestrator data import imdb PATH" in caught.value.hint
+    assert "rosetta data import imdb PATH" in caught.value.hint
     assert str(tmp_path / "downloads" / "imdb.npz") in caught.value.hint
 
 
@@ -681,12 +681,12 @@ def test_the_remedy_for_official_and_imported_data_is_named(
     flip_last_byte(imported.files["x_test.npy"])
     with pytest.raises(DataError) as caught:
         resolve("auto")
-    assert "orchestrator data import cifar10 PATH" in caught.value.hint
+    assert "rosetta data import cifar10 PATH" in caught.value.hint
     prepared = resolve("official")
     flip_last_byte(prepared.files["x_test.npy"])
     with pytest.raises(DataError) as caught:
         resolve("auto")
-    assert "orchestrator data prepare cifar10" in caught.value.hint
+    assert "rosetta data prepare cifar10" in caught.value.hint
     assert data_sources.prepare("cifar10", cache=tmp_path, base_url=server.url) == prepared
     assert "x_test.npy no longer holds what was written" in caplog.text
     assert resolve("auto") == prepared

@@ -808,7 +808,7 @@ def test_a_wrong_archive_put_in_place_by_hand_is_described(tmp_path: Path, choic
     ):
         assert part in caught.value.message
     assert f"Replace {path}" in caught.value.hint
-    assert f"orchestrator data import cifar10 {path}" in caught.value.hint
+    assert f"rosetta data import cifar10 {path}" in caught.value.hint
     assert "put the file" not in caught.value.hint
     assert path.exists()
 

@@ -326,7 +326,7 @@ def test_which_jobs_of_a_capsule_are_meant():
     ):
         with pytest.raises(UsageError, match=message) as caught:
             stored_jobs.cells_of(many, "f", **options)
-        assert "`orchestrator report f --format csv`" in caught.value.hint
+        assert "`rosetta report f --format csv`" in caught.value.hint
     with pytest.raises(UsageError, match="f holds no result"):
         stored_jobs.cells_of([], "f")
 

@@ -46,7 +46,7 @@ IN_DOCKER = checks.engine("pairs of signals in docker", "tests/run/test_survival
 
 @pytest.fixture
 def start(root, tmp_path):
-    """Starts `orchestrator bench` with a small job; it is killed at the end if it still runs."""
+    """Starts `rosetta bench` with a small job; it is killed at the end if it still runs."""
     started = []
 
     def call(*options, batches=1, **kwargs):

@@ -48,7 +48,7 @@ def cell(framework: str, workload: str, *, root: Path = ROOT) -> Check:
 
 
 def verify(framework: str, workload: str, *, root: Path = ROOT) -> Check:
-    """`orchestrator verify` of one framework × workload in Docker."""
+    """`rosetta verify` of one framework × workload in Docker."""
     return Check(
         name=f"verify {framework}-{workload}",
         inputs=(*DOCKER, *JUDGEMENT, *_cells(root, framework), "tests/docker/test_verify.py",

@@ -1,4 +1,4 @@
-"""What `orchestrator check` asks: each question answered for a framework that is as it should be, and for one that is
+"""What `rosetta check` asks: each question answered for a framework that is as it should be, and for one that is
 not."""
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""`orchestrator verify`: what rounding explains is certified, every planted mistake is named, nothing else is claimed."""
+"""`rosetta verify`: what rounding explains is certified, every planted mistake is named, nothing else is claimed."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""The record of a cell that passed `orchestrator check`: what it depends on, and when it counts."""
+"""The record of a cell that passed `rosetta check`: what it depends on, and when it counts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`orchestrator new` and `orchestrator check`: a framework that is not in the tree comes in, step by step.
+"""`rosetta new` and `rosetta check`: a framework that is not in the tree comes in, step by step.
 
 It is NumPy under another name: so all that a person would write is at hand, and everything runs on this Python.
 """
@@ -182,7 +182,7 @@ def checkout(root, tmp_path_factory):
     done = orchestrator(copy, "new", "other-np", "--package", "numpy==2.4.6")
     assert done.returncode == 0, done.stderr
     assert set(map(str.strip, done.stdout.splitlines())) >= PROMISED
-    assert "orchestrator check other-np --workload resnet50" in done.stdout
+    assert "rosetta check other-np --workload resnet50" in done.stdout
     return copy
 
 

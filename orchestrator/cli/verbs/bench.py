@@ -1,4 +1,4 @@
-"""`orchestrator bench`: run a spec and print its tables."""
+"""`rosetta bench`: run a spec and print its tables."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ def command(
 
     \b
     Examples:
-      orchestrator bench --framework pytorch
-      orchestrator bench seed --workload cnn --dataset synthetic
-      orchestrator bench smoke --set cnn.epochs=2 --set trace=5
-      orchestrator bench --workload rnn --repeats auto --budget 2h
-      orchestrator bench --resume 20261123-140000-quick-pytorch
+      rosetta bench --framework pytorch
+      rosetta bench seed --workload cnn --dataset synthetic
+      rosetta bench smoke --set cnn.epochs=2 --set trace=5
+      rosetta bench --workload rnn --repeats auto --budget 2h
+      rosetta bench --resume 20261123-140000-quick-pytorch
     """
     from orchestrator.cli import requesting
     from orchestrator.cli.screen import Screen
@@ -109,7 +109,7 @@ def command(
 
 def resume_command(run: str, address: str) -> str:
     """The command that runs what is missing of a run, on the same cluster."""
-    return f"orchestrator bench --resume {run}" + ("" if address == "auto" else f" --address {address}")
+    return f"rosetta bench --resume {run}" + ("" if address == "auto" else f" --address {address}")
 
 
 def _bench(request: Request, screen: Screen, *, dry_run: bool, yes: bool, json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`orchestrator check`: test one framework against everything that a framework must do."""
+"""`rosetta check`: test one framework against everything that a framework must do."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def command(
 
     \b
     Examples:
-      orchestrator check pytorch
-      orchestrator check pytorch --workload cnn
-      orchestrator check mxnet --engine process --again
+      rosetta check pytorch
+      rosetta check pytorch --workload cnn
+      rosetta check mxnet --engine process --again
     """
     from orchestrator.cli import requesting
     from orchestrator.cli.screen import Screen
@@ -67,7 +67,7 @@ def command(
     request = verifier.request(base, STEPS, requesting.overrides(options))
     with Screen(verbose=verbose) as screen:
         findings = list(framework_check.before(place.current().root, *known.frameworks[framework]))
-        go_on = " ".join(["orchestrator check", framework, *(f"--workload {name}" for name in workload or ())])
+        go_on = " ".join(["rosetta check", framework, *(f"--workload {name}" for name in workload or ())])
         findings += _by_running(request, screen, again=again, go_on=go_on)
         screen.show_findings(framework, findings, json=json)
         if not all(finding.ok for finding in findings):
@@ -83,7 +83,7 @@ def _require(framework: str, known: Catalog) -> None:
     if framework not in known.frameworks:
         raise UsageError(
             f"no framework is called {framework!r}{did_you_mean(framework, known.frameworks)}",
-            hint="`orchestrator list` shows all; `orchestrator new` makes the files of another",
+            hint="`rosetta list` shows all; `rosetta new` makes the files of another",
         )
 
 

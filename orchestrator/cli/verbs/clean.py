@@ -1,4 +1,4 @@
-"""`orchestrator clean`: remove what killed runs left behind, or everything but results/."""
+"""`rosetta clean`: remove what killed runs left behind, or everything but results/."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def command(all_: AllOption = False, yes: YesOption = False) -> None:
 
     \b
     Examples:
-      orchestrator clean
-      orchestrator clean --all
+      rosetta clean
+      rosetta clean --all
     """
     from orchestrator import files
     from orchestrator.cli.screen import Screen

@@ -1,4 +1,4 @@
-"""`orchestrator compare`: show for each cell which of two sets of results is faster."""
+"""`rosetta compare`: show for each cell which of two sets of results is faster."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def command(
 
     \b
     Examples:
-      orchestrator compare pytorch tensorflow
-      orchestrator compare 20261123-140000-quick 20261124-140000-quick --fail-on-slower 5%
-      orchestrator compare OLD:numpy NEW:numpy --json
+      rosetta compare pytorch tensorflow
+      rosetta compare 20261123-140000-quick 20261124-140000-quick --fail-on-slower 5%
+      rosetta compare OLD:numpy NEW:numpy --json
     """
     from orchestrator.cli import selection
     from orchestrator.cli.screen import Screen

@@ -1,4 +1,4 @@
-"""`orchestrator data`: prepare datasets, import your own copies, or show what is there."""
+"""`rosetta data`: prepare datasets, import your own copies, or show what is there."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def prepare(name: NamesArgument = None, synthetic: SyntheticOption = False) -> N
 
     \b
     Examples:
-      orchestrator data prepare
-      orchestrator data prepare cifar10 --synthetic
+      rosetta data prepare
+      rosetta data prepare cifar10 --synthetic
     """
     from orchestrator import files, leases
     from orchestrator.cli.screen import Screen
@@ -57,8 +57,8 @@ def import_(name: NameArgument, path: PathArgument) -> None:
 
     \b
     Examples:
-      orchestrator data import cifar10 ~/cifar-10-python.tar.gz
-      orchestrator data import imdb ~/Downloads/aclImdb
+      rosetta data import cifar10 ~/cifar-10-python.tar.gz
+      rosetta data import imdb ~/Downloads/aclImdb
     """
     from orchestrator import files, leases
     from orchestrator.cli.screen import Screen
@@ -78,8 +78,8 @@ def ls(json: JsonOption = False) -> None:
 
     \b
     Examples:
-      orchestrator data ls
-      orchestrator data ls --json
+      rosetta data ls
+      rosetta data ls --json
     """
     from orchestrator import files
     from orchestrator.cli import listing
@@ -92,7 +92,7 @@ def ls(json: JsonOption = False) -> None:
         elif found:
             screen.show_rows("Datasets", list(map(listing.shortened, found)))
         else:
-            screen.print_line("no dataset is prepared yet: `orchestrator data prepare`")
+            screen.print_line("no dataset is prepared yet: `rosetta data prepare`")
 
 
 def layouts() -> str:

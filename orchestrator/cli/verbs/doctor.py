@@ -1,4 +1,4 @@
-"""`orchestrator doctor`: show what this machine can run."""
+"""`rosetta doctor`: show what this machine can run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def command(gpu: DoctorGpuOption = "0", python: PythonOption = None, json: JsonO
 
     \b
     Examples:
-      orchestrator doctor
-      orchestrator doctor --gpu 1 --json
-      orchestrator doctor --python numpy=/opt/python3.11/bin/python3
+      rosetta doctor
+      rosetta doctor --gpu 1 --json
+      rosetta doctor --python numpy=/opt/python3.11/bin/python3
     """
     from orchestrator import files
     from orchestrator.cli import diagnosis

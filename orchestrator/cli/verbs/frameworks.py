@@ -1,4 +1,4 @@
-"""`orchestrator list` and `orchestrator new`: show the frameworks, or make the files of a new one."""
+"""`rosetta list` and `rosetta new`: show the frameworks, or make the files of a new one."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def ls(json: JsonOption = False) -> None:
 
     \b
     Examples:
-      orchestrator list
-      orchestrator list --json
+      rosetta list
+      rosetta list --json
     """
     from orchestrator.cli import listing
     from orchestrator.cli.screen import Screen
@@ -61,9 +61,9 @@ def new(
 
     \b
     Examples:
-      orchestrator new tinygrad --package tinygrad==0.14.0 --package numpy==2.4.6
-      orchestrator new paddle --package paddlepaddle==3.2.0 --module paddle --title PaddlePaddle
-      orchestrator new ort-node --package onnxruntime-node==1.20.1 \\
+      rosetta new tinygrad --package tinygrad==0.14.0 --package numpy==2.4.6
+      rosetta new paddle --package paddlepaddle==3.2.0 --module paddle --title PaddlePaddle
+      rosetta new ort-node --package onnxruntime-node==1.20.1 \\
           --command 'node workloads/{module}/{workload}.js'
     """
     from orchestrator.cli.screen import Screen
@@ -95,9 +95,9 @@ def _next_steps(framework: str, paths: list[str], *, locked: bool, foreign: bool
     page = "docs/other-languages.md" if foreign else "workloads/numpy, which has the same steps"
     steps = [
         f"fill in {' '.join(edited)} (see {page})",
-        f"`orchestrator check {framework} --workload resnet50` builds the image and tests one workload at a time",
-        f"`orchestrator check {framework}` runs the rest, and says what is left to do",
-        f"correct the label rosetta.disk.cpu in images/{framework}/Dockerfile: `orchestrator images ls` shows the size",
+        f"`rosetta check {framework} --workload resnet50` builds the image and tests one workload at a time",
+        f"`rosetta check {framework}` runs the rest, and says what is left to do",
+        f"correct the label rosetta.disk.cpu in images/{framework}/Dockerfile: `rosetta images ls` shows the size",
     ]
     if foreign:
         steps.insert(0, f"complete images/{framework}/Dockerfile: it has to install what versions.txt names")

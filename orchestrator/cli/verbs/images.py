@@ -1,4 +1,4 @@
-"""`orchestrator images`: build the images, or show which are built."""
+"""`rosetta images`: build the images, or show which are built."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def build(
 
     \b
     Examples:
-      orchestrator images build numpy
-      orchestrator images build pytorch --variant cuda
+      rosetta images build numpy
+      rosetta images build pytorch --variant cuda
     """
     from orchestrator.cli.screen import Screen
     from orchestrator.plan import catalog
@@ -95,8 +95,8 @@ def ls(image: ImagesArgument = None, json: JsonOption = False) -> None:
 
     \b
     Examples:
-      orchestrator images ls
-      orchestrator images ls numpy --json
+      rosetta images ls
+      rosetta images ls numpy --json
     """
     from orchestrator.cli import listing
     from orchestrator.cli.screen import Screen

@@ -1,4 +1,4 @@
-"""`orchestrator report`: print or write what was measured, in any form."""
+"""`rosetta report`: print or write what was measured, in any form."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def command(
 
     \b
     Examples:
-      orchestrator report
-      orchestrator report --format markdown -o table.md
-      orchestrator report --format html -o report.html
-      orchestrator report --open
-      orchestrator report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
-      orchestrator report --capsule capsule.json
+      rosetta report
+      rosetta report --format markdown -o table.md
+      rosetta report --format html -o report.html
+      rosetta report --open
+      rosetta report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
+      rosetta report --capsule capsule.json
     """
     from orchestrator.cli import next_steps, selection
     from orchestrator.cli.screen import Screen

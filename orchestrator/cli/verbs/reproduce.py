@@ -1,4 +1,4 @@
-"""`orchestrator reproduce`: run stored jobs again and compare their figures with the stored ones."""
+"""`rosetta reproduce`: run stored jobs again and compare their figures with the stored ones."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ def command(
 
     \b
     Examples:
-      orchestrator reproduce results/20261123-140000-quick/numpy-cnn-cpu-1.json
-      orchestrator reproduce capsule.json
-      orchestrator reproduce capsule.json --framework numpy --workload cnn --repeats 5
+      rosetta reproduce results/20261123-140000-quick/numpy-cnn-cpu-1.json
+      rosetta reproduce capsule.json
+      rosetta reproduce capsule.json --framework numpy --workload cnn --repeats 5
     """
     from orchestrator.cli import requesting
     from orchestrator.cli.screen import Screen
@@ -202,4 +202,4 @@ def _command(result: Path, left: Sequence[ReadyRepetition]) -> str:
     from orchestrator.judge import stored_jobs
 
     jobs = [f"--job={stored_jobs.name_of(each.originals[0])}" for each in left]
-    return shlex.join(["orchestrator", "reproduce", str(result), *jobs])
+    return shlex.join(["rosetta", "reproduce", str(result), *jobs])

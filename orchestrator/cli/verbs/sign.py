@@ -1,4 +1,4 @@
-"""`orchestrator sign`: vouch for a capsule with an SSH key."""
+"""`rosetta sign`: vouch for a capsule with an SSH key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXIT_CODES = (
     "signature cannot be written"
 )
 CapsuleArgument = Annotated[
-    Path, typer.Argument(help="what `orchestrator report --capsule` wrote", metavar="CAPSULE", show_default=False)
+    Path, typer.Argument(help="what `rosetta report --capsule` wrote", metavar="CAPSULE", show_default=False)
 ]
 KeyOption = Annotated[
     Optional[Path],
@@ -29,14 +29,14 @@ def command(capsule: CapsuleArgument, key: KeyOption = None) -> None:
 
     \b
     Examples:
-      orchestrator report --capsule capsule.json
-      orchestrator sign capsule.json
-      orchestrator sign capsule.json --key ~/.ssh/id_ed25519
+      rosetta report --capsule capsule.json
+      rosetta sign capsule.json
+      rosetta sign capsule.json --key ~/.ssh/id_ed25519
     """
     from orchestrator.record import capsule as capsules
     from orchestrator.record import signatures
 
-    capsules.require_file(capsule, hint="make one: `orchestrator report --capsule capsule.json`")
+    capsules.require_file(capsule, hint="make one: `rosetta report --capsule capsule.json`")
     chosen = signatures.default_key() if key is None else Path(os.path.expanduser(key))  # noqa: PTH111
     with signatures.unchanged(capsule):
         capsules.runs_in(capsule)

@@ -1,4 +1,4 @@
-"""`orchestrator verify`: prove that frameworks compute the same as the reference."""
+"""`rosetta verify`: prove that frameworks compute the same as the reference."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def command(
 
     \b
     Examples:
-      orchestrator verify
-      orchestrator verify pytorch --workload cnn
-      orchestrator verify --steps 50 --json
+      rosetta verify
+      rosetta verify pytorch --workload cnn
+      rosetta verify --steps 50 --json
     """
     from orchestrator.cli import requesting
     from orchestrator.cli.screen import Screen
@@ -82,7 +82,7 @@ def _verify(request: Request, screen: Screen, *, json: bool) -> bool:
     prepared = verifier.prepare(request)
     folder = preparation.start(request, prepared)
     with session.kept_in(folder, request.cache):
-        with session.progress(screen, folder.path, prepared, go_on="orchestrator verify") as listener:
+        with session.progress(screen, folder.path, prepared, go_on="rosetta verify") as listener:
             cells = verifier.Verifier(request, folder, prepared, listener).run()
         screen.show_parity(cells, folder.id, json=json)
     return all(cell.parity.word in {"certified", "declared"} for cell in cells)

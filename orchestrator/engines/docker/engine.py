@@ -130,7 +130,7 @@ class DockerEngine:
                     running.let_go()
             finally:
                 # Not auto_remove: with it, a container that has ended can no longer be asked how. Where the daemon
-                # is gone, `orchestrator clean` finds the container by its label.
+                # is gone, `rosetta clean` finds the container by its label.
                 with contextlib.suppress(docker.errors.NotFound, requests.exceptions.RequestException):
                     container.remove(force=True, v=True)
 

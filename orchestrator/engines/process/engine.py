@@ -58,7 +58,7 @@ class ProcessEngine:
         if image.python is None:
             raise HostError(
                 f"image {image.name!r} is not a Python environment: only the docker engine can run it",
-                hint="start Docker and use --engine docker (`orchestrator doctor` shows what Docker lacks); or leave "
+                hint="start Docker and use --engine docker (`rosetta doctor` shows what Docker lacks); or leave "
                 "these frameworks out",
             )
         given = self._pythons.get(image.name)

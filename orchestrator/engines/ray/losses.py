@@ -13,7 +13,7 @@ from orchestrator.errors import HostError
 from orchestrator.text import MAX_NOTE, printable
 
 REPORT_HINT = "this is a fault of this program, or the node's disk: its log is in /tmp/ray/session_latest/logs there"
-RESUME_HINT = "start the cluster again (docs/cluster.md), then go on with: orchestrator bench --resume RUN"
+RESUME_HINT = "start the cluster again (docs/cluster.md), then go on with: rosetta bench --resume RUN"
 LOST_HINT = "see on the node why (`ray status` lists the nodes there are); --retries N repeats its jobs on other nodes"
 
 

@@ -232,5 +232,5 @@ def _other_data(made: Inputs, expected: DataFacts) -> DataError:
         what.append(f"{here.label} (the orchestrator has {expected.label})")
     return DataError(
         f"this node's inputs are not the orchestrator's, by sha256: {', '.join(what)}",
-        hint="give both the same: `orchestrator data ls` on each says what they have, `data import` adds to it",
+        hint="give both the same: `rosetta data ls` on each says what they have, `data import` adds to it",
     )

@@ -57,7 +57,7 @@ def recognise(name: str, dataset: LabelledDataset, path: Path) -> Copy:
     if not os.path.lexists(path):
         raise UsageError(
             f"there is no file or folder {printable(str(path), _MESSAGE)}",
-            hint=f"type orchestrator data import {name} PATH; --help lists the layouts that are read",
+            hint=f"type rosetta data import {name} PATH; --help lists the layouts that are read",
         )
     try:
         _require_regular(path)

@@ -45,9 +45,7 @@ def files(choice: NewFramework, known: Catalog) -> dict[PurePosixPath, str]:
     if not _NAME.fullmatch(choice.framework):
         raise UsageError(f"{choice.framework!r} is not a valid name", hint="use a-z, 0-9 and -, a letter first")
     if choice.framework in known.frameworks or choice.framework in {image.name for image in known.images}:
-        raise UsageError(
-            f"{choice.framework} exists already", hint="choose a name that `orchestrator list` does not show"
-        )
+        raise UsageError(f"{choice.framework} exists already", hint="choose a name that `rosetta list` does not show")
     own = _pins(choice.packages)[0]
     title = choice.title or choice.framework
     if not title.isprintable() or any(character in title for character in '"\\$'):
