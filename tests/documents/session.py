@@ -108,7 +108,7 @@ def svg(command, shown, *, columns=COLUMNS):
             console.rule("the same terminal, later", style="dim")
         console.print(Text(f"$ {command}", style="bold"))
         for line in lines:
-            console.print(Text.from_ansi(line), no_wrap=True, crop=True)
+            console.print(Text.from_ansi(line), overflow="fold")
     style = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     return console.export_svg(title="Rosetta", code_format=style, unique_id="session")
 
