@@ -173,6 +173,22 @@ def remove_tree(path: Path) -> None:
         raise OSError(errno.EACCES, done.stderr.strip()[:200] or "cannot be removed", str(path))
 
 
+def is_file(path: Path) -> bool:
+    """Whether this is a file. False for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether this is a folder. False for a name that no folder can have."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a file that another program may have put there, for reading.
 

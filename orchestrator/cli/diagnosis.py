@@ -22,7 +22,7 @@ from orchestrator.errors import HostError, UsageError
 from orchestrator.files import free_bytes
 from orchestrator.host import machine
 from orchestrator.host.machine import Gpu, Host
-from orchestrator.plan import compat, spec
+from orchestrator.plan import compat, spec_file
 from orchestrator.plan.catalog import Catalog
 from orchestrator.plan.compat import Engines, GpuVerdict, Problem
 from orchestrator.plan.jobs import plan
@@ -148,7 +148,7 @@ def examine(known: Catalog, cache: Path, gpu: str = "0", given: Mapping[str, Pat
 def _first_run(known: Catalog, cache: Path, gpu: Gpu | None, docker: Docker) -> FirstRun:
     """What `bench` without options needs here."""
     device: Device = "cpu" if gpu is None else "gpu"
-    chosen = spec.load(known.root / "configs" / preparation.DEFAULT_SPECS[device])
+    chosen = spec_file.load(known.root / "configs" / preparation.DEFAULT_SPECS[device])
     jobs = plan(chosen, known, device, None if gpu is None else [gpu])
     images = first_run.image_states(known.images, device) if docker.engine_problem is None else ()
     return first_run.of_jobs(jobs, chosen.dataset, images, known.root, cache)

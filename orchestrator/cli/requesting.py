@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator import files
 from orchestrator.cli import place
 from orchestrator.cli.options import python_option
-from orchestrator.plan.spec import Override, parse_setting
+from orchestrator.plan.spec_file import Override, parse_setting
 from orchestrator.run.preparation import Request
 
 # The keys of a spec whose option has another name; every other option has the name of its key.

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from orchestrator import files
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.judge import stored_jobs
 from orchestrator.judge.conditions import sound
 from orchestrator.record import capsule, certificates, run_folder, signatures
 from orchestrator.record.certificates import Certificate
 from orchestrator.record.results import Result, split_damaged
+from orchestrator.record.runs import find_run
 from orchestrator.record.signatures import Signature
 from orchestrator.report.certified import Origin
 from orchestrator.text import did_you_mean, printable
@@ -58,8 +60,8 @@ def sources(results: Path, words: Iterable[str | None]) -> Sources:
     origins: list[Origin] = []
     signed: list[Signed] = []
     for word in words:
-        file = Path(word) if word is not None and run_folder.is_file(Path(word)) else None
-        folder = run_folder.find(results, word) if file is None else _folder_of(file)
+        file = Path(word) if word is not None and files.is_file(Path(word)) else None
+        folder = find_run(results, word) if file is None else _folder_of(file)
         if folder is not None:
             runs.append(folder)
             origins.append(_origin_of(folder, results, unread))
@@ -91,7 +93,7 @@ class _OneJob(run_folder.RunFolder):
 
 def _folder_of(path: Path) -> run_folder.RunFolder | None:
     """The run folder that a result file lies in, as far as it is about that job; None for any other file."""
-    beside_run = run_folder.is_file(path.parent / "run.json") and path.name != "run.json"
+    beside_run = files.is_file(path.parent / "run.json") and path.name != "run.json"
     if not beside_run or capsule.is_capsule(path):
         return None
     return _OneJob(path)
@@ -156,12 +158,12 @@ def select(results: Path, word: str) -> Selection:
     It is a result file, a capsule, a run, RUN:FRAMEWORK, or a framework of the latest run. Raises StoreError
     when one of the results cannot be read, UsageError when there are none.
     """
-    if run_folder.is_file(Path(word)):
+    if files.is_file(Path(word)):
         found, signed = read_signed(Path(word), capsule.results_in)
         return Selection(label=word, results=_sound(found, word), signed=signed)
     run, colon, framework = word.rpartition(":")
     try:
-        folder = run_folder.find(results, run if colon else word)
+        folder = find_run(results, run if colon else word)
     except UsageError:
         if colon:
             raise
@@ -183,7 +185,7 @@ def select(results: Path, word: str) -> Selection:
 
 def _latest(results: Path, word: str) -> run_folder.RunFolder:
     try:
-        return run_folder.find(results, None)
+        return find_run(results, None)
     except StoreError as error:
         raise UsageError(f"there is no run or result file {word!r}, and {error.message}", hint=error.hint) from error
 

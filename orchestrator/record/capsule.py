@@ -115,9 +115,9 @@ def result_in(path: Path) -> Result:
 
 def require_file(path: Path, *, hint: str) -> None:
     """Raise UsageError with this hint unless `path` is a file."""
-    if not run_folder.is_file(path):
+    if not files.is_file(path):
         name = str(path)[:300]
-        what = f"{name} is a folder, not a file" if run_folder.is_folder(path) else f"there is no file {name}"
+        what = f"{name} is a folder, not a file" if files.is_folder(path) else f"there is no file {name}"
         raise UsageError(what, hint=hint)
 
 

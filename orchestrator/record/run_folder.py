@@ -16,18 +16,16 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import difflib
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
-import pydantic_core
 from pydantic import Field
 
 from orchestrator import leases, sealed
-from orchestrator.errors import StoreError, UsageError
+from orchestrator.errors import StoreError
 from orchestrator.files import READ_ONLY, atomic_file, atomic_write, irregular, open_regular, remove_tree
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import EngineName, Spec
@@ -38,7 +36,7 @@ from orchestrator.record.recorder import Recorder, store_errors
 from orchestrator.record.results import OF_THE_MACHINE, SCHEMA_VERSION, Result
 from orchestrator.record.usage import UsageCurves
 from orchestrator.strict import Strict
-from orchestrator.text import MAX_NOTE, clip, printable
+from orchestrator.text import printable
 
 LOG_FILE = "orchestrator.log"  # of the run itself
 _SUFFIXES = (".json", ".jsonl", ".log", ".spec.json", ".telemetry.jsonl", ".output")
@@ -286,62 +284,3 @@ def _is_to_be_repeated(result: Result) -> bool:
 def now() -> str:
     """The current time, UTC, ISO 8601."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-
-
-def is_file(path: Path) -> bool:
-    """Whether this is a file. False for a name that no file can have."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def is_folder(path: Path) -> bool:
-    """Whether this is a folder. False for a name that no folder can have."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
-def find(results: Path, run: str | None) -> RunFolder:
-    """The run folder named `run` (an id, or a path), or the latest one.
-
-    Raises UsageError for a name that no run has, and StoreError where there are no runs.
-    """
-    if run is not None:
-        for path in (Path(run), results / run):
-            if is_file(path / "run.json"):
-                return RunFolder(path)
-        raise _no_run(results, run)
-    folders = [path.parent for path in results.glob("*/run.json")]
-    if not folders:
-        raise StoreError(f"no runs under {results}/", hint="`rosetta bench --framework numpy` makes one")
-    return RunFolder(max(folders, key=lambda folder: (_began(folder), folder.name)))
-
-
-def _no_run(results: Path, run: str) -> UsageError:
-    """The error for a name that no run has: what there is instead."""
-    if is_file(results / run) or is_file(Path(run)):
-        what = f"{clip(run, MAX_NOTE)} is a file, and no run"
-    elif run and (is_folder(Path(run)) or is_folder(results / run)):
-        what = f"{clip(run, MAX_NOTE)} is a folder without run.json, so it is no run"
-    elif run.endswith(".json") or "/" in run:
-        what = f"there is no file {clip(run, MAX_NOTE)}"
-    else:
-        what = f"there is no run {clip(run, MAX_NOTE)!r} in {results}/"
-    known = sorted(path.parent.name for path in results.glob("*/run.json"))
-    near = difflib.get_close_matches(run, known, n=1, cutoff=0.5)
-    if near or known:
-        return UsageError(what, hint=f"did you mean {near[0]}?" if near else f"the latest run is {known[-1]}")
-    return UsageError(what, hint="there are no runs yet: `rosetta bench --framework numpy` makes one")
-
-
-def _began(folder: Path) -> str:
-    """When the run in `folder` began; empty where that cannot be read. A folder's name may be of a copy."""
-    try:
-        with open_regular(folder / "run.json") as file:
-            began = pydantic_core.from_json(file.read(sealed.MAX_BYTES))["began"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return ""
-    return began if isinstance(began, str) else ""

@@ -16,9 +16,10 @@ from orchestrator.errors import HostError, StoreError, UsageError
 from orchestrator.host import machine
 from orchestrator.inputs import job_inputs
 from orchestrator.judge import rounds
-from orchestrator.plan import catalog, spec
+from orchestrator.plan import catalog, spec, spec_file
 from orchestrator.plan.jobs import Job, plan, round_of
-from orchestrator.plan.spec import Override, Spec
+from orchestrator.plan.spec import Spec
+from orchestrator.plan.spec_file import Override
 from orchestrator.plan.workload import Device
 from orchestrator.record import fingerprint, run_folder
 from orchestrator.record.results import Failure, Result
@@ -273,7 +274,7 @@ def _load_spec(request: Request, known: catalog.Catalog, device: Device) -> spec
     if request.given_spec is not None:
         return request.given_spec
     folder = request.root / "configs"
-    chosen = spec.load(
+    chosen = spec_file.load(
         request.spec or folder / DEFAULT_SPECS[device],
         folder=folder,
         frameworks=known.frameworks,

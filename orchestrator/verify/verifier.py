@@ -12,9 +12,10 @@ from orchestrator.engines import registry
 from orchestrator.errors import UsageError
 from orchestrator.judge import dropout, parity, traces
 from orchestrator.judge.parity import ReferenceRun
-from orchestrator.plan import catalog, spec
+from orchestrator.plan import catalog, spec_file
 from orchestrator.plan.jobs import Job
-from orchestrator.plan.spec import Override, WorkloadName
+from orchestrator.plan.spec import WorkloadName
+from orchestrator.plan.spec_file import Override
 from orchestrator.plan.workload import TrainingSettings
 from orchestrator.plan.workloads import MISTAKES, WORKLOADS
 from orchestrator.record import certificates, run_folder
@@ -53,7 +54,7 @@ def request(base: preparation.Request, steps: int, overrides: Sequence[Override]
         for key, value in workload.small.items()
     ]
     frameworks = catalog.load(base.root).frameworks
-    chosen = spec.parse(
+    chosen = spec_file.parse(
         SPEC, name="verify", frameworks=frameworks, engines=registry.names(), overrides=[*small, *overrides]
     )
     if not registry.is_local(chosen.engine):  # a certificate is for one engine on one machine

@@ -29,7 +29,7 @@ from orchestrator.engines.process.engine import ProcessEngine
 from orchestrator.engines.sampler import Sampler
 from orchestrator.errors import HostError
 from orchestrator.host import machine, nvml
-from orchestrator.plan import catalog, jobs, spec
+from orchestrator.plan import catalog, jobs, spec, spec_file
 from orchestrator.plan.workloads.resnet50 import ResNet50
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.run import measurement
@@ -193,7 +193,7 @@ def planning(folder):
     """A spec of 10,000 jobs."""
     known = catalog.load(engine_cases.ECHO)
     text = "name: t\nframeworks: [good]\nworkloads: [resnet50]\nrepeats: 10000"
-    taken = seconds(lambda: jobs.plan(spec.parse(text, name="t"), known, "cpu"), rounds=5)
+    taken = seconds(lambda: jobs.plan(spec_file.parse(text, name="t"), known, "cpu"), rounds=5)
     yield "plan of 10,000 jobs", *shown(*taken)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator import errors
 from orchestrator.cli import app, crash, options
-from orchestrator.plan import spec
+from orchestrator.plan import spec_file
 
 LONG = "x" * 5000
 BYTES = os.fsdecode(b"caf\xe9\xff")  # a name that is not UTF-8
@@ -378,7 +378,7 @@ def test_a_wrong_value_in_a_spec_names_the_line_and_what_to_write(call, tmp_path
 
 
 def test_no_value_of_any_type_for_any_key_shows_the_words_of_a_library():
-    keys = [".".join(path) for path in spec._keys()]  # noqa: SLF001
+    keys = [".".join(path) for path in spec_file.known_keys()]
     assert len(keys) > 40
     values = ['""', "x", "-1", "1.5", "true", "[]", "[x, 3]", "{a: 1}", "null", "1e300"]
     found = [complaint_about(f"{key}={value}") for key, value in itertools.product(keys, values)]
@@ -390,7 +390,7 @@ def test_no_value_of_any_type_for_any_key_shows_the_words_of_a_library():
 def complaint_about(setting):
     """The message about a value of --set; empty if it is a valid one."""
     try:
-        spec.parse("name: x", name="x.yaml", overrides=[spec.parse_setting(setting)])
+        spec_file.parse("name: x", name="x.yaml", overrides=[spec_file.parse_setting(setting)])
     except errors.UsageError as error:
         return error.message
     return ""

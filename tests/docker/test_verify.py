@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator import files
 from orchestrator.judge import parity
-from orchestrator.plan import spec
+from orchestrator.plan import spec_file
 from orchestrator.plan.workloads import MISTAKES, WORKLOADS
 from orchestrator.record import certificates
 from orchestrator.run import preparation
@@ -155,8 +155,8 @@ def test_a_mistake_in_another_framework_is_named(root, docker_engine, tmp_path, 
     )
     assert len(near) >= 4
     choices = {"frameworks": ["pytorch"], "workloads": [workload], "device": "cpu", "engine": "docker"}
-    overrides = [spec.Override(path=(key,), value=value, origin=key) for key, value in choices.items()]
-    overrides += [spec.parse_setting(f"{workload}.batch={2 if workload == 'resnet50' else 16}")]
+    overrides = [spec_file.Override(path=(key,), value=value, origin=key) for key, value in choices.items()]
+    overrides += [spec_file.parse_setting(f"{workload}.batch={2 if workload == 'resnet50' else 16}")]
     base = preparation.Request(root=tmp_path, results=tmp_path / "results", cache=files.default_cache())
     request = verifier.request(base, STEPS, overrides)
     prepared = verifier.prepare(request)

@@ -13,8 +13,8 @@ from orchestrator.judge import rounds
 from orchestrator.plan import jobs as plan
 from orchestrator.plan import spec
 from orchestrator.plan.workloads.resnet50 import ResNet50
-from orchestrator.record import run_folder
 from orchestrator.record.results import Failure
+from orchestrator.record.runs import find_run
 from orchestrator.run import preparation
 from tests.support import engine_cases
 from tests.support.results import result, trained
@@ -175,7 +175,7 @@ def test_rounds_are_recorded_as_they_are_added_and_can_be_resumed(prepared, cach
     assert folder.missing(run.jobs) == []
     assert run.ended == "settled after 5 rounds: resnet50: every median is known to ± 2 %"
     assert f"no further round: {run.ended}" in caplog.messages
-    assert run_folder.find(tmp_path / "results", None).results()
+    assert find_run(tmp_path / "results", None).results()
 
 
 class _Impatient(engine_cases.Silent):

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from orchestrator.errors import CatalogError, UsageError
-from orchestrator.plan import catalog, spec
+from orchestrator.plan import catalog, spec_file
 from orchestrator.plan import jobs as plan
 from tests.support.engine_cases import ECHO
 from tests.support.machines import machine
@@ -204,13 +204,13 @@ def _words_of_code(source):
 
 
 def jobs(text, root=ECHO, device="cpu"):
-    return plan.plan(spec.parse(text, name="t"), catalog.load(root), device, machine("H100").gpus)
+    return plan.plan(spec_file.parse(text, name="t"), catalog.load(root), device, machine("H100").gpus)
 
 
 @pytest.mark.parametrize(("gpu", "given"), [("1", [1]), ("all", [0, 1]), ("GPU-1", [1])])
 def test_jobs_get_the_gpu_the_spec_names(gpu, given):
     gpus = machine("T4", "H100").gpus
-    run_spec = spec.parse(f"name: t\ngpu: {gpu}", name="t")
+    run_spec = spec_file.parse(f"name: t\ngpu: {gpu}", name="t")
     assert {job.gpus for job in plan.plan(run_spec, catalog.load(ECHO), "gpu", gpus)} == {
         tuple(gpus[index].uuid for index in given)
     }
@@ -219,7 +219,7 @@ def test_jobs_get_the_gpu_the_spec_names(gpu, given):
 
 def test_a_gpu_that_is_not_there_is_reported_with_those_that_are():
     with pytest.raises(UsageError, match="there is no GPU '2' here") as caught:
-        plan.plan(spec.parse("name: t\ngpu: 2", name="t"), catalog.load(ECHO), "gpu", machine("T4", "H100").gpus)
+        plan.plan(spec_file.parse("name: t\ngpu: 2", name="t"), catalog.load(ECHO), "gpu", machine("T4", "H100").gpus)
     assert "0: Tesla T4, GPU-0; 1: NVIDIA H100 80GB HBM3, GPU-1" in caught.value.hint
 
 

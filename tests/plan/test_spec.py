@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.plan import spec
+from orchestrator.plan import spec, spec_file
 
 KNOWN = ("keras-tf", "mxnet", "numpy", "pytorch")
 ENGINES = ("auto", "docker", "process")
 
 
 def parse(text, **kwargs):
-    return spec.parse(text, name="my.yaml", frameworks=KNOWN, engines=ENGINES, **kwargs)
+    return spec_file.parse(text, name="my.yaml", frameworks=KNOWN, engines=ENGINES, **kwargs)
 
 
 def complaint(text, **kwargs):
@@ -106,15 +106,15 @@ TIMES = [("90", 90), ("90s", 90), ("30m", 1800), ("1.5 h", 5400), ("12.5", 12.5)
 def test_every_time_takes_the_same_forms(text, seconds):
     run_spec = parse(f"name: x\nrepeats: auto\nbudget: {text}\nlimits: {{timeout: {text}, silence: '{text}'}}")
     assert (run_spec.budget, run_spec.limits.timeout, run_spec.limits.silence) == (seconds, seconds, seconds)
-    settings = [spec.parse_setting(f"{key}={text}") for key in ("budget", "limits.timeout", "limits.silence")]
-    settings.append(spec.Override(path=("budget",), value=text, origin="--budget"))
+    settings = [spec_file.parse_setting(f"{key}={text}") for key in ("budget", "limits.timeout", "limits.silence")]
+    settings.append(spec_file.Override(path=("budget",), value=text, origin="--budget"))
     run_spec = parse("name: x", overrides=settings)
     assert (run_spec.budget, run_spec.limits.timeout, run_spec.limits.silence) == (seconds, seconds, seconds)
 
 
 @pytest.mark.parametrize("text", ["1:30", "2x", "m", "h30", "30m1h", "true", "[1]", "1e10", "-5", "0s", "٣s"])
 def test_what_is_no_time_is_refused(text):
-    assert complaint("name: x", overrides=[spec.Override(path=("budget",), value=text, origin="--budget")])
+    assert complaint("name: x", overrides=[spec_file.Override(path=("budget",), value=text, origin="--budget")])
     assert complaint(f"name: x\nlimits:\n  timeout: {text}").startswith("my.yaml:3: ")
 
 
@@ -142,13 +142,13 @@ def test_what_yaml_reads_in_its_own_way_is_refused_wherever_it_stands(written, r
         assert caught.value.message == f"my.yaml:2: YAML {reads}"
         assert instead in caught.value.hint
     with pytest.raises(UsageError, match=re.escape(f"--set seed={written}: YAML {reads}")):
-        spec.parse_setting(f"seed={written}")
+        spec_file.parse_setting(f"seed={written}")
 
 
 @pytest.mark.parametrize("written", ["010", "1:30", "2024-01-01", "no", "on", "1e3", "="])
 def test_in_quotes_it_is_text(written):
     assert parse(f"name: x\ndescription: '{written}'").description == written
-    assert spec.parse_setting(f'description="{written}"').value == written
+    assert spec_file.parse_setting(f'description="{written}"').value == written
 
 
 def test_a_number_where_text_belongs_asks_for_quotes():
@@ -183,66 +183,66 @@ def test_a_huge_file_is_refused(tmp_path):
     path = tmp_path / "huge.yaml"
     path.write_bytes(b"#" * (2 << 20))
     with pytest.raises(SpecError, match="larger than 1 MiB"):
-        spec.load(path)
+        spec_file.load(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"no spec file .*nope\.yaml"):
-        spec.load(tmp_path / "nope.yaml")
+        spec_file.load(tmp_path / "nope.yaml")
 
 
 @pytest.mark.parametrize("name", ["smoke", "smoke.yaml"])
 def test_a_spec_of_the_program_goes_by_its_name(root, name):
-    assert spec.load(Path(name), folder=root / "configs") == spec.load(root / "configs" / "smoke.yaml")
+    assert spec_file.load(Path(name), folder=root / "configs") == spec_file.load(root / "configs" / "smoke.yaml")
 
 
 def test_a_file_comes_before_a_spec_of_that_name(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("smoke.yaml").write_text("name: mine\n")
     Path("quick").mkdir()
-    assert spec.load(Path("smoke.yaml"), folder=root / "configs").name == "mine"
-    assert spec.load(Path("smoke"), folder=root / "configs").name == "smoke"
-    assert spec.load(Path("quick"), folder=root / "configs").name == "quick"
+    assert spec_file.load(Path("smoke.yaml"), folder=root / "configs").name == "mine"
+    assert spec_file.load(Path("smoke"), folder=root / "configs").name == "smoke"
+    assert spec_file.load(Path("quick"), folder=root / "configs").name == "quick"
 
 
 def test_an_unknown_name_names_the_nearest_spec_or_lists_them(root):
     with pytest.raises(UsageError, match="no spec file smoky; did you mean 'smoke'") as caught:
-        spec.load(Path("smoky"), folder=root / "configs")
+        spec_file.load(Path("smoky"), folder=root / "configs")
     assert caught.value.hint == "type rosetta bench smoke"
     with pytest.raises(UsageError, match="no spec file zzz") as caught:
-        spec.load(Path("zzz"), folder=root / "configs")
+        spec_file.load(Path("zzz"), folder=root / "configs")
     assert caught.value.hint.endswith("quick, seed, smoke")
 
 
 def test_set_changes_one_value_and_leaves_anchored_twins_alone():
-    run_spec = parse("name: x\ncnn: &a {epochs: 2}\nrnn: *a", overrides=[spec.parse_setting("cnn.epochs=7")])
+    run_spec = parse("name: x\ncnn: &a {epochs: 2}\nrnn: *a", overrides=[spec_file.parse_setting("cnn.epochs=7")])
     assert (run_spec.cnn.epochs, run_spec.rnn.epochs) == (7, 2)
 
 
 def test_other_settings_void_the_expected_accuracy():
     text = "name: x\ncnn: {accuracy: [0.75, 0.8]}\nrnn: {accuracy: [0.8, 0.9]}"
-    changed = spec.parse(text, name="t", overrides=[spec.parse_setting("cnn.epochs=1")])
+    changed = spec_file.parse(text, name="t", overrides=[spec_file.parse_setting("cnn.epochs=1")])
     assert (changed.cnn.accuracy, changed.rnn.accuracy) == (None, (0.8, 0.9))
-    overrides = [spec.parse_setting("cnn.epochs=1"), spec.parse_setting("cnn.accuracy=[0.3, 0.5]")]
-    assert spec.parse(text, name="t", overrides=overrides).cnn.accuracy == (0.3, 0.5)
+    overrides = [spec_file.parse_setting("cnn.epochs=1"), spec_file.parse_setting("cnn.accuracy=[0.3, 0.5]")]
+    assert spec_file.parse(text, name="t", overrides=overrides).cnn.accuracy == (0.3, 0.5)
 
 
 def test_a_wrong_set_is_blamed_not_the_file():
-    message = complaint("name: x", overrides=[spec.parse_setting("cnn.epochs=-1")])
+    message = complaint("name: x", overrides=[spec_file.parse_setting("cnn.epochs=-1")])
     assert message == "--set cnn.epochs=-1: must be 1 or more"
-    message = complaint("name: x", overrides=[spec.parse_setting("cnn.epoch=1")])
+    message = complaint("name: x", overrides=[spec_file.parse_setting("cnn.epoch=1")])
     assert message == "--set cnn.epoch=1: unknown key 'cnn.epoch'; did you mean 'cnn.epochs'?"
 
 
 @pytest.mark.parametrize("text", ["cnn.epochs", "=1", ".epochs=1", ""])
 def test_a_malformed_set_is_refused(text):
     with pytest.raises(UsageError, match="not of the form KEY=VALUE"):
-        spec.parse_setting(text)
+        spec_file.parse_setting(text)
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_the_specs_that_come_with_the_project_are_valid(path):
-    assert spec.load(path).name == path.stem
+    assert spec_file.load(path).name == path.stem
 
 
 @settings(max_examples=300, deadline=None)

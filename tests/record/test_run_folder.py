@@ -18,6 +18,7 @@ from orchestrator.record.events import Violation
 from orchestrator.record.recorder import Recorder
 from orchestrator.record.results import Failure, Result, split_damaged
 from orchestrator.record.run_folder import Run, RunFolder
+from orchestrator.record.runs import find_run
 from tests.support import published
 from tests.support.results import START, result, trained
 
@@ -138,13 +139,13 @@ def test_a_result_from_the_future_is_refused(folder):
 
 
 def test_the_latest_run_is_found_without_a_name(folder, tmp_path):
-    assert run_folder.find(tmp_path, None).id == folder.id
-    assert run_folder.find(tmp_path, folder.id).id == folder.id
-    assert run_folder.find(tmp_path, str(folder.path)).id == folder.id
+    assert find_run(tmp_path, None).id == folder.id
+    assert find_run(tmp_path, folder.id).id == folder.id
+    assert find_run(tmp_path, str(folder.path)).id == folder.id
     with pytest.raises(UsageError, match="no run 'nope'"):
-        run_folder.find(tmp_path, "nope")
+        find_run(tmp_path, "nope")
     with pytest.raises(StoreError, match="no runs under"):
-        run_folder.find(tmp_path / "empty", None)
+        find_run(tmp_path / "empty", None)
 
 
 def test_events_and_log_are_bounded(tmp_path):
@@ -226,7 +227,7 @@ def test_the_latest_run_is_the_one_that_began_last(tmp_path):
         folder.write_run(run.model_copy(update={"began": began}))
     (tmp_path / "zzzz").mkdir()
     (tmp_path / "zzzz" / "run.json").write_text("{")
-    assert run_folder.find(tmp_path, None).path.name == "20260101-000000-x"
+    assert find_run(tmp_path, None).path.name == "20260101-000000-x"
 
 
 def test_a_file_of_many_small_values_is_refused_before_it_fills_the_memory(tmp_path):

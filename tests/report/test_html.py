@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import StoreError
 from orchestrator.host.neighbours import Neighbour
-from orchestrator.plan import catalog, jobs, spec
+from orchestrator.plan import catalog, jobs, spec_file
 from orchestrator.plan.jobs import Job
 from orchestrator.record.events import Epoch, Step
 from orchestrator.report import again, curves, page, sources
@@ -490,12 +490,12 @@ def test_the_command_measures_the_same_job_again(root, known):
         options = dict(zip(words[3::2], words[4::2], strict=True))
         settings = [words[n + 1] for n, word in enumerate(words) if word == "--set"]
         overrides = [
-            spec.Override(path=("frameworks",), value=[options["--framework"]], origin=""),
-            spec.Override(path=("workloads",), value=[options["--workload"]], origin=""),
-            *map(spec.parse_setting, settings),
+            spec_file.Override(path=("frameworks",), value=[options["--framework"]], origin=""),
+            spec_file.Override(path=("workloads",), value=[options["--workload"]], origin=""),
+            *map(spec_file.parse_setting, settings),
         ]
         (job,) = jobs.plan(
-            spec.load(Path(words[2]), folder=root / "configs", overrides=overrides), rows, options["--device"]
+            spec_file.load(Path(words[2]), folder=root / "configs", overrides=overrides), rows, options["--device"]
         )
         assert comparable(job) == comparable(each.job)
 

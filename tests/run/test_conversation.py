@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engines.base import TICK, Exit, Output
-from orchestrator.plan import catalog, jobs, spec
+from orchestrator.plan import catalog, jobs, spec_file
 from orchestrator.record.artifacts import Artifacts
 from orchestrator.record.recorder import Recorder
 from orchestrator.run.conversation import Conversation, Watchman
@@ -22,7 +22,7 @@ GOOD = Exit(code=0)
 
 @pytest.fixture
 def job(root):
-    run_spec = spec.parse("name: t\nframeworks: [numpy]\nworkloads: [cnn]\ncnn: {epochs: 2}\ntrace: 2", name="t")
+    run_spec = spec_file.parse("name: t\nframeworks: [numpy]\nworkloads: [cnn]\ncnn: {epochs: 2}\ntrace: 2", name="t")
     (only,) = jobs.plan(run_spec, catalog.load(root), "cpu")
     return only
 
@@ -106,7 +106,7 @@ def test_an_exit_that_is_no_success(job, change, kind, message):
     ("cold", "timed", "why"), [(64, 640, "640 of 64 images in the inference"), (32, 64, "32 of 64")]
 )
 def test_a_pass_over_more_or_fewer_images_is_none(root, cold, timed, why):
-    run_spec = spec.parse("name: t\nframeworks: [numpy]\nworkloads: [resnet50]\nresnet50: {batches: 2}", name="t")
+    run_spec = spec_file.parse("name: t\nframeworks: [numpy]\nworkloads: [resnet50]\nresnet50: {batches: 2}", name="t")
     (job,) = jobs.plan(run_spec, catalog.load(root), "cpu")
     passes = [
         {"event": name, "samples": samples, "seconds": 1.0, "batch_seconds": [0.5, 0.5]}

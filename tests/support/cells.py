@@ -15,7 +15,7 @@ from orchestrator.engines.docker import images
 from orchestrator.engines.docker.engine import DockerEngine
 from orchestrator.engines.one_node import OneNode
 from orchestrator.inputs import job_inputs
-from orchestrator.plan import catalog, jobs, spec
+from orchestrator.plan import catalog, jobs, spec_file
 from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.record import fingerprint
 from orchestrator.record.results import Result
@@ -61,7 +61,9 @@ def measurement(engine: DockerEngine, results: Path) -> Measure:
 
 def run_cell(engine: DockerEngine, results: Path, framework: str, workload: str, *settings: str) -> tuple[Result, Path]:
     """The result of one cell with the smoke spec and `settings` like `resnet50.variant=v1.5`, and its output folder."""
-    run_spec = spec.load(ROOT / "configs" / "smoke.yaml", overrides=[spec.parse_setting(each) for each in settings])
+    run_spec = spec_file.load(
+        ROOT / "configs" / "smoke.yaml", overrides=[spec_file.parse_setting(each) for each in settings]
+    )
     chosen = run_spec.model_copy(update={"frameworks": (framework,), "workloads": (workload,)})
     folder, cache = RunFolder.create(results, "cells"), files.default_cache()
     here, inputs = OneNode(engine, cache=cache), job_inputs.Store(cache=cache, choice="synthetic")

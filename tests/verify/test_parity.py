@@ -25,7 +25,7 @@ from orchestrator.inputs import datasets, job_inputs, npy, weights
 from orchestrator.inputs.dataset_folder import Dataset
 from orchestrator.judge import dropout, parity, traces
 from orchestrator.judge.parity import Trace
-from orchestrator.plan import jobs, spec
+from orchestrator.plan import jobs, spec_file
 from orchestrator.plan.workloads import MISTAKES, WORKLOADS
 from orchestrator.record import certificates, run_folder
 from orchestrator.record.artifacts import PART
@@ -509,8 +509,8 @@ def verified(project, monkeypatch, workload, *frameworks, steps=4, only_mistakes
         root=project, results=project / "results", cache=project / "cache", pythons={"numpy": Path(sys.executable)}
     )
     choices = {"engine": "process", "device": "cpu", "workloads": [workload], "frameworks": list(frameworks)}
-    overrides = [spec.Override(path=(key,), value=value, origin=key) for key, value in choices.items()]
-    overrides += [spec.parse_setting(f"{workload}.{size}") for size in ("batch=8", "test_samples=12")]
+    overrides = [spec_file.Override(path=(key,), value=value, origin=key) for key, value in choices.items()]
+    overrides += [spec_file.parse_setting(f"{workload}.{size}") for size in ("batch=8", "test_samples=12")]
     request = verifier.request(base, steps, overrides)
     prepared = verifier.prepare(request)
     monkeypatch.setattr(job_inputs.Store, "_dataset", few_samples(project))
@@ -522,7 +522,7 @@ def verified(project, monkeypatch, workload, *frameworks, steps=4, only_mistakes
 def test_a_cluster_is_not_verified(project):
     base = preparation.Request(root=project, results=project / "results", cache=project / "cache", pythons={})
     with pytest.raises(UsageError, match="not on a cluster"):
-        verifier.request(base, 4, [spec.Override(path=("engine",), value="ray", origin="--engine")])
+        verifier.request(base, 4, [spec_file.Override(path=("engine",), value="ray", origin="--engine")])
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.errors import StoreError
-from orchestrator.plan import spec
+from orchestrator.plan import spec_file
 from orchestrator.record import certificates, fingerprint
 from orchestrator.record.provenance import EnvironmentFacts
 from orchestrator.run import preparation
@@ -68,7 +68,7 @@ def test_the_outcome_depends_on_environment_code_job_and_program(root, tmp_path)
         results=tmp_path,
         cache=tmp_path,
         spec=root / "configs" / "smoke.yaml",
-        overrides=[spec.parse_setting("engine=process")],
+        overrides=[spec_file.parse_setting("engine=process")],
     )
     prepared = preparation.prepare(request)
     framework, image = prepared.catalog.frameworks["numpy"]

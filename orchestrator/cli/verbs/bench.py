@@ -115,10 +115,11 @@ def resume_command(run: str, address: str) -> str:
 def _bench(request: Request, screen: Screen, *, dry_run: bool, yes: bool, json: bool) -> None:
     from orchestrator.cli import consent, session
     from orchestrator.record import run_folder
+    from orchestrator.record.runs import find_run
     from orchestrator.run import preparation
 
     if request.resume is not None:
-        found = run_folder.find(request.results, request.resume)
+        found = find_run(request.results, request.resume)
         folder = run_folder.RunFolder(found.path, found.read_run().id)
         with session.kept_in(folder, request.cache):
             prepared = preparation.resume(request, folder)
