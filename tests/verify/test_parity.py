@@ -23,6 +23,7 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.host import machine
 from orchestrator.inputs import datasets, job_inputs, npy, weights
 from orchestrator.inputs.dataset_folder import Dataset
+from orchestrator.inputs.datasets import tinyshakespeare
 from orchestrator.judge import dropout, parity, traces
 from orchestrator.judge.parity import Trace
 from orchestrator.plan import jobs, spec_file
@@ -45,6 +46,8 @@ SETTINGS = {
     "cnn": {"lr": 0.01, "momentum": 0.9, "dropout_conv": 0.0, "dropout_dense": 0.0},
     "rnn": {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
 }
+SMALL_GPT = WORKLOADS["gpt"].settings(**{**WORKLOADS["gpt"].small, "batch": 4, "steps": 12, "test_samples": 96})
+SETTINGS["gpt"] = SMALL_GPT.for_device("cpu")
 TEST_SAMPLES = BATCH + BATCH // 2  # the last batch is half a batch
 TRAINING = {"epochs": 1, "batch": BATCH, "train_samples": STEPS * BATCH, "test_samples": TEST_SAMPLES}
 
@@ -59,8 +62,14 @@ class Workshop:
         self.folder = folder
         self.done = {}
         random = np.random.default_rng(1)
-        self.initial = weights.initial_weights(workload, 1)
+        self.steps = SETTINGS.get(workload, {}).get("steps", STEPS)
+        self.initial = weights.initial_weights(workload, 1, SETTINGS.get(workload))
         np.savez(folder / "weights.npz", **self.initial)
+        if workload == "gpt":
+            for file, text in tinyshakespeare.synthesise(1, 4000, 400).items():
+                np.save(folder / file, text)
+            np.save(folder / "order.npy", random.integers(0, 3900, (self.steps, BATCH)).astype(np.int32))
+            return
         for split in ("train", "test"):
             if workload == "cnn":
                 x, classes = random.integers(0, 256, (STEPS * BATCH, 3, 32, 32), np.uint8), 10
@@ -97,7 +106,7 @@ class Workshop:
         settings = {**TRAINING, **SETTINGS[self.workload]} if self.workload in SETTINGS else inference
         job = {
             "protocol": 2, "framework": "numpy", "workload": self.workload, "device": "cpu", "precision": precision,
-            "seed": 1, "settings": settings, "trace": STEPS, "learning_curve": False,
+            "seed": 1, "settings": settings, "trace": self.steps, "learning_curve": False,
         }  # fmt: skip
         if rates is not None:
             settings.update(dropout_conv=rates[0], dropout_dense=rates[1], lr=dropout.STANDSTILL)
@@ -112,7 +121,7 @@ class Workshop:
         stream = (output / "events").read_bytes()
         kept = golden.artifacts(stream)
         events = [json.loads(line) for line in stream.splitlines() if not line.startswith(PART)]
-        losses = tuple(event["loss"] for event in events if event["event"] == "step" and event["step"] <= STEPS)
+        losses = tuple(event["loss"] for event in events if event["event"] == "step" and event["step"] <= self.steps)
         probe = kept.get("scores-0.npy" if self.workload in SETTINGS else "features-0.npy")
         probe = None if probe is None else probe.astype(np.float64)
         if probe is not None and self.workload in SETTINGS:
