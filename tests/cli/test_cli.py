@@ -112,7 +112,7 @@ def test_list_for_people_and_for_programs(run):
     assert "NumPy" in run("list", check=0).stdout
     rows = json.loads(run("list", "--json", check=0).stdout)
     numpy = next(row for row in rows if row["framework"] == "numpy")
-    assert numpy["workloads"] == ["cnn", "rnn", "resnet50"]
+    assert numpy["workloads"] == ["cnn", "rnn", "resnet50", "gpt"]
 
 
 def test_a_dry_run_shows_the_jobs_and_writes_nothing(run, tmp_path):

@@ -92,33 +92,36 @@ def back_through_norm_after(original, self, dlogits):  # noqa: ARG001
     self.embedding.backward(backward(self.dropout, dx))
 
 
-def updated(w, g, m, v, lr, decay, beta1, beta2, t, epsilon):
+def updated(optimizer, w, g, moments, lr, decay, **rates):
+    """One step of AdamW, as the reference has it but for the `rates` given here."""
+    beta1, beta2 = rates.get("beta1", optimizer.beta1), rates.get("beta2", optimizer.beta2)
+    m, v = moments
     m *= beta1
     m += (1 - beta1) * g
     v *= beta2
     v += (1 - beta2) * g * g
     w *= 1 - lr * decay
-    w -= lr * (m / (1 - beta1**t)) / ((v / (1 - beta2**t)) ** 0.5 + epsilon)
+    w -= lr * (m / (1 - beta1**optimizer.t)) / ((v / (1 - beta2**optimizer.t)) ** 0.5 + optimizer.epsilon)
 
 
-def coupled(self, w, g, m, v, lr, decay):
-    updated(w, g + decay * w, m, v, lr, 0.0, self.beta1, self.beta2, self.t, self.epsilon)
+def coupled(self, w, g, moments, lr, decay):
+    updated(self, w, g + decay * w, moments, lr, 0.0)
 
 
-def beta2_0_999(self, w, g, m, v, lr, decay):
-    updated(w, g, m, v, lr, decay, self.beta1, 0.999, self.t, self.epsilon)
+def beta2_0_999(self, w, g, moments, lr, decay):
+    updated(self, w, g, moments, lr, decay, beta2=0.999)
 
 
-def roughly(self, w, g, m, v, lr, decay):
+def roughly(self, w, g, moments, lr, decay):
     """No mistake: some frameworks keep the decay rates in float32."""
-    beta1, beta2 = v.dtype.type(self.beta1), v.dtype.type(self.beta2)
-    updated(w, g, m, v, lr, decay, beta1, beta2, self.t, self.epsilon)
+    beta1, beta2 = w.dtype.type(self.beta1), w.dtype.type(self.beta2)
+    updated(self, w, g, moments, lr, decay, beta1=beta1, beta2=beta2)
 
 
 def all_decay(self, gradients, lr):
     self.t += 1
     for name, w in self.weights.items():
-        self.update(w, gradients[name], *self.moments[name], lr, self.decay)
+        self.update(w, gradients[name], self.moments[name], lr, self.decay)
 
 
 def clipping(change):

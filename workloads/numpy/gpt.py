@@ -233,9 +233,10 @@ class AdamW:
     def step(self, gradients, lr):
         self.t += 1
         for name, w in self.weights.items():
-            self.update(w, gradients[name], *self.moments[name], lr, self.decay if w.ndim > 1 else 0.0)
+            self.update(w, gradients[name], self.moments[name], lr, self.decay if w.ndim > 1 else 0.0)
 
-    def update(self, w, g, m, v, lr, decay):
+    def update(self, w, g, moments, lr, decay):
+        m, v = moments
         m *= self.beta1
         m += (1 - self.beta1) * g
         v *= self.beta2
