@@ -4,7 +4,6 @@ Without dropout, from the same weights and the same batches, the first losses (o
 must be those of the NumPy reference. ResNet-50 is v1.5 here: test_verify.py compares v1, more strictly.
 """
 
-
 import numpy as np
 import pytest
 
