@@ -79,7 +79,7 @@ def test_exit_codes_are_documented(run):
         (
             ["bench", "--workload", "cmm"],
             2,
-            "--workload cmm: no workload is called 'cmm'; there are: cnn, resnet50, rnn",
+            "--workload cmm: no workload is called 'cmm'; there are: cnn, gpt, resnet50, rnn",
         ),
         (["bench", "--set", "cnn.epochs"], 2, "--set cnn.epochs: not of the form KEY=VALUE"),
         (["bench", "--set", "cnn.epochs=0"], 2, "--set cnn.epochs=0: must be 1 or more"),
@@ -129,7 +129,7 @@ def test_a_dry_run_shows_the_jobs_and_writes_nothing(run, tmp_path):
         results,
         check=0,
     )
-    assert "3 jobs with the process engine" in done.stdout
+    assert "4 jobs with the process engine" in done.stdout
     assert "numpy-cnn-cpu-1" in done.stdout
     assert not results.exists()
 
