@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from tests.support.slopes import assert_gradients_are_slopes, slopes
+from tests.workloads.slopes import assert_gradients_are_slopes, slopes
 from workloads.numpy import gpt, layers
 
 SETTINGS = {"layers": 2, "heads": 2, "width": 8, "context": 5, "dropout": 0.0}

@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from tests.support.slopes import assert_gradients_are_slopes, assert_is_slope, slopes
+from tests.workloads.slopes import assert_gradients_are_slopes, assert_is_slope, slopes
 from workloads.numpy import cnn, layers, resnet50, rnn, runtime
 
 
