@@ -269,7 +269,9 @@ MESSAGES = [
     ("--workload cn", "--workload cn: no workload is called 'cn'; did you mean 'cnn'?", "type --workload cnn"),
     ("--frame numpy", "rosetta bench has no option --frame; did you mean --framework?", "bench --help"),
     ("again", "rosetta bench takes no argument 'again'", "type rosetta bench --help"),
-    ("--set", "--set requires an argument", "--help"),
+    ("--set", "rosetta bench: --set needs a value", "type rosetta bench --help"),
+    ("--dry-run=3", "rosetta bench: --dry-run takes no value", "type rosetta bench --help"),
+    ("--set foo.bar=2", "--set foo.bar=2: unknown key 'foo.bar'", "every key and its default"),
     ("--python x=/nonexistent", "--python x=/nonexistent: no image is called 'x'", "`rosetta images ls`"),
     ("--python gluon=/bin/sh", "that framework's image is 'mxnet'", "type --python mxnet=/bin/sh"),
     ("--python numpy=/nonexistent", "--python numpy=/nonexistent: there is no file /nonexistent", "Python interpreter"),
@@ -328,6 +330,7 @@ def test_a_wrong_option_of_bench_says_what_to_type_instead(call, typed, what, in
         ("doctor --gpu x", "--gpu x: must be the number of a GPU, or its UUID", "type --gpu 0", 2),
         ("doctor --python numpy=/nonexistent", "there is no file /nonexistent", "name a Python interpreter", 2),
         ("benhc", "rosetta has no command 'benhc'; did you mean 'bench'?", "type rosetta --help", 2),
+        ("check nope", "no framework is called 'nope'; there are: caffe2, ", "`rosetta list`", 2),
         ("images lss", "rosetta images has no command 'lss'; did you mean 'ls'?", "images --help", 2),
     ],
 )

@@ -76,7 +76,7 @@ def command(
       rosetta report --format markdown -o table.md
       rosetta report --format html -o report.html
       rosetta report --open
-      rosetta report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
+      rosetta report 20261123-140000-quick 20261124-140000-quick --format csv
       rosetta report --capsule capsule.json
     """
     from orchestrator.cli import next_steps, selection
