@@ -99,19 +99,13 @@ class Screen:
             self.print_line(f"skipped: {job}: {why.message}")
 
     def show_rows(self, title: str, rows: Sequence[dict[str, Any]]) -> None:
-        """Print rows of plain values as a table."""
-        table = Table(
-            title=title,
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
-            title_justify="left",
-            title_style="bold cyan",
-        )
-        for name in rows[0] if rows else ():
-            table.add_column(name, overflow="fold", min_width=min(12, max(len(_cell(row[name])) for row in rows)))
-        for row in rows:
-            table.add_row(*(Text(_cell(value)) for value in row.values()))
+        """Print rows of plain values as a table; where it is too wide for the terminal, each row as a list."""
+        from orchestrator.report import terminal
+        from orchestrator.report.table import Column
+
+        heads = [Column(title=name) for name in (rows[0] if rows else ())]
+        table, _ = terminal.grid(heads, [[_cell(value) for value in row.values()] for row in rows], self._out.width)
+        self._out.print(Text(title, style="bold cyan"))
         self._out.print(table)
 
     def show_diagnosis(self, diagnosis: Diagnosis) -> None:

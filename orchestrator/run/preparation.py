@@ -69,6 +69,10 @@ def prepare(request: Request) -> PreparedRun:
     chosen = _load_spec(request, known, default)
     engine, nodes = _connect(request, known, chosen, chosen.engine)
     device = hosts.device(chosen.device, nodes)
+    if device == "cpu" and any(override.path == ("gpu",) for override in request.overrides):
+        raise UsageError(
+            "--gpu chooses a GPU, but these jobs run on the CPU", hint="leave --gpu out, or use --device gpu"
+        )
     if request.spec is None and device != default:
         chosen = _load_spec(request, known, device)
     # On a cluster it is known only later which node runs a job, and so which GPU it gets.

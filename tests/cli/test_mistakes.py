@@ -303,6 +303,18 @@ def test_a_wrong_option_of_bench_says_what_to_type_instead(call, typed, what, in
         ("bench numpy", "numpy is a framework, not a spec", "type rosetta bench --framework numpy", 2),
         ("bench numpi", "there is no spec file numpi", "type rosetta bench --framework numpy", 2),
         ("bench cnn", "cnn is a workload, not a spec", "type rosetta bench --workload cnn", 2),
+        (
+            "bench --resume nope --framework numpy",
+            "--resume runs what is missing of a run, as it was started: it takes no --framework",
+            "type rosetta bench --resume nope; or start a new run, without --resume",
+            2,
+        ),
+        (
+            "bench smoke --gpu 7 --device cpu --engine process",
+            "--gpu chooses a GPU, but these jobs run on the CPU",
+            "leave --gpu out, or use --device gpu",
+            2,
+        ),
         ("bench sed", "there is no spec file sed; did you mean 'seed'?", "type rosetta bench seed", 2),
         ("bench nosuch.yaml", "there is no spec file nosuch.yaml", "one of: quick, seed, smoke", 2),
         ("bench configs", "configs is a folder, not a spec file", "specs by name: quick, seed, smoke", 2),

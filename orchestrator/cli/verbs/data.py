@@ -90,7 +90,7 @@ def ls(json: JsonOption = False) -> None:
         if json:
             screen.print_json(found)
         elif found:
-            screen.show_rows("Datasets", list(map(listing.shortened, found)))
+            screen.show_rows(f"Datasets in {Path(found[0]['folder']).parent}/", list(map(listing.shortened, found)))
         else:
             screen.print_line("no dataset is prepared yet: `rosetta data prepare`")
 
