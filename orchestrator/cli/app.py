@@ -96,14 +96,9 @@ def place_of(
 ) -> None:
     """Find out where this call works, before its verb does anything."""
     if not ctx.resilient_parsing:  # no command runs: the shell asks for completions
-        place.choose(place.find(root, _current_folder()))
-
-
-def _current_folder() -> Path:
-    try:
-        return Path.cwd()
-    except OSError:  # it was removed
-        return Path("/")
+        source = ctx.get_parameter_source("root")
+        by = f"{place.VARIABLE}=" if source is not None and source.name == "ENVIRONMENT" else "--root "
+        place.choose(place.find(root, files.current_folder(), by))
 
 
 app.command("bench", epilog=EXIT_CODES, cls=Verb)(bench.command)
@@ -170,5 +165,5 @@ def _explain(error: OrchestratorError) -> int:
     lines = [clip(line, LONGEST_LINE) for line in error.message.splitlines()]
     streams.print_error("error: " + "\n".join(lines), "red")
     if error.hint:
-        streams.print_error(f"  → {error.hint}", "yellow")
+        streams.print_error(f"  → {place.located(error.hint)}", "yellow")
     return error.exit_code

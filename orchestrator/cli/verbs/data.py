@@ -112,10 +112,12 @@ def layouts() -> str:
 def _require(name: str) -> None:
     """Raise UsageError for a name that no dataset has which can be prepared or imported."""
     from orchestrator.inputs.datasets import labelled_names
-    from orchestrator.text import did_you_mean
+    from orchestrator.plan.complaints import nearest
 
     known = labelled_names()
     if name not in known:
+        near = nearest(name, known)
         raise UsageError(
-            f"no dataset is called {name!r}{did_you_mean(name, known)}", hint=f"the datasets are {', '.join(known)}"
+            f"no dataset is called {name!r}" + (f"; did you mean {near!r}?" if near else ""),
+            hint=f"the datasets are {', '.join(known)}",
         )
