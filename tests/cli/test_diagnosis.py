@@ -694,6 +694,15 @@ def test_a_memory_limit_is_given_in_a_unit_that_people_read(size, words):
     assert quotas.in_words(None, size) == f", memory limit of {words}"
 
 
+def test_a_python_without_the_framework_is_named_as_the_cause(tmp_path):
+    job = result("numpy", "cnn").job
+    with RunFolder.create(tmp_path / "results", "x").record(job.id) as recorder:
+        talk = Conversation(job, recorder, lambda event: None)
+        failure = talk.failure_of("exception", "exit code 1: ModuleNotFoundError: No module named 'numpy'")
+    assert failure.hint.startswith("its Python lacks numpy: with --python, install it there, ")
+    assert f"{job.id}.log" in failure.hint
+
+
 def test_the_hint_of_a_job_that_ran_too_long_names_its_log(tmp_path):
     folder = RunFolder(tmp_path / "results" / "RUN")
     folder.path.mkdir(parents=True)

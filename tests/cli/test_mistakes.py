@@ -329,6 +329,7 @@ def test_a_wrong_option_of_bench_says_what_to_type_instead(call, typed, what, in
         ("reproduce configs", "configs is a folder, not a file", "a capsule", 2),
         ("sign nosuch", "there is no file nosuch", "`rosetta report --capsule capsule.json`", 2),
         ("data import cifar10 /nonexistent", "there is no file or folder /nonexistent", "data import cifar10 PATH", 2),
+        ("sign nope.json", "nope.json", "→", 2),
         ("data prepare mnist", "no dataset is called 'mnist'", "the datasets are cifar10, imdb", 2),
         ("data import cifar /nonexistent", "no dataset is called 'cifar'; did you mean 'cifar10'?", "cifar10, imdb", 2),
         ("images ls gluon", "no image is called 'gluon': that framework's image is 'mxnet'", "mxnet", 2),
