@@ -279,7 +279,8 @@ def _warnings(results: Sequence[Result]) -> list[str]:
         if disturbed < len(good):
             warnings.append(f"{disturbed} of {len(good)} measurements were disturbed and do not count: {worst}")
         else:
-            all_of = f"all {len(good)} measurements were" if len(good) > 1 else "the only measurement was"
+            which = {1: "the only measurement was", 2: "both measurements were"}
+            all_of = which.get(len(good), f"all {len(good)} measurements were")
             warnings.append(f"{all_of} disturbed: {worst}")
     for result in kept:
         steady = stats.steady(result.figures.part_seconds)
