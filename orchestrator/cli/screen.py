@@ -92,7 +92,8 @@ class Screen:
             {"#": number, "job": job.id, "image": job.image, "data": job.dataset, "settings": _settings(job.settings)}
             for number, job in enumerate(jobs[:100], start=1)
         ]
-        self.show_rows(f"{len(jobs):,} jobs with the {prepared.engine.name} engine", rows)
+        count = f"{len(jobs):,} job{'s' if len(jobs) != 1 else ''}"
+        self.show_rows(f"{count} with the {prepared.engine.name} engine", rows)
         if len(jobs) > len(rows):
             self.print_line(f"… and {len(jobs) - len(rows):,} more")
         for job, why in prepared.skips.items():
