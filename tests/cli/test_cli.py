@@ -39,7 +39,7 @@ VERBS = [
 
 @pytest.fixture
 def run(root, tmp_path):
-    def call(*arguments, check=None, **kwargs):
+    def call(*arguments, check=None, columns=120, **kwargs):
         done = subprocess.run(
             [sys.executable, "-m", "orchestrator", *map(str, arguments)],
             capture_output=True,
@@ -47,7 +47,7 @@ def run(root, tmp_path):
             timeout=300,
             check=False,
             cwd=root,
-            env={**os.environ, "ROSETTA_CACHE": str(tmp_path / "cache"), "COLUMNS": "120", "NO_COLOR": "1"},
+            env={**os.environ, "ROSETTA_CACHE": str(tmp_path / "cache"), "COLUMNS": str(columns), "NO_COLOR": "1"},
             **kwargs,
         )
         assert "Traceback" not in done.stderr, done.stderr
@@ -56,6 +56,16 @@ def run(root, tmp_path):
         return done
 
     return call
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_is_in_our_words_and_fits_80_columns(run, verb):
+    # The name `python -m orchestrator` has 15 characters more than `rosetta`.
+    shown = run(*verb.split(), "--help", check=0, columns=95).stdout
+    assert not re.search(r"<[\w\[\]]+>|\[OPTIONS\].*\{", shown)  # <bool>, <list[str]>, {RESULT}
+    assert max(map(len, shown.splitlines())) <= 95
+    examples = re.search(r"Examples:\s*\n(.*?)\n\s*\n", shown, re.DOTALL)[1]
+    assert all(line.startswith(("   python -m orchestrator ", "       --")) for line in examples.splitlines()), examples
 
 
 @pytest.mark.parametrize("verb", VERBS)

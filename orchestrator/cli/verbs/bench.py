@@ -103,6 +103,13 @@ def command(
     request = dataclasses.replace(base, spec=spec, overrides=overrides, resume=resume, address=address)
     if dry_run and json:
         raise UsageError("a dry run has no results to print with --json", hint="leave one of the two out")
+    if resume is not None and (spec is not None or overrides):
+        named = [str(spec)] if spec is not None else []
+        named += dict.fromkeys(override.origin for override in overrides)
+        raise UsageError(
+            f"--resume runs what is missing of a run, as it was started: it takes no {', '.join(named)}",
+            hint=f"type {resume_command(resume, address)}; or start a new run, without --resume",
+        )
     with Screen(verbose=verbose, quiet=quiet) as screen:
         _bench(request, screen, dry_run=dry_run, yes=yes, json=json)
 
