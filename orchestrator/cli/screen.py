@@ -127,7 +127,7 @@ class Screen:
             log = content.log_of(result)
             return log and Path(self.shorten(log))
 
-        terminal.show(self._out, content.tables(), content.results, content.origins, content.verdict(), log_of)
+        terminal.show(self._out, content.tables(), content.results, content.origins, content.verdict, log_of)
 
     def show_steps(self, steps: Sequence[Step]) -> None:
         """Print the commands that fit what was just shown, each on one line, to be copied."""
