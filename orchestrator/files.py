@@ -31,6 +31,14 @@ OTHER_DISK = "name a cache on another disk in ROSETTA_CACHE"
 _CHUNK = 1 << 20  # bytes read at a time
 
 
+def current_folder() -> Path:
+    """The current folder; the root of the file system if it was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
+
+
 def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
     """The folder for datasets, weights, environments and locks: ROSETTA_CACHE, or the user's cache folder.
 

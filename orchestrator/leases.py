@@ -70,14 +70,14 @@ def awaited(path: Path, what: str, *, error: type[OrchestratorError] = HostError
 
 
 def _wait(stack: contextlib.ExitStack, path: Path, what: str) -> None:
-    told = ""
+    holder_seen = ""
     while True:
         try:
             stack.enter_context(held(path))
         except TakenError as error:
-            if str(error) != told:  # also when the next one of several has it
-                told = str(error)
-                _log.warning("waiting for %s, in use by %s", what, told)
+            if str(error) != holder_seen:  # also when the next one of several has it
+                holder_seen = str(error)
+                _log.warning("waiting for %s, in use by %s", what, holder_seen)
             signals.check()  # the signals of the program may be deferred now
             time.sleep(WAIT_SECONDS)
         else:

@@ -40,10 +40,13 @@ def clip(text: str, length: int = MAX_NAME) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+CLOSE = 0.6  # of difflib: how much of two names must be alike before one is suggested for the other
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest known name, or all of them; empty without any."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=CLOSE)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; there are: {', '.join(known)}" if known else ""

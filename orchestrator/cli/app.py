@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
-import typer.core
 
 from orchestrator import __version__, files
 from orchestrator.cli import crash, mistyped, place, streams
+from orchestrator.cli.help_pages import Verb, Verbs
 from orchestrator.cli.options import EXIT_CODES
 from orchestrator.cli.verbs import (
     bench,
@@ -40,7 +40,7 @@ from orchestrator.text import clip
 LONGEST_LINE = 1000  # characters of a message: it may quote what the user gave
 
 
-class Verbs(typer.core.TyperGroup):
+class AllVerbs(Verbs):
     """All verbs. A mistyped command line, and an interruption that no verb handles, end with one line."""
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
@@ -68,32 +68,8 @@ def _interruptible() -> Iterator[None]:
         raise crash.crashed(_crash_folder(), error) from error
 
 
-class Verb(typer.core.TyperCommand):
-    """A verb whose help names workloads and datasets: looking them up takes time that only help needs.
-
-    Its examples name the program as the user did.
-    """
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        parts: list[Any] = [self, *self.params]
-        typed = ctx.find_root().info_name
-        for part in parts:
-            part.help = _filled(getattr(part, "help", None) or "").replace("\n  rosetta ", f"\n  {typed} ")
-        super().format_help(ctx, formatter)
-
-
-def _filled(text: str) -> str:
-    """A help text with the names of workloads and datasets in place of {workloads} and {datasets}."""
-    from orchestrator.inputs.datasets import labelled_names
-    from orchestrator.plan.workloads import WORKLOADS
-
-    names = labelled_names()
-    text = text.replace("{workloads}", ", ".join(WORKLOADS)).replace("{datasets}", ", ".join(names))
-    return text.replace("{layouts}", data.layouts()) if "{layouts}" in text else text
-
-
 app = typer.Typer(
-    cls=Verbs,
+    cls=AllVerbs,
     help="Runs the same workloads in many deep learning frameworks, each in its own pinned environment.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -120,14 +96,9 @@ def place_of(
 ) -> None:
     """Find out where this call works, before its verb does anything."""
     if not ctx.resilient_parsing:  # no command runs: the shell asks for completions
-        place.choose(place.find(root, _current_folder()))
-
-
-def _current_folder() -> Path:
-    try:
-        return Path.cwd()
-    except OSError:  # it was removed
-        return Path("/")
+        source = ctx.get_parameter_source("root")
+        by = f"{place.VARIABLE}=" if source is not None and source.name == "ENVIRONMENT" else "--root "
+        place.choose(place.find(root, files.current_folder(), by))
 
 
 app.command("bench", epilog=EXIT_CODES, cls=Verb)(bench.command)
@@ -142,12 +113,14 @@ app.command("new", cls=Verb)(frameworks.new)
 app.command("doctor", cls=Verb)(doctor.command)
 app.command("clean", cls=Verb)(clean.command)
 
-images_app = typer.Typer(help="Build the images, or show which are built.", no_args_is_help=True)
+images_app = typer.Typer(cls=Verbs, help="Build the images, or show which are built.", no_args_is_help=True)
 images_app.command("build", cls=Verb)(images.build)
 images_app.command("ls", cls=Verb)(images.ls)
 app.add_typer(images_app, name="images")
 
-data_app = typer.Typer(help="Prepare datasets, import your own copies, or show what is there.", no_args_is_help=True)
+data_app = typer.Typer(
+    cls=Verbs, help="Prepare datasets, import your own copies, or show what is there.", no_args_is_help=True
+)
 data_app.command("prepare", cls=Verb)(data.prepare)
 data_app.command("import", cls=Verb)(data.import_)
 data_app.command("ls", cls=Verb)(data.ls)
@@ -192,5 +165,5 @@ def _explain(error: OrchestratorError) -> int:
     lines = [clip(line, LONGEST_LINE) for line in error.message.splitlines()]
     streams.print_error("error: " + "\n".join(lines), "red")
     if error.hint:
-        streams.print_error(f"  → {error.hint}", "yellow")
+        streams.print_error(f"  → {place.located(error.hint)}", "yellow")
     return error.exit_code

@@ -71,16 +71,17 @@ def dataset_rows(cache: Path) -> list[ListedRow]:
     ]
 
 
-def size_in_words(size: int | None) -> str:
-    """`2.1 GB`; "–" for an image that is not built."""
+def image_shown(row: ListedRow) -> ListedRow:
+    """The row of an image for a screen. Its tag has the variant in it, and its size says whether it is built."""
     from rich.filesize import decimal
 
-    return "–" if size is None else decimal(size)
+    size = decimal(row["size"]) if row["size"] is not None else "?" if row["built"] is None else "not built"
+    return {name: row[name] for name in ("image", "frameworks", "tag")} | {"size": size}
 
 
 def shortened(row: ListedRow) -> ListedRow:
-    """The row of a dataset for a screen, with the start of its fingerprint; --json has all of it."""
-    return {**row, "fingerprint": row["fingerprint"][:SHORT]}
+    """The row of a dataset for a screen, with the start of its fingerprint and the name of its folder."""
+    return {**row, "fingerprint": row["fingerprint"][:SHORT], "folder": Path(row["folder"]).name}
 
 
 def _built(catalog: Catalog) -> dict[str, list[str] | None]:

@@ -33,9 +33,8 @@ def explained(error: Any) -> UsageError | None:
         known = sorted(context.command.commands)
         return UsageError(f"{command} has no command {found[1]!r:.80}{did_you_mean(found[1], known)}", hint=help_)
     if kind == "BadOptionUsage":
-        return UsageError(
-            f"{error.option_name} {_sentence(error.message).partition(' ')[2].partition(' ')[2]}", hint=help_
-        )
+        takes = "takes no value" if "not take a value" in error.message else "needs a value"
+        return UsageError(f"{command}: {error.option_name} {takes}", hint=help_)
     if found := re.match(r"Got unexpected extra argument(?:\(s\)|s)? \((.*)\)", error.message):
         return UsageError(f"{command} takes no argument {found[1]!r:.80}", hint=help_)
     if kind == "MissingParameter" and parameter is not None:

@@ -40,7 +40,7 @@ def after(content: ReportContent, words: Sequence[str]) -> list[Step]:
     run, measured = only.run, [result for result in only.results if result.status == "ok"]
     steps += _to_verify([each for each in measured if _is_unverified(each, content)], options)
     steps += _to_compare(run, measured, options)
-    if any(verdict.AUTO in line.text for line in content.verdict()):
+    if any(verdict.AUTO in line.text for line in content.verdict):
         steps += _to_repeat(run)
     if any(result.failure is not None and result.failure.kind in OF_THE_MACHINE for result in only.results):
         command = _line("bench", "--resume", run.id, *options)

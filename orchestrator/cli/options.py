@@ -14,10 +14,11 @@ from orchestrator.errors import UsageError
 
 DEFAULT_RESULTS = Path("results")  # of the checkout in use, or of the current folder: see ResultsOption
 EXIT_CODES = """\
-Exit codes: 0 all jobs ok, or skipped · 1 some job failed · 2 wrong usage · 3 wrong spec · 4 this host lacks something ·
-5 data missing or corrupt · 6 an image could not be built · 7 this checkout is malformed · 8 results cannot be
-read or written · 9 nothing was started: it needs more memory or disk than there is, or you did not agree to what it
-needs · 70 a fault of this program · 74 done, but the output could not be written · 130 interrupted"""
+Exit codes: 0 all jobs ok, or skipped · 1 a job failed · 2 wrong usage · 3 wrong spec · 4 this machine lacks something ·
+5 data are damaged, or cannot be downloaded · 6 an image could not be built · 7 a file of an image or workload is wrong
+· 8 results cannot be read or written · 9 nothing was started: it needs more memory or disk than there is, or you did
+not agree to what it needs · 70 a fault of this program · 74 done, but the output could not be written ·
+130 interrupted"""
 
 STEPS = 20  # of a training that `verify` compares unless the user chooses, and that `check` compares
 

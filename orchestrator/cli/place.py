@@ -7,10 +7,12 @@ uses the files that are installed with it.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import orchestrator
+from orchestrator import files
 from orchestrator.errors import UsageError
 
 VARIABLE = "ROSETTA_ROOT"
@@ -27,11 +29,14 @@ class Place:
     is_checkout: bool  # whether files below `root` are the user's to change
 
 
-def find(named: Path | None, here: Path) -> Place:
-    """The place for a call in the folder `here`. `named` is the value of --root. Raises UsageError."""
+def find(named: Path | None, here: Path, by: str = "--root ") -> Place:
+    """The place for a call in the folder `here`. `named` is the value of --root, or of what `by` says.
+
+    Raises UsageError.
+    """
     if named is not None and not _is_checkout(named):
         raise UsageError(
-            f"--root {named}: no checkout of this program", hint=f"it needs the folders {', '.join(_FOLDERS)}"
+            f"{by}{named}: no checkout of this program", hint=f"it needs the folders {', '.join(_FOLDERS)}"
         )
     checkout = named or next((folder for folder in (here, *here.parents) if _is_checkout(folder)), None)
     if checkout is not None:
@@ -54,6 +59,13 @@ def choose(place: Place) -> None:
 def current() -> Place:
     """The place where this process works."""
     return _chosen[0]
+
+
+def located(hint: str) -> str:
+    """The same hint for a user who is not in the checkout: with the path of the specs that are installed."""
+    if not _chosen or current().root == files.current_folder():
+        return hint
+    return re.sub(r"(?<![\w/])configs/(?=README\.md|\*\.yaml)", f"{current().root}/configs/", hint)
 
 
 def checkout(verb: str) -> Path:

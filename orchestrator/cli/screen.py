@@ -92,26 +92,21 @@ class Screen:
             {"#": number, "job": job.id, "image": job.image, "data": job.dataset, "settings": _settings(job.settings)}
             for number, job in enumerate(jobs[:100], start=1)
         ]
-        self.show_rows(f"{len(jobs):,} jobs with the {prepared.engine.name} engine", rows)
+        count = f"{len(jobs):,} job{'s' if len(jobs) != 1 else ''}"
+        self.show_rows(f"{count} with the {prepared.engine.name} engine", rows)
         if len(jobs) > len(rows):
             self.print_line(f"… and {len(jobs) - len(rows):,} more")
         for job, why in prepared.skips.items():
             self.print_line(f"skipped: {job}: {why.message}")
 
     def show_rows(self, title: str, rows: Sequence[dict[str, Any]]) -> None:
-        """Print rows of plain values as a table."""
-        table = Table(
-            title=title,
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
-            title_justify="left",
-            title_style="bold cyan",
-        )
-        for name in rows[0] if rows else ():
-            table.add_column(name, overflow="fold", min_width=min(12, max(len(_cell(row[name])) for row in rows)))
-        for row in rows:
-            table.add_row(*(Text(_cell(value)) for value in row.values()))
+        """Print rows of plain values as a table; where it is too wide for the terminal, each row as a list."""
+        from orchestrator.report import terminal
+        from orchestrator.report.table import Column
+
+        heads = [Column(title=name) for name in (rows[0] if rows else ())]
+        table, _ = terminal.grid(heads, [[_cell(value) for value in row.values()] for row in rows], self._out.width)
+        self._out.print(Text(title, style="bold cyan"))
         self._out.print(table)
 
     def show_diagnosis(self, diagnosis: Diagnosis) -> None:
@@ -132,7 +127,7 @@ class Screen:
             log = content.log_of(result)
             return log and Path(self.shorten(log))
 
-        terminal.show(self._out, content.tables(), content.results, content.origins, content.verdict(), log_of)
+        terminal.show(self._out, content.tables(), content.results, content.origins, content.verdict, log_of)
 
     def show_steps(self, steps: Sequence[Step]) -> None:
         """Print the commands that fit what was just shown, each on one line, to be copied."""

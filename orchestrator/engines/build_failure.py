@@ -40,7 +40,7 @@ _CAUSES = (
         says="{} is not the file that the lock names",
         hint="an incomplete download looks like this, so try again. If it happens again, something between this "
         "machine and the package index changes files, or a release was replaced: find out which before you run "
-        "ci/lock.sh",
+        "ci/lock.sh in a checkout",
     ),
     _Cause(
         # What the daemon and runc say: the bridge, its addresses or the firewall's rules are gone.
@@ -55,7 +55,7 @@ _CAUSES = (
         pattern=r"failed to (?:do request|authorize|resolve (?:source metadata|reference))"
         r"|pull access denied|manifest unknown|toomanyrequests|httpReadSeeker",
         says="its base image cannot be pulled",
-        hint="check the network; or make local base images with ci/make-bases.sh and set "
+        hint="check the network; or make local base images with ci/make-bases.sh of a checkout and set "
         "ROSETTA_BASE_PREFIX=rosetta-base{or_process}",
     ),
     _Cause(
@@ -90,7 +90,7 @@ _CAUSES = (
     _Cause(
         pattern=r"No matching distribution found for (\S+)",
         says="the package index has no {} for this Python",
-        hint="check PIP_INDEX_URL; if the base image changed its Python, run ci/lock.sh",
+        hint="check PIP_INDEX_URL; if the base image changed its Python, run ci/lock.sh in a checkout",
     ),
     _Cause(
         pattern=r"Temporary failure (?:in name resolution|resolving)|Could not resolve (?:host|')"

@@ -276,8 +276,12 @@ def _warnings(results: Sequence[Result]) -> list[str]:
     warnings = stats.warnings(times) if are_repeats and len(times) > 1 else []
     if disturbed:
         (worst, *_) = (text.text for result in good for text in disturbances.of_result(result))
-        count = "do not count" if disturbed < len(good) else "are all there are"
-        warnings.append(f"{disturbed} of {len(good)} measurements were disturbed and {count}: {worst}")
+        if disturbed < len(good):
+            warnings.append(f"{disturbed} of {len(good)} measurements were disturbed and do not count: {worst}")
+        else:
+            which = {1: "the only measurement was", 2: "both measurements were"}
+            all_of = which.get(len(good), f"all {len(good)} measurements were")
+            warnings.append(f"{all_of} disturbed: {worst}")
     for result in kept:
         steady = stats.steady(result.figures.part_seconds)
         if steady is not None and not steady.settled:

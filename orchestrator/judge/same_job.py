@@ -44,7 +44,7 @@ def same_host(a: HostFacts, b: HostFacts) -> bool:
 def job_differences(original: Job, planned: Job) -> list[str]:
     """Why the job that this checkout plans is not the stored one."""
     reasons = [
-        f"this checkout has a different {name} for it"
+        f"this version has a different {name} for it"
         for name in ESSENTIAL
         if getattr(original, name) != getattr(planned, name)
     ]

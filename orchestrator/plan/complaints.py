@@ -14,10 +14,9 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from orchestrator.text import clip, did_you_mean
+from orchestrator.text import CLOSE, clip, did_you_mean
 
 KEYS = "every key and its default: configs/README.md"
-_CLOSE = 0.5  # of difflib: how much of two names must be alike
 # What people write for a value that has another name here.
 _SYNONYMS = {
     "cuda": "gpu",
@@ -102,7 +101,7 @@ def nearest(given: str, known: Sequence[str]) -> str:
     for each in (folded, _SYNONYMS.get(folded, "")):
         if each in known:
             return each
-    return next(iter(difflib.get_close_matches(folded, known, n=1, cutoff=_CLOSE)), "")
+    return next(iter(difflib.get_close_matches(folded, known, n=1, cutoff=CLOSE)), "")
 
 
 def of_unknown_key(location: tuple[str, ...], typed: Typed, keys: Mapping[tuple[str, ...], Any]) -> Complaint:

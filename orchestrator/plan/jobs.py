@@ -106,7 +106,7 @@ def plan(
     if not first:
         raise UsageError(
             f"nothing to run: {', '.join(names)} has no {', '.join(spec.workloads)}",
-            hint="`rosetta list` shows who has what",
+            hint="`rosetta list` shows the workloads of each framework",
         )
     rounds = 1 if spec.repeats == "auto" else spec.repeats
     return [job for repeat in range(1, rounds + 1) for job in round_of(first, repeat)]

@@ -138,7 +138,9 @@ def write(results: Path, certificate: Certificate) -> Path:
     try:
         atomic_write(path, sealed.dump(certificate))
     except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="pass --results DIR") from error
+        raise StoreError(
+            f"{path}: cannot be written: {error.strerror}", hint="name another folder: --results DIR"
+        ) from error
     return path
 
 

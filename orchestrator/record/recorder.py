@@ -73,7 +73,8 @@ class Recorder:
     @property
     def log_name(self) -> str:
         """The log's path from the folder of results on: results/RUN/JOB.log. It is stored, so it names no home."""
-        return "/".join(self._path.parts[-3:])
+        parts = self._path.parts
+        return "/".join(parts[-4:] if parts[-3] == "verify" else parts[-3:])
 
     @property
     def _path(self) -> Path:

@@ -97,7 +97,9 @@ class RunFolder:
             except FileExistsError:
                 continue
             except OSError as error:
-                raise StoreError(f"cannot write to {results}: {error.strerror}", hint="pass --results DIR") from error
+                raise StoreError(
+                    f"cannot write to {results}: {error.strerror}", hint="name another folder: --results DIR"
+                ) from error
             return cls(path)
         raise StoreError(f"{results} already has 100 runs that began in this second", hint="wait a second")
 

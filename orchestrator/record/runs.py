@@ -11,7 +11,7 @@ from orchestrator import sealed
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.files import is_file, is_folder, open_regular
 from orchestrator.record.run_folder import RunFolder
-from orchestrator.text import MAX_NOTE, clip
+from orchestrator.text import CLOSE, MAX_NOTE, clip
 
 
 def find_run(results: Path, run: str | None) -> RunFolder:
@@ -41,7 +41,7 @@ def _no_run(results: Path, run: str) -> UsageError:
     else:
         what = f"there is no run {clip(run, MAX_NOTE)!r} in {results}/"
     known = sorted(path.parent.name for path in results.glob("*/run.json"))
-    near = difflib.get_close_matches(run, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(run, known, n=1, cutoff=CLOSE)
     if near or known:
         return UsageError(what, hint=f"did you mean {near[0]}?" if near else f"the latest run is {known[-1]}")
     return UsageError(what, hint="there are no runs yet: `rosetta bench --framework numpy` makes one")

@@ -21,7 +21,7 @@ from orchestrator.report.sources import SourceFile, Tree
 from orchestrator.report.table import Column
 from orchestrator.text import MAX_NOTE, clip
 
-NO_SOURCE = "The measured code is not available: the workloads of this checkout differ, and its git history lacks them."
+NO_SOURCE = "The measured code is not available: the workloads here differ, and no git history has them."
 NO_USAGE = "Usage over time cannot be drawn: only the figures above were kept, not the samples of these jobs."
 MAX_JOBS = 50  # listed for a row
 JOBS = (

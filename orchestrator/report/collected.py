@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,6 +72,7 @@ class ReportContent:
                 return each.source.log_of(result.job.id)
         return None
 
+    @functools.cached_property
     def verdict(self) -> tuple[VerdictLine, ...]:
         """The answer in a few sentences, which every form shows first."""
         return verdict.of(self.results, self.known)

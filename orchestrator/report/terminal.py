@@ -53,8 +53,12 @@ def show(
             console.print(Text(f"{count} job{'s' if count > 1 else ''} {how}", style=style))
         for some in groups:
             console.print(_absence(some))
-            if how == "failed" and (log := log_of(some[0])) is not None:
+            if how == "failed" and (log := log_of(some[0])) is not None and log.name not in _hint(some[0]):
                 console.print(Text(f"  log: {plain(str(log))}"), soft_wrap=True)  # on one line, to be copied
+
+
+def _hint(result: Result) -> str:
+    return result.failure.hint if result.failure else ""
 
 
 def failure(result: Result) -> RenderableType:

@@ -15,7 +15,7 @@ from orchestrator.report import certified, document, origin
 from orchestrator.report.certified import Known
 from orchestrator.report.origin import RunOrigin
 from orchestrator.report.table import Table
-from orchestrator.report.verdict import VerdictLine
+from orchestrator.report.verdict import AUTO, VerdictLine
 from orchestrator.text import plain
 
 CONDITIONS = ("data", "amount", "device", "gpus", "engine", "precision", "seed", "host")  # of `conditions_of`
@@ -58,7 +58,10 @@ CERTIFIED = ("certificate", "certificate_claim", "certificate_signer", "by")
 
 def markdown(tables: Iterable[Table], origins: Iterable[RunOrigin] = (), verdict: Sequence[VerdictLine] = ()) -> str:
     """GitHub-flavoured Markdown: the verdict, the tables, then the runs that they were made from."""
-    answer = [f"- {f'**{_escape(line.title)}**: ' if line.title else ''}{_escape(line.text)}" for line in verdict]
+    answer = [
+        f"- {f'**{_escape(line.title)}**: ' if line.title else ''}{_escape(line.text).replace(_escape(AUTO), AUTO)}"
+        for line in verdict
+    ]
     runs = [_escape(each.words) for each in origins]
     return "\n".join(
         [

@@ -115,6 +115,8 @@ class Conversation:
         library = _missing_library("\n".join([*self._tail, message])) if kind == "exception" else None
         general = HINTS.get(kind, "").replace("{log}", self._recorder.log_name)
         hint = hint or (_how_to_install(library, self._job.image) if library else general)
+        if kind == "exception" and (module := re.search(r"No module named '([\w.]{1,60})'", message)):
+            hint = f"its Python lacks {module[1]}: with --python, install it there, else name it in the lock; {general}"
         return Failure(kind=kind, message=message, hint=hint, log=tuple(self._tail))
 
     def _verdict(

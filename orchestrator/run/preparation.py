@@ -69,6 +69,10 @@ def prepare(request: Request) -> PreparedRun:
     chosen = _load_spec(request, known, default)
     engine, nodes = _connect(request, known, chosen, chosen.engine)
     device = hosts.device(chosen.device, nodes)
+    if device == "cpu" and any(override.path == ("gpu",) for override in request.overrides):
+        raise UsageError(
+            "--gpu chooses a GPU, but these jobs run on the CPU", hint="leave --gpu out, or use --device gpu"
+        )
     if request.spec is None and device != default:
         chosen = _load_spec(request, known, device)
     # On a cluster it is known only later which node runs a job, and so which GPU it gets.
@@ -121,7 +125,8 @@ def resume(request: Request, folder: run_folder.RunFolder) -> PreparedRun:
     gone = sorted({job.framework for job in run.jobs} - set(known.frameworks))
     if gone:
         raise UsageError(
-            f"run {folder.id} needs {', '.join(gone)}, which this checkout lacks", hint="check it out again"
+            f"run {folder.id} needs {', '.join(gone)}, which is not here",
+            hint="use the version of this program that the run began with, or start a new run",
         )
     engine, nodes = _connect(request, known, run.spec, run.engine)
     _require_same_plan(folder, run, planned_again(run, known, nodes if engine.local else None))
@@ -156,7 +161,7 @@ def _require_same_plan(folder: run_folder.RunFolder, run: run_folder.Run, planne
     if what:
         raise StoreError(
             f"run {folder.id} cannot go on: {what}",
-            hint="check out the commit that the run began with, or start a new run",
+            hint="use the version of this program that the run began with, or start a new run",
         )
 
 
@@ -165,7 +170,7 @@ def _difference(stored: Job, planned: Job | None) -> str:
     if stored == planned:
         return ""
     here = "would not plan it" if planned is None else f"plans it with another {_first_difference(stored, planned)}"
-    return f"{printable(stored.id)} is not what its spec means today; this checkout {here}"
+    return f"{printable(stored.id)} is not what its spec means today; this version {here}"
 
 
 def _first_difference(stored: Job, planned: Job) -> str:

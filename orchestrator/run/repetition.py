@@ -111,9 +111,9 @@ def run(
 def _unknown(known: catalog.Catalog, job: Job) -> str:
     """Why this checkout has no such job; empty when it has."""
     if job.framework not in known.frameworks:
-        return f"this checkout has no framework {job.framework[:60]!r}"
+        return f"this version has no framework {job.framework[:60]!r}"
     if job.workload not in known.frameworks[job.framework][0].workloads:
-        return f"{job.framework} has no {job.workload} in this checkout"
+        return f"{job.framework} has no {job.workload} in this version"
     return ""
 
 

@@ -55,7 +55,9 @@ def lock(image: Image, variant: str, text: str) -> Finding:
     return Finding(
         question=f"{variant} lock",
         ok=not loose,
-        answer=f"does not pin {', '.join(loose[:3])}" if loose else f"{len(requirements)} packages, each with its hash",
+        answer=f"does not pin {', '.join(loose[:3])}"
+        if loose
+        else f"{len(requirements)} package{'s' * (len(requirements) != 1)}, each with its hash",
         advice=f"run ci/lock.sh {image.name}" if loose else "",
     )
 

@@ -74,7 +74,9 @@ def write(results: Path, job: Job, depends: Mapping[str, str], run: str, made: s
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, sealed.dump(record))
     except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror}", hint="pass --results DIR") from error
+        raise StoreError(
+            f"{path}: cannot be written: {error.strerror}", hint="name another folder: --results DIR"
+        ) from error
 
 
 def changed(record: PassedCell, depends: Mapping[str, str]) -> list[str]:

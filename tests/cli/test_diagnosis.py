@@ -671,12 +671,36 @@ def test_images_ls_shows_sizes_in_units_and_json_bytes(daemon, monkeypatch):
     page = CliRunner().invoke(app.app, ["images", "ls"]).stdout
     assert "2.1 GB" in page
     assert "2139367566" not in page
+    assert "not built" in page
     assert json.loads(CliRunner().invoke(app.app, ["images", "ls", "--json"]).stdout)[0]["size"] == 2_139_367_566
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize("verb", ["images ls", "list", "bench smoke --framework numpy --dry-run --engine process"])
+def test_no_width_breaks_a_name_that_a_listing_shows(monkeypatch, verb, width):
+    shown = {}
+    for columns in (300, width):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        page = CliRunner().invoke(app.app, verb.split()).stdout
+        shown[columns] = set(
+            re.findall(r"\brosetta/[\w:-]+|\b[a-z]+-[a-z0-9]+-cpu-1|\bkeras-[a-z]+|[a-z0-9_]+=\S+", page)
+        )
+    assert shown[300]
+    assert shown[width] == shown[300]
 
 
 @pytest.mark.parametrize(("size", "words"), [(94_371_840, "90 MiB"), (8 << 30, "8 GiB"), (3 << 29, "1.5 GiB")])
 def test_a_memory_limit_is_given_in_a_unit_that_people_read(size, words):
     assert quotas.in_words(None, size) == f", memory limit of {words}"
+
+
+def test_a_python_without_the_framework_is_named_as_the_cause(tmp_path):
+    job = result("numpy", "cnn").job
+    with RunFolder.create(tmp_path / "results", "x").record(job.id) as recorder:
+        talk = Conversation(job, recorder, lambda event: None)
+        failure = talk.failure_of("exception", "exit code 1: ModuleNotFoundError: No module named 'numpy'")
+    assert failure.hint.startswith("its Python lacks numpy: with --python, install it there, ")
+    assert f"{job.id}.log" in failure.hint
 
 
 def test_the_hint_of_a_job_that_ran_too_long_names_its_log(tmp_path):

@@ -2,12 +2,13 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from orchestrator.cli import app, next_steps
+from orchestrator.cli import app, next_steps, place
 from orchestrator.record.results import Failure
 from orchestrator.record.run_folder import RunFolder
 from orchestrator.report import collected, tables, terminal
@@ -32,6 +33,11 @@ def stored(tmp_path):
         return folder
 
     return store
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout():
+    place.choose(place.find(None, ROOT))
 
 
 def commands(folder, *own):
@@ -98,6 +104,20 @@ def test_jobs_with_one_cause_are_one_error_and_no_empty_table(stored):
     assert re.findall(r"^  log: (.*)$", text, re.MULTILINE) == [
         str(folder.path / name) for name in ("orchestrator.log", "gluon-cnn-cpu-1.log")
     ]
+
+
+def test_a_log_that_the_remedy_names_is_not_named_again():
+    log = Path("results/run/numpy-cnn-cpu-1.log")
+    failure = Failure(kind="exception", message="it broke", hint=f"all that it printed is in {log}")
+    text = shown([result("numpy", failure=failure)], lambda _: log)
+    assert "".join(text.split()).count(str(log)) == 1
+
+
+def test_the_log_of_a_verified_job_is_named_from_the_results_folder_on(tmp_path):
+    for folder in (tmp_path / "results", tmp_path / "results" / "verify"):
+        run = RunFolder.create(folder, "x")
+        with run.record("numpy-cnn-cpu-1") as recorder:
+            assert recorder.log_name == str((run.path / "numpy-cnn-cpu-1.log").relative_to(tmp_path))
 
 
 def test_a_table_with_a_figure_is_shown_though_others_failed():

@@ -57,7 +57,17 @@ def test_root_and_its_variable_name_a_checkout(root, tmp_path):
         assert f"no run 'x' in {root / 'results'}/" in done.stderr
     wrong = call("list", cwd=tmp_path, ROSETTA_ROOT=str(tmp_path))
     assert wrong.returncode == 2
-    assert f"--root {tmp_path}: no checkout of this program" in wrong.stderr
+    assert f"ROSETTA_ROOT={tmp_path}: no checkout of this program" in wrong.stderr
+
+
+def test_a_hint_names_the_specs_where_they_are(root, tmp_path):
+    (tmp_path / "empty.yaml").touch()
+    for typed, name in ((["empty.yaml"], "*.yaml"), (["smoke", "--set", "cnn.epochs=0"], "README.md")):
+        assert f"{root}/configs/{name}" in call("bench", *typed, cwd=tmp_path).stderr
+        assert (
+            f" configs/{name}"
+            in call("bench", str(tmp_path / typed[0]) if name == "*.yaml" else typed[0], *typed[1:], cwd=root).stderr
+        )
 
 
 def test_results_can_be_named_like_the_default(root):

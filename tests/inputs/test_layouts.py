@@ -657,7 +657,7 @@ def test_a_csv_of_something_else_is_refused(tmp_path: Path, data: bytes, says: s
         ({"cifar-10-batches-bin/data_batch_2.bin": b""}, "data_batch_2.bin.* has 0 bytes"),
         ({"cifar-10-batches-bin/data_batch_2.bin": b"\x0a" + bytes(3072)}, "values from 0 to 10, wanted 0 to 9"),
         ({"cifar-10-batches-bin/test_batch.bin": None}, "test_batch.bin.* is missing"),
-        ({"copy/data_batch_1.bin": bytes(3073)}, "several copies: cifar-10-batches-bin/ and copy/"),
+        ({"copy/data_batch_1.bin": bytes(3073)}, "several copies of the data: cifar-10-batches-bin/ and copy/"),
     ],
 )
 def test_wrong_binary_batches_are_refused(tmp_path: Path, change: dict[str, bytes | None], says: str) -> None:

@@ -71,6 +71,9 @@ def test_nothing_is_called_slower_that_was_only_measured_disturbed():
     cell = only_cell(repeats(), disturbed(repeats(factor=3.0)))
     assert (cell.word, cell.slower_than(0.05), cell.lost) == ("undecided", None, False)
     assert cell.why == "every measurement of B was disturbed: measure again on a quiet machine"
+    few, many = (comparison.compare(repeats(), disturbed(repeats()[:n]), stats.MARGIN).warnings for n in (1, 5))
+    assert few == ("B cnn: the only measurement was disturbed: stress used 1.0 CPUs",)
+    assert many == ("B cnn: all 5 measurements were disturbed: stress used 1.0 CPUs",)
     assert cell.ratio.estimate == pytest.approx(3.0)
 
 

@@ -438,11 +438,11 @@ def test_a_slower_repetition_is_called_so(stage):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"framework": "nope"}, "this checkout has no framework 'nope'"),
-        ({"workload": "cnn"}, "good has no cnn in this checkout"),
+        ({"framework": "nope"}, "this version has no framework 'nope'"),
+        ({"workload": "cnn"}, "good has no cnn in this version"),
         (
             {"command": "rm -rf /", "env": {"LD_PRELOAD": "evil.so"}},
-            "this checkout has a different command for it; this checkout has a different env for it",
+            "this version has a different command for it; this version has a different env for it",
         ),
     ],
 )

@@ -45,6 +45,14 @@ def test_the_advice_is_given_once():
     assert rates == "Jax 30.0 images/s, 1.50 times as fast as the next, Numpy (one run each: order not proven)."
 
 
+def test_the_option_in_the_advice_is_code_in_markdown_and_no_name_is():
+    results = [trained("numpy", 74.0), trained("pytorch", 68.5)]
+    shown = text.markdown([], verdict=verdict.of(results, verdict.certified.NONE))
+    assert "order not proven; `--repeats auto` decides it" in shown
+    line = verdict.VerdictLine(workload="", level="answer", text="`x` won")
+    assert "\\`x\\` won" in text.markdown([], verdict=[line])
+
+
 def test_a_decided_order_names_the_fastest_with_the_interval():
     (found,) = answers([*repeats("numpy", 120.0), *repeats("pytorch", 100.0), *repeats("jax", 300.0)])
     assert found.startswith("Pytorch 100.0 s is the fastest (median of 5 runs): Numpy 120.0 s takes 1.20 times (1.1")

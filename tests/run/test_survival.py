@@ -24,7 +24,8 @@ from tests.support.results import result
 
 PAIRS = int(os.environ.get("ROSETTA_PAIRS", "60"))
 SMALL = ["--framework", "numpy", "--workload", "resnet50", "--set", "resnet50.batch=1", "--set", "trace=0"]
-SMALL += ["--engine", "process", "--python", f"numpy={sys.executable}"]
+PYTHON = ["--python", f"numpy={sys.executable}"]
+SMALL += ["--engine", "process", *PYTHON]
 ECHOES = (
     "import sys, pathlib\n"
     "from orchestrator import signals\n"
@@ -50,8 +51,11 @@ def start(root, tmp_path):
     started = []
 
     def call(*options, batches=1, **kwargs):
-        argv = [sys.executable, "-m", "orchestrator", "bench", "configs/smoke.yaml", *SMALL, *options]
-        argv += ["--set", f"resnet50.batches={batches}", "--results", str(tmp_path / "results")]
+        # A run that goes on has its spec.
+        job = (
+            [*PYTHON] if "--resume" in options else ["configs/smoke.yaml", *SMALL, f"--set=resnet50.batches={batches}"]
+        )
+        argv = [sys.executable, "-m", "orchestrator", "bench", *job, *options, "--results", str(tmp_path / "results")]
         environment = {**os.environ, "ROSETTA_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"}
         child = subprocess.Popen(argv, cwd=root, env=environment, **kwargs)
         started.append(child)

@@ -34,7 +34,7 @@ def test_workloads(numpy):
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        (PINNED, "1 packages, each with its hash"),
+        (PINNED, "1 package, each with its hash"),
         (PINNED + "six==1.17.0\n", "does not pin six==1.17.0"),
         (PINNED + "six>=1.17.0 --hash=sha256:cc\n", "does not pin six>=1.17.0"),
         ("# nothing is asked for\n", "does not pin nothing"),

@@ -103,8 +103,22 @@ def command(
     request = dataclasses.replace(base, spec=spec, overrides=overrides, resume=resume, address=address)
     if dry_run and json:
         raise UsageError("a dry run has no results to print with --json", hint="leave one of the two out")
+    if resume is not None:
+        _require_no_selection(request)
     with Screen(verbose=verbose, quiet=quiet) as screen:
         _bench(request, screen, dry_run=dry_run, yes=yes, json=json)
+
+
+def _require_no_selection(request: Request) -> None:
+    """Raise UsageError for a run that is resumed with a spec or with options that choose jobs."""
+    named = [str(request.spec)] if request.spec is not None else []
+    named += dict.fromkeys(override.origin for override in request.overrides)
+    if named:
+        command = resume_command(request.resume or "", request.address)
+        raise UsageError(
+            f"--resume runs what is missing of a run, as it was started: it takes no {', '.join(named)}",
+            hint=f"type {command}; or start a new run, without --resume",
+        )
 
 
 def resume_command(run: str, address: str) -> str:

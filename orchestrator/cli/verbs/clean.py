@@ -32,7 +32,7 @@ def command(all_: AllOption = False, yes: YesOption = False) -> None:
         if not found:
             screen.print_line("nothing to remove" + ("" if all_ else "; --all also removes images and caches"))
             return
-        screen.show_rows(f"{len(found)} things to remove", list(map(_row, found)))
+        screen.show_rows(f"{len(found)} thing{'s' if len(found) != 1 else ''} to remove", list(map(_row, found)))
         if not yes and not typer.confirm("Remove them?"):
             screen.print_line("nothing was removed")
             return

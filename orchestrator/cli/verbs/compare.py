@@ -25,9 +25,12 @@ FailOption = Annotated[
 
 def command(
     a: Annotated[
-        str, typer.Argument(help="a run, RUN:FRAMEWORK, a result file, a capsule, or a framework of the latest run")
+        str,
+        typer.Argument(
+            help="a run, RUN:FRAMEWORK, a result file, a capsule, or a framework of the latest run", metavar="A"
+        ),
     ],
-    b: Annotated[str, typer.Argument(help="what to compare with it")],
+    b: Annotated[str, typer.Argument(help="what to compare with it", metavar="B")],
     fail_on_slower: FailOption = None,
     json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
@@ -38,7 +41,7 @@ def command(
     \b
     Examples:
       rosetta compare pytorch tensorflow
-      rosetta compare 20261123-140000-quick 20261124-140000-quick --fail-on-slower 5%
+      rosetta compare OLD NEW --fail-on-slower 5%
       rosetta compare OLD:numpy NEW:numpy --json
     """
     from orchestrator.cli import selection

@@ -90,7 +90,7 @@ def ls(json: JsonOption = False) -> None:
         if json:
             screen.print_json(found)
         elif found:
-            screen.show_rows("Datasets", list(map(listing.shortened, found)))
+            screen.show_rows(f"Datasets in {Path(found[0]['folder']).parent}/", list(map(listing.shortened, found)))
         else:
             screen.print_line("no dataset is prepared yet: `rosetta data prepare`")
 
@@ -112,10 +112,12 @@ def layouts() -> str:
 def _require(name: str) -> None:
     """Raise UsageError for a name that no dataset has which can be prepared or imported."""
     from orchestrator.inputs.datasets import labelled_names
-    from orchestrator.text import did_you_mean
+    from orchestrator.plan.complaints import nearest
 
     known = labelled_names()
     if name not in known:
+        near = nearest(name, known)
         raise UsageError(
-            f"no dataset is called {name!r}{did_you_mean(name, known)}", hint=f"the datasets are {', '.join(known)}"
+            f"no dataset is called {name!r}" + (f"; did you mean {near!r}?" if near else ""),
+            hint=f"the datasets are {', '.join(known)}",
         )

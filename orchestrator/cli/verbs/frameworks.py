@@ -62,7 +62,7 @@ def new(
     \b
     Examples:
       rosetta new tinygrad --package tinygrad==0.14.0 --package numpy==2.4.6
-      rosetta new paddle --package paddlepaddle==3.2.0 --module paddle --title PaddlePaddle
+      rosetta new paddle --package paddlepaddle==3.2.0 --module paddle
       rosetta new ort-node --package onnxruntime-node==1.20.1 \\
           --command 'node workloads/{module}/{workload}.js'
     """

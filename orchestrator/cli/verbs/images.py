@@ -107,4 +107,4 @@ def ls(image: ImagesArgument = None, json: JsonOption = False) -> None:
         if json:
             screen.print_json(rows)
         else:
-            screen.show_rows("Images", [{**row, "size": listing.size_in_words(row["size"])} for row in rows])
+            screen.show_rows("Images", list(map(listing.image_shown, rows)))

@@ -76,7 +76,7 @@ def command(
       rosetta report --format markdown -o table.md
       rosetta report --format html -o report.html
       rosetta report --open
-      rosetta report 20261123-140000-quick-pytorch 20261123-150000-quick-numpy --format csv
+      rosetta report 20261123-140000-quick 20261124-140000-quick --format csv
       rosetta report --capsule capsule.json
     """
     from orchestrator.cli import next_steps, selection
@@ -146,7 +146,8 @@ def _write_capsule(path: Path, sources: Sources, screen: Screen) -> None:
     capsule.write(path, kept)
     if others := dict.fromkeys(origin.place for _, origin in pairs if not origin.mine):
         screen.warn(f"{path} also holds results of {', '.join(others)}: who signs it vouches for them, too")
-    screen.dim(f"{sum(len(each.results) for each in kept)} results are in {path}")
+    count = sum(len(each.results) for each in kept)
+    screen.dim(f"{count} {'result is' if count == 1 else 'results are'} in {path}")
 
 
 def _folder_of(runs: Sequence[RunSource]) -> Path:

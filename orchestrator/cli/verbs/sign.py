@@ -37,9 +37,9 @@ def command(capsule: CapsuleArgument, key: KeyOption = None) -> None:
     from orchestrator.record import signatures
 
     capsules.require_file(capsule, hint="make one: `rosetta report --capsule capsule.json`")
-    chosen = signatures.default_key() if key is None else Path(os.path.expanduser(key))  # noqa: PTH111
     with signatures.unchanged(capsule):
         capsules.runs_in(capsule)
+        chosen = signatures.default_key() if key is None else Path(os.path.expanduser(key))  # noqa: PTH111
         made = signatures.sign(capsule, chosen)
     typer.echo(f"{signatures.beside(capsule)} is your signature, made with the key {made.fingerprint}")
     if made.key:  # on one line, so that it can be copied

@@ -18,7 +18,9 @@ def _connect(setup: Setup) -> Engine:
         if error.name != "ray":
             raise
         raise HostError(
-            "the ray engine needs Ray, which is not installed here", hint="pip install -e '.[ray]'"
+            "the ray engine needs Ray, which is not installed here",
+            hint="install this program again with it: pipx install --force './rosetta[ray]', "
+            "or .venv/bin/pip install -e '.[ray]' in a checkout",
         ) from error
     return cluster.connect(setup)
 

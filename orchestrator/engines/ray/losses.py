@@ -43,7 +43,7 @@ def losses(node: str) -> Iterator[None]:
         if missing:
             raise EngineError(
                 f"node {node} lacks the Python package {missing[1]!r}",
-                hint="install this project there, in the Python that runs Ray: pip install -e '.[ray]'",
+                hint="install this program there, in the Python that runs Ray: pip install -e '.[ray]' in a checkout",
                 kind="node",
             ) from error
         raise EngineError(f"node {node} was lost: {words(error)}", hint=LOST_HINT, kind="node") from error

@@ -75,7 +75,7 @@ class FileTree:
         """
         found = sorted(name[: -len(file)] for name in self.sizes if name == file or name.endswith(f"/{file}"))
         if len(found) > 1:
-            raise ValueError(f"{self.path} has several copies: {found[0] or './'} and {found[1]}")
+            raise ValueError(f"{self.path} has several copies of the data: {found[0] or './'} and {found[1]}")
         return found[0] if found else None
 
 

@@ -48,7 +48,7 @@ def samples(tree: FileTree, form: re.Pattern[str]) -> list[Sample]:
             found[match["split"], match["label"]].append(name)
     if len(roots) > 1:
         first, second = sorted(roots)[:2]
-        raise ValueError(f"{tree.path} has several copies: {first or './'} and {second}")
+        raise ValueError(f"{tree.path} has several copies of the data: {first or './'} and {second}")
     if missing := set(SPLITS) - {split for split, _ in found}:
         raise ValueError(f"{tree.at(min(roots) + min(missing))} is missing, or holds no samples")
     ordered: list[tuple[str, int, str, str]] = [

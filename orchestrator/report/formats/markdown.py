@@ -12,4 +12,4 @@ FILE_NAME: str | None = None
 
 def write(content: ReportContent) -> Iterator[str]:
     """The text of the tables."""
-    yield text.markdown(content.tables(), content.origins, content.verdict())
+    yield text.markdown(content.tables(), content.origins, content.verdict)

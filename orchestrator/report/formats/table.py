@@ -17,5 +17,5 @@ def write(content: ReportContent) -> Iterator[str]:
     """The text of the tables."""
     console = Console(width=WIDTH, no_color=True, highlight=False)
     with console.capture() as capture:
-        terminal.show(console, content.tables(), content.results, content.origins, content.verdict())
+        terminal.show(console, content.tables(), content.results, content.origins, content.verdict)
     yield capture.get()
