@@ -33,6 +33,19 @@ CASES = {
          "orchestrator/verify/reference.py", "orchestrator/engines/process/engine.py"),
         ("workloads/jax/cnn.py", "images/jax/Dockerfile", "configs/smoke.yaml", "orchestrator/report/tables.py"),
     ),
+    "cell of a framework that is no sentinel": (
+        lambda root: checks.cell("jax", "resnet50", root=root),
+        ("workloads/jax/resnet50.py", "workloads/common/bench.py", "workloads/numpy/resnet50.py",
+         "images/jax/requirements-cpu.txt", "orchestrator/plan/workloads/resnet50.py", "orchestrator/inputs/weights.py",
+         "orchestrator/engines/docker/engine.py", "orchestrator/run/host_clock.py", "configs/smoke.yaml"),
+        ("orchestrator/run/runner.py", "orchestrator/files.py", "workloads/pytorch/cnn.py"),
+    ),
+    "verify of a framework that is no sentinel": (
+        lambda root: checks.verify("jax", "cnn", root=root),
+        ("workloads/jax/cnn.py", "workloads/mistakes/cnn.py", "orchestrator/judge/parity.py",
+         "orchestrator/verify/verifier.py", "orchestrator/record/figures.py", "tests/docker/test_verify.py"),
+        ("orchestrator/run/runner.py", "orchestrator/verify/conformance.py", "configs/smoke.yaml"),
+    ),
     "a framework that uses another's code": (
         lambda root: checks.cell("lasagne", "cnn", root=root),
         ("workloads/lasagne/cnn.py", "workloads/theano/runtime.py", "images/theano/requirements-cpu.txt"),
@@ -41,9 +54,10 @@ CASES = {
     "cuda": (
         lambda root: checks.cuda("pytorch", root=root),
         ("images/pytorch/Dockerfile", "images/pytorch/requirements-cuda.txt", "workloads/pytorch/rnn.py",
-         "workloads/common/bench.py", "orchestrator/engines/docker/images.py", "tests/docker/test_cuda.py",
+         "workloads/common/cuda.py", "orchestrator/engines/docker/images.py", "tests/docker/test_cuda.py",
          "tests/docker/cuda_inside.py"),
         ("images/pytorch/requirements-cpu.txt", "images/jax/requirements-cuda.txt", "workloads/jax/cnn.py",
+         "workloads/common/bench.py", "workloads/numpy/cnn.py",
          "orchestrator/run/runner.py"),
     ),
     "cluster": (

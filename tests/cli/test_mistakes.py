@@ -427,10 +427,11 @@ def test_a_call_without_a_verb_shows_the_help(call):
 
 
 def make(root, *arguments):
-    """Runs make as a user does; its recipe starts the command line of this checkout."""
+    """Runs make as a user does, not as part of the make that may run the tests; it starts this checkout's program."""
     here = Path(sys.executable).parent
     command = ["make", "--no-print-directory", "-o", "install", f"RUN={here}/", *arguments]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    own = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
+    return subprocess.run(command, cwd=root, env=own, capture_output=True, text=True, check=False)
 
 
 def test_make_passes_on_the_message_and_the_exit_code(root):

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800), checks.mark(CHECK)]
 
 SIZES = {
     "resnet50": ("--set", "resnet50.batch=4", "--set", "resnet50.batches=8"),
-    "rnn": ("--dataset", "synthetic", "--set", "rnn.train_samples=6400", "--set", "rnn.test_samples=500"),
+    "rnn": ("--dataset", "synthetic", "--set", "rnn.train_samples=1600", "--set", "rnn.test_samples=500"),
 }
 # An honest repetition is called SLOWER or FASTER now and then. And rightly so on a machine that others share: it may be
 # 20 % slower half a minute later. Each try therefore measures anew what it reproduces.

@@ -152,6 +152,8 @@ def code_of_verdict(output):
         expected, code = "CANNOT", 4
     elif abs(math.log(answer["ratio"])) <= math.log1p(tolerance):
         expected, code = "REPRODUCED", 0
+    elif answer["why"].startswith("disturbed"):
+        expected, code = "CANNOT", 4
     else:
         expected, code = ("SLOWER" if answer["ratio"] > 1 else "FASTER"), 1
     assert answer["word"] == expected, answer

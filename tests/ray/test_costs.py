@@ -15,7 +15,7 @@ from tests.support import clusters, engine_cases
 
 OVERHEAD_SECONDS = 0.15  # three times the goal; a look every quarter of a second, say, would be over it
 DELAY_SECONDS = 1.0
-MANY = 1000
+MANY = 300
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_a_line_is_here_within_a_second(cluster, tmp_path):
     assert late[44] < DELAY_SECONDS, late
 
 
-def test_a_thousand_jobs_over_eight_nodes_have_their_results_in_order(cluster, tmp_path):
+def test_hundreds_of_jobs_over_eight_nodes_have_their_results_in_order(cluster, tmp_path):
     folder, results = engine_cases.run_echo(cluster, tmp_path, "good", repeats=MANY)
     assert [result.status for result in results] == ["ok"] * MANY
     assert [result.job.repeat for result in results] == list(range(1, MANY + 1))

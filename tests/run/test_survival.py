@@ -22,7 +22,7 @@ from orchestrator.record.run_folder import Run, RunFolder
 from tests.support import checks, engine_cases
 from tests.support.results import result
 
-PAIRS = int(os.environ.get("ROSETTA_PAIRS", "60"))
+PAIRS = int(os.environ.get("ROSETTA_PAIRS", "24"))
 SMALL = ["--framework", "numpy", "--workload", "resnet50", "--set", "resnet50.batch=1", "--set", "trace=0"]
 PYTHON = ["--python", f"numpy={sys.executable}"]
 SMALL += ["--engine", "process", *PYTHON]

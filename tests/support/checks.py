@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,24 @@ RUN = (
     "orchestrator/engines/*.py", "orchestrator/run", "requirements.txt",
 )  # fmt: skip
 DOCKER = (*RUN, "orchestrator/engines/docker")
+# These run again after any change of what takes a job to its result. Other frameworks get the same inputs, containers
+# and judgement, and their cells run again only after a change of those.
+SENTINELS = (REFERENCE, "pytorch", "cntk")  # cntk: another Python, and the oldest libraries
+JOB = (
+    "orchestrator/plan/workload.py", "orchestrator/plan/workloads", "orchestrator/plan/initialisers.py",
+    "orchestrator/inputs/datasets", "orchestrator/inputs/draws.py", "orchestrator/inputs/job_inputs.py",
+    "orchestrator/inputs/orders.py", "orchestrator/inputs/weights.py", "orchestrator/engines/docker/container.py",
+    "orchestrator/engines/docker/engine.py", "orchestrator/engines/docker/images.py", "orchestrator/record/artifacts.py",
+    "orchestrator/record/events.py", "orchestrator/record/figures.py", "orchestrator/run/conversation.py",
+    "orchestrator/run/host_clock.py",
+)  # fmt: skip
 # An image that is built on a local base is another than one on the public base.
 PREFIX = os.environ.get("ROSETTA_BASE_PREFIX", "")
 BASES = ("ci/make-bases.sh",) if PREFIX else ()
+PARITY = (
+    "workloads/mistakes", "orchestrator/judge/dropout.py", "orchestrator/judge/parity.py",
+    "orchestrator/judge/traces.py", "orchestrator/verify/reference.py", "orchestrator/verify/verifier.py",
+)  # fmt: skip
 JUDGEMENT = ("workloads/mistakes", "orchestrator/judge", "orchestrator/verify", "orchestrator/engines/process")
 # Of tests of frameworks in Docker.
 SUPPORT = ("tests/support/cells.py", "tests/support/docker_images.py", "tests/support/small_job.py")
@@ -40,8 +56,8 @@ def cell(framework: str, workload: str, *, root: Path = ROOT) -> Check:
     """One framework × workload in Docker with the smoke spec, compared with the reference."""
     return Check(
         name=f"cell {framework}-{workload}",
-        inputs=(*DOCKER, *_cells(root, framework), "configs/smoke.yaml", "tests/docker/test_cells.py",
-                "tests/support/cells.py"),
+        inputs=(*_job(framework, DOCKER), *_cells(root, framework), "configs/smoke.yaml",
+                "tests/docker/test_cells.py", "tests/support/cells.py"),
         facts=(PREFIX,),
         always=(framework, workload) == (REFERENCE, "cnn"),
     )  # fmt: skip
@@ -51,20 +67,29 @@ def verify(framework: str, workload: str, *, root: Path = ROOT) -> Check:
     """`rosetta verify` of one framework × workload in Docker."""
     return Check(
         name=f"verify {framework}-{workload}",
-        inputs=(*DOCKER, *JUDGEMENT, *_cells(root, framework), "tests/docker/test_verify.py",
-                "tests/support/cells.py"),
+        inputs=(*PARITY, *_job(framework, (*DOCKER, *JUDGEMENT)), *_cells(root, framework),
+                "tests/docker/test_verify.py", "tests/support/cells.py"),
         facts=(PREFIX,),
     )  # fmt: skip
 
 
+def mixed(framework: str, workload: str, *, root: Path = ROOT) -> Check:
+    """One framework × workload in Docker with the smoke spec, in mixed precision and in float32."""
+    return replace(cell(framework, workload, root=root), name=f"amp {framework}-{workload}", always=False)
+
+
 def cuda(image: str, *, root: Path = ROOT) -> Check:
-    """An image for GPUs: its build, its libraries, and what its frameworks compute on a CPU."""
+    """An image for GPUs: its build, its libraries, and what its frameworks compute on a CPU.
+
+    What all frameworks share under workloads/ is tried in the images for CPUs.
+    """
     known = next(each for each in _catalog(root).images if each.name == image)
     return Check(
         name=f"cuda {image}",
         inputs=(*BUILD, *SUPPORT, *_recipe(root, known, "cuda"),
-                *_code(root, REFERENCE, *(each.id for each in known.frameworks)), "configs/smoke.yaml",
-                "tests/docker/test_cuda.py", "tests/docker/cuda_inside.py", "tests/support/borrowed.py"),
+                *(part for part in _code(root, *(each.id for each in known.frameworks)) if "/common" not in part),
+                "workloads/common/cuda.py", "configs/smoke.yaml", "tests/docker/test_cuda.py",
+                "tests/docker/cuda_inside.py", "tests/support/borrowed.py"),
         facts=(PREFIX,),
     )  # fmt: skip
 
@@ -104,6 +129,10 @@ def _catalog(root: Path) -> Catalog:
 def _parts(root: Path) -> Mapping[str, Mapping[str, str]]:
     """The parts of each module below workloads/, as provenance has them."""
     return fingerprint.inspect(root).modules
+
+
+def _job(framework: str, everything: tuple[str, ...]) -> tuple[str, ...]:
+    return everything if framework in SENTINELS else JOB
 
 
 def _cells(root: Path, framework: str) -> tuple[str, ...]:
