@@ -152,13 +152,17 @@ class Workload:
     small: Mapping[str, Any]  # the settings of `verify` and `check`, as in a spec
     mistakes: Mapping[str, Mistake] = field(default_factory=dict)
     # Floating point operations of one sample in the forward pass, additions and multiplications of the plain algorithm:
-    # figures that would need more of them than any machine can do are no measurement.
-    operations: float = 0.0
+    # figures that would need more of them than any machine can do are no measurement. Some depend on a job's settings.
+    operations: float | Callable[[Mapping[str, Any]], float] = 0.0
     published: str | None = None  # a file under results/reference/, without its suffix
 
     def weights_for(self, settings: Mapping[str, Any]) -> Mapping[str, Weight]:
         """The weights of a job with these settings."""
         return self.weights if self.sized_weights is None else self.sized_weights(settings)
+
+    def operations_for(self, settings: Mapping[str, Any]) -> float:
+        """Floating point operations of one sample in the forward pass of a job with these settings."""
+        return self.operations(settings) if callable(self.operations) else self.operations
 
     @property
     def traced_mistakes(self) -> tuple[str, ...]:

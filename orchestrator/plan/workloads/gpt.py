@@ -82,6 +82,14 @@ def weights_for(settings: Mapping[str, Any]) -> dict[str, Weight]:
     return found
 
 
+def operations(settings: Mapping[str, Any]) -> float:
+    """A multiplication and an addition for each weight of a matrix; attention over half a window on average."""
+    width, layers = settings["width"], settings["layers"]
+    matrices = CHARACTERS * width + layers * 12 * width**2
+    attention = layers * settings["context"] * width  # the scores, and the weighted sum of the values
+    return float(2 * (matrices + attention))
+
+
 WORKLOAD = WindowTraining(
     position=4,
     title="Training a GPT (transformer) on Tiny Shakespeare: the next character",
@@ -90,6 +98,7 @@ WORKLOAD = WindowTraining(
     settings=Gpt,
     weights=weights_for(Gpt().model_dump()),
     sized_weights=weights_for,
+    operations=operations,
     scoring=mean_loss("nats"),
     dropout={"dropout": 0.2},
     # The second test batch is half a batch, as the last one of a real run may be. The learning rate rises and falls
