@@ -203,6 +203,7 @@ FOLDER = Path(__file__).parent
 FIRST = Check(name="first", inputs=("first.txt",))
 ALWAYS = Check(name="always", inputs=("first.txt",), always=True)
 TWO = Check(name="two", inputs=("second.txt",))
+RARE = Check(name="rare", inputs=("second.txt",), rare=True)
 
 @pytest.fixture
 def costly():
@@ -214,6 +215,9 @@ def test_first(costly): assert (FOLDER / "first.txt").read_text() != "wrong"
 
 @pytest.mark.check(ALWAYS)
 def test_always(): pass
+
+@pytest.mark.check(RARE)
+def test_rare(): pass
 
 @pytest.mark.check(TWO)
 def test_two_a(): pass
@@ -263,22 +267,24 @@ def session(root, tmp_path):
     return run
 
 
-PASSED = {"first": "passed", "always": "passed", "two_a": "passed", "two_b": "passed"}
+PASSED = {"first": "passed", "always": "passed", "rare": "skipped", "two_a": "passed", "two_b": "passed"}
 LEFT_OUT = {**PASSED, "first": "skipped", "two_a": "skipped", "two_b": "skipped"}
 
 
 def test_what_has_passed_is_left_out_until_an_input_changes(session, tmp_path):
     assert session() == PASSED
-    assert "checks: 3 of 3 run (ROSETTA_CHECKS=changed)" in session.output
+    assert "checks: 3 of 4 run (ROSETTA_CHECKS=changed)" in session.output
     assert session() == LEFT_OUT
-    assert "checks: 1 of 3 run (ROSETTA_CHECKS=changed)" in session.output
+    assert "checks: 1 of 4 run (ROSETTA_CHECKS=changed)" in session.output
     assert "with the same inputs; ROSETTA_CHECKS=all repeats it" in session.output
+    assert "takes long; ROSETTA_CHECKS=all runs it" in session.output
     assert (tmp_path / "ran").read_text() == "x"  # its fixture was not used again
     (tmp_path / "first.txt").write_text("other")
     assert session() == {**LEFT_OUT, "first": "passed"}
     (tmp_path / "first.txt").write_text("right")
     assert session() == LEFT_OUT
-    assert session(mode="all") == PASSED
+    assert session(mode="all") == {**PASSED, "rare": "passed"}
+    assert session() == LEFT_OUT
     assert set(session(mode="none").values()) == {"skipped"}
 
 

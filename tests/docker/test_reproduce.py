@@ -53,7 +53,8 @@ def test_a_result_made_here_is_reproduced_from_another_checkout(
         verdicts += json.loads(done.stdout)["jobs"]
         assert done.returncode == {"REPRODUCED": 0, "CANNOT": 4}.get(verdicts[-1]["word"], 1), done.stderr
         if verdicts[-1]["word"] == "REPRODUCED":
-            assert len(verdicts[-1]["here"]) == len(verdicts[-1]["stored"]) == 3
+            counted = [len(verdicts[-1][side]) for side in ("stored", "here")]  # disturbed ones are left out
+            assert all(2 <= count <= 3 for count in counted), verdicts[-1]
             return
     if all("too noisy" in each["why"] or "disturbed" in each["why"] for each in verdicts):
         pytest.skip(f"this machine is too busy to tell anything: {verdicts[-1]['why']}")

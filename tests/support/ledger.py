@@ -28,6 +28,7 @@ class Check:
     inputs: tuple[str, ...]
     facts: tuple[str, ...] = ()  # inputs that are no files of the checkout
     always: bool = False  # runs even where it has passed, so that every run tries each engine
+    rare: bool = False  # runs only where every check is asked for
 
 
 class Fingerprints:
