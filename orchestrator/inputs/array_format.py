@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DataError
+from orchestrator.inputs.dataset import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPLITS = ("train", "test")
+_LABEL = 8  # bytes of a label at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,38 @@ class ArrayFormat:
                     raise DataError(f"{where}: {file} holds {problem}", hint=f"For {name}, {self}.")
             if len(x) != len(y):
                 raise DataError(f"{where}: {x_file} holds {len(x):,} samples, but {y_file} {len(y):,} labels")
+
+    def inspect(self, name: str, arrays: Mapping[str, NDArray[Any]], where: Path) -> list[str]:
+        """Return sentences on what a user should know of arrays that were checked. Raises DataError."""
+        from orchestrator.inputs import data_checks
+
+        return data_checks.inspect(name, self, arrays, where)
+
+    @property
+    def sample_bytes(self) -> int:
+        """How large a sample and its label are on disk, at most."""
+        import numpy as np
+
+        return int(np.dtype(self.x_dtype).itemsize) * math.prod(self.x_shape) + _LABEL
+
+    def count(self, shapes: Mapping[str, tuple[int, ...]], split: str) -> int:
+        """How many samples a split has whose arrays have these shapes, by file name."""
+        return shapes[f"y_{split}.npy"][0]
+
+    def stored(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Parts]:
+        """The arrays as they are stored: shuffled once, by the key ("stored order", split) alone.
+
+        The official archives and most prepared copies are sorted in some way; after this, the first N samples are a
+        fair sample of the classes. Labels become int32.
+        """
+        from orchestrator.inputs.draws import Draws
+
+        shuffled = {}
+        for split in SPLITS:
+            order = Draws("stored order", split).permutation(len(arrays[f"y_{split}.npy"]))
+            shuffled[f"x_{split}.npy"] = Parts.of(arrays[f"x_{split}.npy"][order])
+            shuffled[f"y_{split}.npy"] = Parts.of(arrays[f"y_{split}.npy"][order].astype("<i4"))
+        return shuffled
 
 
 FILES = tuple(f"{part}_{split}.npy" for split in SPLITS for part in "xy")

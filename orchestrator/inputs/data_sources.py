@@ -98,7 +98,6 @@ def import_(name: str, path: Path, *, cache: Path) -> Dataset:
     checks; what a user should know of it is logged and stored. There may be fewer or more samples than in the official
     data. Earlier data of the same source are replaced. Raises DataError saying what is wrong, or what `path` is.
     """
-    from orchestrator.inputs import data_checks
     from orchestrator.inputs.layouts import recognition
 
     known = datasets.labelled(name)
@@ -109,9 +108,10 @@ def import_(name: str, path: Path, *, cache: Path) -> Dataset:
     source: DatasetSource = "official" if copy.official else "imported"
     if not copy.official:
         known.format.check(name, arrays, path)
-        train, test = (len(arrays[f"y_{split}.npy"]) for split in SPLITS)
+        shapes = {file: array.shape for file, array in arrays.items()}
+        train, test = (known.format.count(shapes, split) for split in SPLITS)
         _log.info("%s: checking %s training and %s test samples", name, f"{train:,}", f"{test:,}")
-        notes += tuple(data_checks.inspect(name, known.format, arrays, path))
+        notes += tuple(known.format.inspect(name, arrays, path))
         if notes:
             _log.warning("%s", "\n".join((f"What to know of this copy of {name}:", *(f"- {note}" for note in notes))))
     target = dataset_folder.folder_of(cache, name, source)

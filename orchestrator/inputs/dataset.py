@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from orchestrator.inputs.array_format import ArrayFormat
     from orchestrator.inputs.layouts.file_tree import FileTree
+    from orchestrator.inputs.text_format import TextFormat
 
     Arrays = dict[str, NDArray[Any]]
 
@@ -74,14 +75,16 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledDataset:
-    """Samples with labels, for training: downloaded, imported, or a synthetic stand-in.
+    """Samples with labels, or a text in which each character is the label of those before it: for training.
+
+    It is downloaded, imported, or a synthetic stand-in.
 
     `synthesise(seed, train, test)` makes a stand-in of so many samples that models learn well but not perfectly, so
     that accuracy stays a real check where there is no real data. `recipe` is raised whenever a seed comes to mean other
     data.
     """
 
-    format: ArrayFormat
+    format: ArrayFormat | TextFormat
     archive: Archive
     synthesise: Callable[[int, int, int], Arrays]
     layouts: tuple[Layout, ...] = ()  # of copies that can be imported: the first one that recognises a copy reads it

@@ -20,14 +20,14 @@ from orchestrator import leases
 from orchestrator.errors import DataError
 from orchestrator.files import atomic_folder, cache_error, make_readable, remove_leftovers
 from orchestrator.inputs import datasets
-from orchestrator.inputs.array_format import SPLITS
-from orchestrator.inputs.dataset import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from orchestrator.inputs.dataset import Parts
 
 DatasetSource = Literal["official", "imported", "synthetic"]
 
@@ -167,21 +167,11 @@ def publish_labelled(
     layout: str = "",
     notes: tuple[str, ...] = (),
 ) -> Dataset:
-    """Check a labelled dataset and publish it in the stored order: raises DataError when it is not one.
-
-    Each split is shuffled once, by the key ("stored order", split) alone. The official archives and most prepared
-    copies are sorted in some way; after this, the first N samples are a fair sample of the classes. Labels become
-    int32.
-    """
-    from orchestrator.inputs.draws import Draws
-
-    datasets.labelled(name).format.check(name, arrays, origin)
-    shuffled = {}
-    for split in SPLITS:
-        order = Draws("stored order", split).permutation(len(arrays[f"y_{split}.npy"]))
-        shuffled[f"x_{split}.npy"] = Parts.of(arrays[f"x_{split}.npy"][order])
-        shuffled[f"y_{split}.npy"] = Parts.of(arrays[f"y_{split}.npy"][order].astype("<i4"))
-    return publish(folder, name=name, source=source, origin=origin, arrays=shuffled, layout=layout, notes=notes)
+    """Check a labelled dataset and publish it as its format stores it: raises DataError when it is not one."""
+    form = datasets.labelled(name).format
+    form.check(name, arrays, origin)
+    stored = form.stored(arrays)
+    return publish(folder, name=name, source=source, origin=origin, arrays=stored, layout=layout, notes=notes)
 
 
 def _manifest(folder: Path) -> Manifest:

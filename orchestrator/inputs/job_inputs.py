@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,13 @@ import numpy as np
 
 from orchestrator.errors import DataError
 from orchestrator.files import READ_ONLY, atomic_file, cache_error, identity, sha256_of
-from orchestrator.inputs import data_sources, dataset_folder, frozen, npy, orders, weights
+from orchestrator.inputs import data_sources, dataset_folder, datasets, frozen, npy, orders, weights
+from orchestrator.inputs.array_format import SPLITS
 from orchestrator.inputs.dataset_folder import Dataset
+from orchestrator.inputs.orders import Order
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import DatasetChoice
+from orchestrator.plan.workload import TrainingWorkload
 from orchestrator.record.results import DataFacts
 
 
@@ -50,10 +53,14 @@ class Store:
         files = dict(dataset.files)
         hashes = {"weights.npz": self._weights(job)}
         wanted: dict[str, int] = {}
-        if job.declaration.trains:
-            lengths = {split: dataset.shapes[f"y_{split}.npy"][0] for split in ("train", "test")}
-            wanted = {split: _wanted(job, dataset, split, lengths[split]) for split in lengths}
-            hashes["order.npy"] = self._order(job, wanted["train"])
+        workload = job.declaration
+        if isinstance(workload, TrainingWorkload):
+            form = datasets.labelled(job.dataset).format
+            there = {split: form.count(dataset.shapes, split) for split in SPLITS}
+            order = orders.of_job(job, _given(job, dataset, "train", there["train"]))
+            _given(job, dataset, "test", there["test"])
+            wanted = _wanted(job, workload, dataset, there)
+            hashes["order.npy"] = self._order(order)
         files.update({name: path for name, (path, _) in hashes.items()})
         facts = DataFacts(
             label=dataset.label,
@@ -89,16 +96,16 @@ class Store:
         return known
 
     def _weights(self, job: Job) -> tuple[Path, str]:
-        key = ("weights", job.workload, job.seed)
+        key = ("weights", weights.stem(job.workload, job.seed, job.settings))
         if key not in self._made or not self._unchanged([self._made[key][0]]):
-            self._made[key] = weights.write(job.workload, job.seed, cache=self._cache)
+            self._made[key] = weights.write(job.workload, job.seed, cache=self._cache, settings=job.settings)
             self._remember([self._made[key][0]])
         return self._made[key]
 
-    def _order(self, job: Job, samples: int) -> tuple[Path, str]:
-        key = ("order", job.seed, job.settings["epochs"], samples)
+    def _order(self, order: Order) -> tuple[Path, str]:
+        key = ("order", order.name)
         if key not in self._made or not self._unchanged([self._made[key][0]]):
-            self._made[key] = _write_order(self._cache / "orders", job.seed, job.settings["epochs"], samples)
+            self._made[key] = _write_order(self._cache / "orders", order)
             self._remember([self._made[key][0]])
         return self._made[key]
 
@@ -113,16 +120,16 @@ class Store:
             return False
 
 
-def _write_order(folder: Path, seed: int, epochs: int, samples: int) -> tuple[Path, str]:
+def _write_order(folder: Path, order: Order) -> tuple[Path, str]:
     """Write a batch order unless the file is there; return it and its SHA-256. Raises DataError."""
     digest = hashlib.sha256()
-    for piece in _order_file(seed, epochs, samples):
+    for piece in npy.content(np.int32, order.shape, order.rows()):
         digest.update(piece)
-    path = folder / f"seed{seed}-{epochs}x{samples}-{digest.hexdigest()[:16]}.npy"
+    path = folder / f"{order.name}-{digest.hexdigest()[:16]}.npy"
     try:
         if not path.is_file() or sha256_of(path) != digest.hexdigest():
             with atomic_file(path) as stream:  # computed again: the name had to be known, and memory is bounded
-                for piece in _order_file(seed, epochs, samples):
+                for piece in npy.content(np.int32, order.shape, order.rows()):
                     stream.write(piece)
                 os.fchmod(stream.fileno(), READ_ONLY)
     except OSError as error:
@@ -130,18 +137,30 @@ def _write_order(folder: Path, seed: int, epochs: int, samples: int) -> tuple[Pa
     return path, digest.hexdigest()
 
 
-def _order_file(seed: int, epochs: int, samples: int) -> Iterator[bytes | memoryview]:
-    """The bytes of a batch order's file, one epoch at a time."""
-    return npy.content(np.int32, (epochs, samples), orders.by_epoch(seed, epochs, samples))
-
-
-def _wanted(job: Job, dataset: Dataset, split: str, available: int) -> int:
+def _given(job: Job, dataset: Dataset, split: str, available: int) -> int:
+    """How many samples of a split the job may use. Raises DataError when it asks for more than there are."""
     wanted = job.settings[f"{split}_samples"]
     if wanted is not None and wanted > available:
         raise DataError(
             f"{job.workload}.{split}_samples is {wanted:,}, but {dataset.label} has {available:,}",
             hint=f"use {available} or fewer, or leave it out to use all",
         )
-    if split == "train" and (wanted or available) < job.settings["batch"]:
-        raise DataError(f"{dataset.label} has {available:,} samples, fewer than one batch", hint="use a smaller batch")
     return int(wanted or available)
+
+
+def _wanted(job: Job, workload: TrainingWorkload, dataset: Dataset, there: Mapping[str, int]) -> dict[str, int]:
+    """How many samples an epoch and a scoring have; `there` are those of the dataset. Raises DataError."""
+    settings = job.settings
+    wanted = {
+        "train": workload.epoch_samples(settings, there["train"]),
+        "test": workload.scored_samples(settings, there["test"]),
+    }
+    if wanted["train"] < settings["batch"]:
+        available = there["train"]
+        raise DataError(f"{dataset.label} has {available:,} samples, fewer than one batch", hint="use a smaller batch")
+    if wanted["test"] < 1:
+        raise DataError(
+            f"{dataset.label} has no whole window among {there['test']:,} test {workload.samples}",
+            hint=f"use a smaller {job.workload}.context, or more test_samples",
+        )
+    return wanted

@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from orchestrator.errors import DataError
-from orchestrator.inputs import data_sources, dataset_folder, datasets, weights
-from orchestrator.inputs.array_format import SPLITS, ArrayFormat
+from orchestrator.inputs import data_sources, dataset_folder, datasets, orders, weights
+from orchestrator.inputs.array_format import SPLITS
 from orchestrator.inputs.dataset import GeneratedDataset, LabelledDataset
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import DatasetChoice
 
-_LABEL = 8  # bytes of a label at most
 _INDEX = 4  # bytes of a sample's place in a batch order
 # Bytes a second, on two CPUs of a Xeon in 2026: a batch order is computed twice, each time at 95 ns for a sample.
 _ORDER_RATE = 20e6
@@ -66,22 +65,25 @@ def of_jobs(jobs: Iterable[Job], choice: DatasetChoice, cache: Path) -> list[Inp
 def _of_job(job: Job, choice: DatasetChoice, cache: Path) -> Iterator[InputSize]:
     yield InputSize(
         what=f"weights of {job.workload}",
-        places=(f"weights/{job.workload}-r{weights.RECIPE}-seed{job.seed}-*.npz",),
-        disk=sum(np.dtype(np.float32).itemsize * math.prod(each.shape) for each in job.declaration.weights.values()),
+        places=(f"weights/{weights.stem(job.workload, job.seed, job.settings)}-*.npz",),
+        disk=np.dtype(np.float32).itemsize * sum(math.prod(shape) for shape in _weight_shapes(job)),
     )
     known = datasets.definition(job.dataset)
     if isinstance(known, GeneratedDataset):
         yield _generated(job, known)
         return
     yield from _labelled(job.dataset, known, choice)
-    epochs, samples = job.settings["epochs"], job.settings["train_samples"]
-    samples = samples or _available(job.dataset, known.format, choice, cache)
+    order = orders.of_job(job, job.settings["train_samples"] or _available(job.dataset, known, choice, cache))
     yield InputSize(
         what=f"batch order of {job.workload}",
-        places=(f"orders/seed{job.seed}-{epochs}x{samples}-*.npy",),
-        disk=epochs * samples * _INDEX,
+        places=(f"orders/{order.name}-*.npy",),
+        disk=math.prod(order.shape) * _INDEX,
         rate=_ORDER_RATE,
     )
+
+
+def _weight_shapes(job: Job) -> Iterator[tuple[int, ...]]:
+    return (each.shape for each in job.declaration.weights_for(job.settings).values())
 
 
 def _generated(job: Job, known: GeneratedDataset) -> InputSize:
@@ -95,8 +97,7 @@ def _generated(job: Job, known: GeneratedDataset) -> InputSize:
 def _labelled(name: str, known: LabelledDataset, choice: DatasetChoice) -> Iterator[InputSize]:
     """The data of a training. Imported data are there, or cannot be made."""
     form = known.format
-    sample = np.dtype(form.x_dtype).itemsize * math.prod(form.x_shape) + _LABEL
-    arrays = (form.train + form.test) * sample
+    arrays = (form.train + form.test) * form.sample_bytes
     variant = f"r{known.recipe}-seed{data_sources.SYNTHETIC_SEED}-{form.train}x{form.test}"
     synthetic = _place(name, "synthetic", variant)
     official, imported = _place(name, "official"), _place(name, "imported")
@@ -111,17 +112,17 @@ def _labelled(name: str, known: LabelledDataset, choice: DatasetChoice) -> Itera
             yield InputSize(what=name, places=(official, *others), disk=arrays + known.archive.size)
 
 
-def _available(name: str, form: ArrayFormat, choice: DatasetChoice, cache: Path) -> int:
+def _available(name: str, known: LabelledDataset, choice: DatasetChoice, cache: Path) -> int:
     """How many training samples there are."""
     sources = {"official": ["official"], "imported": ["imported"], "synthetic": []}
     for source in sources.get(choice, ["official", "imported"]):
         folder = dataset_folder.folder_of(cache, name, source)
         try:
             if folder.exists():
-                return dataset_folder.describe(folder).shapes[f"y_{SPLITS[0]}.npy"][0]
+                return known.format.count(dataset_folder.describe(folder).shapes, SPLITS[0])
         except DataError:  # damaged: the error comes when it is used
             continue
-    return form.train
+    return known.format.train
 
 
 def _place(name: str, source: str, variant: str = "") -> str:

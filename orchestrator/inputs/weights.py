@@ -11,7 +11,7 @@ import hashlib
 import io
 import math
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from orchestrator.plan.initialisers import (
     ActivationVariance,
     GlorotUniform,
     HeNormal,
+    Normal,
     Ones,
     Uniform,
     Weight,
@@ -45,27 +46,44 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file can hold: the same 
 _NAME_DIGITS = 16  # of the content's SHA-256, in the name of a cached file
 
 
-def initial_weights(workload: str, seed: int) -> dict[str, Array]:
-    """Return the initial weights of `workload`: {name: float32 array}, in the order of the file."""
+def initial_weights(workload: str, seed: int, settings: Mapping[str, Any] | None = None) -> dict[str, Array]:
+    """Return the initial weights of `workload`: {name: float32 array}, in the order of the file.
+
+    `settings` are those of a job; without them the sizes are those of the default settings.
+    """
     found: dict[str, Array] = {}
-    for name, weight in WORKLOADS[workload].weights.items():
+    for name, weight in _declared(workload, settings).items():
         found[name] = _drawn(workload, seed, name, weight, found)
     return found
 
 
-def write(workload: str, seed: int, *, cache: Path) -> tuple[Path, str]:
+def stem(workload: str, seed: int, settings: Mapping[str, Any] | None = None) -> str:
+    """The name of the file of these weights in the cache, without the hash of its content and the suffix."""
+    found = f"{workload}-r{RECIPE}-seed{seed}"
+    if WORKLOADS[workload].sized_weights is None:
+        return found
+    sizes = hashlib.sha256(repr(sorted(_declared(workload, settings).items())).encode()).hexdigest()
+    return f"{found}-{sizes[:_NAME_DIGITS]}"
+
+
+def write(workload: str, seed: int, *, cache: Path, settings: Mapping[str, Any] | None = None) -> tuple[Path, str]:
     """Write the initial weights unless they are in `cache`; return the .npz file and its SHA-256.
 
     A cached file is named by its content. Raises DataError when it is damaged or cannot be written.
     """
-    stem = f"{workload}-r{RECIPE}-seed{seed}"
-    for path in sorted((cache / "weights").glob(f"{stem}-*.npz")):
+    name = stem(workload, seed, settings)
+    for path in sorted((cache / "weights").glob(f"{name}-*.npz")):
         digest = sha256_of(path)
         if digest[:_NAME_DIGITS] != path.stem.rpartition("-")[2]:
             raise DataError(f"{path} is damaged", hint=f"Delete {path}; it is made again when needed.")
         make_readable(path)
         return path, digest
-    return _keep(initial_weights(workload, seed), cache / "weights", stem)
+    return _keep(initial_weights(workload, seed, settings), cache / "weights", name)
+
+
+def _declared(workload: str, settings: Mapping[str, Any] | None) -> Mapping[str, Weight]:
+    declaration = WORKLOADS[workload]
+    return declaration.weights if settings is None else declaration.weights_for(settings)
 
 
 def _drawn(workload: str, seed: int, name: str, weight: Weight, before: Mapping[str, Array]) -> Array:
@@ -83,8 +101,9 @@ def _drawn(workload: str, seed: int, name: str, weight: Weight, before: Mapping[
             return _uniform(workload, seed, name, shape, math.sqrt(6 / ((shape[1] + shape[0] // gates) * area)))
         case HeNormal():
             scale = math.sqrt(2 * shape[0] / math.prod(shape))  # fan_in is what one output channel has: count / out
-            draws = Draws("weights", workload, name.removesuffix(".weight"), seed).normal(math.prod(shape))
-            return (draws * scale).astype(np.float32).reshape(shape)
+            return _normal(workload, seed, name, shape, scale)
+        case Normal(deviation):
+            return _normal(workload, seed, name, shape, deviation)
         case ActivationMean(kernel, inputs):
             return (inputs * _sums(before[kernel], power=1)).astype(np.float32)
         case ActivationVariance(kernel, inputs):
@@ -96,6 +115,11 @@ def _uniform(workload: str, seed: int, name: str, shape: tuple[int, ...], bound:
     return ((2 * draws - 1) * bound).astype(np.float32).reshape(shape)
 
 
+def _normal(workload: str, seed: int, name: str, shape: tuple[int, ...], deviation: float) -> Array:
+    draws = Draws("weights", workload, name.removesuffix(".weight"), seed).normal(math.prod(shape))
+    return (draws * deviation).astype(np.float32).reshape(shape)
+
+
 def _sums(kernel: Array, *, power: int) -> NDArray[np.float64]:
     """For each output channel of a convolution, the sum of its weights, or of their squares."""
     rows = kernel.reshape(kernel.shape[0], -1).astype(np.float64)
@@ -105,8 +129,8 @@ def _sums(kernel: Array, *, power: int) -> NDArray[np.float64]:
     return sums
 
 
-def _keep(weights: Mapping[str, Array], folder: Path, stem: str) -> tuple[Path, str]:
-    """Write `weights` to a file of `folder` that is named by its content."""
+def _keep(weights: Mapping[str, Array], folder: Path, called: str) -> tuple[Path, str]:
+    """Write `weights` to a file of `folder` that is `called` so, and named by its content."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, array in weights.items():
@@ -115,7 +139,7 @@ def _keep(weights: Mapping[str, Array], folder: Path, stem: str) -> tuple[Path, 
                 stream.write(array.data.cast("B"))
     data = buffer.getvalue()
     digest = hashlib.sha256(data).hexdigest()
-    path = folder / f"{stem}-{digest[:_NAME_DIGITS]}.npz"
+    path = folder / f"{called}-{digest[:_NAME_DIGITS]}.npz"
     try:
         atomic_write(path, data, mode=READ_ONLY)
     except OSError as error:

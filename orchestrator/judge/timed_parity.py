@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from orchestrator.judge.parity import FP32_EPSILON
 from orchestrator.plan.workload import TrainingWorkload
-from orchestrator.record.certificates import Certificate, FirstStep
+from orchestrator.record.certificates import WEIGHTS, Certificate, FirstStep
 from orchestrator.record.results import Result
 
 SHOWN_SINCE = 2  # the version of the protocol from which on jobs show it
@@ -67,6 +67,7 @@ def _same_step(result: Result, certificate: Certificate, verified: FirstStep) ->
     return (
         data is not None
         and data.fingerprint == certificate.data
+        and (workload.sized_weights is None or data.inputs.get(WEIGHTS) == certificate.weights_sha256)
         and (settings["batch"], settings["train_samples"]) == (verified.batch, verified.train_samples)
         and not any(settings.get(rate) for rate in dropout)
     )

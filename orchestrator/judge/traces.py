@@ -27,7 +27,7 @@ def read(folder: RunFolder, result: Result) -> Trace:
     if not workload.trains:
         return Trace(losses=(), probe=probe)
     updates = {}
-    for name, initial in weights.initial_weights(workload.name, result.job.seed).items():
+    for name, initial in weights.initial_weights(workload.name, result.job.seed, result.job.settings).items():
         found = _array(folder, result, f"weights-1.{name}.npy")
         if found is not None and found.shape == initial.shape:
             updates[name] = found - initial

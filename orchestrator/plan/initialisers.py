@@ -41,6 +41,13 @@ class HeNormal:
 
 
 @dataclass(frozen=True)
+class Normal:
+    """N(0, deviation²)."""
+
+    deviation: float
+
+
+@dataclass(frozen=True)
 class ActivationMean:
     """The mean that each output channel of a convolution has, for independent inputs of this mean.
 
@@ -59,7 +66,7 @@ class ActivationVariance:
     inputs: float
 
 
-Initialiser = Zeros | Ones | Uniform | GlorotUniform | HeNormal | ActivationMean | ActivationVariance
+Initialiser = Zeros | Ones | Uniform | GlorotUniform | HeNormal | Normal | ActivationMean | ActivationVariance
 
 
 @dataclass(frozen=True)

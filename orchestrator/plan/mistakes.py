@@ -36,3 +36,8 @@ TRAINING_MISTAKES: Mapping[str, Mistake] = {
     "no-bias": Mistake(sentence="biases are missing, or not trained"),
     "test-truncated": Mistake(sentence="the test set is truncated: the last partial batch is dropped", seen_in="count"),
 }
+DROPOUT_MISTAKES: Mapping[str, Mistake] = {
+    "dropout-always": Mistake(sentence="dropout is left on whatever rate the spec asks for", seen_in="dropout"),
+    "dropout-never": Mistake(sentence="dropout is never on", seen_in="dropout"),
+    "dropout-in-evaluation": Mistake(sentence="dropout is left on in evaluation", seen_in="dropout"),
+}

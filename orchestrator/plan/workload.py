@@ -6,7 +6,7 @@ complete stream of events holds, columns and charts, what `verify` compares. Not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -44,6 +44,26 @@ class TrainingSettings(Settings):
         if self.train_samples is not None and self.train_samples < self.batch:
             raise ValueError(f"train_samples is smaller than one batch of {self.batch}")
         return self
+
+    def with_steps(self, steps: int) -> TrainingSettings:
+        """The same settings with so many steps in an epoch."""
+        return self.model_copy(update={"train_samples": steps * self.batch})
+
+
+class WindowSettings(TrainingSettings):
+    """What trainings on one long sequence have in common: a step takes windows at places drawn from the seed.
+
+    No epoch visits each sample once, so an epoch is a number of steps. The samples are the elements of the sequence.
+    """
+
+    epochs: Count = Field(default=1, description="parts of the training; each can be scored")
+    steps: Count = Field(default=100, description="training steps of an epoch")
+    batch: Count = Field(default=64, description="windows per step")
+    context: Count = Field(default=64, description="length of a window")
+
+    def with_steps(self, steps: int) -> WindowSettings:
+        """The same settings with so many steps in an epoch."""
+        return self.model_copy(update={"steps": steps})
 
 
 def _in_order(band: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -126,14 +146,23 @@ class Workload:
     samples: str  # what is counted, in the plural: "images"
     dataset: str  # a module under inputs/datasets/
     settings: type[Settings]
-    weights: Mapping[str, Weight]  # in the order of the file
+    weights: Mapping[str, Weight]  # in the order of the file; with the default settings where they depend on them
+    sized_weights: Callable[[Mapping[str, Any]], Mapping[str, Weight]] | None = None  # by the settings of a job
     probe: str  # the artifact that `verify` compares with the reference's
     small: Mapping[str, Any]  # the settings of `verify` and `check`, as in a spec
     mistakes: Mapping[str, Mistake] = field(default_factory=dict)
     # Floating point operations of one sample in the forward pass, additions and multiplications of the plain algorithm:
-    # figures that would need more of them than any machine can do are no measurement.
-    operations: float = 0.0
+    # figures that would need more of them than any machine can do are no measurement. Some depend on a job's settings.
+    operations: float | Callable[[Mapping[str, Any]], float] = 0.0
     published: str | None = None  # a file under results/reference/, without its suffix
+
+    def weights_for(self, settings: Mapping[str, Any]) -> Mapping[str, Weight]:
+        """The weights of a job with these settings."""
+        return self.weights if self.sized_weights is None else self.sized_weights(settings)
+
+    def operations_for(self, settings: Mapping[str, Any]) -> float:
+        """Floating point operations of one sample in the forward pass of a job with these settings."""
+        return self.operations(settings) if callable(self.operations) else self.operations
 
     @property
     def traced_mistakes(self) -> tuple[str, ...]:
@@ -162,6 +191,44 @@ class TrainingWorkload(Workload):
         if settings["test_samples"]:
             parts.append(f"scored on {settings['test_samples']:,}")
         return ", ".join([*parts, f"batch {settings['batch']}"])
+
+    def epoch_samples(self, settings: Mapping[str, Any], available: int) -> int:
+        """How many of the `available` training samples an epoch takes, before its last partial batch is left out."""
+        return int(settings["train_samples"] or available)
+
+    def scored_samples(self, settings: Mapping[str, Any], available: int) -> int:
+        """How many of the `available` test samples are scored."""
+        return int(settings["test_samples"] or available)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowTraining(TrainingWorkload):
+    """A training on one long sequence, whose settings are WindowSettings. Each element is the label of those before."""
+
+    amounts: ClassVar[tuple[str, ...]] = ("epochs", "steps", "batch", "context", "train_samples", "test_samples")
+
+    def amount(self, settings: Mapping[str, Any]) -> str:
+        """How much work a job with these settings is, in words."""
+        steps = settings["epochs"] * settings["steps"]
+        parts = [f"{steps:,} steps of {settings['batch']} × {settings['context']} {self.samples}"]
+        if settings["train_samples"]:
+            parts.append(f"from the first {settings['train_samples']:,}")
+        if settings["test_samples"]:
+            parts.append(f"scored on {settings['test_samples']:,}")
+        return ", ".join(parts)
+
+    def starts(self, settings: Mapping[str, Any], available: int) -> int:
+        """In how many places of `available` training samples a window can start; zero or less: there are too few."""
+        return int(settings["train_samples"] or available) - int(settings["context"])
+
+    def epoch_samples(self, settings: Mapping[str, Any], available: int) -> int:  # noqa: ARG002  (steps decide)
+        """How many labels an epoch trains on."""
+        return int(settings["steps"] * settings["batch"] * settings["context"])
+
+    def scored_samples(self, settings: Mapping[str, Any], available: int) -> int:
+        """How many labels the full windows have, side by side; the first sample is nobody's label."""
+        labels = min(settings["test_samples"] or available, available - 1)
+        return int(labels // settings["context"] * settings["context"])
 
 
 @dataclass(frozen=True, kw_only=True)

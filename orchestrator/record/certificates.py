@@ -17,6 +17,7 @@ from orchestrator.errors import StoreError
 from orchestrator.files import atomic_write
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import WorkloadName
+from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.record import fingerprint
 from orchestrator.record.figures import TIMED_FEATURES
 from orchestrator.record.provenance import CodeFacts, EnvironmentFacts, environment_facts
@@ -182,7 +183,8 @@ def stale(certificate: Certificate, provenance: Provenance) -> list[str]:
         and getattr(provenance.environment, name) != verified
     ]
     weights = provenance.data.inputs.get(WEIGHTS) if provenance.data else None
-    if weights != certificate.weights_sha256:
+    # Where weights depend on the settings, those of the small verified model never are those of a timed one.
+    if WORKLOADS[certificate.workload].sized_weights is None and weights != certificate.weights_sha256:
         changed.append("weights")
     code = CodeFacts(workloads_sha256=certificate.workloads_sha256, parts_sha256=certificate.code)
     return changed + fingerprint.differences(code, provenance.code)

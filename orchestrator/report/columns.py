@@ -51,7 +51,7 @@ def _published_columns(workload: TrainingWorkload, study: PublishedStudy) -> lis
     """The columns with the figures that a study published for a training workload."""
 
     def of(row: Row) -> PublishedRow:
-        return study.row(workload.name, row[1][0].job.framework) or PublishedRow()
+        return study.row(row[1][0].job) or PublishedRow()
 
     scoring = workload.scoring
     form = ".0f" if scoring.counted else scoring.form
@@ -82,7 +82,7 @@ def inference_columns(
         columns.append(_efficiency_column(samples))
     if study is not None:
         for device in DEVICES:
-            published = functools.partial(_published_rate, workload, study, device)
+            published = functools.partial(_published_rate, study, device)
             columns.append((Column(title=f"{study.title} {device.upper()}", form=".0f", rank=PUBLISHED), published))
     return columns
 
@@ -97,8 +97,8 @@ def _rate_on(device: str, row: Row) -> CellValue:
     return timed(on_device, lambda figures: figures.images_per_s)
 
 
-def _published_rate(workload: InferenceWorkload, study: PublishedStudy, device: str, row: Row) -> float | None:
-    row_of_study = study.row(workload.name, row[1][0].job.framework) or PublishedRow()
+def _published_rate(study: PublishedStudy, device: str, row: Row) -> float | None:
+    row_of_study = study.row(row[1][0].job) or PublishedRow()
     return {"gpu": row_of_study.gpu, "cpu": row_of_study.cpu}[device]
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
+from pydantic import Field
 
 from orchestrator.errors import StoreError
+from orchestrator.plan.jobs import Job
 from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.strict import Strict
 
@@ -18,6 +20,7 @@ class PublishedRow(Strict):
 
     framework: str = ""
     title: str = ""
+    settings: dict[str, int | float | str] = Field(default_factory=dict)  # of a job that it can stand beside
     accuracy: float | None = None  # %
     loss: float | None = None  # in the unit of the workload's scoring
     seconds: float | None = None  # of the training
@@ -39,9 +42,15 @@ class PublishedStudy(Strict):
     hardware: str
     tables: dict[str, tuple[PublishedRow, ...]]
 
-    def row(self, workload: str, framework: str) -> PublishedRow | None:
-        """The row of `framework` in the table of `workload`."""
-        return next((row for row in self.tables.get(workload, ()) if row.framework == framework), None)
+    def row(self, job: Job) -> PublishedRow | None:
+        """The row of the job's framework in the table of its workload; None if it is of other settings."""
+        rows = (row for row in self.tables.get(job.workload, ()) if row.framework == job.framework)
+        return next((row for row in rows if row.settings.items() <= _numbers(job.settings).items()), None)
+
+
+def _numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a row can name; stored ones may hold anything."""
+    return {name: value for name, value in settings.items() if isinstance(value, int | float | str)}
 
 
 Studies = Mapping[str, PublishedStudy]  # by the name of their file

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.judge import disturbances
-from orchestrator.plan.workload import Declaration, TrainingWorkload
+from orchestrator.plan.jobs import Job
+from orchestrator.plan.workload import TrainingWorkload
 from orchestrator.record.results import Result
 from orchestrator.report import charts, curves
 from orchestrator.report.certified import LegendLine, Mark
@@ -89,7 +90,7 @@ def _section(table: Table, kept: Mapping[Key, Curve], styles: Mapping[str, Style
             style=styles[ended[0].job.framework],
             results=ended,
             curve=kept.get(key_of(ended[0])) or curves.of_epochs(ended[0].figures.epochs),
-            published=_published(workload, ended[0].job.framework, study),
+            published=_published(ended[0].job, study),
         )
         for row, results in enumerate(table.results)
         if (ended := tuple(filter(_has_figures, results)))
@@ -144,9 +145,9 @@ def _labels(table: Table) -> list[str]:
     return labels
 
 
-def _published(workload: Declaration, framework: str, study: PublishedStudy | None) -> Mapping[str, float]:
+def _published(job: Job, study: PublishedStudy | None) -> Mapping[str, float]:
     """The study's figures for a row: samples per second by device, or the training time as "seconds"."""
-    row = study.row(workload.name, framework) if study else None
+    row = study.row(job) if study else None
     figures = {"gpu": row.gpu, "cpu": row.cpu, "seconds": row.seconds} if row else {}
     return {name: figure for name, figure in figures.items() if figure is not None}
 

@@ -109,7 +109,7 @@ class HostClock:
             )
 
     def _check_rate(self, samples: int, seconds: float, *, passes: int = 1) -> None:
-        operations = samples * passes * self._job.declaration.operations
+        operations = samples * passes * self._job.declaration.operations_for(self._job.settings)
         self._operations += operations
         most = MOST_OPERATIONS[self._job.device]
         if operations > most * seconds:

@@ -61,7 +61,7 @@ def request(base: preparation.Request, steps: int, overrides: Sequence[Override]
         local = " or ".join(each.name for each in registry.registrations() if each.local)
         raise UsageError("cells are verified on this machine, not on a cluster", hint=f"use --engine {local}")
     settings = {
-        name: each.model_copy(update={"train_samples": steps * each.batch})
+        name: each.with_steps(steps)
         for name in WORKLOADS
         if isinstance(each := chosen.settings_of(name), TrainingSettings)
     }

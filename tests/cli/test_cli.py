@@ -89,7 +89,7 @@ def test_exit_codes_are_documented(run):
         (
             ["bench", "--workload", "cmm"],
             2,
-            "--workload cmm: no workload is called 'cmm'; there are: cnn, resnet50, rnn",
+            "--workload cmm: no workload is called 'cmm'; there are: cnn, gpt, resnet50, rnn",
         ),
         (["bench", "--set", "cnn.epochs"], 2, "--set cnn.epochs: not of the form KEY=VALUE"),
         (["bench", "--set", "cnn.epochs=0"], 2, "--set cnn.epochs=0: must be 1 or more"),
@@ -122,7 +122,7 @@ def test_list_for_people_and_for_programs(run):
     assert "NumPy" in run("list", check=0).stdout
     rows = json.loads(run("list", "--json", check=0).stdout)
     numpy = next(row for row in rows if row["framework"] == "numpy")
-    assert numpy["workloads"] == ["cnn", "rnn", "resnet50"]
+    assert numpy["workloads"] == ["cnn", "rnn", "resnet50", "gpt"]
 
 
 def test_a_dry_run_shows_the_jobs_and_writes_nothing(run, tmp_path):
@@ -139,7 +139,7 @@ def test_a_dry_run_shows_the_jobs_and_writes_nothing(run, tmp_path):
         results,
         check=0,
     )
-    assert "3 jobs with the process engine" in done.stdout
+    assert "4 jobs with the process engine" in done.stdout
     assert "numpy-cnn-cpu-1" in done.stdout
     assert not results.exists()
 

@@ -46,6 +46,13 @@ def test_other_weights_are_reported_as_what_was_not_verified():
     assert mark.sentence.startswith("not verified as it ran: in another environment, with other code or weights, or")
 
 
+def test_weights_that_depend_on_the_settings_are_not_compared():
+    """What is verified is a small model; the code is the same."""
+    timed = ran(trained(), weights="5").provenance
+    assert certificates.stale(certificate(workload="cnn"), timed) == ["weights"]
+    assert certificates.stale(certificate(workload="gpt"), timed) == []
+
+
 def test_a_variant_is_certified_by_its_own_certificate_only(tmp_path):
     """v1.5 moves a stride: another network, of which a certificate of v1 says nothing."""
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.host.samples import Sample
+from orchestrator.plan.workloads import WORKLOADS
 from orchestrator.record.events import Artifact, Cold, Epoch, Inference, Ready, Score, Violation
 from orchestrator.run.host_clock import HostClock
 from tests.support.results import result
@@ -59,6 +60,19 @@ def test_honest_times_pass():
 def test_a_claim_that_the_clock_contradicts_is_a_violation_with_both_numbers(arrivals, both):
     with pytest.raises(Violation, match=both):
         heard(RESNET, *arrivals)
+
+
+def test_an_impossible_rate_depends_on_the_size_of_the_model():
+    """2e7 operations a character with the default settings; a model with fewer could be as fast."""
+
+    def claim(**sizes):
+        settings = {**WORKLOADS["gpt"].settings().model_dump(), **sizes}
+        job = result(workload="gpt").job.model_copy(update={"settings": settings})
+        heard(job, (ready(), 1.0), (epoch(2.0, 1e-4, samples=1_000_000_000), 2.0))
+
+    with pytest.raises(Violation, match=r"1,000,000,000 characters in 0\.0001 s would be .* operations a second"):
+        claim()
+    claim(layers=1, width=1, context=1)
 
 
 def test_a_training_that_claims_less_than_it_took_is_no_result():

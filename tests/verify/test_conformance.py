@@ -24,9 +24,9 @@ def numpy(root):
 
 def test_workloads(numpy):
     framework, _ = numpy
-    assert conformance.workloads(framework).answer == "cnn rnn resnet50"
+    assert conformance.workloads(framework).answer == "cnn rnn resnet50 gpt"
     less = conformance.workloads(dataclasses.replace(framework, workloads=("cnn", "resnet50")))
-    assert (less.ok, less.answer) == (True, "cnn resnet50, no rnn")
+    assert (less.ok, less.answer) == (True, "cnn resnet50, no rnn and no gpt")
     none = conformance.workloads(dataclasses.replace(framework, workloads=()))
     assert (none.ok, none.advice) == (False, "add workloads/numpy/cnn.py")
 

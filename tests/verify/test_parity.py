@@ -23,6 +23,7 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.host import machine
 from orchestrator.inputs import datasets, job_inputs, npy, weights
 from orchestrator.inputs.dataset_folder import Dataset
+from orchestrator.inputs.datasets import tinyshakespeare
 from orchestrator.judge import dropout, parity, traces
 from orchestrator.judge.parity import Trace
 from orchestrator.plan import jobs, spec_file
@@ -46,21 +47,31 @@ SETTINGS = {
     "rnn": {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
 }
 TEST_SAMPLES = BATCH + BATCH // 2  # the last batch is half a batch
+SMALL_GPT = WORKLOADS["gpt"].settings(
+    **{**WORKLOADS["gpt"].small, "batch": BATCH, "steps": 12, "test_samples": 16 * TEST_SAMPLES}
+)
+SETTINGS["gpt"] = SMALL_GPT.for_device("cpu")
 TRAINING = {"epochs": 1, "batch": BATCH, "train_samples": STEPS * BATCH, "test_samples": TEST_SAMPLES}
 
 
 class Workshop:
     """A small job of the reference, run in this process, once for each precision and mistake.
 
-    `rates`, where given, make it the second job of a cell, see dropout.py."""
+    `on`, where given, makes it the second job of a cell, with dropout or without, see dropout.py."""
 
     def __init__(self, workload, folder):
         self.workload = workload
         self.folder = folder
         self.done = {}
         random = np.random.default_rng(1)
-        self.initial = weights.initial_weights(workload, 1)
+        self.steps = SETTINGS.get(workload, {}).get("steps", STEPS)
+        self.initial = weights.initial_weights(workload, 1, SETTINGS.get(workload))
         np.savez(folder / "weights.npz", **self.initial)
+        if workload == "gpt":
+            for file, text in tinyshakespeare.synthesise(1, 4000, 400).items():
+                np.save(folder / file, text)
+            np.save(folder / "order.npy", random.integers(0, 3900, (self.steps, BATCH)).astype(np.int32))
+            return
         for split in ("train", "test"):
             if workload == "cnn":
                 x, classes = random.integers(0, 256, (STEPS * BATCH, 3, 32, 32), np.uint8), 10
@@ -75,14 +86,14 @@ class Workshop:
     def order(self, order):
         np.save(self.folder / "order.npy", order[None].astype(np.int32))
 
-    def trace(self, precision, mistake=None, rates=None):
-        key = (precision, mistake, rates)
+    def trace(self, precision, mistake=None, on=None):
+        key = (precision, mistake, on)
         if key not in self.done:
             self.done[key] = self._run(*key)
         return self.done[key]
 
     def reference(self):
-        initial = self.trace("fp64", rates=OFF) if self.workload == "cnn" else None
+        initial = self.trace("fp64", on=False) if getattr(WORKLOADS[self.workload], "dropout", None) else None
         return parity.ReferenceRun(trace=self.trace("fp64"), envelope=self.envelope(), initial=initial, versions={})
 
     def planted(self):
@@ -92,16 +103,18 @@ class Workshop:
         rounded = [self.trace("fp32", name) for name in (None, *reference.NUDGES)]
         return parity.envelope(self.trace("fp64"), rounded)
 
-    def _run(self, precision, mistake, rates):
+    def _run(self, precision, mistake, on):
         inference = {"batch": 2, "batches": 1, "variant": "v1"}
         settings = {**TRAINING, **SETTINGS[self.workload]} if self.workload in SETTINGS else inference
         job = {
             "protocol": 2, "framework": "numpy", "workload": self.workload, "device": "cpu", "precision": precision,
-            "seed": 1, "settings": settings, "trace": STEPS, "learning_curve": False,
+            "seed": 1, "settings": settings, "trace": self.steps, "learning_curve": False,
         }  # fmt: skip
-        if rates is not None:
-            settings.update(dropout_conv=rates[0], dropout_dense=rates[1], lr=dropout.STANDSTILL)
-        output = self.folder / f"{precision}-{mistake}-{rates}"
+        if on is not None:
+            settings = {**settings, "lr": dropout.STANDSTILL}
+            settings.update((name, rate if on else 0.0) for name, rate in WORKLOADS[self.workload].dropout.items())
+            job["settings"] = settings
+        output = self.folder / f"{precision}-{mistake}-{on}"
         output.mkdir()
         module = importlib.import_module(f"workloads.numpy.{self.workload}")
         with (output / "events").open("wb") as file:
@@ -112,7 +125,7 @@ class Workshop:
         stream = (output / "events").read_bytes()
         kept = golden.artifacts(stream)
         events = [json.loads(line) for line in stream.splitlines() if not line.startswith(PART)]
-        losses = tuple(event["loss"] for event in events if event["event"] == "step" and event["step"] <= STEPS)
+        losses = tuple(event["loss"] for event in events if event["event"] == "step" and event["step"] <= self.steps)
         probe = kept.get("scores-0.npy" if self.workload in SETTINGS else "features-0.npy")
         probe = None if probe is None else probe.astype(np.float64)
         if probe is not None and self.workload in SETTINGS:
@@ -123,7 +136,6 @@ class Workshop:
         return Trace(losses=losses, probe=probe, updates=updates, scored=scored)
 
 
-OFF, ON = (0.0, 0.0), (0.25, 0.5)
 WORKSHOPS = {}
 
 
@@ -165,17 +177,19 @@ def test_the_same_computation_in_another_order_is_certified(workshop, tmp_path, 
     assert (verdict.word, verdict.why) == ("certified", "")
 
 
-@pytest.mark.parametrize("workload", ["cnn", "rnn"])
+@pytest.mark.parametrize("workload", ["cnn", "rnn", "gpt"])
 def test_a_truncated_test_set_is_named(workshop, workload):
     shop = workshop(workload)
+    labels = SETTINGS[workload].get("context", 1)  # of a sample
+    scored, there = BATCH * labels, TEST_SAMPLES * labels
     cell, exact, allowed = shop.trace("fp32", "test-truncated"), shop.trace("fp64"), shop.envelope()
-    assert (cell.scored, exact.scored) == (BATCH, TEST_SAMPLES)
+    assert (cell.scored, exact.scored) == (scored, there)
     verdict = parity.judge(cell, exact, allowed, broke_off="the host noticed it too")
     assert (verdict.word, verdict.culprits) == ("diverges", ("test-truncated",))
-    assert verdict.why == f"it scored {BATCH} test samples of {TEST_SAMPLES}"
+    assert verdict.why == f"it scored {scored} test samples of {there}"
     wrong = parity.judge(dataclasses.replace(cell, probe=cell.probe * 1.1), exact, allowed)
     assert (wrong.word, wrong.culprits) == ("diverges", ())  # those that it scored are wrong too
-    more = parity.judge(dataclasses.replace(exact, scored=TEST_SAMPLES + 1), exact, allowed)
+    more = parity.judge(dataclasses.replace(exact, scored=there + 1), exact, allowed)
     assert (more.word, more.culprits) == ("diverges", ())
 
 
@@ -190,9 +204,10 @@ def test_a_last_batch_that_is_scored_wrongly_is_no_right_one(workshop, workload)
 
 
 @pytest.mark.parametrize("mistake", [None, "dropout-always", "dropout-never", "dropout-in-evaluation"])
-def test_what_a_cell_does_with_dropout(workshop, mistake):
-    shop = workshop("cnn")
-    cell, dropped, reference = shop.trace("fp32", mistake), shop.trace("fp32", mistake, ON), shop.reference()
+@pytest.mark.parametrize("workload", ["cnn", "gpt"])
+def test_what_a_cell_does_with_dropout(workshop, workload, mistake):
+    shop = workshop(workload)
+    cell, dropped, reference = shop.trace("fp32", mistake), shop.trace("fp32", mistake, True), shop.reference()
     plain = parity.judge(cell, reference.trace, reference.envelope)
     assert plain.word == ("diverges" if mistake == "dropout-always" else "certified")
     verdict = dropout.judge(plain, cell, dropped, reference)

@@ -15,7 +15,7 @@ from orchestrator.record.artifacts import PART
 from orchestrator.record.events import Reader
 from tests import golden
 from tests.support.fake_cuda import Driver
-from workloads.common import cuda
+from workloads.common import bench, cuda
 
 NUMPY = {  # a release for each Python a workload may meet
     "3.6": "1.19.5", "3.7": "1.21.6", "3.8": "1.23.5", "3.9": "1.23.5",
@@ -265,3 +265,40 @@ def test_workloads_parse_on_the_oldest_python_there_is(root):
     check = "import sys\nfor path in sys.argv[1:]: compile(open(path, encoding='utf-8').read(), path, 'exec')"
     done = subprocess.run([str(python), "-c", check, *paths], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_windows_of_a_text_and_the_characters_that_follow(tmp_path):
+    np.save(tmp_path / "text_train.npy", np.arange(10, dtype=np.uint8))
+    np.save(tmp_path / "text_test.npy", np.arange(50, 60, dtype=np.uint8))
+    np.save(tmp_path / "order.npy", np.array([[6, 0], [3, 3], [1, 2], [5, 4]], np.int32))
+    settings = {"epochs": 2, "steps": 2, "batch": 2, "context": 3, "train_samples": None, "test_samples": None}
+    read, write = os.pipe()
+    job = bench.Job({**golden.JOB, "trace": 0, "learning_curve": False, "settings": settings}, str(tmp_path),
+                    bench.Events(write))  # fmt: skip
+    x, y, x_test, y_test = job.windows(labels=np.int64)
+    assert (x.dtype, y.dtype, len(x)) == (np.int32, np.int64, 7)
+    assert (x[6].tolist(), y[6].tolist()) == ([6, 7, 8], [7, 8, 9])
+    assert (x_test.tolist(), y_test[-1].tolist()) == ([[50, 51, 52], [53, 54, 55], [56, 57, 58]], [57, 58, 59])
+    seen = []
+    for epoch in job.epochs(sync=lambda: None, weights=dict):
+        for inputs, labels in epoch.batches(x, y):
+            assert (labels == inputs + 1).all()
+            seen.append(inputs[:, 0].tolist())
+            epoch.step(1.0)
+        epoch.score_loss(lambda ids: np.zeros((*ids.shape, 65)), x_test, y_test)
+    os.close(write)
+    with os.fdopen(read, "rb") as stream:
+        events = [json.loads(line) for line in stream]
+    assert seen == [[6, 0], [3, 3], [1, 2], [5, 4]]
+    assert [event["samples"] for event in events if event["event"] == "epoch"] == [12, 12]  # labels, not windows
+    (score,) = (event for event in events if event["event"] == "score")
+    assert (score["samples"], round(score["loss"], 4)) == (9, round(float(np.log(65)), 4))
+
+
+def test_test_samples_of_a_text_are_characters(tmp_path):
+    for split in ("train", "test"):
+        np.save(tmp_path / f"text_{split}.npy", np.arange(20, dtype=np.uint8))
+    settings = {"context": 3, "train_samples": 8, "test_samples": 7}
+    job = bench.Job({**golden.JOB, "settings": settings}, str(tmp_path), None)
+    x, _, x_test, _ = job.windows()
+    assert (x[-1].tolist(), x_test.tolist()) == ([4, 5, 6], [[0, 1, 2], [3, 4, 5]])

@@ -7,6 +7,7 @@ import pytest
 from orchestrator.inputs import datasets
 from orchestrator.inputs.dataset import LabelledDataset
 from orchestrator.plan.spec import BANDS
+from orchestrator.plan.workload import WindowTraining
 from orchestrator.plan.workloads import WORKLOADS
 
 
@@ -34,7 +35,18 @@ def test_settings(rows, workload):
     assert listed == [name for name in declared if name not in BANDS]
 
 
-@pytest.mark.parametrize("workload", [name for name, each in WORKLOADS.items() if each.trains])
+OF_TEXTS = [name for name, each in WORKLOADS.items() if isinstance(each, WindowTraining)]
+
+
+@pytest.mark.parametrize("workload", OF_TEXTS)
+def test_inputs_of_a_training_on_a_text(rows, workload):
+    dataset = datasets.definition(WORKLOADS[workload].dataset)
+    text = part_of(rows["`text_train.npy`, `text_test.npy`"][0], workload)
+    assert text == f"uint8 (n,), the number of each character, 0 to {len(dataset.format.characters) - 1}"
+    assert "(epochs × steps, batch)" in part_of(rows["`order.npy`"][0], workload)
+
+
+@pytest.mark.parametrize("workload", [name for name, each in WORKLOADS.items() if each.trains and name not in OF_TEXTS])
 def test_inputs_of_a_training(rows, workload):
     dataset = datasets.definition(WORKLOADS[workload].dataset)
     assert isinstance(dataset, LabelledDataset)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.plan.workload import WindowTraining
 from orchestrator.plan.workloads import WORKLOADS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -13,6 +14,8 @@ FILES = sorted(
 )
 BATCH = ["epoch.batches", "epoch.step", "epoch.score"]
 TRAINING = ["runtime.start", "job.data", "build", "job.ready", "job.epochs", *BATCH]
+OF_A_TEXT = {"job.data": "job.windows", "epoch.score": "epoch.score_loss"}
+WINDOWS = [OF_A_TEXT.get(name, name) for name in TRAINING]
 INFERENCE = ["runtime.start", "job.images", "build", "job.ready", "job.extract"]
 
 
@@ -21,12 +24,16 @@ def story(source):
     (run,) = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "run")
     calls = [node for node in ast.walk(run) if isinstance(node, ast.Call)]
     calls.sort(key=lambda call: (call.lineno, call.col_offset))
-    return [name for name in map(ast.unparse, (call.func for call in calls)) if name in {*TRAINING, *INFERENCE}]
+    return [
+        name for name in map(ast.unparse, (call.func for call in calls)) if name in {*TRAINING, *WINDOWS, *INFERENCE}
+    ]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_workload_tells_the_story_of_all(path):
-    assert story(path.read_text()) == (TRAINING if WORKLOADS[path.stem].trains else INFERENCE)
+    workload = WORKLOADS[path.stem]
+    training = WINDOWS if isinstance(workload, WindowTraining) else TRAINING
+    assert story(path.read_text()) == (training if workload.trains else INFERENCE)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")

@@ -4,7 +4,8 @@ A workload file owns its model, its optimiser and its loop; this module owns the
 
     main(run)                      run a workload: run(job), with errors reported as events
     job.start(...)                 say what is running, before anything expensive
-    job.data(...)  job.images(...) the dataset, as NumPy arrays
+    job.data(...)  job.images(...) the dataset, as NumPy arrays; a text is
+    job.windows(...)               cut into windows, each with the characters that follow
     job.weights()                  the initial weights every framework shares
     job.compiling()                a block whose time is reported apart
     job.ready()                    everything is built; from here on time counts
@@ -31,6 +32,7 @@ import traceback
 import zipfile
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from workloads.common import cuda, startup
 from workloads.common.epochs import Epoch
@@ -123,6 +125,23 @@ class Job:
                 arrays += [_pixels(x, layout) if x.dtype == np.uint8 else np.array(x), y.astype(labels)]
         return arrays
 
+    def windows(self, labels=np.int32):
+        """A text as (x_train, y_train, x_test, y_test): character ids int32, and for each the one that follows it.
+
+        All are (n, context). A training window starts at every character that has a whole one before the end; these
+        overlap, and share their memory. The test windows lie side by side."""
+        context = self.settings["context"]
+        with self._timed_loading():
+            train = self._load("text_train")[: self.settings["train_samples"]]
+            test = self._load("text_test")
+            scored = min(self.settings["test_samples"] or len(test), len(test) - 1) // context * context
+            return [
+                _overlapping(train[:-1].astype(np.int32), context),
+                _overlapping(train[1:].astype(labels), context),
+                test[:scored].astype(np.int32).reshape(-1, context),
+                test[1 : scored + 1].astype(labels).reshape(-1, context),
+            ]
+
     def images(self, layout="NCHW"):
         """The inference input: float32 (batches, batch, 3, 224, 224), or channels last."""
         with self._timed_loading():
@@ -154,6 +173,8 @@ class Job:
         It is called after the first step of a job with a trace, and never in a job that is timed."""
         orders = self._load("order")
         epochs = self.settings["epochs"]
+        if "steps" in self.settings:  # a row for each step, not for each epoch
+            orders = orders.reshape(epochs, -1)
         for number in range(1, epochs + 1):
             last = number == epochs
             yield Epoch(
@@ -219,6 +240,12 @@ class Job:
 def _pixels(x, layout):
     """uint8 (n, 3, h, w) -> float32 in [0, 1], contiguous in the wanted layout; H and W keep their order."""
     return np.ascontiguousarray(x.transpose(LAYOUTS[layout])).astype(np.float32) / np.float32(255)
+
+
+def _overlapping(sequence, size):
+    """All windows of `size` numbers: a view (n, size) whose row i starts at i."""
+    (stride,) = sequence.strides
+    return as_strided(sequence, shape=(len(sequence) - size + 1, size), strides=(stride, stride), writeable=False)
 
 
 def _check_features(result, batch):

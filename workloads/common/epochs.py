@@ -12,7 +12,7 @@ class Epoch:
 
     def __init__(self, job, number, order, *, sync, weights, trace, scored, keep_scores):
         self.number = number
-        self.samples = 0  # samples trained on so far in this epoch
+        self.samples = 0  # labels trained on so far in this epoch
         self._job = job
         self._order = order
         self._sync = sync
@@ -22,6 +22,7 @@ class Epoch:
         self._scored = scored
         self._keep_scores = keep_scores
         self._steps = 0
+        self._labels = 0  # of the batch that is trained on; a text has one for each character
         self._loss = None
 
     def batches(self, x, y):
@@ -33,8 +34,10 @@ class Epoch:
         self._began = self._reported = clock()
         for first in range(0, len(self._order) - batch + 1, batch):
             chosen = self._order[first : first + batch]
-            yield x[chosen], y[chosen]
-            self.samples += batch
+            labels = y[chosen]
+            self._labels = labels.size
+            yield x[chosen], labels
+            self.samples += labels.size
         self._sync()
         seconds = clock() - self._began
         self._job.events.emit("epoch", epoch=self.number, samples=self.samples, seconds=seconds, loss=self._last_loss())
@@ -53,7 +56,7 @@ class Epoch:
             "step",
             epoch=self.number,
             step=self._steps,
-            samples=self.samples + self._job.settings["batch"],
+            samples=self.samples + self._labels,
             seconds=self._reported - self._began,
             loss=last,
         )
@@ -94,7 +97,7 @@ class Epoch:
             total += count(scores, wanted)
             if self._keep_scores:
                 kept.append(scores.reshape(-1, scores.shape[-1]).copy())  # a framework may use its memory again
-        self._job.events.emit("score", samples=len(x), seconds=clock() - began, **fields(total))
+        self._job.events.emit("score", samples=y.size, seconds=clock() - began, **fields(total))
         if self._keep_scores:
             self._job.artifact("scores-0", np.concatenate(kept))
 

@@ -187,3 +187,4 @@ def forward(layers, x):
 def backward(layers, dy):
     for layer in reversed(layers):
         dy = layer.backward(dy)
+    return dy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from orchestrator.plan.initialisers import GlorotUniform, Weight, Zeros
-from orchestrator.plan.mistakes import IMAGE_MISTAKES, TRAINING_MISTAKES, Mistake
+from orchestrator.plan.mistakes import DROPOUT_MISTAKES, IMAGE_MISTAKES, TRAINING_MISTAKES, Mistake
 from orchestrator.plan.workload import Count, ExpectsAccuracy, Fraction, Positive, TrainingSettings, TrainingWorkload
 
 
@@ -59,8 +59,6 @@ WORKLOAD = TrainingWorkload(
         "pixels-255": Mistake(sentence="pixels are not divided by 255"),
         **IMAGE_MISTAKES,
         **TRAINING_MISTAKES,
-        "dropout-always": Mistake(sentence="dropout is left on whatever rate the spec asks for", seen_in="dropout"),
-        "dropout-never": Mistake(sentence="dropout is never on", seen_in="dropout"),
-        "dropout-in-evaluation": Mistake(sentence="dropout is left on in evaluation", seen_in="dropout"),
+        **DROPOUT_MISTAKES,
     },
 )
