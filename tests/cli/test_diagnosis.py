@@ -540,13 +540,13 @@ def imported(cache, name="imdb"):
 def test_what_a_first_run_downloads_is_the_size_of_the_official_archives(root, tmp_path):
     report = examine()
     assert {name: each["download"] for name, each in facts(report).items()} == {
-        name: datasets.labelled(name).archive.size for name in ("cifar10", "imdb")
+        name: datasets.labelled(name).archive.size for name in ("cifar10", "imdb", "tinyshakespeare")
     }
-    assert report["first_run"]["download"] == 187_516_960
+    assert report["first_run"]["download"] == 187_516_960 + 1_115_394
     page = " ".join(shown(root, tmp_path / "cache").split())
     assert "cifar10 will be downloaded: 170 MB" in page
     assert "imdb will be downloaded: 17 MB" in page
-    assert "download 188 MB of data" in page
+    assert "download 189 MB of data" in page
 
 
 def test_data_that_are_here_are_named_by_their_source(root, tmp_path):
@@ -612,8 +612,8 @@ def test_each_way_out_of_missing_rights_is_a_line_of_its_own(root, tmp_path, mon
 def test_bench_says_what_it_downloads_before_it_starts(tmp_path):
     done = CliRunner().invoke(app.app, ["bench", "--framework", "numpy", "--engine", "process", "--dry-run"])
     said = " ".join(done.stderr.split())
-    assert "this run downloads 188 MB of data (cifar10, imdb)" in said
-    assert "its jobs took 4 min on Intel(R) Xeon(R) Processor, 2 CPUs" in said
+    assert "this run downloads 189 MB of data (cifar10, imdb, tinyshakespeare)" in said
+    assert "3 of its 4 jobs took 4 min on Intel(R) Xeon(R) Processor, 2 CPUs" in said
     done = CliRunner().invoke(
         app.app, ["bench", "--framework", "numpy", "--engine", "process", "--dry-run", "--dataset", "synthetic"]
     )

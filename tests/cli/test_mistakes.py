@@ -224,8 +224,8 @@ def test_ctrl_c_during_an_import_is_one_line(root, module):
 MESSAGES = [
     (
         "--set epochs=2",
-        "--set epochs=2: unknown key 'epochs'; did you mean 'cnn.epochs' or 'rnn.epochs'?",
-        "type --set cnn.epochs=2 or --set rnn.epochs=2",
+        "--set epochs=2: unknown key 'epochs'; did you mean 'cnn.epochs', 'rnn.epochs' or 'gpt.epochs'?",
+        "type --set cnn.epochs=2, --set rnn.epochs=2 or --set gpt.epochs=2",
     ),
     (
         "--set cnn.epoch=2",
@@ -234,7 +234,7 @@ MESSAGES = [
     ),
     (
         "--set cnn.beta1=0.5",
-        "--set cnn.beta1=0.5: unknown key 'cnn.beta1'; did you mean 'rnn.beta1'?",
+        "--set cnn.beta1=0.5: unknown key 'cnn.beta1'; did you mean 'rnn.beta1' or 'gpt.beta1'?",
         "type --set rnn.beta1=0.5",
     ),
     ("--set cnn.epochs=two", "--set cnn.epochs=two: must be a whole number", "configs/README.md"),
