@@ -16,10 +16,10 @@ from orchestrator.record.figures import Figures
 from orchestrator.record.results import Result
 from orchestrator.report import certified
 from orchestrator.report.certified import Known, LegendLine, Mark
-from orchestrator.report.columns import DEVICES, inference_columns, timed, title_of, training_columns
+from orchestrator.report.columns import DEVICES, ColumnOfRows, inference_columns, timed, title_of, training_columns
 from orchestrator.report.notes import notes_of
 from orchestrator.report.published import PublishedStudy, Studies, study_of
-from orchestrator.report.table import Column, Table
+from orchestrator.report.table import PUBLISHED, Column, Table
 
 
 def tables(results: Iterable[Result], studies: Studies, known: Known = certified.NONE) -> list[Table]:
@@ -102,8 +102,8 @@ def _training(
 ) -> Table:
     ranked = _ranked(grouped(results))
     shared, varying = split([conditions for conditions, _ in ranked])
-    columns = training_columns(workload, results, varying, study)
-    marks, legend, notes = _marks_and_notes(results, ranked, varying, study, known)
+    columns, shown = _with_figures(training_columns(workload, results, varying, study), ranked, study)
+    marks, legend, notes = _marks_and_notes(results, ranked, varying, shown, known)
     return Table(
         title=workload.title,
         conditions=tuple(shared),
@@ -123,8 +123,8 @@ def _inference(
     devices = [name for name in DEVICES if any(result.job.device == name for result in results)]
     ranked = _ranked(grouped(results, ignore=("device", "batches")), devices[0])
     shared, varying = split([conditions for conditions, _ in ranked])
-    columns = inference_columns(workload, results, varying, devices, study)
-    marks, legend, notes = _marks_and_notes(results, ranked, varying, study, known, devices[0])
+    columns, shown = _with_figures(inference_columns(workload, results, varying, devices, study), ranked, study)
+    marks, legend, notes = _marks_and_notes(results, ranked, varying, shown, known, devices[0])
     return Table(
         title=workload.title,
         conditions=tuple(shared),
@@ -135,6 +135,18 @@ def _inference(
         marks=marks,
         legend=legend,
     )
+
+
+def _with_figures(
+    columns: Sequence[ColumnOfRows], ranked: Sequence[Row], study: PublishedStudy | None
+) -> tuple[list[ColumnOfRows], PublishedStudy | None]:
+    """The columns without those of the study that have no figure in any row; the study, if any of them is left."""
+    kept = [
+        (column, cell)
+        for column, cell in columns
+        if column.rank != PUBLISHED or any(cell(row) is not None for row in ranked)
+    ]
+    return kept, study if any(column.rank == PUBLISHED for column, _ in kept) else None
 
 
 def _marks_and_notes(

@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 from orchestrator.host.neighbours import Neighbour
+from orchestrator.plan import spec_file
 from orchestrator.record.results import Failure, Result, firsts
 from orchestrator.record.telemetry import GpuTelemetry, Quantity, Telemetry
-from orchestrator.report import document, notes, origin, tables, terminal, text
+from orchestrator.report import document, notes, origin, published, tables, terminal, text
 from orchestrator.report.table import Doubtful, Measurement
 from tests.support import engine_cases
 from tests.support.facts import with_facts
@@ -185,19 +186,19 @@ def table(results, known):
 
 def test_the_reference_is_the_published_study_cell_by_cell(root, known):
     document = (root / "tests" / "golden" / "seed_tables.md").read_text()
-    published = [
+    seed = [
         [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("| ")][
             1:
         ]
         for part in document.split("## ")[1:]
     ]
-    published = [[row for row in rows if not row[0].startswith("---")] for rows in published]
+    seed = [[row for row in rows if not row[0].startswith("---")] for rows in seed]
     shown = [
         [[row.title, f"{row.accuracy:g}", f"{row.seconds:g}"] for row in known["2017"].tables["cnn"]],
         [[row.title, f"{row.accuracy:g}", f"{row.seconds:g}", row.cudnn] for row in known["2017"].tables["rnn"]],
         [[row.title, f"{row.gpu:g}", f"{row.cpu:g}"] for row in known["2017"].tables["resnet50"]],
     ]
-    assert shown == published
+    assert shown == seed
     assert [len(rows) for rows in shown] == [12, 7, 10]
 
 
@@ -210,6 +211,24 @@ def test_then_stands_beside_now(known):
     ]
     assert "2 epochs of 12,800 images, batch 64" in only.conditions
     assert "Numpy: no fused kernel" in only.notes
+
+
+def test_a_study_without_a_figure_for_any_row_has_no_column(known):
+    columns, _, only = table([trained("numpy", 300.0)], known)
+    assert columns == ["DL Library", "Training time (s)", "Images/s", "Test accuracy (%)"]
+    assert not any("2017" in note for note in only.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "others", "shown"),
+    [("quick", {}, [1.88]), ("seed", {}, [1.4697, 180.0]), ("quick", {"epochs": 1}, []), ("quick", {"width": 64}, [])],
+)
+def test_a_study_stands_beside_jobs_with_its_settings_only(root, name, others, shown):
+    settings = spec_file.load(root / "configs" / f"{name}.yaml").settings_of("gpt").for_device("cpu")
+    job = result("pytorch", "gpt").job.model_copy(update={"settings": {**settings, **others}})
+    it = result("pytorch", "gpt", test_loss=1.9, train_s=100.0).model_copy(update={"job": job})
+    columns, (row,), _ = table([it], published.load(root / "results" / "reference" / "nanogpt.json"))
+    assert [cell for column, cell in zip(columns, row, strict=True) if "nanoGPT" in column] == shown
 
 
 def test_a_synthetic_result_never_shares_a_row_with_a_real_one(known):
