@@ -53,11 +53,11 @@ CASES = {
     ),
     "cuda": (
         lambda root: checks.cuda("pytorch", root=root),
-        ("images/pytorch/Dockerfile", "images/pytorch/requirements-cuda.txt", "workloads/pytorch/rnn.py",
-         "workloads/common/cuda.py", "orchestrator/engines/docker/images.py", "tests/docker/test_cuda.py",
+        ("images/pytorch/Dockerfile", "images/pytorch/requirements-cuda.txt", "workloads/pytorch/cnn.py",
+         "workloads/pytorch/runtime.py", "workloads/common/cuda.py", "orchestrator/engines/docker/images.py", "tests/docker/test_cuda.py",
          "tests/docker/cuda_inside.py"),
         ("images/pytorch/requirements-cpu.txt", "images/jax/requirements-cuda.txt", "workloads/jax/cnn.py",
-         "workloads/common/bench.py", "workloads/numpy/cnn.py",
+         "workloads/common/bench.py", "workloads/numpy/cnn.py", "workloads/pytorch/rnn.py",
          "orchestrator/run/runner.py"),
     ),
     "cluster": (

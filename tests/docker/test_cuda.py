@@ -2,7 +2,7 @@
 
 They are large, so only those are checked that exist. ROSETTA_CUDA_IMAGES="cntk mxnet", or "all", builds what is missing
 and removes it again, one image at a time. That they compute the right thing is checked on the CPU, in place of the
-images for CPUs. None of this runs a line of GPU code.
+images for CPUs, with one workload. None of this runs a line of GPU code.
 """
 
 import json
@@ -212,7 +212,7 @@ def start_on_gpu(tag, framework, inputs):
     return subprocess.run(argv, capture_output=True, text=True, timeout=180, check=False)
 
 
-def test_it_computes_the_same_on_a_cpu(image, without_driver, docker_engine, measure, monkeypatch):
+def test_it_computes_the_same_cnn_on_a_cpu(image, without_driver, docker_engine, measure, monkeypatch):
     prepare = docker_engine.prepare
 
     def prepared(wanted, variant):
@@ -222,5 +222,5 @@ def test_it_computes_the_same_on_a_cpu(image, without_driver, docker_engine, mea
 
     monkeypatch.setattr(docker_engine, "prepare", prepared)
     for framework in image.frameworks:
-        for workload in framework.workloads:
-            assert_agreement(measure, framework.id, workload)
+        if "cnn" in framework.workloads:
+            assert_agreement(measure, framework.id, "cnn")

@@ -83,15 +83,15 @@ def mixed(framework: str, workload: str, *, root: Path = ROOT) -> Check:
 
 
 def cuda(image: str, *, root: Path = ROOT) -> Check:
-    """An image for GPUs: its build, its libraries, and what its frameworks compute on a CPU.
+    """An image for GPUs: its build, its libraries, and that its frameworks compute the right CNN on a CPU.
 
-    What all frameworks share under workloads/ is tried in the images for CPUs.
+    Other workloads, and what all of them share, are tried in the images for CPUs.
     """
     known = next(each for each in _catalog(root).images if each.name == image)
     return Check(
         name=f"cuda {image}",
         inputs=(*BUILD, *SUPPORT, *_recipe(root, known, "cuda"),
-                *(part for part in _code(root, *(each.id for each in known.frameworks)) if "/common" not in part),
+                *_cnn(root, *(each.id for each in known.frameworks)),
                 "workloads/common/cuda.py", "configs/smoke.yaml", "tests/docker/test_cuda.py",
                 "tests/docker/cuda_inside.py", "tests/support/borrowed.py"),
         facts=(PREFIX,),
@@ -148,6 +148,15 @@ def _cells(root: Path, framework: str) -> tuple[str, ...]:
 def _code(root: Path, *names: str) -> tuple[str, ...]:
     modules = {_catalog(root).frameworks[name][0].module for name in names}
     return tuple(f"workloads/{part}" for module in modules for part in _parts(root)[module])
+
+
+def _cnn(root: Path, *names: str) -> tuple[str, ...]:
+    """The files of `_code` but those of other workloads, and those that all frameworks share."""
+    folders = [root / part for part in _code(root, *names) if part != "workloads/common"]
+    found = [
+        path for folder in folders for path in folder.glob("[!_]*.*") if path.stem not in WORKLOADS.keys() - {"cnn"}
+    ]
+    return tuple(path.relative_to(root).as_posix() for path in found)
 
 
 def _recipe(root: Path, image: Image, variant: str) -> tuple[str, ...]:
