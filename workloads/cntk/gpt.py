@@ -49,8 +49,10 @@ def network(ids, weights, settings):
     """The logits (context, characters) of the windows `ids` (context,)."""
     context, heads, width = (settings[name] for name in ("context", "heads", "width"))
     shared = {name: parameter(array, name) for name, array in weights.items()}
-    dropout = C.layers.Dropout(settings["dropout"])
     hidden = C.constant(np.triu(np.full((context, context), -1e30, np.float32), k=1))  # characters after the query's
+
+    def dropout(x):  # not one C.layers.Dropout for all: it would drop the same numbers everywhere
+        return C.dropout(x, settings["dropout"])
 
     def linear(name, x):
         return C.times_transpose(x, shared[name])
