@@ -150,7 +150,7 @@ def build(job):
     context = job.settings["context"]
     x, y = C.input_variable(context), C.input_variable(context)
     model = network(x, job.weights(), job.settings)
-    losses = C.cross_entropy_with_softmax(model, C.one_hot(y, CHARACTERS), axis=1)
+    losses = C.cross_entropy_with_softmax(model, C.one_hot(y, CHARACTERS), axis=1)  # -1 would stand for all axes
     optimizer = AdamW(model.parameters, job.settings)
     trainer = C.Trainer(model, (C.reduce_mean(losses, axis=C.Axis.all_static_axes()), None), [optimizer.learner])
     return model, x, y, trainer, optimizer
