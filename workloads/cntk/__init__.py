@@ -1,4 +1,4 @@
-"""The three workloads in CNTK 2.7."""
+"""The workloads in CNTK 2.7."""
 
 from workloads.cntk import libraries
 

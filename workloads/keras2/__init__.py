@@ -1,4 +1,4 @@
-"""The three workloads in Keras 2.3, the last Keras with a choice of backends. KERAS_BACKEND names the one to use."""
+"""The workloads in Keras 2.3, the last Keras with a choice of backends. KERAS_BACKEND names the one to use."""
 
 import importlib
 import os

@@ -1,1 +1,1 @@
-"""The three workloads in Keras 3 on TensorFlow."""
+"""The workloads in Keras 3 on TensorFlow."""

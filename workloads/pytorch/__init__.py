@@ -1,1 +1,1 @@
-"""The three workloads in PyTorch 2."""
+"""The workloads in PyTorch 2."""

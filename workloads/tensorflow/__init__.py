@@ -1,1 +1,1 @@
-"""The three workloads in TensorFlow 2."""
+"""The workloads in TensorFlow 2."""
