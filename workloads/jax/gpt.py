@@ -81,7 +81,7 @@ def mixed(params):
 
 
 def learning_rate(settings):
-    """Optax's schedule from the first step's learning rate to the last one's. It counts steps from 0, as the job does."""
+    """The schedule, as a function of the step; Optax counts from 0, too."""
     lr, warmup = settings["lr"], settings["warmup"]
     return optax.warmup_cosine_decay_schedule(
         init_value=lr / (warmup + 1),
