@@ -9,6 +9,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from workloads.common import bench
@@ -29,7 +30,7 @@ def layer_norm(params, name, x):
 
 
 def gelu(x):
-    """The exact one. jax.nn.gelu computes it by erfc, for which a CPU needs several times as long as for erf."""
+    """The exact GELU. jax.nn.gelu uses erfc, which is slower on a CPU: a step then takes half as long again."""
     return 0.5 * x * (1 + jax.lax.erf(x * math.sqrt(0.5)))
 
 
@@ -41,23 +42,24 @@ def dropout(x, rate, key):
 
 
 def attention(q, k, v, rate, key):
-    """Causal attention. q, k, v and what is returned: (batch, context, heads, width / heads)."""
-    if key is None:
-        return jax.nn.dot_product_attention(q, k, v, is_causal=True)
-    # That function has no dropout. This is what it compiles to, with dropout added.
-    scores = jnp.einsum("btnh,bsnh->bnts", q, k, preferred_element_type=jnp.float32) / math.sqrt(q.shape[-1])
-    seen = jnp.tril(jnp.ones(scores.shape[-2:], bool))
-    weights = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf)).astype(v.dtype)
-    return jnp.einsum("bnts,bsnh->btnh", dropout(weights, rate, key), v)
+    """Causal attention. q, k, v and what is returned: (batch, heads, context, width / heads).
+
+    On a CPU this takes less time than jax.nn.dot_product_attention. On a GPU that function has a fused kernel, cuDNN's,
+    but only for 16 bits and without dropout; otherwise XLA compiles the same operations as here."""
+    context, size = q.shape[-2:]
+    scores = (q / math.sqrt(size)) @ k.swapaxes(-1, -2)
+    seen = np.tri(context, dtype=bool)
+    weights = jax.nn.softmax(jnp.where(seen, scores.astype(jnp.float32), -jnp.inf)).astype(v.dtype)
+    return dropout(weights, rate, key) @ v
 
 
 def block(params, name, x, heads, rate, keys):
     """A transformer block with LayerNorm first: attention, then a perceptron, each added to the stream."""
     batch, context, width = x.shape
     qkv = linear(params, name + ".qkv", layer_norm(params, name + ".norm1", x))
-    q, k, v = jnp.moveaxis(qkv.reshape(batch, context, 3, heads, width // heads), 2, 0)
-    y = linear(params, name + ".out", attention(q, k, v, rate, next(keys)).reshape(x.shape))
-    x = x + dropout(y, rate, next(keys))
+    q, k, v = qkv.reshape(batch, context, 3, heads, width // heads).transpose(2, 0, 3, 1, 4)
+    y = attention(q, k, v, rate, next(keys)).transpose(0, 2, 1, 3).reshape(x.shape)
+    x = x + dropout(linear(params, name + ".out", y), rate, next(keys))
     y = gelu(linear(params, name + ".up", layer_norm(params, name + ".norm2", x)))
     return x + dropout(linear(params, name + ".down", y), rate, next(keys))
 
