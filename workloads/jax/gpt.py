@@ -30,7 +30,7 @@ def layer_norm(params, name, x):
 
 
 def gelu(x):
-    """The exact GELU. jax.nn.gelu uses erfc, which is slower on a CPU: a step then takes half as long again."""
+    """The exact GELU. jax.nn.gelu uses erfc, which is slower on a CPU: a step then takes 1.5 times as long."""
     return 0.5 * x * (1 + jax.lax.erf(x * math.sqrt(0.5)))
 
 
