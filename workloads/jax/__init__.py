@@ -1,1 +1,1 @@
-"""The three workloads in JAX: pure functions, compiled by XLA, and Optax's optimisers."""
+"""The workloads in JAX: pure functions, compiled by XLA, and Optax's optimisers."""
