@@ -46,7 +46,8 @@ def test_both_variants_of_resnet50_are_different_networks(measure):
 
 
 @pytest.mark.parametrize(
-    ("framework", "workload"), [mixed(*each) for each in CELLS if each[0] in ("pytorch", "keras-tf")]
+    ("framework", "workload"),
+    [mixed(*each) for each in CELLS if each[0] in ("pytorch", "keras-tf") or each == ("jax", "gpt")],
 )
 def test_mixed_precision_computes_nearly_the_same(measure, framework, workload):
     """On a CPU that is bfloat16 with 8 significant bits. Equal to the last bit would mean that nothing was mixed."""

@@ -10,12 +10,13 @@ import jax
 import optax
 
 
-def start(job, fused=None, notes=(), xla_flags=""):
+def start(job, fused=None, notes=(), xla_flags="", precisions=("fp32", "tf32")):
     """Set JAX up for this job, with XLA's flags (see its --help), and announce it. Must come before JAX's first array.
 
-    Raises NotImplementedError for a precision other than fp32 or tf32, RuntimeError for a missing GPU."""
-    if job.precision not in ("fp32", "tf32"):
-        raise NotImplementedError("these workloads compute in fp32 or tf32, the job asks for {}".format(job.precision))
+    Raises NotImplementedError for a precision other than `precisions`, RuntimeError for a missing GPU."""
+    if job.precision not in precisions:
+        known = " or ".join(precisions)
+        raise NotImplementedError("this workload computes in {}, the job asks for {}".format(known, job.precision))
     os.environ["XLA_FLAGS"] = xla_flags
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # take memory as it is needed, not three quarters of all
     if job.device == "cpu":
