@@ -1,4 +1,4 @@
-"""The three workloads in MXNet 1: symbols, trained and run through the Module API."""
+"""The workloads in MXNet 1: symbols, trained and run through the Module API."""
 
 from workloads.mxnet import libraries
 
