@@ -2,9 +2,9 @@
 
 import mxnet as mx
 
-from workloads.mxnet.runtime import Adam, start
+from workloads.mxnet.runtime import Adam, AdamW, cosine_schedule, interleaved, stacked, start
 
-__all__ = ["Adam", "set_weights", "start"]
+__all__ = ["Adam", "AdamW", "cosine_schedule", "interleaved", "set_weights", "stacked", "start"]
 
 
 def set_weights(net, weights, context):

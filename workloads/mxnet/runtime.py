@@ -3,12 +3,14 @@
 import math
 import os
 import re
+import sys
 
 import mxnet as mx
 import numpy as np
 
 from workloads.common import openblas
 
+WEIGHTS_PER_CALL = 45  # of the AdamW operator; it has room for 50, and does not check
 SMALLEST = np.float32(2**-126)  # normal float; a softmax may round to 0 what has a finite logarithm
 
 
@@ -70,6 +72,63 @@ class Adam(mx.optimizer.Adam):
         step = self._index_update_count.get(index, 0) + 1
         self.epsilon = self.published_epsilon * math.sqrt(1 - self.beta2**step)
         super().update(index, weight, grad, state)
+
+
+class AdamW(mx.optimizer.Optimizer):
+    """Adam with decoupled weight decay, after the gradient of all weights together was clipped to the norm `clip`.
+
+    MXNet's operator has no bias correction: w ← w − η · (α · m / (√v + ε) + decay · w). With η the learning rate,
+    α = √(1 − β₂ᵗ) / (1 − β₁ᵗ) and ε multiplied by √(1 − β₂ᵗ) it has."""
+
+    def __init__(self, beta1, beta2, epsilon, clip, **options):
+        super().__init__(**options)
+        self.beta1, self.beta2, self.epsilon, self.clip = beta1, beta2, epsilon, clip
+        self.aggregate_num = sys.maxsize  # `update` is called once with all weights: the norm needs all gradients
+
+    def create_state(self, index, weight):
+        return mx.nd.zeros_like(weight), mx.nd.zeros_like(weight)
+
+    def update(self, index, weight, grad, state):
+        self._update_count(index)
+        rates, decays = self._get_lrs(index), self._get_wds(index)
+        correction = math.sqrt(1 - self.beta2**self.num_update)
+        alpha = correction / (1 - self.beta1**self.num_update)
+        norm = mx.nd.multi_sum_sq(*grad, num_arrays=len(grad)).sum().sqrt()  # not yet multiplied by rescale_grad
+        factor = mx.nd.minimum(self.clip / norm, self.rescale_grad)  # stays on the device; nothing waits for it
+        for first in range(0, len(index), WEIGHTS_PER_CALL):
+            part = slice(first, first + WEIGHTS_PER_CALL)
+            mx.nd.contrib.multi_adamw_update(
+                weight[part],
+                grad[part],
+                *zip(*state[part]),
+                rescale_grad=factor,
+                lrs=[alpha] * len(index[part]),
+                etas=rates[part],
+                wds=decays[part],
+                beta1=self.beta1,
+                beta2=self.beta2,
+                epsilon=self.epsilon * correction,
+                out=weight[part],
+            )
+
+
+def cosine_schedule(lr, lr_end, warmup, decay_steps):
+    """Up along a line for `warmup` steps, then down along half a cosine to lr · lr_end, as in PROTOCOL.md.
+
+    MXNet counts steps from 1 and PROTOCOL.md from 0: hence one step more, here and for the end."""
+    warmup_steps = warmup + 1
+    max_update = max(decay_steps, warmup_steps + 1)
+    return mx.lr_scheduler.CosineScheduler(max_update, base_lr=lr, final_lr=lr * lr_end, warmup_steps=warmup_steps)
+
+
+def interleaved(qkv, heads):
+    """The rows of `qkv` in the order that MXNet's attention reads: for each head its query, its key and its value."""
+    return qkv.reshape(3, heads, -1, qkv.shape[1]).transpose(1, 0, 2, 3).reshape(qkv.shape)
+
+
+def stacked(qkv, heads):
+    """The inverse of `interleaved`: all queries, then all keys, then all values."""
+    return qkv.reshape(heads, 3, -1, qkv.shape[1]).transpose(1, 0, 2, 3).reshape(qkv.shape)
 
 
 def batch(x, y=None):
