@@ -1,4 +1,4 @@
-"""The three workloads in Chainer 7: on CuPy with a GPU, on iDeep without."""
+"""The workloads in Chainer 7: on CuPy with a GPU, on iDeep without."""
 
 from workloads.chainer import libraries
 

@@ -11,7 +11,7 @@ import chainer.functions as F
 import numpy as np
 
 AT_A_TIME = 2**15  # numbers: all that is computed of them stays in the cache
-DEGREE, SLOPE, FARTHEST = 8, 0.5, 5.0
+DEGREE, SLOPE, FARTHEST = 8, 0.5, 5.0  # of the polynomial that fitted_tail describes
 
 
 def gelu(x):

@@ -103,7 +103,7 @@ def build(job, device):
 
 
 def run(job):
-    notes = [] if job.device == "gpu" else ["without iDeep, whose layers are for images: NumPy arrays"]
+    notes = [] if job.device == "gpu" else ["without iDeep, which has no attention: NumPy arrays"]
     device = runtime.start(job, ideep=False, notes=notes)
     x_train, y_train, x_test, y_test = job.windows()
     model = build(job, device)

@@ -1,4 +1,4 @@
-"""The three workloads in Lasagne 0.1 on Theano 1.0. Importing this package makes `import lasagne` work.
+"""The workloads in Lasagne 0.1 on Theano 1.0. Importing this package makes `import lasagne` work.
 
 Lasagne 0.1 asks for a module that Theano 0.9 renamed, with parameters that Theano 0.9 renamed too.
 """
