@@ -97,8 +97,8 @@ def run(job):
         mean_loss = lasagne.objectives.categorical_crossentropy(probabilities, labels.flatten()).mean()
         updates = adamw(mean_loss, network, learning_rate, job.settings)
         updates[loss] = mean_loss
-        # Theano merges a product of matrices with the number that it is multiplied by. Where the plain product is needed
-        # as well, it then computes both: each gradient for the norm, and once more for its clipped self.
+        # Theano merges a product of matrices with the number that multiplies it. Where the plain product is needed as
+        # well, it then computes both: each gradient for the norm, and once more for its clipped self.
         mode = theano.compile.get_default_mode().excluding("local_dot22_to_dot22scalar")
         train_step = theano.function([ids, labels, learning_rate], updates=updates, mode=mode)
         logits = lasagne.layers.get_output(network, deterministic=True)
