@@ -22,7 +22,9 @@ def files() -> dict[Path, str]:
     """Every file with a generated part, and the text that it must have."""
     readme, frameworks = ROOT / "README.md", ROOT / "docs" / "frameworks.md"
     return {
-        readme: OVERVIEW.sub(lambda found: f"{found[1]}{found[2]}{overview(found[1].split())}{found[4]}", _text(readme)),
+        readme: OVERVIEW.sub(
+            lambda found: f"{found[1]}{found[2]}{overview(found[1].split())}{found[4]}", _text(readme)
+        ),
         published.PAGE: published.page(_text(published.PAGE)),
         frameworks: FRAMEWORKS.sub(lambda _: framework_table(), _text(frameworks)),
         ROOT / "docs" / "cnn.svg": ranking.svg(_tables(published.shown())[0]),
