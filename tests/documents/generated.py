@@ -1,7 +1,6 @@
 """The generated parts of the documents: tables and a picture of published results, and the table of frameworks."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.plan import catalog
@@ -14,7 +13,7 @@ from tests.documents import ranking
 from tests.support import published
 from tests.support.paths import ROOT
 
-OVERVIEW = re.compile(r"(?<=<!-- overview of )([^>]+)( -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
+OVERVIEW = re.compile(r"(?<=<!-- overview of )(results/published/\S+)( -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
 FRAMEWORKS = re.compile(r"(?<=<!-- frameworks -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
 
 
@@ -22,18 +21,16 @@ def files() -> dict[Path, str]:
     """Every file with a generated part, and the text that it must have."""
     readme, frameworks = ROOT / "README.md", ROOT / "docs" / "frameworks.md"
     return {
-        readme: OVERVIEW.sub(
-            lambda found: f"{found[1]}{found[2]}{overview(found[1].split())}{found[4]}", _text(readme)
-        ),
+        readme: OVERVIEW.sub(lambda found: f"{found[1]}{found[2]}{overview(ROOT / found[1])}{found[4]}", _text(readme)),
         published.PAGE: published.page(_text(published.PAGE)),
         frameworks: FRAMEWORKS.sub(lambda _: framework_table(), _text(frameworks)),
         ROOT / "docs" / "cnn.svg": ranking.svg(_tables(published.shown())[0]),
     }
 
 
-def overview(capsules: Sequence[str]) -> str:
+def overview(capsule_file: Path) -> str:
     """One row for each framework, one column for each workload: the speed and the mark of the cell."""
-    tables = _tables([run for each in capsules for run in capsule.runs_in(ROOT / each)])
+    tables = _tables(capsule.runs_in(capsule_file))
     speeds: dict[str, dict[str, str]] = {}
     for table in tables:
         for results, mark in zip(table.results, table.marks, strict=True):
