@@ -108,7 +108,7 @@ class AdamW:
         self.reset()
 
     def reset(self):
-        """Begin anew, before step 0."""
+        """Set the moments to zero, and the rates to those of step 0."""
         for moment in self.moments[0] + self.moments[1]:
             moment.value = np.zeros(moment.shape)
         self.step = -1
