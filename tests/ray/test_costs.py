@@ -51,7 +51,9 @@ def test_hundreds_of_jobs_over_eight_nodes_have_their_results_in_order(cluster, 
     folder, results = engine_cases.run_echo(cluster, tmp_path, "good", repeats=MANY)
     assert [result.status for result in results] == ["ok"] * MANY
     assert [result.job.repeat for result in results] == list(range(1, MANY + 1))
-    assert {result.provenance.node.name for result in results} == {f"node-{number}" for number in range(8)}
+    used = {result.provenance.node.name for result in results}
+    assert used <= {f"node-{number}" for number in range(8)}
+    assert len(used) > 4  # on a busy machine, a node that takes long to start finds no job left
     assert len(list(folder.path.glob("good-*[0-9].json"))) == MANY
 
 
