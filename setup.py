@@ -15,7 +15,7 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).resolve().parent
-BUNDLED = ("images", "workloads", "configs", "results/reference")
+BUNDLED = ("images", "workloads", "configs", "results/published", "results/reference")
 RECORD = "build.json"  # orchestrator/record/fingerprint.py reads it
 
 

@@ -24,7 +24,7 @@ _PACKAGE = Path(orchestrator.__file__).resolve().parent
 class Place:
     """Where this call of the program works."""
 
-    root: Path  # has images/, workloads/, configs/ and results/reference/
+    root: Path  # has images/, workloads/, configs/, results/published/ and results/reference/
     results: Path  # where runs are stored, unless --results names another folder
     is_checkout: bool  # whether files below `root` are the user's to change
 

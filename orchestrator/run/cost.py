@@ -6,17 +6,19 @@ machine cannot give is refused before anything is made. What is much is asked ab
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import CostError
 from orchestrator.files import CLEAN, OTHER_DISK, free_bytes
-from orchestrator.inputs import sizes
+from orchestrator.inputs import datasets, sizes
+from orchestrator.inputs.dataset import LabelledDataset
 from orchestrator.inputs.sizes import InputSize
 from orchestrator.plan.durations import LONGEST
 from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import DatasetChoice
+from orchestrator.plan.workload import InferenceWorkload
 from orchestrator.record.results import Result
 
 # The study's full settings take 1.6 GB: ten times the batches of images, or ten more datasets, are not expected.
@@ -82,6 +84,19 @@ def seconds_of(originals: Iterable[Result], jobs: Sequence[Job]) -> float:
     return len(jobs) * max(slowest, 0.0)
 
 
+def seconds_of_rest(jobs: Iterable[Job], known: Collection[Result]) -> float:
+    """About how long `jobs` take at the rates of `known` results of the same workload and device.
+
+    Results of a job's own framework count, or else those of any; the slowest of them. Nothing for a job without any.
+    """
+    total = 0.0
+    for job in jobs:
+        same = [each for each in known if (each.job.workload, each.job.device) == (job.workload, job.device)]
+        own = [each for each in same if each.job.framework == job.framework]
+        total += max((_of_all_parts(each, job) for each in own or same), default=0.0)
+    return total
+
+
 def room(cache: Path, memory: int | None) -> Room:
     """What there is: on the disk of `cache`, and `memory` for a job."""
     return Room(disk=free_bytes(cache), memory=memory)
@@ -120,10 +135,28 @@ def in_hours(seconds: float) -> str:
 
 
 def _of_all_parts(result: Result, job: Job) -> float:
-    """The seconds of all epochs, or of the cold and the timed pass over all images, that `job` asks for."""
+    """The seconds of all epochs, or of the cold and the timed pass over all images, that `job` asks for.
+
+    They are computed from the operations a second that `result` reached; 0 if it measured nothing.
+    """
     figures = result.figures
-    if job.declaration.trains:
-        measured = [epoch.seconds for epoch in figures.epochs]
-        return job.settings["epochs"] * sum(measured) / len(measured) if measured else 0.0
-    images = job.settings["batches"] * job.settings["batch"]
-    return 2 * images / figures.images_per_s if figures.images_per_s else 0.0
+    samples, seconds = sum(each.samples for each in figures.epochs), sum(each.seconds for each in figures.epochs)
+    if not result.job.declaration.trains:
+        samples, seconds = 1, 1 / figures.images_per_s if figures.images_per_s else 0.0
+    if samples <= 0 or seconds <= 0:
+        return 0.0
+    return _samples(job) * _operations(job) / _operations(result.job) / samples * seconds
+
+
+def _samples(job: Job) -> int:
+    """How many samples a job trains on, all epochs together, or how many images its two passes take."""
+    workload, settings = job.declaration, job.settings
+    if isinstance(workload, InferenceWorkload):
+        return 2 * int(settings["batches"] * settings["batch"])
+    data = datasets.definition(job.dataset)
+    available = data.format.train if isinstance(data, LabelledDataset) else 0
+    return int(settings["epochs"]) * workload.epoch_samples(settings, available)
+
+
+def _operations(job: Job) -> float:
+    return job.declaration.operations_for(job.settings) or 1.0  # of a sample; only their ratio counts

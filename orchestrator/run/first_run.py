@@ -6,8 +6,9 @@ checksum, an image by its label `rosetta.disk.*`. How much an image downloads is
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,9 +23,11 @@ from orchestrator.plan.workload import Device
 from orchestrator.record import capsule
 from orchestrator.record.results import Result
 from orchestrator.run import cost
+from orchestrator.run.cost import Cost
 
 if TYPE_CHECKING:
-    from orchestrator.run.preparation import PreparedRun
+    from orchestrator.record.run_folder import RunFolder
+    from orchestrator.run.preparation import PreparedRun, Request
 
 PUBLISHED = Path("results/published")  # of a checkout
 _Source = Literal["official", "imported"]
@@ -214,15 +217,30 @@ def _declared(image: Image, variant: str) -> int | None:
 
 def measured(jobs: Sequence[Job], root: Path) -> Measured | None:
     """How long most of `jobs` took in one of the published files of the checkout at `root`."""
-    found = (_measured_in(path, jobs) for path in sorted((root / PUBLISHED).glob("*.json")))
+    found = (_measured_in(path, results, jobs) for path, results in _published(root))
     return max(filter(None, found), key=lambda each: (each.jobs, each.day), default=None)
 
 
-def _measured_in(path: Path, jobs: Sequence[Job]) -> Measured | None:
-    try:
-        results = [each for each in capsule.results_in(path) if each.status == "ok"]
-    except StoreError:
-        return None
+def cost_to_resume(request: Request, folder: RunFolder, prepared: PreparedRun) -> Cost:
+    """What it costs to go on with a stored run: its inputs, and its jobs as far as their workloads were measured.
+
+    They were measured in the run itself, or in a published file of the checkout.
+    """
+    jobs = [job for job in prepared.jobs if job.id not in prepared.skips]
+    needed = cost.of_jobs(jobs, prepared.spec.dataset, request.cache)
+    published = (result for _, results in _published(request.root) for result in results)
+    seconds = cost.seconds_of_rest(jobs, [*folder.results(), *published])
+    return dataclasses.replace(needed, seconds=needed.seconds + seconds)
+
+
+def _published(root: Path) -> Iterator[tuple[Path, list[Result]]]:
+    """The published files of the checkout at `root` that can be read, and their results that succeeded."""
+    for path in sorted((root / PUBLISHED).glob("*.json")):
+        with contextlib.suppress(StoreError):
+            yield path, [each for each in capsule.results_in(path) if each.status == "ok"]
+
+
+def _measured_in(path: Path, results: Sequence[Result], jobs: Sequence[Job]) -> Measured | None:
     known = {_work(result.job): result for result in results}
     same = [known[_work(job)] for job in jobs if _work(job) in known]
     if not same:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -212,3 +213,14 @@ def test_the_users_own_spec_is_not_asked_about_but_a_run_that_is_resumed_is(call
     assert "→ add --yes to go on" in said
     call("bench", "--resume", folder.name, "--yes", code=0)
     assert not (tmp_path / "cache" / "orders").exists()
+
+
+def test_the_time_that_a_resumed_run_takes_is_asked_about(call, tmp_path):
+    """It has no result yet. A published file has the rate of the same framework and workload."""
+    spec = tmp_path / "long.yaml"
+    spec.write_text("name: long\nframeworks: [numpy]\nworkloads: [cnn]\ncnn: {epochs: 2000, train_samples: 10000}\n")
+    call("bench", str(spec), "--engine", "process", "--dataset", "synthetic", code=0)
+    (folder,) = (tmp_path / "results").iterdir()
+    said = call("bench", "--resume", folder.name, code=9)
+    assert re.search(r"error: this needs about 0\.3 GB in \S+ and \d+ h( \d+ min)?, and there is no terminal", said)
+    call("bench", "--resume", folder.name, "--yes", code=0)

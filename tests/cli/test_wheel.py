@@ -70,7 +70,7 @@ def test_it_has_the_code_and_the_images_of_its_checkout(root, bundled):
     assert there.modules == here.modules
     assert there.code.workloads_sha256 == here.code.workloads_sha256
     assert tags(bundled) == tags(root)
-    for name in ("configs", "results/reference"):
+    for name in ("configs", "results/published", "results/reference"):
         assert contents(bundled / name) == contents(root / name)
 
 
@@ -115,6 +115,14 @@ def test_it_runs_and_reports_in_any_folder_and_changes_nothing_of_its_own(
     assert json.loads(rosetta("doctor", "--json").stdout)
     assert sorted(path.name for path in elsewhere.iterdir()) == ["report.html", "results"]
     assert files_of(bundled.parent) == before
+
+
+def test_it_says_how_long_the_jobs_took_where_they_were_measured(rosetta, binaries):
+    python = ["--engine", "process", "--python", f"numpy={binaries / 'python'}"]
+    done = rosetta("bench", "quick", "--framework", "numpy", "--workload", "cnn", "--dry-run", *python)
+    assert re.search(
+        r"its jobs took \d+ min on .+ 2 CPUs \(\d{4}-\d\d-\d\d, results/published/", done.stdout + done.stderr
+    )
 
 
 @pytest.mark.docker

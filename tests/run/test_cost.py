@@ -145,22 +145,50 @@ def test_a_cost_in_words():
     assert Cost(seconds=9e99).in_words(NOWHERE) == "about 30 years or more"
 
 
-def with_epochs(count, seconds):
-    found = trained("numpy", seconds)
+def with_epochs(count, seconds, framework="numpy", workload="cnn"):
+    found = trained(framework, seconds, workload=workload)
     epochs = tuple(EpochFigure(samples=64, seconds=seconds / count, loss=1.0) for _ in range(count))
     return found.model_copy(update={"figures": found.figures.model_copy(update={"epochs": epochs})})
 
 
 def test_the_time_is_that_of_the_slowest_stored_repeat():
     stored = [with_epochs(2, 100.0).model_copy(update={"seconds": each}) for each in (110.0, 140.0, 120.0)]
-    assert cost.seconds_of(stored, [job("cnn", epochs=2)] * 3) == 3 * 140
+    assert cost.seconds_of(stored, [job("cnn", epochs=2, train_samples=64)] * 3) == 3 * 140
 
 
 def test_figures_of_less_work_than_the_settings_ask_for_are_scaled_up():
     """A file from somebody else: the settings of a million epochs, beside the figures of two."""
-    assert cost.seconds_of([with_epochs(2, 100.0)], [job("cnn", epochs=10**6)]) == 50 * 10**6
+    asked = job("cnn", epochs=10**6, train_samples=64)
+    assert cost.seconds_of([with_epochs(2, 100.0)], [asked]) == 50 * 10**6
+    assert cost.seconds_of([with_epochs(2, 100.0)], [job("cnn", epochs=2, train_samples=6400)]) == 100 * 100.0
     stored = result("numpy", images_per_s=20.0, inference_s=1.0, workload="resnet50")
     assert cost.seconds_of([stored], [job(batch=4096, batches=1000)] * 3) == 3 * 2 * 4_096_000 / 20
+
+
+def test_the_rest_of_a_run_takes_as_long_as_the_same_work_took():
+    """The slowest repeat of the job's own framework counts, or that of any framework where its own has none."""
+    known = [with_epochs(2, 100.0), with_epochs(2, 60.0), with_epochs(4, 1000.0, framework="pytorch")]
+    of_numpy, of_pytorch, of_jax = (
+        job("cnn", epochs=4, train_samples=64).model_copy(update={"framework": name})
+        for name in ("numpy", "pytorch", "jax")
+    )
+    assert cost.seconds_of_rest([of_numpy], known) == 200
+    assert cost.seconds_of_rest([of_pytorch], known) == 1000
+    assert cost.seconds_of_rest([of_jax], known) == 1000
+    assert cost.seconds_of_rest([of_numpy, of_pytorch], known) == 1200
+    assert cost.seconds_of_rest([job("rnn"), of_numpy.model_copy(update={"device": "gpu"})], known) == 0
+
+
+def test_another_size_of_the_model_is_scaled_by_its_operations():
+    measured = with_epochs(1, 10.0, workload="gpt")
+    small, larger = (measured.model_copy(update={"job": job("gpt", layers=layers)}) for layers in (4, 8))
+    operations = [each.job.declaration.operations_for(each.job.settings) for each in (small, larger)]
+    ratio = operations[1] / operations[0]
+    assert 1.5 < ratio < 2
+    of_small, of_larger = (cost.seconds_of_rest([each.job], [small]) for each in (small, larger))
+    assert of_larger == pytest.approx(ratio * of_small)
+    samples = small.job.settings["epochs"] * small.job.declaration.epoch_samples(small.job.settings, 0)
+    assert of_small == pytest.approx(10.0 / 64 * samples)
 
 
 @given(st.floats(-1e308, 1e308), st.floats(5e-324, 1e22), st.integers(1, 100))

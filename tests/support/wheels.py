@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 PROJECT = "rosetta-orchestrator"
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
 SOURCES = (
-    "orchestrator", "images", "workloads", "configs", "results/reference", "ci",
+    "orchestrator", "images", "workloads", "configs", "results/published", "results/reference", "ci",
     "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE",
 )  # fmt: skip
 

@@ -130,14 +130,14 @@ def _bench(request: Request, screen: Screen, *, dry_run: bool, yes: bool, json: 
     from orchestrator.cli import consent, session
     from orchestrator.record import run_folder
     from orchestrator.record.runs import find_run
-    from orchestrator.run import preparation
+    from orchestrator.run import first_run, preparation
 
     if request.resume is not None:
         found = find_run(request.results, request.resume)
         folder = run_folder.RunFolder(found.path, found.read_run().id)
         with session.kept_in(folder, request.cache):
             prepared = preparation.resume(request, folder)
-            needed = preparation.cost_of(request, prepared)
+            needed = first_run.cost_to_resume(request, folder, prepared)
             preparation.require_room(needed, request, prepared)
             consent.require(needed, request.cache, yes=yes)  # the run may be somebody else's, and so its settings
             _run(request, folder, prepared, screen, json=json)
