@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from orchestrator.host import scheduling
+
 PROC = Path("/proc")
 CPU, MEMORY = "cpu", "memory"  # controllers
 DEFAULT_PERIOD = 100_000  # µs, where cpu.max has only the quota
@@ -72,19 +74,14 @@ def groups(controller: str, proc: Path = PROC) -> list[Path]:
     Some machines have version 1 and 2 side by side. Then the folders of both are listed; a controller has its files in
     one of them.
     """
-    paths = _own_paths(_read(proc / "self" / "cgroup"))
+    own = scheduling.groups_of("self", proc=proc).items()
+    paths = {name: PurePosixPath(path) for controllers, path in own for name in controllers.split(",")}
     found: dict[Path, None] = {}  # a set that keeps its order
     for mount in _mounts(_read(proc / "self" / "mountinfo")):
         name = "" if mount.controllers is None else controller
         if mount.controllers is None or controller in mount.controllers:
             found |= dict.fromkeys(mount.groups(paths[name]) if name in paths else ())
     return list(found)
-
-
-def _own_paths(text: str) -> dict[str, PurePosixPath]:
-    """Controller → path of this process's group, from /proc/self/cgroup; "" stands for version 2."""
-    lines = (line.split(":", 2) for line in text.splitlines())
-    return {controller: PurePosixPath(line[2]) for line in lines if len(line) == 3 for controller in line[1].split(",")}
 
 
 def _mounts(text: str) -> Iterator[_Mount]:

@@ -69,17 +69,20 @@ def pressure(file: Path) -> float | None:
     return None
 
 
+def groups_of(pid: int | str, *, proc: Path = PROC) -> dict[str, str]:
+    """The control groups of a process, as paths in their hierarchies, by the controllers of each; "" is version 2."""
+    lines = (line.split(":", 2) for line in os.fsdecode(_content(proc / str(pid) / "cgroup")).splitlines())
+    return {line[1]: line[2] for line in lines if len(line) == 3}
+
+
 def quota_files(pid: int, *, proc: Path = PROC, mounted: Path = MOUNTED) -> tuple[Path, ...]:
     """The files that count how long a quota stopped this process: of its control group and of every group above it.
 
     A quota may be that of a container, or of a slice far above.
     """
-    found: list[Path] = []
-    for line in _content(proc / str(pid) / "cgroup").decode("utf-8", "replace").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "" or "cpu" in controllers.split(","):
-            found += quota_files_up(mounted / controllers, path)
-    return tuple(found)
+    groups = groups_of(pid, proc=proc).items()
+    found = (quota_files_up(mounted / each, path) for each, path in groups if each == "" or "cpu" in each.split(","))
+    return tuple(file for files in found for file in files)
 
 
 def quota_files_up(mount: Path, path: str) -> tuple[Path, ...]:

@@ -6,7 +6,6 @@ includes the page cache of the files that the group was the first to read.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,12 +62,8 @@ def of(pid: int, container: str, *, proc: Path = PROC, mounted: Path = MOUNTED) 
     the group's path must contain the id of the container. `proc` and `mounted` are the folders in which the kernel
     shows processes and groups.
     """
-    paths = {}
-    with contextlib.suppress(OSError):
-        for line in (proc / str(pid) / "cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if container in path:
-                paths[controllers] = _up_to(path, container)
+    groups = scheduling.groups_of(pid, proc=proc).items()
+    paths = {controllers: _up_to(path, container) for controllers, path in groups if container in path}
     found = next((group for group in (_version_1(paths, mounted), _version_2(paths, mounted)) if group), None)
     return found if found and found.usage() else None
 
