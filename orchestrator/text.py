@@ -43,6 +43,11 @@ def clip(text: str, length: int = MAX_NAME) -> str:
 CLOSE = 0.6  # of difflib: how much of two names must be alike before one is suggested for the other
 
 
+def in_bytes(size: int) -> str:
+    """`170 MB`, or `1.1 GB`; `1 MB` for less than one."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{max(size / 1e6, 1):,.0f} MB"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest known name, or all of them; empty without any."""
     known = sorted(known)

@@ -14,8 +14,8 @@ from orchestrator.cli.diagnosis import Diagnosis, FrameworkDiagnosis
 from orchestrator.host import quotas
 from orchestrator.host.machine import Gpu
 from orchestrator.plan.compat import GpuSupport, Problem
-from orchestrator.run.first_run import FirstRun, in_bytes
-from orchestrator.text import printable
+from orchestrator.run.first_run import FirstRun
+from orchestrator.text import in_bytes, printable
 
 MAX_CHARACTERS = 300  # of each name or message of a driver or daemon
 KINDS: dict[GpuSupport, tuple[str, str]] = {
@@ -100,9 +100,9 @@ def _images(found: FirstRun) -> str:
     if not found.to_build:
         return built
     names = ", ".join(
-        f"{each.image} {in_bytes(each.disk) if each.disk else '(not measured)'}" for each in found.to_build
+        f"{each.image} {in_bytes(each.download) if each.download else '(not measured)'}" for each in found.to_build
     )
-    return f"{built}; the others take {in_bytes(found.build_disk)} of disk and download a part of it: {names}"
+    return f"{built}; the others: {found.build_size() or 'sizes not measured'}; downloads: {names}"
 
 
 def _gpu(gpu: Gpu) -> str:

@@ -9,6 +9,8 @@ read from the Dockerfile's text before anything is built:
     rosetta.command                      starts a workload, by default python -m workloads.{module}.{workload}
     rosetta.lock.<variant>               file that pins everything, by default requirements-<variant>.txt
     rosetta.disk.<variant>               size of the built image, e.g. "1.1 GB"
+    rosetta.download.<variant>           what its build downloads besides its base image, e.g. "219 MB": the sum of the
+                                         sizes of the files that it installs
     rosetta.cuda                         where a cuda variant exists: the CUDA it was built with, e.g. "11.2"
     rosetta.cuda.capability              the compute capabilities it carries machine code for, separated by spaces, e.g.
                                          "6.0 7.0 8.0"; code for one GPU's own features only (9.0a) does not count

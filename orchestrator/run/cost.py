@@ -20,6 +20,7 @@ from orchestrator.plan.jobs import Job
 from orchestrator.plan.spec import DatasetChoice
 from orchestrator.plan.workload import InferenceWorkload
 from orchestrator.record.results import Result
+from orchestrator.text import in_bytes
 
 # The study's full settings take 1.6 GB: ten times the batches of images, or ten more datasets, are not expected.
 MUCH_DISK = 5_000_000_000
@@ -43,7 +44,7 @@ class Cost:
 
     def in_words(self, cache: Path) -> str:
         """`about 38.5 GB in /home/me/.cache/rosetta and 3 h 20 min`."""
-        parts = [f"{in_gigabytes(self.disk)} in {cache}"] if self.disk else []
+        parts = [f"{in_bytes(self.disk)} in {cache}"] if self.disk else []
         parts += [in_hours(self.seconds)] if self.seconds >= 1 or not parts else []
         return "about " + " and ".join(parts)
 
@@ -106,20 +107,15 @@ def require_room(cost: Cost, there: Room, cache: Path) -> None:
     """Raise CostError when a job needs more memory or the inputs need more disk than there is."""
     if there.memory is not None and cost.memory > there.memory:
         raise CostError(
-            f"the {cost.largest} need {in_gigabytes(cost.memory)} of memory, and a job can have at most "
-            f"{in_gigabytes(there.memory)} here",
+            f"the {cost.largest} need {in_bytes(cost.memory)} of memory, and a job can have at most "
+            f"{in_bytes(there.memory)} here",
             hint=f"{_SMALLER}, or a machine with more memory",
         )
     if there.disk is not None and cost.disk > there.disk:
         raise CostError(
-            f"the inputs need {in_gigabytes(cost.disk)} in {cache}, which has {in_gigabytes(there.disk)} left",
+            f"the inputs need {in_bytes(cost.disk)} in {cache}, which has {in_bytes(there.disk)} left",
             hint=f"{_SMALLER}, free some space there ({CLEAN}), or {OTHER_DISK}",
         )
-
-
-def in_gigabytes(size: int) -> str:
-    """`38.5 GB`, or `1 MB` for little."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{-(-size // 10**6):,} MB"
 
 
 def in_hours(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """What a run downloads and builds first, and how long its jobs took where they were measured.
 
 Nothing is downloaded, built or changed here. Sizes are those that archives and images declare: an archive by its
-checksum, an image by its label `rosetta.disk.*`. How much an image downloads is not declared, so it is not given.
+checksum, an image by its labels `rosetta.disk.*` and `rosetta.download.*`. The size of a base image is not declared.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from orchestrator.record import capsule
 from orchestrator.record.results import Result
 from orchestrator.run import cost
 from orchestrator.run.cost import Cost
+from orchestrator.text import in_bytes
 
 if TYPE_CHECKING:
     from orchestrator.record.run_folder import RunFolder
@@ -66,6 +67,7 @@ class ImageState:
     variant: str
     built: bool
     disk: int | None  # bytes when it is built, as its label declares; None without the label
+    download: int | None  # bytes that its build downloads besides its base image, likewise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +106,11 @@ class FirstRun:
         """Bytes that these images take once they are built, as far as that is declared."""
         return sum(each.disk or 0 for each in self.to_build)
 
+    @property
+    def build_download(self) -> int:
+        """Bytes that their builds download besides base images, as far as that is declared."""
+        return sum(each.download or 0 for each in self.to_build)
+
     def sentences(self) -> list[str]:
         """What is downloaded and built, and how long the jobs took where they were measured."""
         found = []
@@ -112,11 +119,17 @@ class FirstRun:
             found.append(f"downloads {in_bytes(self.download)} of data ({names})")
         if count := len(self.to_build):
             names = ", ".join(each.image for each in self.to_build)
-            of_disk = f", {in_bytes(self.build_disk)} of disk" if self.build_disk else ""
-            found.append(f"builds {count} image{'s' if count > 1 else ''}{of_disk}, each downloads its base ({names})")
+            size = f": {self.build_size()}" if self.build_disk or self.build_download else ""
+            found.append(f"builds {count} image{'s' if count > 1 else ''} ({names}){size}")
         if self.measured is not None and (found or self.measured.seconds >= cost.MUCH_TIME):
             found.append(self.in_minutes())
         return found
+
+    def build_size(self) -> str:
+        """What the builds download and take of disk, as far as that is declared."""
+        download = f"{in_bytes(self.build_download)} to download besides base images" if self.build_download else ""
+        disk = f"{in_bytes(self.build_disk)} of disk" if self.build_disk else ""
+        return ", ".join(filter(None, (download, disk)))
 
     def in_minutes(self) -> str:
         """How long the jobs took where they were measured; empty if they were not."""
@@ -128,7 +141,8 @@ class FirstRun:
 
     def as_json(self) -> dict[str, object]:
         """For other programs."""
-        return {**dataclasses.asdict(self), "download": self.download, "build_disk": self.build_disk}
+        sums = {"download": self.download, "build_disk": self.build_disk, "build_download": self.build_download}
+        return {**dataclasses.asdict(self), **sums}
 
 
 def of_run(prepared: PreparedRun, root: Path, cache: Path) -> FirstRun:
@@ -196,21 +210,22 @@ def image_states(images: Iterable[Image], device: Device) -> tuple[ImageState, .
     except HostError:
         return ()
     return tuple(
-        ImageState(image=image.name, variant=variant, built=built is not None, disk=_declared(image, variant))
+        ImageState(
+            image=image.name,
+            variant=variant,
+            built=built is not None,
+            disk=_declared(image, variant, "disk"),
+            download=_declared(image, variant, "download"),
+        )
         for image, _, _, built in found
     )
 
 
-def in_bytes(size: int) -> str:
-    """`170 MB`, or `1.1 GB`."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
-
-
-def _declared(image: Image, variant: str) -> int | None:
+def _declared(image: Image, variant: str, what: Literal["disk", "download"]) -> int | None:
     from orchestrator.engines.docker import images as docker_images
 
     try:
-        return docker_images.declared_size(image, variant)
+        return docker_images.declared_size(image, variant, what)
     except BuildError:  # the build will say what is wrong with the label
         return None
 

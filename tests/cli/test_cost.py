@@ -93,7 +93,7 @@ def test_a_batch_order_for_which_no_disk_is_enough_is_refused(run, stored, tmp_p
 def test_a_million_epochs_are_not_begun_without_a_terminal(run, stored, tmp_path):
     """Few samples: the order is small, but two epochs took nine seconds, and each job is repeated three times."""
     said = run(*stored("cnn", epochs=10**6, train_samples=64, seconds=10.0), code=9)
-    assert f"error: this needs about 0.5 GB in {tmp_path}/cache and 3,750 h, and there is no terminal to ask at" in said
+    assert f"error: this needs about 455 MB in {tmp_path}/cache and 3,750 h, and there is no terminal to ask at" in said
     assert "→ add --yes to go on" in said
     assert nothing_was_made(tmp_path)
 
@@ -222,5 +222,5 @@ def test_the_time_that_a_resumed_run_takes_is_asked_about(call, tmp_path):
     call("bench", str(spec), "--engine", "process", "--dataset", "synthetic", code=0)
     (folder,) = (tmp_path / "results").iterdir()
     said = call("bench", "--resume", folder.name, code=9)
-    assert re.search(r"error: this needs about 0\.3 GB in \S+ and \d+ h( \d+ min)?, and there is no terminal", said)
+    assert re.search(r"error: this needs about \d+ MB in \S+ and \d+ h( \d+ min)?, and there is no terminal", said)
     call("bench", "--resume", folder.name, "--yes", code=0)

@@ -24,6 +24,7 @@ from orchestrator.host import quotas
 from orchestrator.inputs import dataset_folder, datasets, download
 from orchestrator.plan import catalog
 from orchestrator.record.run_folder import RunFolder
+from orchestrator.run import first_run
 from orchestrator.run.conversation import Conversation
 from orchestrator.run.crew import Crew
 from tests.support import fake_docker
@@ -573,10 +574,11 @@ def test_a_first_run_builds_the_images_that_are_missing(daemon, root, tmp_path):
     assert {each["image"] for each in images} == {image.name for image in catalog.load(root).images}
     assert not any(each["built"] for each in images)
     numpy = next(each for each in images if each["image"] == "numpy")
-    assert numpy["disk"] == 250_000_000
+    assert (numpy["disk"], numpy["download"]) == (250_000_000, 17_000_000)
     page = " ".join(shown(root, tmp_path).split())
-    assert f"images 0 of {len(images)} are built; the others take " in page
-    assert "numpy 250 MB" in page
+    assert f"images 0 of {len(images)} are built; the others: " in page
+    assert re.search(r"\d\.\d GB to download besides base images, \d\.\d GB of disk; downloads: ", page)
+    assert "numpy 17 MB" in page
 
 
 def test_minutes_are_those_of_a_published_file(root, tmp_path):
@@ -618,6 +620,17 @@ def test_bench_says_what_it_downloads_before_it_starts(tmp_path):
         app.app, ["bench", "--framework", "numpy", "--engine", "process", "--dry-run", "--dataset", "synthetic"]
     )
     assert "downloads" not in done.stderr
+
+
+def test_bench_says_what_the_images_that_it_builds_download_and_take():
+    images = [
+        first_run.ImageState(image=name, variant="cpu", built=built, disk=disk, download=download)
+        for name, built, disk, download in [("jax", False, 800_000_000, 142_000_000), ("numpy", True, 1, 1)]
+    ]
+    images.append(dataclasses.replace(images[0], image="mine", disk=None, download=None))
+    found = first_run.FirstRun(datasets=(), cache_disk=0, images=tuple(images), jobs=1, measured=None)
+    assert found.sentences() == ["builds 2 images (jax, mine): 142 MB to download besides base images, 800 MB of disk"]
+    assert dataclasses.replace(found, images=tuple(images[2:])).sentences() == ["builds 1 image (mine)"]
 
 
 def test_synthetic_data_in_place_of_real_ones_are_a_warning_before_the_first_job(tmp_path, monkeypatch):

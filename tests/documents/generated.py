@@ -48,16 +48,23 @@ def overview(capsule_file: Path) -> str:
 
 def framework_table() -> str:
     """The frameworks of the catalog, which is what the labels in images/*/Dockerfile say."""
-    head = ["framework", "title", "version", "workloads", "image", "Python", "size for CPUs", "size for GPUs"]
+    head = ["framework", "title", "version", "workloads", "image", "Python", "download, disk: CPUs", "GPUs"]
     lines = [head, ["---"] * 6 + ["---:"] * 2]
     for framework, image in catalog.load(ROOT).frameworks.values():
-        cpu = image.labels.get("rosetta.disk.cpu", "not built")
-        cuda = image.labels.get("rosetta.disk.cuda", "not built") if "cuda" in image.locks else "–"
+        cpu, cuda = (_sizes(image, variant) for variant in ("cpu", "cuda"))
         workloads, python = " ".join(framework.workloads), image.python or "–"
         lines.append(
             [f"`{framework.id}`", framework.title, framework.version, workloads, image.name, python, cpu, cuda]
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _sizes(image, variant):
+    """What a build downloads besides its base image, and the size of the image."""
+    if variant not in image.locks:
+        return "–"
+    sizes = [image.labels.get(f"rosetta.{size}.{variant}") for size in ("download", "disk")]
+    return ", ".join(sizes) if all(sizes) else "not built"
 
 
 def _tables(runs):

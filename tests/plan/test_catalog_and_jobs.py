@@ -167,7 +167,8 @@ def test_this_checkout_is_well_formed(root):
         for variant, lock in image.locks.items():
             if image.python is not None:
                 assert "--hash=sha256:" in lock.read_text(), f"{image.name}: {variant} lock has no hashes"
-                assert image.labels[f"rosetta.disk.{variant}"], f"{image.name}: the size of {variant} is unknown"
+                for size in ("disk", "download"):
+                    assert image.labels[f"rosetta.{size}.{variant}"], f"{image.name}: no {size} of {variant}"
 
 
 def test_versions_in_labels_are_those_in_the_locks(root):

@@ -14,7 +14,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator import activity, leases
 from orchestrator.activity import Activity
@@ -105,19 +105,20 @@ def build(image: Image, variant: str, *, environ: Mapping[str, str] = os.environ
     return reference
 
 
-def declared_size(image: Image, variant: str) -> int | None:
-    """The size of a built image in bytes, from its label; None for a new image, whose size is not known yet.
+def declared_size(image: Image, variant: str, what: Literal["disk", "download"] = "disk") -> int | None:
+    """The size of a built image, or of what its build downloads, in bytes, from its label; None without the label.
 
     Raises BuildError for a label that is no size.
     """
-    label = image.labels.get(f"rosetta.disk.{variant}")
+    name = f"rosetta.{what}.{variant}"
+    label = image.labels.get(name)
     if label is None:
         return None
     size = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B", label.strip())
     if not size:
         raise BuildError(
-            f"image {image.name}: the label rosetta.disk.{variant} says {label!r}",
-            hint='write the size of the built image, for example "1.1 GB"',
+            f"image {image.name}: the label {name} says {label!r}",
+            hint='write the size with its unit, for example "1.1 GB"',
         )
     return round(float(size[1]) * _UNITS[size[2]])
 
