@@ -51,19 +51,12 @@ def of_job(job: Job, samples: int) -> Order:
     )
 
 
-def batch_order(seed: int, epochs: int, samples: int) -> NDArray[np.int32]:
-    """Return the order in which every framework visits the training samples: int32 (epochs, samples).
-
-    Row e is a permutation of range(samples) that depends on the seed, e and the number of samples alone, so a longer
-    training begins exactly like a shorter one.
-    """
-    import numpy as np
-
-    return np.concatenate(list(by_epoch(seed, epochs, samples)))
-
-
 def by_epoch(seed: int, epochs: int, samples: int) -> Iterator[NDArray[np.int32]]:
-    """Yield the rows of the batch order one by one, int32 (1, samples): many epochs need no more memory than one."""
+    """Yield the order in which every framework visits the training samples, epoch by epoch: int32 (1, samples) each.
+
+    Each is a permutation of range(samples) that depends on the seed, the epoch and the number of samples alone, so a
+    longer training begins exactly like a shorter one. Many epochs need no more memory than one.
+    """
     import numpy as np
 
     from orchestrator.inputs.draws import Draws

@@ -112,12 +112,18 @@ class Conversation:
 
     def failure_of(self, kind: FailureKind, message: str, hint: str = "") -> Failure:
         """A failure with the end of the log."""
-        library = _missing_library("\n".join([*self._tail, message])) if kind == "exception" else None
+        return Failure(kind=kind, message=message, hint=hint or self._hint(kind, message), log=tuple(self._tail))
+
+    def _hint(self, kind: FailureKind, message: str) -> str:
+        """What to do now: the remedy for what the job lacks, or else that for all failures of this kind."""
         general = HINTS.get(kind, "").replace("{log}", self._recorder.log_name)
-        hint = hint or (_how_to_install(library, self._job.image) if library else general)
-        if kind == "exception" and (module := re.search(r"No module named '([\w.]{1,60})'", message)):
-            hint = f"its Python lacks {module[1]}: with --python, install it there, else name it in the lock; {general}"
-        return Failure(kind=kind, message=message, hint=hint, log=tuple(self._tail))
+        if kind != "exception":
+            return general
+        if library := _missing_library("\n".join([*self._tail, message])):
+            return _how_to_install(library, self._job.image)
+        if module := re.search(r"No module named '([\w.]{1,60})'", message):
+            return f"its Python lacks {module[1]}: with --python, install it there, else name it in the lock; {general}"
+        return general
 
     def _verdict(
         self, exit_: Exit, stopped: Stop | None, train_samples: int | None, test_samples: int | None

@@ -248,6 +248,8 @@ def test_a_comparison_for_people_and_for_programs(run, tmp_path):
     assert "numpy" not in done.stderr
     assert "more than 5 % slower: cnn\n" in done.stdout
     run("compare", "2", "1", "--results", tmp_path, "--fail-on-slower", "5%", check=0)
+    done = run("compare", "1", "1", "--results", tmp_path, check=0)
+    assert "A and B have the same results" in done.stderr
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from orchestrator import activity
 from orchestrator.errors import DataError
@@ -802,21 +803,25 @@ def test_images_are_uniform_and_a_prefix_of_more(tmp_path: Path) -> None:
 # --- orders and draws ------------------------------------------------------------------------------------------
 
 
+def order_of(seed: int, epochs: int, samples: int) -> NDArray[np.int32]:
+    return np.concatenate(list(orders.by_epoch(seed, epochs, samples)))
+
+
 def test_the_batch_order_never_changes() -> None:
-    order = orders.batch_order(7, 2, 10)
+    order = order_of(7, 2, 10)
     assert order.dtype == np.int32
     assert order.tolist() == GOLDEN_BATCH_ORDER
 
 
 @given(st.integers(0, 2**63), st.integers(1, 4), st.integers(1, 300))
 def test_every_epoch_is_a_permutation_and_longer_trainings_begin_alike(seed: int, epochs: int, samples: int) -> None:
-    order = orders.batch_order(seed, epochs, samples)
+    order = order_of(seed, epochs, samples)
     assert (np.sort(order, axis=1) == np.arange(samples)).all()
-    np.testing.assert_array_equal(orders.batch_order(seed, epochs + 1, samples)[:epochs], order)
+    np.testing.assert_array_equal(order_of(seed, epochs + 1, samples)[:epochs], order)
 
 
 def test_seeds_and_epochs_give_different_orders() -> None:
-    found = {tuple(row) for seed in range(5) for row in orders.batch_order(seed, 4, 50).tolist()}
+    found = {tuple(row) for seed in range(5) for row in order_of(seed, 4, 50).tolist()}
     assert len(found) == 20
 
 

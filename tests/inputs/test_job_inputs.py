@@ -86,7 +86,7 @@ def test_an_order_of_many_epochs_is_the_file_that_numpy_saves_and_takes_no_more_
     publish(tmp_path, seed=1)
     long = training().model_copy(update={"settings": {**training().settings, "epochs": 4_000}})
     whole = io.BytesIO()
-    np.save(whole, orders.batch_order(long.seed, 4_000, SAMPLES["train"]))
+    np.save(whole, np.concatenate(list(orders.by_epoch(long.seed, 4_000, SAMPLES["train"]))))
     store = Store(cache=tmp_path, choice="imported")
     store.for_job(training())  # all that is needed besides the order
     tracemalloc.start()

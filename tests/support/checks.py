@@ -33,11 +33,11 @@ DOCKER = (*RUN, "orchestrator/engines/docker")
 SENTINELS = (REFERENCE, "pytorch", "cntk")  # cntk: another Python, and the oldest libraries
 JOB = (
     "orchestrator/plan/workload.py", "orchestrator/plan/workloads", "orchestrator/plan/initialisers.py",
-    "orchestrator/inputs/datasets", "orchestrator/inputs/draws.py", "orchestrator/inputs/job_inputs.py",
-    "orchestrator/inputs/orders.py", "orchestrator/inputs/weights.py", "orchestrator/engines/docker/container.py",
-    "orchestrator/engines/docker/engine.py", "orchestrator/engines/docker/images.py", "orchestrator/record/artifacts.py",
-    "orchestrator/record/events.py", "orchestrator/record/figures.py", "orchestrator/run/conversation.py",
-    "orchestrator/run/host_clock.py",
+    "orchestrator/inputs/array_format.py", "orchestrator/inputs/text_format.py", "orchestrator/inputs/datasets",
+    "orchestrator/inputs/draws.py", "orchestrator/inputs/job_inputs.py", "orchestrator/inputs/orders.py",
+    "orchestrator/inputs/weights.py", "orchestrator/engines/docker/container.py", "orchestrator/engines/docker/engine.py",
+    "orchestrator/engines/docker/images.py", "orchestrator/record/artifacts.py", "orchestrator/record/events.py",
+    "orchestrator/record/figures.py", "orchestrator/run/conversation.py", "orchestrator/run/host_clock.py",
 )  # fmt: skip
 # These compile for one to two minutes each time. Verification runs them anyway.
 SLOW_TO_COMPILE = [(framework, workload) for framework in ("lasagne", "keras-theano") for workload in ("cnn", "rnn")]

@@ -4,8 +4,8 @@ A workload file owns its model, its optimiser and its loop; this module owns the
 
     main(run)                      run a workload: run(job), with errors reported as events
     job.start(...)                 say what is running, before anything expensive
-    job.data(...)  job.images(...) the dataset, as NumPy arrays; a text is
-    job.windows(...)               cut into windows, each with the characters that follow
+    job.data(...)  job.images(...) the dataset, as NumPy arrays
+    job.windows(...)               a text, cut into windows, each with the characters that follow
     job.weights()                  the initial weights every framework shares
     job.compiling()                a block whose time is reported apart
     job.ready()                    everything is built; from here on time counts

@@ -111,7 +111,9 @@ def run(job):
             train_step(x, y, np.float32(learning_rate_of(steps, **schedule)))
             steps += 1
             epoch.step(loss.get_value)
+        train_step.free()  # else each function keeps the memory of all that it computed
         epoch.score_loss(predict, x_test, y_test, pad=True)
+        predict.free()
 
 
 if __name__ == "__main__":

@@ -56,6 +56,8 @@ def command(
         for each in (before, after):
             if each.signed is not None:
                 screen.show_signature(each.signed)
+        if before.results == after.results:
+            screen.warn("A and B have the same results: a run cannot be faster than itself; name two runs")
         if json:
             screen.print_json(comparison_text.as_json(found, before.label, after.label, stats.MARGIN, limit))
         else:
