@@ -164,6 +164,16 @@ def test_an_entry_is_of_one_check_one_cpu_and_one_hash(tmp_path):
         ledger.commit(CHECK, "1234", date)
 
 
+def test_where_the_cpu_does_not_matter_an_entry_counts_on_all_of_them(tmp_path):
+    check = Check(name="cuda a", inputs=(), any_cpu=True)
+    here, there = (Ledger(tmp_path / "ledger.json", tmp_path / "local", cpu) for cpu in ("CPU X", "CPU Y"))
+    date = here.record(check, "1234")
+    assert there.passed(check, "1234") == date
+    here.commit(check, "1234", date)
+    assert Ledger(tmp_path / "ledger.json", tmp_path / "elsewhere", "CPU Y").passed(check, "1234") == date
+    assert there.passed(check, "5678") is None
+
+
 def test_the_committed_file_has_a_sorted_line_for_each_check_and_cpu(tmp_path):
     path = tmp_path / "ledger.json"
     for cpu, name, fingerprint in (("Y", "b", "1"), ("X", "b", "2"), ("X", "a", "3"), ("X", "a", "4")):

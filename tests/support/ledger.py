@@ -1,4 +1,4 @@
-"""The ledger: which expensive checks passed, on which CPU, and over which inputs.
+"""The ledger: which expensive checks passed, on which CPU if that matters, and over which inputs.
 
 A check is named, and lists its inputs as patterns of paths. Its hash is computed over these files, so that any edit of
 them, be it a comment, makes the check run again. Entries are in two places: `ci/ledger.json`, which is committed, and a
@@ -29,6 +29,7 @@ class Check:
     facts: tuple[str, ...] = ()  # inputs that are no files of the checkout
     always: bool = False  # runs even where it has passed, so that every run tries each engine
     rare: bool = False  # runs only where every check is asked for
+    any_cpu: bool = False  # what passed on one CPU counts on all others
 
 
 class Fingerprints:
@@ -94,7 +95,7 @@ class Ledger:
             files.atomic_write(self._committed, text_of(entries).encode())
 
     def _key(self, check: Check) -> str:
-        return f"{check.name} | {self._cpu}"
+        return check.name if check.any_cpu else f"{check.name} | {self._cpu}"
 
     def _stamp(self, check: Check, fingerprint: str) -> Path:
         return self._local / _sha256(f"{self._key(check)}\0{fingerprint}".encode())[:HASH_DIGITS]
