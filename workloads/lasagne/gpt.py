@@ -102,7 +102,9 @@ def run(job):
         mode = theano.compile.get_default_mode().excluding("local_dot22_to_dot22scalar")
         train_step = theano.function([ids, labels, learning_rate], updates=updates, mode=mode)
         logits = lasagne.layers.get_output(network, deterministic=True)
-        predict = theano.function([ids], logits.reshape((job.settings["batch"], -1, CHARACTERS)), mode=mode)
+        logits = logits.reshape((job.settings["batch"], -1, CHARACTERS))
+        # Both functions together would keep the memory of all that they compute, to be fast: one is enough.
+        predict = theano.function([ids], logits, mode=mode.clone({"allow_gc": True}))
 
     job.ready()
     steps = 0
@@ -111,9 +113,7 @@ def run(job):
             train_step(x, y, np.float32(learning_rate_of(steps, **schedule)))
             steps += 1
             epoch.step(loss.get_value)
-        train_step.free()  # else each function keeps the memory of all that it computed
         epoch.score_loss(predict, x_test, y_test, pad=True)
-        predict.free()
 
 
 if __name__ == "__main__":
