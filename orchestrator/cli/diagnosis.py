@@ -20,8 +20,9 @@ from orchestrator.engines.docker.gpu_access import Access
 from orchestrator.engines.process import pythons
 from orchestrator.errors import HostError, UsageError
 from orchestrator.files import free_bytes
-from orchestrator.host import machine
+from orchestrator.host import machine, peak
 from orchestrator.host.machine import Gpu, Host
+from orchestrator.host.peak import Peak
 from orchestrator.plan import compat, spec_file
 from orchestrator.plan.catalog import Catalog
 from orchestrator.plan.compat import Engines, GpuVerdict, Problem
@@ -75,6 +76,7 @@ class Diagnosis:
     host: Host
     gpu: Gpu | None  # the verdicts are for this one
     gpu_problem: Problem | None  # why a GPU cannot be used
+    peak: Peak | None  # what its CPUs can do at most; None if `doctor --bench` has not measured it
     cache: str
     cache_free: int | None  # bytes
     docker: Docker
@@ -104,6 +106,7 @@ class Diagnosis:
             "schema_version": SCHEMA_VERSION,
             "usable": self.usable,
             **asdict(self),
+            "peak": None if self.peak is None else self.peak.model_dump(),
             "first_run": self.first_run.as_json(),
             "problems": [asdict(problem) for problem in self.problems],
         }
@@ -135,6 +138,7 @@ def examine(known: Catalog, cache: Path, gpu: str = "0", given: Mapping[str, Pat
         host=host,
         gpu=judged,
         gpu_problem=_gpu_problem(host),
+        peak=peak.load(cache),
         cache=str(cache),
         cache_free=free_bytes(cache),
         docker=docker,

@@ -46,6 +46,9 @@ def _machine(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "CPU", f"{host.cpu}, {len(host.cpus)} CPUs, {_gib(host.memory)}"
     if limits := quotas.in_words(host.cpu_quota, host.memory_limit):
         yield "limits", f"{limits[2:]}; a job gets {len(host.cpus_for(None))} of the CPUs"
+    if (peak := diagnosis.peak) is not None:
+        rates = f"{peak.flops / 1e9:,.0f} GFLOP/s, {peak.bandwidth / 1e9:,.1f} GB/s of memory"
+        yield "at most", f"{rates}, on {peak.cpus} CPUs, measured {peak.measured}"
     yield "system", f"{host.system}, kernel {host.kernel}, {host.machine}"
     yield "cache", f"{diagnosis.cache}, {_gib(diagnosis.cache_free)} free"
     yield "Python", ", ".join(version if path else f"no {version}" for version, path in diagnosis.pythons.items())

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.judge import disturbances
+from orchestrator.host.peak import Peak
+from orchestrator.judge import disturbances, plausibility
 from orchestrator.judge.conditions import conditions_of
+from orchestrator.judge.plausibility import Plausibility
 from orchestrator.plan.jobs import Job
 from orchestrator.record.events import Start
 from orchestrator.record.results import Result
@@ -29,9 +31,13 @@ JOBS = (
     Column(title="status"),
     Column(title="began (UTC)"),
     Column(title="accuracy (%)", form=".2f"),
+    Column(title="test loss", form=".3f"),
     Column(title="training (s)", form=",.2f"),
     Column(title="images/s", form=",.2f"),
     Column(title="whole job (s)", form=",.2f"),
+    Column(title="GFLOP/s", form=",.0f"),
+    Column(title="weights (GB/s)", form=",.2f"),
+    Column(title="of this machine's peak"),
     Column(title="CPUs used", form=".2f"),
     Column(title="peak memory (GiB)", form=",.2f"),
     Column(title="GPU busy (%)", form=".0f"),
@@ -93,8 +99,12 @@ def cell(
     trees: Mapping[str, Tree],
     mark: Mark | None,
     used: Mapping[Key, UsageCurves],
+    peak: Peak | None = None,
 ) -> CellDetails:
-    """The details of a row; `trees` holds the available workload code by its fingerprint, `used` some jobs' samples."""
+    """The details of a row.
+
+    `trees` holds the available workload code by its fingerprint, `used` some jobs' samples; `peak` is of this machine.
+    """
     drawn = tuple(_used_over_time(name, results, used))
     sampled = any(result.telemetry is not None for result in results)
     return CellDetails(
@@ -103,7 +113,7 @@ def cell(
         workload=workload,
         conditions=_conditions(results),
         mark=mark,
-        jobs=_jobs(results[:MAX_JOBS]),
+        jobs=_jobs(results[:MAX_JOBS], peak),
         more_jobs=max(0, len(results) - MAX_JOBS),
         used=drawn,
         no_usage=NO_USAGE if sampled and not drawn else "",
@@ -118,9 +128,9 @@ def _conditions(results: Sequence[Result]) -> tuple[str, ...]:
     return tuple(clip(words, MAX_NOTE) for words in joined if words)
 
 
-def _jobs(results: Sequence[Result]) -> Grid:
+def _jobs(results: Sequence[Result], peak: Peak | None) -> Grid:
     """One line for each job, without columns that are empty."""
-    lines = list(map(_job, results))
+    lines = [_job(result, peak) for result in results]
     filled = [place for place in range(len(JOBS)) if any(line[place] is not None for line in lines)]
     return Grid(
         columns=tuple(JOBS[place] for place in filled),
@@ -128,7 +138,7 @@ def _jobs(results: Sequence[Result]) -> Grid:
     )
 
 
-def _job(result: Result) -> tuple[str | float | None, ...]:
+def _job(result: Result, peak: Peak | None) -> tuple[str | float | None, ...]:
     figures = result.figures
     status = result.status if result.attempt == 1 else f"{result.status} (attempt {result.attempt})"
     accuracy = None if figures.accuracy is None else 100 * figures.accuracy
@@ -138,12 +148,22 @@ def _job(result: Result) -> tuple[str | float | None, ...]:
         status,
         began,
         accuracy,
+        figures.test_loss,
         figures.train_s,
         figures.images_per_s,
         result.seconds,
+        *_rates(plausibility.of_result(result, peak)),
         *_used(result.telemetry),
         clip("; ".join(each.text for each in disturbances.of_result(result)), MAX_NOTE) or None,
     )
+
+
+def _rates(found: Plausibility | None) -> tuple[str | float | None, ...]:
+    """Operations and bytes a second and their share of the peak, in the units of JOBS."""
+    if found is None:
+        return (None,) * 3
+    share = None if found.of_peak is None else f"{found.of_peak:.0%}" + (": impossible" if found.impossible else "")
+    return found.flops / 1e9, found.bandwidth / 1e9, share
 
 
 def _used(telemetry: Telemetry | None) -> tuple[float | None, ...]:

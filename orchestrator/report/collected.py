@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.errors import StoreError
+from orchestrator.host.peak import Peak
 from orchestrator.judge.conditions import sound
 from orchestrator.record.certificates import Certificate
 from orchestrator.record.results import Result, distinct, split_damaged
@@ -40,6 +41,7 @@ class ReportContent:
     root: Path
     runs: tuple[CollectedRun, ...]
     known: Known
+    peak: Peak | None = None  # of the reader's machine
 
     @property
     def results(self) -> list[Result]:
@@ -83,17 +85,18 @@ def of_runs(
     root: Path,
     origins: Sequence[Origin] | None = None,
     own: Iterable[Certificate] = (),
+    peak: Peak | None = None,
 ) -> ReportContent:
     """Read all results of some runs. Raises StoreError for a run that cannot be read at all.
 
     A result that several of them have, such as a run and its capsule, counts once. `origins` has one for each run;
-    without it, no result has a mark. `own` are the reader's certificates.
+    without it, no result has a mark. `own` are the reader's certificates, `peak` is what their machine can do at most.
     """
     read = list(map(_read, sources))
     once = distinct(run.results for run in read)
     runs = tuple(replace(run, results=tuple(results)) for run, results in zip(read, once, strict=True))
     held = zip(origins, (run.results for run in runs), strict=True) if origins is not None else ()
-    return ReportContent(root=root, runs=runs, known=certified.known(held, own))
+    return ReportContent(root=root, runs=runs, known=certified.known(held, own), peak=peak)
 
 
 def left_out(damaged: Sequence[StoreError]) -> StoreError:

@@ -14,7 +14,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.judge import disturbances
+from orchestrator.host.peak import Peak
+from orchestrator.judge import disturbances, plausibility
+from orchestrator.judge.plausibility import Plausibility
 from orchestrator.record.results import Result
 from orchestrator.report import certified, origin, verdict
 from orchestrator.report.certified import Known, Mark, MarkWord
@@ -55,6 +57,11 @@ class ReportDocument(BaseModel):
         description="of each result: what kept it from its processors, in words; its times must not be trusted. "
         "Empty where nothing is known to have done so"
     )
+    plausibility: list[Plausibility | None] = Field(
+        description="of each result: the floating point operations a second that the workload declares, the bytes of "
+        "weights a second, and their share of what the reader's machine can do at most (of_peak, null where that was "
+        "not measured: `rosetta doctor --bench`); null for a job that did not end"
+    )
     runs: list[RunOrigin] = Field(description="the runs that the results are from")
     run_of_result: list[str] = Field(description="of each result: the id of its run")
     certificates: list[MarkWord | None] = Field(
@@ -75,10 +82,11 @@ def of(
     results: Iterable[Result],
     known: Known = certified.NONE,
     origins: Sequence[RunOrigin] = (),
+    peak: Peak | None = None,
 ) -> ReportDocument:
     """The document of these tables and of the results that they were made from.
 
-    `known` is what marks rest on, `origins` are the runs, in the order of their results.
+    `known` is what marks rest on, `origins` are the runs, in the order of their results, `peak` is of this machine.
     """
     results = list(results)
     marks = [certified.of(result, known) for result in results]
@@ -98,6 +106,7 @@ def of(
         ],
         results=results,
         disturbances=[[each.text for each in disturbances.of_result(result)] for result in results],
+        plausibility=[plausibility.of_result(result, peak) for result in results],
         runs=list(origins),
         run_of_result=origin.runs_of_results(origins),
         certificates=[None if mark is None else mark.word for mark in marks],

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.host import quotas
+from orchestrator.host.peak import Peak
 from orchestrator.record.results import Result
 from orchestrator.report import cells, certified, failures, notices, sections, verdict
 from orchestrator.report.certified import Known
@@ -51,9 +52,13 @@ class Page:
 
 
 def build(
-    measured: Sequence[Measured], studies: Studies, trees: Mapping[str, Tree], known: Known = certified.NONE
+    measured: Sequence[Measured],
+    studies: Studies,
+    trees: Mapping[str, Tree],
+    known: Known = certified.NONE,
+    peak: Peak | None = None,
 ) -> Page:
-    """The page of some runs; `trees` holds the available workload code by its fingerprint."""
+    """The page of some runs; `trees` has the available workload code by its fingerprint, `peak` is of this machine."""
     results = [result for each in measured for result in each.results]
     found, by_host = tables(results, studies, known), host_by_host(results)
     shown = [*sections.of(found, measured, studies), *map(sections.of_hosts, by_host)]
@@ -64,7 +69,7 @@ def build(
         if result.job.id in each.usage
     }
     behind = [
-        cells.cell(row.cell, row.cells[0].text, table.title, same, trees=trees, mark=row.mark, used=used)
+        cells.cell(row.cell, row.cells[0].text, table.title, same, trees=trees, mark=row.mark, used=used, peak=peak)
         for section, table in zip(shown, [*found, *by_host], strict=True)
         for row, same in zip(section.rows, table.results, strict=True)
     ]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 
+from orchestrator.host.peak import Peak
 from orchestrator.judge import disturbances
 from orchestrator.judge.conditions import conditions_of
 from orchestrator.record.results import Result
@@ -121,9 +122,10 @@ def json_text(
     results: Iterable[Result],
     known: Known = certified.NONE,
     origins: Sequence[RunOrigin] = (),
+    peak: Peak | None = None,
 ) -> str:
     """The tables as shown, and the results they were made from. Their JSON Schema is docs/report.schema.json."""
-    return document.of(tables, results, known, origins).model_dump_json(indent=1) + "\n"
+    return document.of(tables, results, known, origins, peak).model_dump_json(indent=1) + "\n"
 
 
 def _csv_line(cells: Sequence[object]) -> str:

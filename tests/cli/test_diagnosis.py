@@ -20,7 +20,8 @@ from orchestrator.engines.docker import client
 from orchestrator.engines.process import pythons
 from orchestrator.errors import HostError
 from orchestrator.host import machine as host_machine
-from orchestrator.host import quotas
+from orchestrator.host import peak, quotas
+from orchestrator.host.peak import Peak
 from orchestrator.inputs import dataset_folder, datasets, download
 from orchestrator.plan import catalog
 from orchestrator.record.run_folder import RunFolder
@@ -579,6 +580,16 @@ def test_a_first_run_builds_the_images_that_are_missing(daemon, root, tmp_path):
     assert f"images 0 of {len(images)} are built; the others: " in page
     assert re.search(r"\d\.\d GB to download besides base images, \d\.\d GB of disk; downloads: ", page)
     assert "numpy 17 MB" in page
+
+
+def test_what_the_machine_can_do_at_most_is_measured_kept_and_shown(root, tmp_path, monkeypatch):
+    found = Peak(host="x", cpu="Xeon", cpus=2, flops=3.7e11, bandwidth=1.2e10, measured="2026-11-30", numpy="2.4.6")
+    monkeypatch.setattr(peak, "measure", lambda host: found)
+    assert examine()["peak"] is None
+    assert examine("--bench")["peak"] == found.model_dump()
+    assert examine()["peak"] == found.model_dump()
+    page = " ".join(shown(root, tmp_path / "cache", width=120).split())
+    assert "at most 370 GFLOP/s, 12.0 GB/s of memory, on 2 CPUs, measured 2026-11-30" in page
 
 
 def test_minutes_are_those_of_a_published_file(root, tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import StoreError
 from orchestrator.host.neighbours import Neighbour
+from orchestrator.host.peak import Peak
 from orchestrator.plan import catalog, jobs, spec_file
 from orchestrator.plan.jobs import Job
 from orchestrator.record.events import Epoch, Step
@@ -522,8 +523,22 @@ def test_the_jobs_behind_a_row_have_no_empty_column(known):
         "accuracy (%)",
         "training (s)",
         "whole job (s)",
+        "GFLOP/s",
+        "weights (GB/s)",
     ]
-    assert cell.jobs.rows == (("pytorch-cnn-cpu-1", "ok", "2026-01-01 00:00:00", 76.5, 100.0, 10.0),)
+    (row,) = cell.jobs.rows
+    assert row[:6] == ("pytorch-cnn-cpu-1", "ok", "2026-01-01 00:00:00", 76.5, 100.0, 10.0)
+    assert row[6] == pytest.approx(256 * 1.3e8 * 3 / 1e9)
+
+
+@pytest.mark.parametrize(("flops", "shown"), [(2e11, "50%"), (5e10, "200%: impossible")])
+def test_a_row_shows_its_share_of_what_this_machine_can_do(known, flops, shown):
+    peak = Peak(host=None, cpu="CPU X", cpus=2, flops=flops, bandwidth=1e12, measured="2026-11-30", numpy="2")
+    it = cnn()
+    it = it.model_copy(update={"figures": it.figures.model_copy(update={"train_samples_per_s": 1e11 / (3 * 1.3e8)})})
+    (cell,) = page.build([measured(it)], known, {}, peak=peak).cells
+    column = [each.title for each in cell.jobs.columns].index("of this machine's peak")
+    assert cell.jobs.rows[0][column] == shown
 
 
 def test_of_very_many_jobs_the_first_are_listed(known):

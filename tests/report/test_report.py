@@ -92,6 +92,7 @@ def test_a_disturbed_row_is_never_first_and_marked_in_every_form(known):
     assert [line["disturbed"] for line in lines] == ["stress used 1.0 CPUs", ""]
     document = json.loads(text.json_text([only], results))
     assert document["disturbances"] == [["stress used 1.0 CPUs"], []]
+    assert [each["of_peak"] for each in document["plausibility"]] == [None, None]
     assert document["tables"][0]["rows"][1][1] == {"doubtful": 50.0}
 
 

@@ -179,13 +179,16 @@ def _run(request: Request, folder: RunFolder, prepared: PreparedRun, screen: Scr
 
 def _show(folder: RunFolder, screen: Screen, *, json: bool) -> None:
     """Print a run's tables, or the report's JSON. Raises Exit if a job failed, StoreError if a result is damaged."""
+    from orchestrator import files
     from orchestrator.cli import next_steps, selection
+    from orchestrator.host import peak
     from orchestrator.report import collected, formats
 
     sources = selection.sources(folder.path.parent, [str(folder.path)])
     for error in sources.unread:
         screen.warn(error.message)
-    content = collected.of_runs(sources.runs, place.current().root, sources.origins, sources.own)
+    known = peak.load(files.default_cache())
+    content = collected.of_runs(sources.runs, place.current().root, sources.origins, sources.own, known)
     skipped = sum(result.status == "skipped" for result in content.results)
     if json:
         sys.stdout.writelines(formats.load("json").write(content))

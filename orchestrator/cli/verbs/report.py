@@ -79,8 +79,10 @@ def command(
       rosetta report 20261123-140000-quick 20261124-140000-quick --format csv
       rosetta report --capsule capsule.json
     """
+    from orchestrator import files
     from orchestrator.cli import next_steps, selection
     from orchestrator.cli.screen import Screen
+    from orchestrator.host import peak
     from orchestrator.outputs import is_stdout
     from orchestrator.report import collected
 
@@ -91,7 +93,8 @@ def command(
         sources = selection.sources(results, run or (None,))
         for signed in sources.signed:
             screen.show_signature(signed)
-        content = collected.of_runs(sources.runs, place.current().root, sources.origins, sources.own)
+        known = peak.load(files.default_cache())
+        content = collected.of_runs(sources.runs, place.current().root, sources.origins, sources.own, known)
         if output is not None or not (capsule and is_stdout(capsule)):  # "-": stdout holds the capsule alone
             _deliver(content, formats.PAGE if open_ else format_, output, screen, open_=open_)
             if output is None and not open_ and format_ == formats.DEFAULT:

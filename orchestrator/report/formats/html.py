@@ -16,7 +16,7 @@ def write(content: ReportContent) -> Iterator[str]:
     """The text of the file."""
     trees = sources.trees(content.root, content.results)
     measured = [_measured(each) for each in content.runs]
-    yield html.render(page.build(measured, content.studies(), trees, content.known))
+    yield html.render(page.build(measured, content.studies(), trees, content.known, content.peak))
 
 
 def _measured(each: CollectedRun) -> Measured:

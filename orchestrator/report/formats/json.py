@@ -12,4 +12,4 @@ FILE_NAME: str | None = None
 
 def write(content: ReportContent) -> Iterator[str]:
     """The text of the document."""
-    yield text.json_text(content.tables(), content.results, content.known, content.origins)
+    yield text.json_text(content.tables(), content.results, content.known, content.origins, content.peak)
