@@ -80,6 +80,14 @@ def test_a_training_that_claims_less_than_it_took_is_no_result():
         heard(TRAINING, (ready(), 1.0), (epoch(100.0, 10.0), 100.0))
 
 
+def test_small_parts_that_many_epochs_leave_out_add_up():
+    """Each epoch took 8 s and claims 6.5: one alone could have been held up for so long, ten could not."""
+    arrivals = [(epoch(8.0 * number, 6.5), 1 + 8.0 * number) for number in range(1, 11)]
+    heard(TRAINING, (ready(), 1.0), *arrivals[:1])
+    with pytest.raises(Violation, match=r"only 65 s for all epochs, but its events arrived 80\.00 s apart"):
+        heard(TRAINING, (ready(), 1.0), *arrivals)
+
+
 def test_an_artifact_in_the_middle_of_a_pass_ends_no_work():
     kept = Artifact(event="artifact", seq=2, t=10.9, name="features-0.npy", dtype="float32", shape=[0], sha256="0" * 64)
     heard(RESNET, (ready(), 1.0), (kept, 10.9), (passed("cold", 11.0, 10.0), 11.0))
