@@ -78,9 +78,7 @@ def run(job):
     images = job.images()
     model = build(job)
     with job.compiling():
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
     def features(batch):
         return session.run(None, {"images": batch})[0]

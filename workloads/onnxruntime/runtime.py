@@ -5,7 +5,9 @@ import onnxruntime
 
 
 def start(job, notes=()):
-    """Announce this job and return the options of its session. Raises NotImplementedError for any precision but fp32."""
+    """Announce this job and return the options of its session.
+
+    Raises NotImplementedError for any precision but fp32."""
     if job.precision != "fp32":
         raise NotImplementedError("this workload computes in fp32, not in {}".format(job.precision))
     options = onnxruntime.SessionOptions()

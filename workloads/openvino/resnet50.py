@@ -21,8 +21,8 @@ class ResNet50:
         self.variant = variant
 
     def conv(self, x, name, stride=1, pad=0):
-        kernel = self.weights[name + ".weight"]
-        return ops.convolution(x, kernel, strides=[stride] * 2, pads_begin=[pad] * 2, pads_end=[pad] * 2, dilations=[1, 1])
+        kernel, pads = self.weights[name + ".weight"], [pad, pad]
+        return ops.convolution(x, kernel, strides=[stride, stride], pads_begin=pads, pads_end=pads, dilations=[1, 1])
 
     def norm(self, x, name):
         gamma, beta, mean, var = (self.weights["{}.{}".format(name, kind)] for kind in ("gamma", "beta", "mean", "var"))
@@ -40,9 +40,10 @@ class ResNet50:
     def forward(self, x):
         x = ops.relu(self.norm(self.conv(x, "conv1", stride=2, pad=3), "bn1"))
         x = ops.max_pool(x, strides=[2, 2], dilations=[1, 1], pads_begin=[1, 1], pads_end=[1, 1], kernel_shape=[3, 3])
+        x = x.output(0)  # the other output says where the maxima were
         for stage, (blocks, stride) in enumerate(STAGES, start=1):
             for block in range(blocks):
-                x = self.bottleneck(x.output(0), "layer{}.{}".format(stage, block), stride if block == 0 else 1)
+                x = self.bottleneck(x, "layer{}.{}".format(stage, block), stride if block == 0 else 1)
         return ops.reduce_mean(x, [2, 3])
 
 

@@ -16,6 +16,7 @@ def start(job, notes=()):
         hint.inference_precision: ov.Type.f32,  # by default bfloat16 on CPUs that have it
         hint.performance_mode: hint.PerformanceMode.LATENCY,  # all threads work on one batch
         properties.inference_num_threads: job.threads,
+        hint.enable_hyper_threading: True,  # else one thread for each core, where the job may have two CPUs of it
     }
 
 
