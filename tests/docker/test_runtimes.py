@@ -40,8 +40,49 @@ runtime.start(job)
 assert jax.config.jax_default_matmul_precision == "highest"
 """,
 }
-CHECK = checks.frameworks("runtimes", "tests/docker/test_runtimes.py", *NO_TF32, "chainer")
+FLUSHED = {
+    "onnxruntime": """
+from workloads.onnxruntime import runtime
+import onnxruntime
+from onnx import TensorProto, helper
+ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, normal.shape) for name in ("x", "y")]
+graph = helper.make_graph([helper.make_node("Mul", ["x", "x"], ["y"])], "square", ports[:1], ports[1:])
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+session = onnxruntime.InferenceSession(model.SerializeToString(), runtime.start(job))
+(squares,) = session.run(None, {"x": normal})
+""",
+    "openvino": """
+from workloads.openvino import runtime
+import openvino as ov
+from openvino import opset15 as ops
+x = ops.parameter(normal.shape, np.float32)
+network = ov.Core().compile_model(ov.Model([ops.multiply(x, x)], [x]), "CPU", runtime.start(job))
+squares = network(normal)[0]
+""",
+}
+CHECK = checks.frameworks("runtimes", "tests/docker/test_runtimes.py", *NO_TF32, *FLUSHED, "chainer")
 pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
+DENORMAL_SQUARES = """
+from workloads.common import startup
+startup.flush_denormals()
+import numpy as np
+normal = np.full((4, 1 << 20), 1e-20, np.float32)
+job.threads = 2
+"""
+ZERO = """
+assert startup.denormals_flushed()
+assert not squares.view(np.uint32).any()  # as integers, because what compares floats would flush them too
+"""
+FULL_PRECISION = """
+from workloads.openvino import runtime
+import numpy as np, openvino as ov
+from openvino import opset15 as ops, properties
+x = ops.parameter([1], np.float32)
+network = ov.Core().compile_model(ov.Model([ops.relu(x)], [x]), "CPU", runtime.start(job))
+assert network.get_property(properties.hint.inference_precision) == ov.Type.f32
+assert network.get_property(properties.inference_num_threads) == job.threads
+assert network.get_property(properties.num_streams) == 1
+"""
 LAYOUTS = """
 from workloads.pytorch import runtime
 import torch
@@ -97,6 +138,15 @@ def ask(framework, script):
 def test_fp32_is_no_tf32(docker_engine, framework):
     """By the framework's own switch, also where NVIDIA_TF32_OVERRIDE."""
     ask(framework, NO_TF32[framework])
+
+
+@pytest.mark.parametrize("framework", FLUSHED)
+def test_threads_of_an_inference_engine_flush_denormals(docker_engine, framework):
+    ask(framework, DENORMAL_SQUARES + FLUSHED[framework] + ZERO)
+
+
+def test_openvino_gives_one_batch_all_threads_and_full_precision(docker_engine):
+    ask("openvino", FULL_PRECISION)
 
 
 def test_pytorch_keeps_images_in_the_order_that_its_device_is_fast_with(docker_engine):

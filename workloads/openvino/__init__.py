@@ -1,0 +1,1 @@
+"""The workload in OpenVINO."""
