@@ -1,6 +1,6 @@
 """CNN on CIFAR-10 in tinygrad."""
 
-from tinygrad import Context, Tensor, TinyJit, nn
+from tinygrad import Context, TinyJit, nn
 
 from workloads.common import bench
 from workloads.tinygrad import runtime

@@ -5,9 +5,9 @@ To use several CPUs a job takes one device for each, "CPU:0", "CPU:1", …, as t
 each has a copy of the weights and its part of every batch. https://docs.tinygrad.org/tensor/creation/#tinygrad.Tensor.shard
 """
 
-import importlib.metadata
 import os
 import subprocess
+from importlib import metadata  # novm: where tinygrad is, Python is newer
 
 from tinygrad import Device, Tensor, nn
 
@@ -20,18 +20,20 @@ def start(job, fused=None, notes=()):
 
     Raises NotImplementedError for a GPU or a precision other than fp32, FileNotFoundError where there is no clang."""
     if (job.device, job.precision) != ("cpu", "fp32"):
-        raise NotImplementedError("these workloads compute in fp32 on a CPU, the job asks for {} on a {}".format(job.precision, job.device))
+        asked = "{} on a {}".format(job.precision, job.device)
+        raise NotImplementedError("these workloads compute in fp32 on a CPU, the job asks for {}".format(asked))
     Tensor.manual_seed(job.seed)
     count = next(n for n in range(job.threads, 0, -1) if job.settings["batch"] % n == 0)
     devices = tuple("CPU:{}".format(number) for number in range(count))
     notes = ["Each of {} devices, with a thread of its own, takes an equal part of every batch".format(count), *notes]
-    job.start(version=importlib.metadata.version("tinygrad"), versions={"clang": clang_version()}, fused=fused, notes=notes)
+    versions = {"clang": clang_version()}
+    job.start(version=metadata.version("tinygrad"), versions=versions, fused=fused, notes=notes)
     return devices
 
 
 def clang_version():
     """For example "14.0.6"."""
-    return subprocess.run([CC, "-dumpversion"], check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout.strip()
+    return subprocess.check_output([CC, "-dumpversion"], universal_newlines=True).strip()
 
 
 def synchronize(devices):
@@ -40,9 +42,9 @@ def synchronize(devices):
         Device[device].synchronize()
 
 
-def split(batch, devices):
+def split(batch, devices, axis=0):
     """A NumPy batch as a tensor of which each device has a part."""
-    return Tensor(batch, device="CPU").shard(devices, axis=0).realize()
+    return Tensor(batch, device="CPU").shard(devices, axis=axis).realize()
 
 
 def copied(array, devices):
@@ -70,7 +72,7 @@ def rehearse(model, optimizer, calls):
         calls()
     for tensor, array in zip(state, before):
         tensor.assign(like(array, tensor)).realize()
-    for counter in Tensor._device_rng_counters.values():
+    for counter in Tensor._device_rng_counters.values():  # noqa: SLF001  (nothing public sets them back)
         counter.assign(counter.zeros_like()).realize()
 
 
