@@ -61,7 +61,7 @@ def new(
 
     \b
     Examples:
-      rosetta new tinygrad --package tinygrad==0.14.0 --package numpy==2.4.6
+      rosetta new autograd --package autograd==1.9.1 --package numpy==2.4.6
       rosetta new paddle --package paddlepaddle==3.2.0 --module paddle
       rosetta new ort-node --package onnxruntime-node==1.20.1 \\
           --command 'node workloads/{module}/{workload}.js'

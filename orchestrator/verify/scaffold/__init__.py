@@ -71,7 +71,7 @@ def _pins(packages: Sequence[str]) -> list[re.Match[str]]:
             raise UsageError(f"--package {package}: not of the form NAME==VERSION", hint="give an exact version")
         found.append(pin)
     if not found:
-        raise UsageError("no package is named", hint="name the framework's own first, e.g. --package tinygrad==0.14.0")
+        raise UsageError("no package is named", hint="name the framework's own first, e.g. --package autograd==1.9.1")
     return found
 
 
