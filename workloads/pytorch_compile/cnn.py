@@ -1,7 +1,8 @@
 """CNN on CIFAR-10 in PyTorch, with torch.compile.
 
 Model and loss are one compiled function, and so is their gradient. The update is not compiled: a fused optimizer is one
-kernel already. The convolutions stay oneDNN's or cuDNN's. Images lie in memory in whatever order the device is the faster with; PyTorch calls it NCHW either way.
+kernel already. The convolutions stay oneDNN's or cuDNN's. Images lie in memory in whatever order the device is the
+faster with; PyTorch calls it NCHW either way.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from workloads.pytorch_compile import runtime
 
 
 def max_pool(x):
-    """Maximum over 2x2 windows. The C++ that Inductor writes for the gradient of F.max_pool2d is slower than this."""
+    """Maximum over 2x2 windows. On a CPU, what Inductor makes of F.max_pool2d's gradient is slower than this."""
     x = torch.maximum(x[:, :, 0::2], x[:, :, 1::2])
     return torch.maximum(x[..., 0::2], x[..., 1::2])
 

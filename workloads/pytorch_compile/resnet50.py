@@ -7,6 +7,7 @@ CPU, packs their weights once instead of at every call.
 
 import torch
 from torch import nn
+from torch._inductor import config as inductor
 from torch.nn import functional as F
 
 from workloads.common import bench
@@ -71,7 +72,7 @@ def build(job, device, layout):
 
 def run(job):
     device = runtime.start(job, notes=["BatchNorm is folded into the convolutions"])
-    torch._inductor.config.freezing = True
+    inductor.freezing = True
     layout = runtime.image_layout(job, device)
     images = runtime.pinned(job.images(layout=layout), device)
     network = runtime.compiler(device)(build(job, device, layout))

@@ -1,7 +1,7 @@
 """GRU on IMDB reviews in PyTorch, with torch.compile.
 
 torch.compile does not compile torch.nn.GRU. So on a CPU the cell is written out, and some time steps together are one
-compiled function. On a GPU, cuDNN's fused kernel takes less time, so that nothing is compiled there. Sequences are time
+compiled function. On a GPU one kernel of cuDNN's computes all time steps, and nothing is compiled. Sequences are time
 first, the layout of torch.nn.GRU.
 """
 
@@ -14,12 +14,14 @@ from workloads.common import bench
 from workloads.pytorch_compile import runtime
 
 VOCABULARY, EMBEDDING, UNITS, CLASSES = 30000, 125, 100, 2
-STEPS = 15  # time steps in one compiled function; all 150 would take minutes to compile
+STEPS = 15  # time steps in one compiled function; all 150 would take ten times as long to compile
 GRU = ("gru.weight_ih", "gru.weight_hh", "gru.bias_ih", "gru.bias_hh")  # of PyTorch's first and only layer, "l0"
 
 
 def gru_steps(inputs, state, weight, bias):
-    """The state (batch, units) after the time steps of `inputs`, (steps, batch, 3 * units): the gates' share of them."""
+    """The state, (batch, units), after some time steps.
+
+    `inputs`, (steps, batch, 3 * units), is what the embedded tokens add to the gates r, z, n."""
     for step in inputs.unbind():
         input_r, input_z, input_n = step.chunk(3, dim=1)
         state_r, state_z, state_n = F.linear(state, weight, bias).chunk(3, dim=1)

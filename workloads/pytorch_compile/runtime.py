@@ -7,6 +7,7 @@ temporary files, which is the job's own, so that every job compiles anew.
 import functools
 
 import torch
+from torch._inductor import config as inductor
 
 MEMORY_FORMATS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 
@@ -21,7 +22,7 @@ def start(job, fused=None, notes=()):
     torch.set_num_threads(job.threads)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = job.precision == "tf32"
     # On a CPU PyTorch's own generator draws the masks of dropout faster than the C++ that Inductor would write for it.
-    torch._inductor.config.fallback_random = job.device == "cpu"
+    inductor.fallback_random = job.device == "cpu"
     if job.device == "cpu":
         device = torch.device("cpu")
         job.start(version=torch.__version__, fused=fused, notes=notes)
