@@ -1,8 +1,8 @@
 """Runs inside the PyTorch image: a training with its rehearsal and one without. Prints JSON.
 
-    pytorch_inside.py WORKLOAD INPUTS
+    pytorch_inside.py MODULE WORKLOAD INPUTS
 
-INPUTS holds what a job of this workload finds below BENCH_INPUTS.
+MODULE is a folder below workloads/. INPUTS holds what a job of this workload finds below BENCH_INPUTS.
 """
 
 import importlib
@@ -34,12 +34,12 @@ class Heard:
         pass
 
 
-def training(workload, settings, inputs):
+def training(module, workload, settings, inputs):
     """{"losses": of the first steps, "weights": {name: sha256} after the first, "compile_s"} of one job."""
     heard = Heard()
     bench = importlib.import_module("workloads.common.bench")
     spec = dict(SPEC, workload=workload, settings=settings)
-    importlib.import_module("workloads.pytorch." + workload).run(bench.Job(spec, inputs, heard))
+    importlib.import_module(f"workloads.{module}.{workload}").run(bench.Job(spec, inputs, heard))
     ready = next(event for event in heard.events if event["event"] == "ready")
     return {
         "losses": [event["loss"] for event in heard.events if event["event"] == "step"],
@@ -48,12 +48,12 @@ def training(workload, settings, inputs):
     }
 
 
-def main(workload, inputs):
+def main(module, workload, inputs):
     settings = json.loads(Path(inputs, "settings.json").read_text(encoding="utf-8"))
     importlib.import_module("torch").use_deterministic_algorithms(True)
-    rehearsed = training(workload, settings, inputs)
-    importlib.import_module("workloads.pytorch.runtime").rehearse = lambda *arguments: None
-    figures = {"rehearsed": rehearsed, "fresh": training(workload, settings, inputs)}
+    rehearsed = training(module, workload, settings, inputs)
+    importlib.import_module(f"workloads.{module}.runtime").rehearse = lambda *arguments: None
+    figures = {"rehearsed": rehearsed, "fresh": training(module, workload, settings, inputs)}
     sys.stdout.write(json.dumps(figures))
 
 

@@ -12,7 +12,11 @@ from tests.support.checks import ROOT
 from tests.support.small_job import SETTINGS, write_inputs
 
 CHECK = checks.frameworks(
-    "pytorch rehearsal", "tests/docker/test_pytorch.py", "pytorch", inputs=("tests/docker/pytorch_inside.py",)
+    "pytorch rehearsal",
+    "tests/docker/test_pytorch.py",
+    "pytorch",
+    "pytorch-compile",
+    inputs=("tests/docker/pytorch_inside.py",),
 )
 pytestmark = [pytest.mark.docker, checks.mark(CHECK)]
 
@@ -29,16 +33,17 @@ def inputs(request, tmp_path):
     return request.param, tmp_path
 
 
-def test_a_rehearsal_leaves_no_trace(tag, inputs):
+@pytest.mark.parametrize("module", ["pytorch", "pytorch_compile"])
+def test_a_rehearsal_leaves_no_trace(tag, module, inputs):
     """Its time is reported separately, and weights, optimizer and masks of dropout are as if there had been none."""
     workload, folder = inputs
     script = Path(pytorch_inside.__file__)
     argv = [
         "docker", "run", "--rm", "--network=none", f"--volume={ROOT / 'workloads'}:/bench/workloads:ro",
         f"--volume={script}:/check/{script.name}:ro", f"--volume={folder}:/inputs:ro", "--env=PYTHONPATH=/bench", tag,
-        "python", f"/check/{script.name}", workload, "/inputs",
+        "python", f"/check/{script.name}", module, workload, "/inputs",
     ]  # fmt: skip
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     record = json.loads(done.stdout)
     assert record["rehearsed"].pop("compile_s") > 0

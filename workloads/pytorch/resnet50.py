@@ -2,8 +2,7 @@
 
 The network of the paper, cut after global average pooling; `variant` v1.5 moves the stride to the 3x3 convolution.
 On a CPU the traced network is optimised for inference: BatchNorm is folded into the convolutions, and oneDNN gets its
-weights packed once instead of at every call. That is TorchScript's work: torch.compile, its successor, needs a C++
-compiler at run time, which the image does without.
+weights packed once instead of at every call. That is TorchScript's work: torch.compile has a row of its own.
 """
 
 import torch
