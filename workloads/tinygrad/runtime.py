@@ -55,10 +55,11 @@ def copied(array, devices):
     return Tensor(array, device="CPU").shard(devices).realize()
 
 
-def load(model, weights, devices):
-    """Put a copy of each of the `weights`, {name: NumPy array}, on all `devices` and into `model`."""
+def loaded(model, weights, devices):
+    """`model` with a copy of each of the `weights`, {name: NumPy array}, on each of the `devices`."""
     for name, tensor in nn.state.get_state_dict(model).items():
         tensor.replace(copied(weights[name], devices))
+    return model
 
 
 def weights_of(model):
