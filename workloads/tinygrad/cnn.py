@@ -25,11 +25,15 @@ class Cnn:
         return self.fc2(x)
 
 
+def build(job, devices):
+    model = Cnn(job.settings["dropout_conv"], job.settings["dropout_dense"])
+    return runtime.loaded(model, job.weights(), devices)
+
+
 def run(job):
     devices = runtime.start(job)
     x_train, y_train, x_test, y_test = job.data()
-    model = Cnn(job.settings["dropout_conv"], job.settings["dropout_dense"])
-    runtime.load(model, job.weights(), devices)
+    model = build(job, devices)
     optimizer = nn.optim.SGD(nn.state.get_parameters(model), lr=job.settings["lr"], momentum=job.settings["momentum"])
 
     @TinyJit

@@ -83,11 +83,15 @@ def learning_rate(step, lr, lr_end, warmup, decay_steps):
     return lr * (lr_end + (1 - lr_end) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
+def build(job, devices):
+    model = Gpt(*(job.settings[name] for name in ("layers", "heads", "width", "context", "dropout")))
+    return runtime.loaded(model, job.weights(), devices)
+
+
 def run(job):
     devices = runtime.start(job)
     x_train, y_train, x_test, y_test = job.windows()
-    model = Gpt(*(job.settings[name] for name in ("layers", "heads", "width", "context", "dropout")))
-    runtime.load(model, job.weights(), devices)
+    model = build(job, devices)
     optimizer = adamw(model, job.settings)
     shape = {name: job.settings[name] for name in ("lr", "lr_end", "warmup", "decay_steps")}
 

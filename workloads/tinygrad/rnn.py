@@ -134,11 +134,14 @@ def programs(model, recurrence, optimizer):
     return train, predict
 
 
+def build(job, devices):
+    return runtime.loaded(Rnn(), job.weights(), devices)
+
+
 def run(job):
     devices = runtime.start(job, fused=False)
     x_train, y_train, x_test, y_test = job.data()
-    model = Rnn()
-    runtime.load(model, job.weights(), devices)
+    model = build(job, devices)
     options = {"b1": job.settings["beta1"], "b2": job.settings["beta2"], "eps": job.settings["epsilon"]}
     optimizer = nn.optim.Adam(nn.state.get_parameters(model), lr=job.settings["lr"], **options)
     recurrence = Recurrence(model, x_train.shape[1], job.settings["batch"], devices)

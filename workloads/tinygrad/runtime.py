@@ -12,6 +12,7 @@ from importlib import metadata  # novm: where tinygrad is, Python is newer
 from tinygrad import Device, Tensor, nn
 
 CALLS_THAT_COMPILE = range(2)  # TinyJit runs a function at its first call, records it at its second, then replays it
+WAIT_MS = 3600 * 1000  # for one kernel; tinygrad's own 30 seconds are short for a CPU that others use too
 CC = os.environ.get("CC", "clang")
 
 
@@ -26,6 +27,8 @@ def start(job, fused=None, notes=()):
     count = next(n for n in range(job.threads, 0, -1) if job.settings["batch"] % n == 0)
     devices = tuple("CPU:{}".format(number) for number in range(count))
     notes = ["Each of {} devices, with a thread of its own, takes an equal part of every batch".format(count), *notes]
+    for device in (*devices, "CPU"):
+        Device[device].wait_timeout_ms = WAIT_MS
     versions = {"clang": clang_version()}
     job.start(version=metadata.version("tinygrad"), versions=versions, fused=fused, notes=notes)
     return devices
@@ -52,10 +55,11 @@ def copied(array, devices):
     return Tensor(array, device="CPU").shard(devices).realize()
 
 
-def load(model, weights, devices):
-    """Put a copy of each of the `weights`, {name: NumPy array}, on all `devices` and into `model`."""
+def loaded(model, weights, devices):
+    """`model` with a copy of each of the `weights`, {name: NumPy array}, on each of the `devices`."""
     for name, tensor in nn.state.get_state_dict(model).items():
         tensor.replace(copied(weights[name], devices))
+    return model
 
 
 def weights_of(model):
