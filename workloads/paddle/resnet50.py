@@ -1,7 +1,7 @@
 """ResNet-50 feature extraction in PaddlePaddle.
 
 The network of the paper, cut after global average pooling; `variant` v1.5 moves the stride to the 3x3 convolution.
-Paddle Inference runs it, as its documentation advises for CPUs: with oneDNN, which also folds BatchNorm into the
+Paddle Inference runs it, as its documentation advises for CPUs: with oneDNN, and BatchNorm folded into the
 convolutions. It reads the model from a file.
 """
 

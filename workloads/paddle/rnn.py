@@ -1,6 +1,7 @@
 """GRU on IMDB reviews in PaddlePaddle.
 
 Sequences are time first, the layout of the kernel behind paddle.nn.GRU: one call computes all time steps.
+The model becomes a static graph.
 """
 
 import numpy as np
@@ -29,7 +30,7 @@ def build(job):
     model = Rnn()
     weights = job.weights()
     runtime.load(model, {name: weights[given(name)] for name in model.state_dict()})
-    return model
+    return paddle.jit.to_static(model, full_graph=True)
 
 
 def given(name):
