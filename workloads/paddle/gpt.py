@@ -1,7 +1,7 @@
 """Character-level GPT on Tiny Shakespeare in PaddlePaddle.
 
 The model becomes a static graph, which runs its many small operations with less work between them. Attention is
-written out: on a CPU, scaled_dot_product_attention does the same, but moves the heads to and fro more often.
+written out: on a CPU, scaled_dot_product_attention does the same, but transposes more often.
 """
 
 import math
