@@ -1,0 +1,1 @@
+"""The workloads in PaddlePaddle 3."""
