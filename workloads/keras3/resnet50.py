@@ -1,4 +1,4 @@
-"""ResNet-50 feature extraction in Keras 3 on TensorFlow.
+"""ResNet-50 feature extraction in Keras 3.
 
 The network of the paper, cut after global average pooling; `variant` v1.5 moves the stride to the 3x3 convolution.
 keras.applications.ResNet50 is another network: its convolutions have biases and its BatchNorm another epsilon.
@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from workloads.common import bench
-from workloads.keras_tf import runtime
+from workloads.keras3 import runtime
 
 STAGES = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))  # blocks, width, stride of the first block
 EXPANSION = 4
@@ -60,10 +60,11 @@ def run(job):
     runtime.start(job)
     images = job.images(layout="NHWC")
     model = build(job)
+    features = runtime.predictor(model)
     with job.compiling():
-        model.predict_on_batch(images[0])
+        features(images[0])
     job.ready()
-    job.extract(model.predict_on_batch, images, sync=runtime.synchronize)
+    job.extract(features, images, sync=lambda: None)  # the device is idle when its features are in the host's memory
 
 
 if __name__ == "__main__":

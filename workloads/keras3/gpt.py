@@ -1,4 +1,4 @@
-"""Character-level GPT on Tiny Shakespeare in Keras 3 on TensorFlow.
+"""Character-level GPT on Tiny Shakespeare in Keras 3.
 
 Attention is Keras' own layer, which has a matrix each for queries, keys and values. XLA merges the many small
 operations between the matrix products: on a CPU with the smaller settings it needs an eighth less CPU time, so it is
@@ -10,22 +10,9 @@ import numpy as np
 from keras import layers, ops
 
 from workloads.common import bench
-from workloads.keras_tf import runtime
+from workloads.keras3 import runtime
 
 CHARACTERS = 65
-
-
-class AdamW(keras.optimizers.AdamW):
-    """AdamW as published: w <- w - lr decay w, then w <- w - lr m̂ / (√v̂ + ε).
-
-    Keras adds ε to √v, which still lacks the bias correction √(1 - β₂ᵗ); scaled by the same factor, ε is ε again."""
-
-    def update_step(self, gradient, variable, learning_rate):
-        published = self.epsilon
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        self.epsilon = published * ops.sqrt(1 - ops.power(ops.cast(self.beta_2, variable.dtype), step))
-        super().update_step(gradient, variable, learning_rate)
-        self.epsilon = published
 
 
 class PositionEmbedding(layers.Layer):
@@ -110,7 +97,7 @@ def adamw(settings):
         decay_steps=max(1, settings["decay_steps"] - 1 - settings["warmup"]),
         alpha=settings["lr_end"],
     )
-    optimizer = AdamW(
+    optimizer = keras.optimizers.AdamW(
         schedule,
         weight_decay=settings["weight_decay"],
         beta_1=settings["beta1"],
@@ -119,7 +106,7 @@ def adamw(settings):
         global_clipnorm=settings["clip"],
     )
     optimizer.exclude_from_weight_decay(var_names=["gamma"])  # the gains of LayerNorm
-    return optimizer
+    return runtime.as_published(optimizer)
 
 
 def build(job):
@@ -139,12 +126,12 @@ def run(job):
     model = build(job)
     with job.compiling():
         batch = job.settings["batch"]
-        runtime.compile_ahead(model, x_train[:batch], y_train[:batch])
+        training = runtime.Training(model, x_train[:batch], y_train[:batch])
     job.ready()
-    for epoch in job.epochs(sync=runtime.synchronize, weights=lambda: weights_of(model)):
+    for epoch in job.epochs(sync=training.synchronize, weights=lambda: weights_of(training.model)):
         for x, y in epoch.batches(x_train, y_train):
-            epoch.step(runtime.train_on_batch(model, x, y))
-        epoch.score_loss(model.predict_on_batch, x_test, y_test, pad=True)  # XLA compiles for one batch size
+            epoch.step(training.step(x, y))
+        epoch.score_loss(training.predict, x_test, y_test, pad=True)  # XLA compiles for one batch size
 
 
 if __name__ == "__main__":
