@@ -1,10 +1,14 @@
 """Keras on JAX: functions of a model's state, compiled whole."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from workloads.jax import runtime
+
+FUSED_GRU = ()  # a scan on every device
 
 
 def mixed_policy(job):
@@ -28,12 +32,13 @@ def values(variables):
 def predictor(model):
     """A function from a batch to what `model` makes of it, as NumPy arrays."""
     state = values(model.trainable_variables), values(model.non_trainable_variables)
-
-    @jax.jit
-    def predict(state, x):
-        return model.stateless_call(*state, x, training=False)[0]
-
+    predict = jax.jit(functools.partial(outputs, model))
     return lambda x: np.asarray(predict(state, x))
+
+
+def outputs(model, state, x):
+    """What `model` makes of the batch `x` with its weights and other variables as in `state`."""
+    return model.stateless_call(*state, x, training=False)[0]
 
 
 class Training:
@@ -44,22 +49,16 @@ class Training:
     def __init__(self, model, x, y):
         model.optimizer.build(model.trainable_variables)
         self._model = model
-        self._variables = (
-            model.trainable_variables,
-            model.non_trainable_variables,
-            model.optimizer.variables,
-        )
+        self._variables = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
         self._state = tuple(values(variables) for variables in self._variables)
         self._step = jax.jit(self._train_step, donate_argnums=0).lower(self._state, x, y).compile()
-        self._predict = jax.jit(self._logits).lower(self._state[:2], x).compile()
+        self._predict = jax.jit(functools.partial(outputs, model)).lower(self._state[:2], x).compile()
 
     def _train_step(self, state, x, y):
-        metrics = [jnp.zeros_like(value) for value in values(self._model.metrics_variables)]  # the loss of this batch
+        # Keras reports the mean loss since its metrics were 0: make it that of this batch.
+        metrics = [jnp.zeros_like(value) for value in values(self._model.metrics_variables)]
         logs, (*state, _) = self._model.train_step((*state, metrics), (x, y))
         return logs["loss"], tuple(state)
-
-    def _logits(self, state, x):
-        return self._model.stateless_call(*state, x, training=False)[0]
 
     def step(self, x, y):
         loss, self._state = self._step(self._state, x, y)

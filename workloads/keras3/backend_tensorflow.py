@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from workloads.tensorflow import runtime as tensorflow
 
+FUSED_GRU = ("gpu",)  # cuDNN's
+
 
 def mixed_policy(job):
     """Keras scales the loss by itself where gradients of float16 could vanish."""

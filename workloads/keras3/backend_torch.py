@@ -1,15 +1,25 @@
-"""Keras on PyTorch."""
+"""Keras on PyTorch. It runs operation by operation, which is what jit_compile="auto" means there."""
 
+import contextlib
+
+import keras
 import torch
 
 from workloads.pytorch import runtime
 
+FUSED_GRU = ("gpu",)  # cuDNN's
+EVERYWHERE = contextlib.ExitStack()  # holds to the end of the process
+
 
 def mixed_policy(job):
+    """bfloat16 on every device: it has the range of float32, so that no gradient vanishes and none has to be scaled.
+
+    Keras would scale a float16 loss with a branch in every step that waits for the GPU."""
     return "mixed_bfloat16"
 
 
 def start(job, **facts):
+    EVERYWHERE.enter_context(keras.device(job.device))  # Keras itself would use a GPU wherever there is one
     runtime.start(job, versions={"torch": torch.__version__}, **facts)
 
 
@@ -29,22 +39,29 @@ def predictor(model):
 
 
 class Training:
+    """One step of training, and one of prediction. A model is a torch.nn.Module here.
+
+    https://keras.io/guides/writing_a_custom_training_loop_in_torch/"""
+
     def __init__(self, model, x, y):
         self.model = model
         self.predict = predictor(model)
-        model.optimizer.build(model.trainable_variables)
-        self.device = model.trainable_variables[0].value.device
-        self.predict(x)
+        self.weights = model.trainable_variables
+        self.device = self.weights[0].value.device
+        model.optimizer.build(self.weights)
+        runtime.rehearse(self.device, self.forward_backward, self.predict, x, y)
+
+    def forward_backward(self, x, y):
+        self.model.zero_grad()
+        loss = self.model.loss(y, self.model(x, training=True))
+        loss.backward()
+        return loss.detach()
 
     def step(self, x, y):
-        model = self.model
-        model.zero_grad()
-        loss = model.loss(torch.from_numpy(y), model(x, training=True))
-        loss.backward()
-        weights = model.trainable_variables
+        loss = self.forward_backward(x, y)
         with torch.no_grad():
-            model.optimizer.apply([weight.value.grad for weight in weights], weights)
-        return loss.detach()
+            self.model.optimizer.apply([weight.value.grad for weight in self.weights], self.weights)
+        return loss
 
     def synchronize(self):
         runtime.synchronize(self.device)

@@ -1,6 +1,7 @@
 """CNN on CIFAR-10 in Keras 3.
 
-Keras compiles the model with XLA on a GPU and leaves it to oneDNN on a CPU (jit_compile="auto", its default).
+On TensorFlow, Keras compiles the model with XLA on a GPU and leaves it to oneDNN on a CPU (jit_compile="auto", its
+default). On JAX it is always compiled, on PyTorch never.
 """
 
 import keras

@@ -1,8 +1,8 @@
 """Character-level GPT on Tiny Shakespeare in Keras 3.
 
-Attention is Keras' own layer, which has a matrix each for queries, keys and values. XLA merges the many small
-operations between the matrix products: on a CPU with the smaller settings it needs an eighth less CPU time, so it is
-switched on here, which Keras does by itself on GPUs only.
+Attention is Keras' own layer, which has a matrix each for queries, keys and values. On TensorFlow XLA
+merges the many small operations between the matrix products: on a CPU with the smaller settings it needs an eighth less
+CPU time, so it is switched on here, which Keras does by itself on GPUs only.
 """
 
 import keras
@@ -40,14 +40,14 @@ def gelu(x):
 
 def block(x, name, heads, dropout):
     width = x.shape[-1]
-    y = norm(name + ".norm1")(x)
+    y = norm(name + "-norm1")(x)
     attention = layers.MultiHeadAttention(
-        heads, width // heads, dropout=dropout, use_bias=False, name=name + ".attention"
+        heads, width // heads, dropout=dropout, use_bias=False, name=name + "-attention"
     )
     y = attention(y, y, use_causal_mask=True)
     x = layers.Add()([x, layers.Dropout(dropout)(y)])
-    y = norm(name + ".norm2")(x)
-    y = linear(width, name + ".down")(linear(4 * width, name + ".up", gelu)(y))
+    y = norm(name + "-norm2")(x)
+    y = linear(width, name + "-down")(linear(4 * width, name + "-up", gelu)(y))
     return layers.Add()([x, layers.Dropout(dropout)(y)])
 
 
@@ -56,7 +56,7 @@ def network(context, blocks, heads, width, dropout):
     inputs = keras.Input((context,), dtype="int32")
     x = layers.Dropout(dropout)(PositionEmbedding(name="position")(token(inputs)))
     for number in range(blocks):
-        x = block(x, "blocks.{}".format(number), heads, dropout)
+        x = block(x, "blocks-{}".format(number), heads, dropout)
     return keras.Model(inputs, token(norm("norm")(x), reverse=True))  # tied: the token embedding, transposed
 
 
@@ -64,12 +64,13 @@ def load(model, weights):
     """Give every layer its weights. Keras' matrices are (in, out); those of attention are cut into heads:
     (in, heads, size) and (heads, size, out)."""
     for layer in model.layers:
+        name = runtime.dotted(layer.name)
         if isinstance(layer, layers.MultiHeadAttention):
-            block = layer.name.replace("attention", "")
+            block = name.replace("attention", "")
             matrices = [*np.split(weights[block + "qkv.weight"], 3), weights[block + "out.weight"]]
             layer.set_weights([matrix.T.reshape(weight.shape) for matrix, weight in zip(matrices, layer.weights)])
         elif layer.weights:
-            weight = weights[layer.name + ".weight"]
+            weight = weights[name + ".weight"]
             layer.set_weights([weight.T if isinstance(layer, layers.Dense) else weight])
 
 
@@ -77,14 +78,15 @@ def weights_of(model):
     """The weights as they are now, under the names and in the shapes they came with."""
     weights = {}
     for layer in model.layers:
+        name = runtime.dotted(layer.name)
         if isinstance(layer, layers.MultiHeadAttention):
-            block = layer.name.replace("attention", "")
+            block = name.replace("attention", "")
             width = layer.num_heads * layer.key_dim
             *qkv, weights[block + "out.weight"] = (kernel.reshape(width, width).T for kernel in layer.get_weights())
             weights[block + "qkv.weight"] = np.concatenate(qkv)
         elif layer.weights:
             (weight,) = layer.get_weights()
-            weights[layer.name + ".weight"] = weight.T if isinstance(layer, layers.Dense) else weight
+            weights[name + ".weight"] = weight.T if isinstance(layer, layers.Dense) else weight
     return weights
 
 

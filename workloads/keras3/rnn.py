@@ -1,7 +1,8 @@
 """GRU on IMDB reviews in Keras 3.
 
-On a GPU keras.layers.GRU is cuDNN's fused kernel. On a CPU it is a loop inside the graph of many small operations,
-which XLA merges: a quarter less CPU time, so it is switched on here, which Keras does by itself on GPUs only.
+On a GPU keras.layers.GRU is cuDNN's fused kernel, but not on JAX. Otherwise it is a loop of many small operations. On
+TensorFlow and a CPU XLA merges them: a quarter less CPU time, so it is switched on here, which Keras does by itself on
+GPUs only.
 """
 
 import keras
@@ -67,7 +68,7 @@ def weights_of(model):
 
 
 def run(job):
-    runtime.start(job, fused=job.device == "gpu")
+    runtime.start(job, fused=job.device in runtime.FUSED_GRU)
     x_train, y_train, x_test, y_test = job.data()
     model = build(job)
     with job.compiling():

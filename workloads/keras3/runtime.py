@@ -1,4 +1,8 @@
-"""Where a Keras 3 job runs: on its backend. What is not the same on all of them is in the file named after each."""
+"""Where a Keras 3 job runs: on its backend. What is not the same on all of them is in the file named after it.
+
+These files have the same parts: start, mixed_policy, dense, predictor, Training and FUSED_GRU, the devices where one
+kernel computes the GRU over all time steps.
+"""
 
 import importlib
 
@@ -6,8 +10,7 @@ import keras
 from keras import ops
 
 backend = importlib.import_module("workloads.keras3.backend_" + keras.backend.backend())
-Training = backend.Training
-predictor = backend.predictor
+Training, predictor, FUSED_GRU = backend.Training, backend.predictor, backend.FUSED_GRU
 
 
 def start(job, fused=None, notes=()):
@@ -31,3 +34,8 @@ def as_published(optimizer):
 
     optimizer.apply = apply_as_published
     return optimizer
+
+
+def dotted(name):
+    """The name of a layer's weights. PyTorch allows no dot in the name of a layer, so that one has a hyphen instead."""
+    return name.replace("-", ".")
