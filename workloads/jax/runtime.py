@@ -12,6 +12,7 @@ import optax
 
 def start(
     job,
+    *,
     version=jax.__version__,
     versions=None,
     fused=None,

@@ -5,11 +5,8 @@ import tensorflow as tf
 from workloads.tensorflow import runtime as tensorflow
 
 FUSED_GRU = ("gpu",)  # cuDNN's
-
-
-def mixed_policy(job):
-    """Keras scales the loss by itself where gradients of float16 could vanish."""
-    return "mixed_float16" if job.device == "gpu" else "mixed_bfloat16"
+# Where gradients of float16 could vanish, Keras scales the loss by itself.
+MIXED_POLICY = {"cpu": "mixed_bfloat16", "gpu": "mixed_float16"}
 
 
 def start(job, **facts):

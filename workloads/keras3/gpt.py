@@ -7,7 +7,7 @@ CPU time, so it is switched on here, which Keras does by itself on GPUs only.
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 from workloads.common import bench
 from workloads.keras3 import runtime

@@ -1,7 +1,7 @@
 """Where a Keras 3 job runs: on its backend. What is not the same on all of them is in the file named after it.
 
-These files have the same parts: start, mixed_policy, dense, predictor, Training and FUSED_GRU, the devices where one
-kernel computes the GRU over all time steps.
+These files have the same parts: FUSED_GRU, the devices where one kernel computes the GRU over all time steps,
+MIXED_POLICY, Keras' mixed precision on each device, start, dense, predictor and Training.
 """
 
 import importlib
@@ -17,7 +17,7 @@ def start(job, fused=None, notes=()):
     """Set Keras and its backend up for this job and announce it. Must come before the first operation."""
     keras.utils.set_random_seed(job.seed)
     if job.precision == "amp":
-        keras.mixed_precision.set_global_policy(backend.mixed_policy(job))
+        keras.mixed_precision.set_global_policy(backend.MIXED_POLICY[job.device])
     backend.start(job, version=keras.__version__, fused=fused, notes=notes)
 
 
