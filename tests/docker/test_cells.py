@@ -14,6 +14,7 @@ from tests.support.checks import REFERENCE
 pytestmark = pytest.mark.docker
 
 SMOKE = ("configs/smoke.yaml",)
+MIXED = ("pytorch", "keras-tf", "keras-torch", "keras-jax")  # all their workloads have mixed precision
 VARIANT = {"resnet50": ("resnet50.variant=v1.5",)}
 
 
@@ -47,7 +48,7 @@ def test_both_variants_of_resnet50_are_different_networks(measure):
 
 @pytest.mark.parametrize(
     ("framework", "workload"),
-    [mixed(*each) for each in CELLS if each[0] in ("pytorch", "keras-tf") or each == ("jax", "gpt")],
+    [mixed(*each) for each in CELLS if each[0] in MIXED or each == ("jax", "gpt")],
 )
 def test_mixed_precision_computes_nearly_the_same(measure, framework, workload):
     """On a CPU that is bfloat16 with 8 significant bits. Equal to the last bit would mean that nothing was mixed."""

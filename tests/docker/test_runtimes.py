@@ -28,10 +28,23 @@ runtime.start(job)
 assert not tf.config.experimental.tensor_float_32_execution_enabled()
 """,
     "keras-tf": """
-from workloads.keras_tf import runtime
+from workloads.keras3 import runtime
 import tensorflow as tf
 runtime.start(job)
 assert not tf.config.experimental.tensor_float_32_execution_enabled()
+""",
+    "keras-torch": """
+from workloads.keras3 import runtime
+import torch
+torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+runtime.start(job)
+assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == (False, False)
+""",
+    "keras-jax": """
+from workloads.keras3 import runtime
+import jax
+runtime.start(job)
+assert jax.config.jax_default_matmul_precision == "highest"
 """,
     "jax": """
 from workloads.jax import runtime

@@ -10,7 +10,16 @@ import jax
 import optax
 
 
-def start(job, fused=None, notes=(), xla_flags="", precisions=("fp32", "tf32")):
+def start(
+    job,
+    *,
+    version=jax.__version__,
+    versions=None,
+    fused=None,
+    notes=(),
+    xla_flags="",
+    precisions=("fp32", "tf32"),
+):
     """Set JAX up for this job, with XLA's flags (see its --help), and announce it. Must come before JAX's first array.
 
     Raises NotImplementedError for a precision other than `precisions`, RuntimeError for a missing GPU."""
@@ -24,11 +33,11 @@ def start(job, fused=None, notes=(), xla_flags="", precisions=("fp32", "tf32")):
     # On a GPU, JAX's own default for float32 is TF32.
     jax.config.update("jax_default_matmul_precision", "tensorfloat32" if job.precision == "tf32" else "highest")
     device = jax.devices(job.device)[0]  # JAX itself would go on without a GPU; asked for one, it complains
-    versions = {"jaxlib": jax.lib.__version__, "optax": optax.__version__}
+    versions = dict(versions or {"optax": optax.__version__}, jaxlib=jax.lib.__version__)
     if job.device == "gpu":
         versions["xla"] = device.client.platform_version
     job.start(
-        version=jax.__version__,
+        version=version,
         versions=versions,
         device_name=None if job.device == "cpu" else device.device_kind,
         fused=fused,

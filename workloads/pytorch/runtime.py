@@ -5,7 +5,7 @@ import torch
 MEMORY_FORMATS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 
 
-def start(job, fused=None, notes=()):
+def start(job, version=torch.__version__, versions=None, fused=None, notes=()):
     """Set PyTorch up for this job, announce it, and return the torch.device to use.
 
     Raises NotImplementedError for a precision other than fp32, tf32 or amp."""
@@ -16,13 +16,13 @@ def start(job, fused=None, notes=()):
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = job.precision == "tf32"
     if job.device == "cpu":
         device = torch.device("cpu")
-        job.start(version=torch.__version__, fused=fused, notes=notes)
+        job.start(version=version, versions=versions, fused=fused, notes=notes)
         return device
     device = torch.device("cuda")
     torch.backends.cudnn.benchmark = True  # shapes never change, so let cuDNN measure its kernels once
-    versions = {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
+    versions = dict(versions or {}, cuda=torch.version.cuda, cudnn=str(torch.backends.cudnn.version()))
     name = torch.cuda.get_device_name()
-    job.start(version=torch.__version__, versions=versions, device_name=name, fused=fused, notes=notes)
+    job.start(version=version, versions=versions, device_name=name, fused=fused, notes=notes)
     return device
 
 

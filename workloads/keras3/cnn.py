@@ -1,13 +1,14 @@
-"""CNN on CIFAR-10 in Keras 3 on TensorFlow.
+"""CNN on CIFAR-10 in Keras 3.
 
-Keras compiles the model with XLA on a GPU and leaves it to oneDNN on a CPU (jit_compile="auto", its default).
+On TensorFlow, Keras compiles the model with XLA on a GPU and leaves it to oneDNN on a CPU (jit_compile="auto", its
+default). On JAX it is always compiled, on PyTorch never.
 """
 
 import keras
 from keras import layers
 
 from workloads.common import bench
-from workloads.keras_tf import runtime
+from workloads.keras3 import runtime
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "fc1", "fc2")  # those that have weights
 FLATTENED = (512, 100, 8, 8)  # fc1's weight, its columns as what they multiply: C, H, W
@@ -68,12 +69,12 @@ def run(job):
     model = build(job)
     with job.compiling():
         batch = job.settings["batch"]
-        runtime.compile_ahead(model, x_train[:batch], y_train[:batch])
+        training = runtime.Training(model, x_train[:batch], y_train[:batch])
     job.ready()
-    for epoch in job.epochs(sync=runtime.synchronize, weights=lambda: weights_of(model)):
+    for epoch in job.epochs(sync=training.synchronize, weights=lambda: weights_of(training.model)):
         for x, y in epoch.batches(x_train, y_train):
-            epoch.step(runtime.train_on_batch(model, x, y))
-        epoch.score(model.predict_on_batch, x_test, y_test, pad=True)  # XLA compiles for one batch size
+            epoch.step(training.step(x, y))
+        epoch.score(training.predict, x_test, y_test, pad=True)  # XLA compiles for one batch size
 
 
 if __name__ == "__main__":

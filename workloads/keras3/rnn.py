@@ -1,33 +1,18 @@
-"""GRU on IMDB reviews in Keras 3 on TensorFlow.
+"""GRU on IMDB reviews in Keras 3.
 
-On a GPU keras.layers.GRU is cuDNN's fused kernel. On a CPU it is a loop inside the graph of many small operations,
-which XLA merges: a quarter less CPU time, so it is switched on here, which Keras does by itself on GPUs only.
+On a GPU keras.layers.GRU is cuDNN's fused kernel, but not on JAX. Otherwise it is a loop of many small operations. On
+TensorFlow and a CPU XLA merges them: a quarter less CPU time, so it is switched on here, which Keras does by itself on
+GPUs only.
 """
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
 from workloads.common import bench
-from workloads.keras_tf import runtime
+from workloads.keras3 import runtime
 
 VOCABULARY, EMBEDDING, UNITS, CLASSES, LENGTH = 30000, 125, 100, 2, 150
-
-
-class Adam(keras.optimizers.Adam):
-    """Adam as published: w <- w - lr m̂ / (√v̂ + ε).
-
-    Keras adds ε to √v, which still lacks the bias correction √(1 - β₂ᵗ); scaled by the same factor, ε is ε again. And
-    an embedding's gradient has a slice for every token in the batch, which Keras squares before it adds up those of
-    equal tokens; as a dense tensor they are added up first."""
-
-    def update_step(self, gradient, variable, learning_rate):
-        published = self.epsilon
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        self.epsilon = published * ops.sqrt(1 - ops.power(ops.cast(self.beta_2, variable.dtype), step))
-        super().update_step(tf.convert_to_tensor(gradient), variable, learning_rate)
-        self.epsilon = published
 
 
 def network():
@@ -57,7 +42,9 @@ def build(job):
     model.get_layer("gru").set_weights([kernel.T, recurrent.T, np.stack([bias, recurrent_bias])])
     model.get_layer("fc").set_weights([weights["fc.weight"].T, weights["fc.bias"]])
     model.compile(
-        optimizer=Adam(job.settings["lr"], job.settings["beta1"], job.settings["beta2"], job.settings["epsilon"]),
+        optimizer=runtime.as_published(
+            keras.optimizers.Adam(*(job.settings[name] for name in ("lr", "beta1", "beta2", "epsilon")))
+        ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=job.device == "cpu",  # XLA cannot hold cuDNN's kernel
     )
@@ -81,17 +68,17 @@ def weights_of(model):
 
 
 def run(job):
-    runtime.start(job, fused=job.device == "gpu")
+    runtime.start(job, fused=job.device in runtime.FUSED_GRU)
     x_train, y_train, x_test, y_test = job.data()
     model = build(job)
     with job.compiling():
         batch = job.settings["batch"]
-        runtime.compile_ahead(model, x_train[:batch], y_train[:batch])
+        training = runtime.Training(model, x_train[:batch], y_train[:batch])
     job.ready()
-    for epoch in job.epochs(sync=runtime.synchronize, weights=lambda: weights_of(model)):
+    for epoch in job.epochs(sync=training.synchronize, weights=lambda: weights_of(training.model)):
         for x, y in epoch.batches(x_train, y_train):
-            epoch.step(runtime.train_on_batch(model, x, y))
-        epoch.score(model.predict_on_batch, x_test, y_test, pad=True)  # XLA compiles for one batch size
+            epoch.step(training.step(x, y))
+        epoch.score(training.predict, x_test, y_test, pad=True)  # XLA compiles for one batch size
 
 
 if __name__ == "__main__":

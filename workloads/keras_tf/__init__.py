@@ -1,1 +1,0 @@
-"""The workloads in Keras 3 on TensorFlow."""
