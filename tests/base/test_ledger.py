@@ -56,7 +56,7 @@ CASES = {
         ("images/pytorch/Dockerfile", "images/pytorch/requirements-cuda.txt", "workloads/pytorch/cnn.py",
          "workloads/pytorch/runtime.py", "workloads/common/cuda.py", "orchestrator/engines/docker/images.py", "tests/docker/test_cuda.py",
          "tests/docker/cuda_inside.py"),
-        ("images/pytorch/requirements-cpu.txt", "images/jax/requirements-cuda.txt", "workloads/jax/cnn.py",
+        ("images/pytorch/requirements-cpu.txt", "images/jax/requirements-cuda.txt", "workloads/chainer/cnn.py",
          "workloads/common/bench.py", "workloads/numpy/cnn.py", "workloads/pytorch/rnn.py",
          "orchestrator/run/runner.py"),
     ),

@@ -4,12 +4,16 @@ These files have the same parts: FUSED_GRU, the devices where one kernel compute
 MIXED_POLICY, Keras' mixed precision on each device, start, dense, predictor and Training.
 """
 
-import importlib
-
 import keras
 from keras import ops
 
-backend = importlib.import_module("workloads.keras3.backend_" + keras.backend.backend())
+if keras.backend.backend() == "jax":
+    from workloads.keras3 import backend_jax as backend
+elif keras.backend.backend() == "tensorflow":
+    from workloads.keras3 import backend_tensorflow as backend
+else:
+    from workloads.keras3 import backend_torch as backend
+
 Training, predictor, FUSED_GRU = backend.Training, backend.predictor, backend.FUSED_GRU
 
 
