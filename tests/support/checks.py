@@ -41,6 +41,7 @@ JOB = (
 )  # fmt: skip
 # These compile for one to two minutes each time. Verification runs them anyway.
 SLOW_TO_COMPILE = [(framework, workload) for framework in ("lasagne", "keras-theano") for workload in ("cnn", "rnn")]
+SLOW_TO_COMPILE.append(("tinygrad", "cnn"))
 # An image that is built on a local base is another than one on the public base.
 PREFIX = os.environ.get("ROSETTA_BASE_PREFIX", "")
 BASES = ("ci/make-bases.sh",) if PREFIX else ()
