@@ -34,7 +34,7 @@ def stored(request, root):
 def invoke(*words):
     done = CliRunner().invoke(app, list(map(str, words)))
     assert done.exception is None, done.output
-    return done.output
+    return done.stdout
 
 
 @pytest.mark.parametrize("form", HEADS)

@@ -83,15 +83,15 @@ def test_a_choice_that_cannot_be(known, change, message):
 
 def test_what_is_imported_may_have_another_name_than_the_package(known):
     choice = scaffold.NewFramework(
-        framework="paddle", title="PaddlePaddle", packages=("paddlepaddle==3.2.0",), module="paddle"
+        framework="sklearn", title="Learn", packages=("scikit-learn==1.7.2",), module="sklearn"
     )
     texts = {str(path): text for path, text in scaffold.files(choice, known).items()}
-    assert texts["images/paddle/requirements-cpu.in"] == "paddlepaddle==3.2.0\n"
-    runtime = texts["workloads/paddle/runtime.py"]
-    assert "import paddle\n" in runtime
-    assert "version=paddle.__version__" in runtime
-    assert "paddlepaddle" not in runtime
-    assert 'rosetta.framework.paddle.version="3.2.0"' in texts["images/paddle/Dockerfile"]
+    assert texts["images/sklearn/requirements-cpu.in"] == "scikit-learn==1.7.2\n"
+    runtime = texts["workloads/sklearn/runtime.py"]
+    assert "import sklearn\n" in runtime
+    assert "version=sklearn.__version__" in runtime
+    assert "scikit" not in runtime
+    assert 'rosetta.framework.sklearn.version="1.7.2"' in texts["images/sklearn/Dockerfile"]
 
 
 FOREIGN = scaffold.NewFramework(

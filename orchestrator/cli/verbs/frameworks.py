@@ -62,7 +62,7 @@ def new(
     \b
     Examples:
       rosetta new autograd --package autograd==1.9.1 --package numpy==2.4.6
-      rosetta new paddle --package paddlepaddle==3.2.0 --module paddle
+      rosetta new sklearn --package scikit-learn==1.7.2 --module sklearn
       rosetta new ort-node --package onnxruntime-node==1.20.1 \\
           --command 'node workloads/{module}/{workload}.js'
     """
