@@ -162,9 +162,9 @@ def _rates(found: Plausibility | None) -> tuple[str | float | None, ...]:
     """Operations and bytes a second and their share of the peak, in the units of JOBS."""
     if found is None:
         return (None,) * 3
-    share = (
-        None if found.of_peak is None else f"{100 * found.of_peak:.0f} %" + (": impossible" if found.impossible else "")
-    )
+    share = None
+    if found.of_peak is not None:
+        share = f"{100 * found.of_peak:.0f} %" + (": impossible" if found.impossible else "")
     return found.flops / 1e9, found.bandwidth / 1e9, share
 
 

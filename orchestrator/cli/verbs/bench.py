@@ -187,8 +187,8 @@ def _show(folder: RunFolder, screen: Screen, *, json: bool) -> None:
     sources = selection.sources(folder.path.parent, [str(folder.path)])
     for error in sources.unread:
         screen.warn(error.message)
-    known = peak.load(files.default_cache())
-    content = collected.of_runs(sources.runs, place.current().root, sources.origins, sources.own, known)
+    measured = peak.load(files.default_cache())
+    content = collected.of_runs(sources.runs, place.current().root, sources.origins, sources.own, measured)
     skipped = sum(result.status == "skipped" for result in content.results)
     if json:
         sys.stdout.writelines(formats.load("json").write(content))

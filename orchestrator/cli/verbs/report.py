@@ -93,8 +93,8 @@ def command(
         sources = selection.sources(results, run or (None,))
         for signed in sources.signed:
             screen.show_signature(signed)
-        known = peak.load(files.default_cache())
-        content = collected.of_runs(sources.runs, place.current().root, sources.origins, sources.own, known)
+        measured = peak.load(files.default_cache())
+        content = collected.of_runs(sources.runs, place.current().root, sources.origins, sources.own, measured)
         if output is not None or not (capsule and is_stdout(capsule)):  # "-": stdout holds the capsule alone
             _deliver(content, formats.PAGE if open_ else format_, output, screen, open_=open_)
             if output is None and not open_ and format_ == formats.DEFAULT:
