@@ -16,7 +16,7 @@ OPTIONS = $(CONFIG) \
 	$(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test test-fast check-all lint benchmark lock clean
+.PHONY: help install bench test test-fast check-all lint benchmark peers lock clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -50,10 +50,14 @@ lint: $(VENV)/installed-dev ## check style, types, spelling, the order of import
 	$(RUN)mypy
 	$(RUN)lint-imports
 	$(RUN)codespell
-	$(RUN)vermin --quiet --no-tips --target=3.6- --violations workloads
+	$(RUN)vermin --quiet --no-tips --target=3.6- --violations workloads tests/benchmarks/peers/*/
 
 benchmark: $(VENV)/installed-dev ## measure the orchestrator itself
 	$(RUN)python -m tests.benchmarks
+
+peers: $(VENV)/installed-dev ## measure every row against its framework's own best known way
+	@$(RUN)python -m tests.benchmarks.peers \
+	$(foreach name,$(FRAMEWORK),--framework $(name)) $(foreach name,$(WORKLOAD),--workload $(name)) $(ARGS)
 
 lock: ## write every lock file again
 	ci/lock.sh
