@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from workloads.common import bench
-from workloads.pytorch_compile import runtime
+from workloads.pytorch import runtime
+from workloads.pytorch_compile import inductor
 
 
 def max_pool(x):
@@ -59,7 +60,7 @@ def run(job):
     layout = runtime.image_layout(job, device)
     x_train, y_train, x_test, y_test = job.data(layout=layout, labels=np.int64)
     model = build(job, device, layout)
-    compiled = runtime.compiler(device)
+    compiled = inductor.compiler(device)
     scaler = runtime.gradient_scaler(job, device)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=job.settings["lr"], momentum=job.settings["momentum"], fused=True
@@ -94,7 +95,7 @@ def run(job):
 
     with job.compiling():
         batch = job.settings["batch"]
-        runtime.rehearse(device, model, forward_backward, predict, x_train[:batch], y_train[:batch])
+        inductor.rehearse(device, model, forward_backward, predict, x_train[:batch], y_train[:batch])
     job.ready()
     for epoch in job.epochs(sync=lambda: runtime.synchronize(device), weights=lambda: weights_of(model)):
         model.train()

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from workloads.common import bench
-from workloads.pytorch_compile import runtime
+from workloads.pytorch import runtime
+from workloads.pytorch_compile import inductor
 
 CHARACTERS = 65
 
@@ -98,7 +99,7 @@ def run(job):
     shape = {name: job.settings[name] for name in ("lr_end", "warmup", "decay_steps")}
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share_of_lr(step, **shape))
 
-    compiled = runtime.compiler(device)
+    compiled = inductor.compiler(device)
 
     @compiled
     def loss_of(x, y):
@@ -130,7 +131,7 @@ def run(job):
     with job.compiling():
         batch = job.settings["batch"]
         x, y = x_train[:batch].copy(), y_train[:batch].copy()
-        runtime.rehearse(device, model, forward_backward, predict, x, y)
+        inductor.rehearse(device, model, forward_backward, predict, x, y)
     job.ready()
     for epoch in job.epochs(sync=lambda: runtime.synchronize(device), weights=lambda: weights_of(model)):
         model.train()

@@ -7,11 +7,12 @@ CPU, packs their weights once instead of at every call.
 
 import torch
 from torch import nn
-from torch._inductor import config as inductor
+from torch._inductor import config
 from torch.nn import functional as F
 
 from workloads.common import bench
-from workloads.pytorch_compile import runtime
+from workloads.pytorch import runtime
+from workloads.pytorch_compile import inductor
 
 STAGES = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))  # blocks, width, stride of the first block
 EXPANSION = 4
@@ -72,10 +73,10 @@ def build(job, device, layout):
 
 def run(job):
     device = runtime.start(job, notes=["BatchNorm is folded into the convolutions"])
-    inductor.freezing = True
+    config.freezing = True
     layout = runtime.image_layout(job, device)
     images = runtime.pinned(job.images(layout=layout), device)
-    network = runtime.compiler(device)(build(job, device, layout))
+    network = inductor.compiler(device)(build(job, device, layout))
 
     @torch.inference_mode()
     def features(batch):
@@ -84,7 +85,7 @@ def run(job):
             return network(x).float().cpu().numpy()
 
     with job.compiling():
-        runtime.repeat(device, features, images[0])
+        inductor.repeat(device, features, images[0])
     job.ready()
     job.extract(features, images, sync=lambda: runtime.synchronize(device))
 

@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from workloads.common import bench
-from workloads.pytorch_compile import runtime
+from workloads.pytorch import runtime
+from workloads.pytorch_compile import inductor
 
 VOCABULARY, EMBEDDING, UNITS, CLASSES = 30000, 125, 100, 2
 STEPS = 15  # time steps in one compiled function; all 150 would take ten times as long to compile
@@ -35,7 +36,7 @@ def gru_steps(inputs, state, weight, bias):
 class Rnn(nn.Module):
     def __init__(self, device):
         super().__init__()
-        self.steps = runtime.compiler(device)(gru_steps)
+        self.steps = inductor.compiler(device)(gru_steps)
         self.embedding = nn.Embedding(VOCABULARY, EMBEDDING)
         self.gru = nn.GRU(EMBEDDING, UNITS)
         self.fc = nn.Linear(UNITS, CLASSES)
@@ -108,7 +109,7 @@ def run(job):
 
     with job.compiling():
         batch = job.settings["batch"]
-        runtime.rehearse(device, model, forward_backward, predict, x_train[:batch], y_train[:batch])
+        inductor.rehearse(device, model, forward_backward, predict, x_train[:batch], y_train[:batch])
     job.ready()
     for epoch in job.epochs(sync=lambda: runtime.synchronize(device), weights=lambda: weights_of(model)):
         model.train()
