@@ -158,8 +158,8 @@ def placed(job: Job, node: Node, spec: Spec, image: Image, *, judge: bool = True
     if isinstance(gpus, Failure):
         return gpus
     gpu = next(gpu for gpu in node.host.gpus if gpu.uuid == gpus[0])  # workloads compute on the first
-    verdict = compat.judged(job, image, node.host, gpu)
-    if judge and not verdict.runs:
+    verdict = compat.judged(job, image if judge else None, node.host, gpu)
+    if not verdict.runs:
         return Failure(kind="incompatible", message=_on(node, verdict.reason), hint=verdict.remedy)
     return job.model_copy(update={"gpus": gpus})
 

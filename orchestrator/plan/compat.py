@@ -85,9 +85,13 @@ def obstacle(image: Image, means: Engines) -> Problem:
     return Problem(reason=f"{docker}, no Python {image.python}", remedy=f"{cure}, or `pyenv install {image.python}`")
 
 
-def judged(job: Job, image: Image, machine: Host, gpu: Gpu) -> GpuVerdict:
-    """Whether a job's image can run on its GPU, and that GPU has the precision it asks for."""
-    found = verdict(image, machine, gpu)
+def judged(job: Job, image: Image | None, machine: Host, gpu: Gpu) -> GpuVerdict:
+    """Whether a job's image can run on its GPU, and that GPU has the precision it asks for.
+
+    Without an image, only what holds for any environment: the user gave one of their own.
+    """
+    given = GpuVerdict(kind="native", reason="the user gave the environment")
+    found = verdict(image, machine, gpu) if image else _divided(gpu) or given
     if found.runs and job.precision == "tf32" and cuda.version(gpu.capability) < TF32_FROM:
         return GpuVerdict(
             kind="impossible",
@@ -97,13 +101,21 @@ def judged(job: Job, image: Image, machine: Host, gpu: Gpu) -> GpuVerdict:
     return found
 
 
+def _divided(gpu: Gpu) -> GpuVerdict | None:
+    """Why no job runs on a GPU that is divided; None if it is whole."""
+    if not gpu.mig:
+        return None
+    return GpuVerdict(
+        kind="impossible",
+        reason="MIG is on: this GPU is divided, and a job gets whole GPUs only",
+        remedy=f"turn MIG off (`nvidia-smi -i {gpu.index} -mig 0`)",
+    )
+
+
 def _on(build: Cuda, gpu: Gpu, driver: str) -> GpuVerdict:
-    if gpu.mig:
-        return GpuVerdict(
-            kind="impossible",
-            reason="MIG is on: this GPU is divided, and a job gets whole GPUs only",
-            remedy=f"turn MIG off (`nvidia-smi -i {gpu.index} -mig 0`)",
-        )
+    divided = _divided(gpu)
+    if divided:
+        return divided
     capability = cuda.version(gpu.capability)
     native = any(code[0] == capability[0] and code[1] <= capability[1] for code in build.capabilities)
     if not native and (build.ptx is None or build.ptx > capability):

@@ -157,8 +157,15 @@ def test_tf32_is_skipped_on_gpus_that_have_none():
     assert skips_here(on_this_machine("A100", precision="tf32"), "A100", image=new) == {}
 
 
-def test_an_environment_the_user_gives_is_not_judged():
+def test_an_environment_the_user_gives_is_judged_by_the_gpu_alone():
     assert skips_here(on_this_machine("H100"), "H100", given=["demo"]) == {}
+    (found,) = set(skips_here(on_this_machine("T4", precision="tf32"), "T4", given=["demo"]).values())
+    assert found.message == "TF32 begins at compute capability 8.0, this GPU has 7.5"
+    (divided,) = (dataclasses.replace(gpu, mig=True) for gpu in machines.machine("A100").gpus)
+    there = node("this machine", "A100")
+    there = dataclasses.replace(there, host=dataclasses.replace(there.host, gpus=(divided,)))
+    found = hosts.placed(on_this_machine("A100")[0], there, DEMO, machines.image(*CNTK_2_7), judge=False)
+    assert "MIG is on" in found.message
 
 
 def test_a_gpu_that_is_lost_for_the_moment_is_named_and_skips_nothing_for_good():
