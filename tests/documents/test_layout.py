@@ -8,13 +8,14 @@ import pytest
 # Folders that mirror no package of orchestrator/.
 OTHERS = {
     "base": "modules directly under orchestrator/",
-    "benchmarks": "what `make benchmark` runs",
+    "benchmarks": "what `make benchmark` and `make peers` run",
     "browser": "the HTML report in a real browser",
     "data": "files written by earlier versions",
     "docker": "whole runs in real containers",
     "documents": "README, docs/ and the promises in them",
     "echo": "a project with one small workload",
     "golden": "event streams that every language must write",
+    "gpu": "what to run on a machine with a GPU that is there for minutes",
     "gpu_machine": "an image that looks like a machine with a GPU",
     "julia": "an image with Julia",
     "ray": "whole runs on a cluster",
