@@ -1,8 +1,8 @@
 """Runs inside the PyTorch image: a training with its rehearsal and one without. Prints JSON.
 
-    pytorch_inside.py MODULE WORKLOAD INPUTS
+    pytorch_inside.py MODULE REHEARSES WORKLOAD INPUTS
 
-MODULE is a folder below workloads/. INPUTS holds what a job of this workload finds below BENCH_INPUTS.
+MODULE is a folder below workloads/, REHEARSES the file in it that has the function `rehearse`. INPUTS holds what a job of this workload finds below BENCH_INPUTS.
 """
 
 import importlib
@@ -48,11 +48,11 @@ def training(module, workload, settings, inputs):
     }
 
 
-def main(module, workload, inputs):
+def main(module, rehearses, workload, inputs):
     settings = json.loads(Path(inputs, "settings.json").read_text(encoding="utf-8"))
     importlib.import_module("torch").use_deterministic_algorithms(True)
     rehearsed = training(module, workload, settings, inputs)
-    importlib.import_module(f"workloads.{module}.runtime").rehearse = lambda *arguments: None
+    importlib.import_module(f"workloads.{module}.{rehearses}").rehearse = lambda *arguments: None
     figures = {"rehearsed": rehearsed, "fresh": training(module, workload, settings, inputs)}
     sys.stdout.write(json.dumps(figures))
 

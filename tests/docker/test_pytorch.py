@@ -33,15 +33,15 @@ def inputs(request, tmp_path):
     return request.param, tmp_path
 
 
-@pytest.mark.parametrize("module", ["pytorch", "pytorch_compile"])
-def test_a_rehearsal_leaves_no_trace(tag, module, inputs):
+@pytest.mark.parametrize(("module", "rehearses"), [("pytorch", "runtime"), ("pytorch_compile", "inductor")])
+def test_a_rehearsal_leaves_no_trace(tag, module, rehearses, inputs):
     """Its time is reported separately, and weights, optimizer and masks of dropout are as if there had been none."""
     workload, folder = inputs
     script = Path(pytorch_inside.__file__)
     argv = [
         "docker", "run", "--rm", "--network=none", f"--volume={ROOT / 'workloads'}:/bench/workloads:ro",
         f"--volume={script}:/check/{script.name}:ro", f"--volume={folder}:/inputs:ro", "--env=PYTHONPATH=/bench", tag,
-        "python", f"/check/{script.name}", module, workload, "/inputs",
+        "python", f"/check/{script.name}", module, rehearses, workload, "/inputs",
     ]  # fmt: skip
     done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
