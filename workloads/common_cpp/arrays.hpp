@@ -31,6 +31,21 @@ size_t sample_size(const ArrayOf<Number>& array) {
     return array.shape.at(0) == 0 ? 0 : array.data.size() / array.shape[0];
 }
 
+// The `chosen` samples of an array.
+template <typename Number>
+ArrayOf<Number> pick(const ArrayOf<Number>& from, const std::vector<size_t>& chosen) {
+    const size_t size = sample_size(from);
+    ArrayOf<Number> batch{from.shape, {}};
+    batch.shape.at(0) = chosen.size();
+    batch.data.reserve(chosen.size() * size);
+    for (const size_t sample : chosen) {
+        if (sample >= from.shape[0]) throw std::out_of_range("there is no sample " + std::to_string(sample));
+        const auto first = from.data.begin() + sample * size;
+        batch.data.insert(batch.data.end(), first, first + size);
+    }
+    return batch;
+}
+
 // The type of an array's numbers, as NumPy names it.
 template <typename Number>
 std::string dtype() {

@@ -109,21 +109,6 @@ class Epoch {
     }
 
   private:
-    // The `chosen` samples of an array.
-    template <typename Number>
-    static ArrayOf<Number> pick(const ArrayOf<Number>& from, const std::vector<size_t>& chosen) {
-        const size_t size = sample_size(from);
-        ArrayOf<Number> batch{from.shape, {}};
-        batch.shape.at(0) = chosen.size();
-        batch.data.reserve(chosen.size() * size);
-        for (const size_t sample : chosen) {
-            if (sample >= from.shape[0]) throw std::out_of_range("there is no sample " + std::to_string(sample));
-            const auto first = from.data.begin() + sample * size;
-            batch.data.insert(batch.data.end(), first, first + size);
-        }
-        return batch;
-    }
-
     // The number of classes in the scores of `samples` samples.
     template <typename Number>
     static size_t check(const ArrayOf<Number>& scores, size_t samples) {
