@@ -110,7 +110,7 @@ int main() {
         // Do once what will be timed: operators choose and load their kernels when they first run. Without an update no
         // weight changes, and dropout draws its masks as if nothing had been drawn.
         job.compiling([&] {
-            std::vector<size_t> batch(job.settings().at("batch"));
+            std::vector<size_t> batch(job.settings().at("batch").get<size_t>());
             std::iota(batch.begin(), batch.end(), 0);
             const bench::Array x = bench::pick(data.x_train, batch);
             forward_backward(x, bench::pick(data.y_train, batch));
