@@ -42,7 +42,7 @@ AS_IT_STANDS = {
 ELSEWHERE = {
     "rosetta sign capsule.json": "tests/cli/test_vouching.py",  # needs a key of the user
     "rosetta check ort-node --workload resnet50": OTHER_LANGUAGES,
-    "rosetta new libtorch --package libtorch==2.5.1 --command 'compile-and-run workloads/{module}/{workload}.cpp'": OTHER_LANGUAGES,
+    "rosetta new mlpack --package mlpack==4.0.1 --command 'compile-and-run workloads/{module}/{workload}.cpp'": OTHER_LANGUAGES,
     "rosetta new ort-node --package onnxruntime-node==1.20.1 --command 'node workloads/{module}/{workload}.js'": OTHER_LANGUAGES,
     "pipx install .": WHEEL,
     "rosetta bench smoke": WHEEL,

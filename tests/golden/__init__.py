@@ -1,6 +1,6 @@
 """Golden event streams: what the tiny workloads here must say, in whichever language bench is written.
 
-tiny.py and tiny.jl tell the same stories: `train`, `extract`, `diverge` and `refuse`, each with its NAME.jsonl.
+tiny.py, tiny.jl and tiny.cpp tell the same stories: `train`, `extract`, `diverge` and `refuse`, each with its NAME.jsonl.
 """
 
 import base64

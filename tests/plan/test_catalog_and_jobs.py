@@ -184,6 +184,13 @@ def test_versions_in_labels_are_those_in_the_locks(root):
             assert not pins or framework.version in pins.values(), f"{framework.id}: {framework.version} is in no lock"
 
 
+def test_libtorch_is_the_library_of_the_pytorch_row(root):
+    """Both take it from the same wheel, so that the two rows differ in their language only."""
+    libtorch, pytorch = ((root / "images" / name / "requirements-cpu.txt").read_text() for name in ("libtorch", "pytorch"))
+    (wheel,) = re.findall(r"^torch==.*\\\n.*$", libtorch, re.MULTILINE)
+    assert wheel in pytorch
+
+
 def test_the_host_side_names_no_framework(root):
     names = {framework for framework in catalog.load(root).frameworks if framework != "numpy"}  # the host uses NumPy
     names |= {"torch", "keras", "theano"}

@@ -1,10 +1,11 @@
 /*
-What must be equal in every framework, for workloads of inference in C++: the job, the inputs, the clock, the events.
-The counterpart of bench.py, with the same vocabulary:
+What must be equal in every framework, for workloads in C++: the job, the inputs, the clock, the events. The counterpart
+of bench.py, with the same vocabulary:
 
     bench::run(function)                run a workload: function(job), with errors reported as events
     job.start(version, ...)             say what is running, before anything expensive
-    job.images()                        the inference input: an Array for each batch
+    job.data(layout)                    the data set of a training: x_train, y_train, x_test, y_test
+    job.images(layout)                  the inference input: an Array for each batch
     job.weights()                       the initial weights by name, as in PROTOCOL.md
     job.compiling(action)               run action(); its time is reported apart
     job.ready()                         everything is built; from here on time counts
@@ -12,158 +13,26 @@ The counterpart of bench.py, with the same vocabulary:
     job.artifact(name, array)           keep a small array beside the result
 
 `sync` waits until the device is idle; it has no default. Needs C++17, nlohmann's json.hpp and OpenSSL's libcrypto
-(Debian: nlohmann-json3-dev, libssl-dev). Training is not here: epochs.py shows what it needs.
+(Debian: nlohmann-json3-dev, libssl-dev). A training includes epochs.hpp, which has its clock, its batches and its score.
 */
 #pragma once
 
-#include <fcntl.h>
-#include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <sched.h>
-#include <unistd.h>
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <limits>
-#include <map>
-#include <new>
-#include <nlohmann/json.hpp>
-#include <stdexcept>
-#include <string>
-#include <vector>
+
+#include "arrays.hpp"
+#include "events.hpp"
 
 namespace bench {
 
-using Json = nlohmann::ordered_json;
-
 constexpr int PROTOCOL = 2;
-constexpr size_t PART_BYTES = 9000;  // of an array in one line, which base64 makes a third longer
 constexpr size_t FEATURES = 2048;
-
-struct Diverged : std::runtime_error { using std::runtime_error::runtime_error; };  // features are not finite
-struct NotImplementedError : std::runtime_error { using std::runtime_error::runtime_error; };  // the framework cannot
-struct Unreadable : std::runtime_error { using std::runtime_error::runtime_error; };  // of what the job was given
-
-struct Array {  // float32, C order
-    std::vector<size_t> shape;
-    std::vector<float> data;
-};
-
-// Seconds on a monotonic clock.
-inline double clock() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// The bytes of a file that the job was given.
-inline std::string reading(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    if (!file) throw Unreadable(path + " cannot be read");
-    return bytes;
-}
-
-template <typename Number>
-Number little_endian(const std::string& bytes, size_t at) {
-    if (at + sizeof(Number) > bytes.size()) throw Unreadable("a file is truncated");
-    Number number;
-    std::memcpy(&number, bytes.data() + at, sizeof(Number));  // every CPU that runs this is little-endian
-    return number;
-}
-
-// The text between two marks in the header of a .npy file.
-inline std::string between(const std::string& header, const std::string& mark, const std::string& end) {
-    const size_t from = header.find(mark);
-    if (from == std::string::npos) throw Unreadable("this is no .npy file");
-    return header.substr(from + mark.size(), header.find(end, from + mark.size()) - from - mark.size());
-}
-
-// The float32 array in a .npy file that begins at `at`.
-inline Array array(const std::string& bytes, size_t at = 0) {
-    const bool first = little_endian<uint8_t>(bytes, at + 6) == 1;
-    const size_t start = at + (first ? 10 : 12);
-    const size_t size = first ? little_endian<uint16_t>(bytes, at + 8) : little_endian<uint32_t>(bytes, at + 8);
-    if (bytes.size() < start + size || bytes.compare(at + 1, 5, "NUMPY") != 0) throw Unreadable("this is no .npy file");
-    const std::string header = bytes.substr(start, size);
-    if (between(header, "'descr': '", "'") != "<f4" || between(header, "'fortran_order': ", ",") != "False")
-        throw Unreadable("a .npy file holds something else than float32 in C order");
-    Array found;
-    size_t length = 1;
-    std::string axis;
-    for (const char c : between(header, "'shape': (", ")") + ",") {
-        if (c >= '0' && c <= '9') axis += c;
-        if (c != ',' || axis.empty()) continue;
-        found.shape.push_back(std::stoul(axis));
-        length *= found.shape.back();
-        axis.clear();
-    }
-    if (bytes.size() - start - size < length * sizeof(float)) throw Unreadable("a .npy file is truncated");
-    found.data.resize(length);
-    std::memcpy(found.data.data(), bytes.data() + start + size, length * sizeof(float));
-    return found;
-}
-
-// The arrays of a .npz file by name. np.savez compresses nothing.
-inline std::map<std::string, Array> archive(const std::string& bytes) {
-    const size_t end = bytes.rfind("PK\x05\x06");  // APPNOTE.TXT, section 4.3.16
-    if (end == std::string::npos) throw Unreadable("weights.npz is truncated, or no .npz file");
-    std::map<std::string, Array> arrays;
-    size_t at = little_endian<uint32_t>(bytes, end + 16);
-    for (int left = little_endian<uint16_t>(bytes, end + 10); left > 0; left--) {  // section 4.3.12
-        const auto name_length = little_endian<uint16_t>(bytes, at + 28);
-        std::string name = bytes.substr(at + 46, name_length);
-        if (little_endian<uint16_t>(bytes, at + 10) != 0) throw Unreadable("weights.npz: " + name + " is compressed");
-        const size_t local = little_endian<uint32_t>(bytes, at + 42);
-        const size_t skipped = little_endian<uint16_t>(bytes, local + 26) + little_endian<uint16_t>(bytes, local + 28);
-        arrays[name.substr(0, name.rfind(".npy"))] = array(bytes, local + 30 + skipped);
-        at += 46 + name_length + little_endian<uint16_t>(bytes, at + 30) + little_endian<uint16_t>(bytes, at + 32);
-    }
-    return arrays;
-}
-
-// The event stream: one JSON object per line, numbered, written whole. What others print goes to standard error.
-class Events {
-  public:
-    Events() : descriptor_(dup(1)), started_(clock()) { dup2(2, 1); }
-
-    void emit(const std::string& event, const Json& fields = Json::object()) {
-        Json record = {{"event", event}, {"seq", sequence_++}, {"t", clock() - started_}};
-        record.update(fields);
-        write_all(record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
-    }
-
-    // Write the bytes of the artifact whose event came before.
-    void emit_parts(const unsigned char* bytes, size_t size) {
-        std::vector<unsigned char> text(4 * (PART_BYTES / 3 + 1) + 1);
-        for (size_t first = 0; first < size; first += PART_BYTES) {
-            const size_t length = std::min(PART_BYTES, size - first);
-            const int written = EVP_EncodeBlock(text.data(), bytes + first, static_cast<int>(length));
-            write_all("{\"part\":\"" + std::string(text.begin(), text.begin() + written) + "\"}\n");
-        }
-    }
-
-  private:
-    void write_all(const std::string& text) {
-        for (size_t done = 0; done < text.size();) {
-            const ssize_t written = write(descriptor_, text.data() + done, text.size() - done);
-            if (written < 0 && errno != EINTR) std::_Exit(1);  // nobody reads any more
-            done += static_cast<size_t>(std::max<ssize_t>(written, 0));
-        }
-    }
-
-    int descriptor_;
-    int sequence_ = 0;
-    double started_;
-};
 
 // Flush denormal floats to zero in this thread and all it starts.
 inline void flush_denormals() {
@@ -184,6 +53,15 @@ inline int available_cpus() {
     return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+// A data set: images (n, 3, 32, 32) or channels last, float32 in [0, 1], or token ids (n, 150); class numbers (n,).
+template <typename Sample, typename Label>
+struct Data {
+    ArrayOf<Sample> x_train;
+    ArrayOf<Label> y_train;
+    ArrayOf<Sample> x_test;
+    ArrayOf<Label> y_test;
+};
+
 // One workload of one framework on one device, with everything it is allowed to know.
 class Job {
   public:
@@ -194,27 +72,43 @@ class Job {
     }
 
     std::string text(const std::string& key) const { return spec_.at(key); }  // framework, device, precision, ...
-    const Json& settings() const { return spec_.at("settings"); }             // batch, batches, variant
+    const Json& settings() const { return spec_.at("settings"); }             // the workload's own: epochs, batch, ...
+    uint64_t seed() const { return spec_.at("seed"); }
     int threads() const { return threads_; }
+    size_t trace() const { return spec_.at("trace"); }  // report so many first steps, keep the features of as many batches
+    bool learning_curve() const { return spec_.at("learning_curve"); }  // score after every epoch, not only the last
+    std::string input(const std::string& file) const { return inputs_ + "/" + file; }
+    Events& events() { return events_; }
 
     void start(const std::string& version, Json versions = Json::object(), const Json& notes = Json::array(),
-               const Json& device_name = nullptr) {
+               const Json& device_name = nullptr, const Json& fused = nullptr) {
         versions["compiler"] = __VERSION__;
         events_.emit("start", {{"protocol", PROTOCOL}, {"framework", text("framework")}, {"workload", text("workload")},
                                {"version", version}, {"versions", versions}, {"device", text("device")},
                                {"device_name", device_name}, {"precision", text("precision")}, {"threads", threads_},
-                               {"fused", nullptr}, {"denormals", denormals_flushed() ? "flushed" : "kept"},
+                               {"fused", fused}, {"denormals", denormals_flushed() ? "flushed" : "kept"},
                                {"notes", notes}});
     }
 
-    std::vector<Array> images() {
+    // The data set, cut to the samples the job asks for. Samples are float for images, int32_t for tokens.
+    template <typename Label = int32_t, typename Sample = float>
+    Data<Sample, Label> data(const std::string& layout = "NCHW") {
         const double began = clock();
-        const Array all = array(reading(inputs_ + "/images.npy"));
-        const size_t size = all.data.size() / all.shape.at(0);
-        std::vector<Array> batches(all.shape[0]);
+        Data<Sample, Label> all{samples<Sample>("train", layout), labels<Label>("train"),
+                                samples<Sample>("test", layout), labels<Label>("test")};
+        load_seconds_ += clock() - began;
+        return all;
+    }
+
+    std::vector<Array> images(const std::string& layout = "NCHW") {
+        const double began = clock();
+        const Array all = load(input("images.npy"));
+        const size_t size = sample_size(all);
+        std::vector<Array> batches(all.shape.at(0));
         for (size_t i = 0; i < batches.size(); i++) {
-            const float* first = all.data.data() + i * size;
-            batches[i] = {{all.shape.begin() + 1, all.shape.end()}, {first, first + size}};
+            const auto first = all.data.begin() + static_cast<long>(i * size);
+            const Array batch{{all.shape.begin() + 1, all.shape.end()}, {first, first + static_cast<long>(size)}};
+            batches[i] = arranged<float>(batch, layout, [](float each) { return each; });
         }
         load_seconds_ += clock() - began;
         return batches;
@@ -222,7 +116,7 @@ class Job {
 
     std::map<std::string, Array> weights() {
         const double began = clock();
-        auto arrays = archive(reading(inputs_ + "/weights.npz"));
+        auto arrays = archive(reading(input("weights.npz")));
         load_seconds_ += clock() - began;
         return arrays;
     }
@@ -252,7 +146,7 @@ class Job {
                 sync();
                 seconds.push_back(clock() - began);
                 check(result, images[number].shape.at(0));
-                if (event == "cold" && number < spec_.at("trace").get<size_t>())
+                if (event == "cold" && number < trace())
                     artifact("features-" + std::to_string(number), result);
                 if (number == 0) timed = {{1, FEATURES}, {result.data.begin(), result.data.begin() + FEATURES}};
             }
@@ -264,9 +158,10 @@ class Job {
         artifact("timed-0", timed);  // shows that what is timed is what was verified
     }
 
-    void artifact(const std::string& name, const Array& array) {
+    template <typename Number>
+    void artifact(const std::string& name, const ArrayOf<Number>& array) {
         const auto* bytes = reinterpret_cast<const unsigned char*>(array.data.data());
-        const size_t size = array.data.size() * sizeof(float);
+        const size_t size = array.data.size() * sizeof(Number);
         unsigned char digest[SHA256_DIGEST_LENGTH];
         SHA256(bytes, size, digest);
         std::string sha256;
@@ -276,7 +171,7 @@ class Job {
             sha256 += two;
         }
         events_.emit("artifact",
-                     {{"name", name + ".npy"}, {"dtype", "float32"}, {"shape", array.shape}, {"sha256", sha256}});
+                     {{"name", name + ".npy"}, {"dtype", dtype<Number>()}, {"shape", array.shape}, {"sha256", sha256}});
         events_.emit_parts(bytes, size);
     }
 
@@ -286,6 +181,50 @@ class Job {
             throw std::runtime_error("features must be an array of shape (batch, 2048)");
         for (const float each : features.data)
             if (!std::isfinite(each)) throw Diverged("features are not finite");
+    }
+
+    // The first `split`_samples of an array; null means all.
+    template <typename Number>
+    ArrayOf<Number> cut(ArrayOf<Number> array, const std::string& split) const {
+        const Json& wanted = settings().at(split + "_samples");
+        if (wanted.is_null() || wanted >= array.shape.at(0)) return array;
+        const size_t size = sample_size(array);
+        array.shape[0] = wanted;
+        array.data.resize(array.shape[0] * size);
+        return array;
+    }
+
+    template <typename Sample>
+    ArrayOf<Sample> samples(const std::string& split, const std::string& layout) const {
+        const std::string path = input("x_" + split + ".npy");
+        if constexpr (std::is_integral_v<Sample>) return cut(load<Sample>(path), split);
+        else
+            return arranged<float>(cut(load<uint8_t>(path), split), layout,
+                                   [](uint8_t each) { return static_cast<float>(each) / 255.0f; });
+    }
+
+    template <typename Label>
+    ArrayOf<Label> labels(const std::string& split) const {
+        const auto stored = cut(load<int32_t>(input("y_" + split + ".npy")), split);
+        return {stored.shape, {stored.data.begin(), stored.data.end()}};
+    }
+
+    // Images (n, channels, height, width) in `layout`, NCHW or NHWC, each number as `change` makes it.
+    template <typename To, typename From, typename Change>
+    static ArrayOf<To> arranged(const ArrayOf<From>& images, const std::string& layout, Change change) {
+        const bool last = layout == "NHWC";
+        if (!last && layout != "NCHW") throw std::runtime_error("layout is NCHW or NHWC, not " + layout);
+        const size_t n = images.shape.at(0), channels = images.shape.at(1), height = images.shape.at(2),
+                     width = images.shape.at(3), area = height * width;
+        ArrayOf<To> result{images.shape, std::vector<To>(images.data.size())};
+        if (last) result.shape = {n, height, width, channels};
+        for (size_t image = 0; image < n; image++)
+            for (size_t channel = 0; channel < channels; channel++) {
+                const From* from = images.data.data() + (image * channels + channel) * area;
+                To* to = result.data.data() + image * channels * area + channel * (last ? 1 : area);
+                for (size_t i = 0; i < area; i++) to[i * (last ? channels : 1)] = change(from[i]);
+            }
+        return result;
     }
 
     Json spec_;
@@ -301,28 +240,17 @@ template <typename Function>
 [[noreturn]] void run(Function function) {
     flush_denormals();
     Events events;
-    const auto fail = [&](const char* kind, const char* type, const char* message) {
-        std::fprintf(stderr, "%s: %s\n", type, message);
-        events.emit("error", {{"kind", kind}, {"type", type}, {"message", std::string(message).substr(0, 2000)}});
-        std::_Exit(1);
-    };
     try {
         Job job(Json::parse(reading(std::getenv("BENCH_SPEC"))), std::getenv("BENCH_INPUTS"), events);
         function(job);
         events.emit("end");
         std::_Exit(0);  // all is said: what a framework does while it is torn down changes nothing
-    } catch (const Diverged& error) {
-        fail("diverged", "Diverged", error.what());
-    } catch (const NotImplementedError& error) {
-        fail("unsupported", "NotImplementedError", error.what());
-    } catch (const Unreadable& error) {
-        fail("input", "Unreadable", error.what());
-    } catch (const std::bad_alloc& error) {
-        fail("out_of_memory", "bad_alloc", error.what());
     } catch (const std::exception& error) {
-        fail("exception", "exception", error.what());
+        const std::string type = type_name(error), message = std::string(error.what()).substr(0, 2000);
+        std::fprintf(stderr, "%s: %s\n", type.c_str(), error.what());
+        events.emit("error", {{"kind", failure_class(error, message)}, {"type", type}, {"message", message}});
+        std::_Exit(1);
     }
-    std::_Exit(1);
 }
 
 }  // namespace bench
