@@ -62,8 +62,9 @@ def peer(path, result, folder):
     command = ["docker", "run", "--rm", "--network=none", "--tmpfs=/tmp:exec", "--env=HOME=/tmp"]
     command += [f"--user={os.getuid()}:{os.getgid()}", "--workdir=/tmp", "--env=PYTHONDONTWRITEBYTECODE=1"]
     command += [f"--volume={PEERS}:/peers:ro", f"--volume={spec}:/spec.json:ro", "--env=BENCH_SPEC=/spec.json"]
-    command += ["--env=PYTHONPATH=/peers", result["provenance"]["environment"]["id"]]
-    command += [*PROGRAMS[path.suffix], f"/peers/{path.relative_to(PEERS)}"]
+    # Not PYTHONPATH=/peers: there the folder jax would pass for JAX in images that have none.
+    command += [f"--volume={PEERS}/peer.py:/common/peer.py:ro", "--env=PYTHONPATH=/common"]
+    command += [result["provenance"]["environment"]["id"], *PROGRAMS[path.suffix], f"/peers/{path.relative_to(PEERS)}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotMeasured(f"the peer failed with exit code {done.returncode}: {done.stderr.strip()[-2000:]}")

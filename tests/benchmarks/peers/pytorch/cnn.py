@@ -2,6 +2,8 @@
 
 https://docs.pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html
 https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html
+In the folder pytorch-compile the model is compiled:
+https://docs.pytorch.org/tutorials/intermediate/torch_compile_tutorial.html
 """
 
 import time
@@ -40,6 +42,8 @@ images = images.contiguous(memory_format=torch.channels_last)
 net = Net().to(memory_format=torch.channels_last).train()
 criterion = nn.CrossEntropyLoss()
 optimizer = torch.optim.SGD(net.parameters(), lr=peer.SETTINGS["lr"], momentum=peer.SETTINGS["momentum"])
+if "pytorch-compile" in __file__:
+    net = torch.compile(net)
 
 train(net, criterion, optimizer, images[: 2 * BATCH], classes)
 began = time.perf_counter()

@@ -1,0 +1,1 @@
+../keras-tf/resnet50.py

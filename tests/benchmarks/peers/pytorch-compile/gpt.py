@@ -1,0 +1,1 @@
+../pytorch/gpt.py

@@ -1,0 +1,1 @@
+../pytorch/rnn.py
