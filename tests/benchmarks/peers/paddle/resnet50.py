@@ -43,9 +43,9 @@ for width, blocks, stride in (64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2):
         channels = 4 * width
 model = nn.Sequential(*layers, nn.AdaptiveAvgPool2D(1), nn.Flatten())
 model.eval()
-paddle.jit.save(model, "/tmp/resnet50", [paddle.static.InputSpec([BATCH, 3, 224, 224], "float32", "images")])
+paddle.jit.save(model, "resnet50", [paddle.static.InputSpec([BATCH, 3, 224, 224], "float32", "images")])
 
-config = inference.Config("/tmp/resnet50.json", "/tmp/resnet50.pdiparams")
+config = inference.Config("resnet50.json", "resnet50.pdiparams")
 config.disable_gpu()
 config.enable_mkldnn()
 config.set_cpu_math_library_num_threads(peer.THREADS)
