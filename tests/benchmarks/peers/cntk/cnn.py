@@ -7,9 +7,10 @@ https://cntk.ai/pythondocs/layerref.html
 import time
 
 import openmpi  # noqa: F401  (before CNTK)
-import peer
 
+# isort: split
 import cntk as C
+import peer
 from cntk.layers import Convolution2D, Dense, Dropout, MaxPooling, Sequential
 
 BATCH = peer.SETTINGS["batch"]

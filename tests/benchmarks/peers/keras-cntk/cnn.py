@@ -8,6 +8,8 @@ import os
 import time
 
 import openmpi  # noqa: F401  (before CNTK)
+
+# isort: split
 import peer
 
 os.environ["KERAS_BACKEND"] = "cntk"

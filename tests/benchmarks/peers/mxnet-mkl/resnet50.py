@@ -7,13 +7,11 @@ https://mxnet.apache.org/versions/1.9.1/api/python/docs/tutorials/performance/ba
 """
 
 import time
-from collections import namedtuple
 
 import mxnet as mx
 import peer
 
 BATCH = peer.SETTINGS["batch"]
-Batch = namedtuple("Batch", ["data"])
 
 
 def conv_bn(x, filters, kernel, stride=1):
@@ -53,7 +51,7 @@ photos = peer.photos()
 for _ in "cold", "timed":
     began = time.perf_counter()
     for batch in photos:
-        module.forward(Batch([mx.nd.array(batch)]), is_train=False)
+        module.forward(mx.io.DataBatch([mx.nd.array(batch)]), is_train=False)
         module.get_outputs()[0].asnumpy()
     seconds = time.perf_counter() - began
 peer.report(len(photos) * BATCH, seconds)
