@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 PEERS = Path(__file__).parent
-PROGRAMS = {".py": ("python",), ".js": ("node",)}
+PROGRAMS = {".py": ("python",), ".js": ("node",), ".cpp": ("compile-and-run",)}
 
 # Enough for some seconds of work on two CPUs.
 SIZES = {
@@ -33,7 +33,8 @@ class NotMeasured(Exception):
 
 def cells(frameworks, workloads):
     """The peers there are, as (framework, workload, path), of the frameworks and workloads asked for."""
-    found = ((path.parent.name, path.stem, path) for path in sorted(PEERS.glob("*/*")) if path.suffix in PROGRAMS)
+    paths = sorted(path for path in PEERS.glob("*/*") if path.suffix in PROGRAMS and path.parent.name != "common")
+    found = ((path.parent.name, path.stem, path) for path in paths)
     return [
         (framework, workload, path)
         for framework, workload, path in found
@@ -62,12 +63,11 @@ def peer(path, result, folder):
     command = ["docker", "run", "--rm", "--network=none", "--tmpfs=/tmp:exec", "--env=HOME=/tmp"]
     command += [f"--user={os.getuid()}:{os.getgid()}", "--workdir=/tmp", "--env=PYTHONDONTWRITEBYTECODE=1"]
     command += [f"--volume={PEERS}:/peers:ro", f"--volume={spec}:/spec.json:ro", "--env=BENCH_SPEC=/spec.json"]
-    # Not PYTHONPATH=/peers: there the folder jax would pass for JAX in images that have none.
-    command += [f"--volume={PEERS}/peer.py:/common/peer.py:ro", "--env=PYTHONPATH=/common"]
-    command += [result["provenance"]["environment"]["id"], *PROGRAMS[path.suffix], f"/peers/{path.relative_to(PEERS)}"]
+    command += ["--env=PYTHONPATH=/peers/common", result["provenance"]["environment"]["id"]]
+    command += [*PROGRAMS[path.suffix], f"/peers/{path.relative_to(PEERS)}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NotMeasured(f"the peer failed with exit code {done.returncode}: {done.stderr.strip()[-2000:]}")
+        raise NotMeasured(f"the peer failed with exit code {done.returncode}: {done.stderr.strip()[-500:]}")
     measured = json.loads(done.stdout.splitlines()[-1])
     return measured["samples"] / measured["seconds"]
 
