@@ -185,7 +185,7 @@ def test_versions_in_labels_are_those_in_the_locks(root):
 
 
 def test_libtorch_is_the_library_of_the_pytorch_row(root):
-    """Both take it from the same wheel, so that the two rows differ in their language only."""
+    """Both take it from the same wheel: a difference between the two rows is not one of versions."""
     libtorch, pytorch = (
         (root / "images" / name / "requirements-cpu.txt").read_text() for name in ("libtorch", "pytorch")
     )
