@@ -1,15 +1,18 @@
 """ResNet-50 features as a symbol that mx.mod.Module runs, as in MXNet's example of scoring.
 
-This row is MXNet without oneDNN, as in the study: the variable that switches it off is MXNet's own.
+The row mxnet has no oneDNN, as in the study: the variable that switches it off is MXNet's own. In the folder mxnet-mkl
+it is on, which is MXNet's default and what its guide to Intel CPUs says.
 
 https://github.com/apache/mxnet/blob/v1.x/example/image-classification/benchmark_score.py
 https://mxnet.apache.org/versions/1.9.1/api/faq/env_var.html
+https://mxnet.apache.org/versions/1.9.1/api/python/docs/tutorials/performance/backend/mkldnn/mkldnn_readme.html
 """
 
 import os
 import time
 
-os.environ["MXNET_MKLDNN_ENABLED"] = "0"
+if "mxnet-mkl" not in __file__:
+    os.environ["MXNET_MKLDNN_ENABLED"] = "0"
 
 import mxnet as mx
 import peer
