@@ -12,12 +12,15 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from orchestrator.plan.workloads import WORKLOADS
 
 ROOT = "workloads"
+# In CPython 3.11, two threads in ast.parse at once can fail: "SystemError: AST constructor recursion depth mismatch".
+_PARSING = threading.Lock()
 FIRST = "__init__.py"  # beside the folders; Python runs it before it imports any of them
 _INCLUDE = re.compile(r'\binclude\s*\(\s*(?:"([^"$\\]*)"\s*\))?')
 _REQUIRE = re.compile(
@@ -68,7 +71,8 @@ def _languages(paths: Iterable[str]) -> set[str]:
 def _python(path: str, source: str) -> Iterator[str]:
     """The parts that a Python file imports."""
     try:
-        tree = ast.parse(source)
+        with _PARSING:
+            tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise _AnyPart from error
     yield FIRST

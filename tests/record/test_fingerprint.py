@@ -1,8 +1,11 @@
 """The fingerprint of a framework's code covers all that it is made of, and nothing of what it is not."""
 
+import gc
 import os
 import stat
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -129,6 +132,24 @@ def tree(folder, files):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source)
     return fingerprint.inspect(folder)
+
+
+def test_two_runs_in_one_process_read_the_code_at_once(root):
+    """With a thread switch in every garbage collection, which CPython 3.11 can do in the middle of ast.parse."""
+
+    def switch(*_):
+        time.sleep(0)
+
+    before = gc.get_threshold()
+    gc.callbacks.append(switch)
+    gc.set_threshold(50)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(fingerprint.inspect, [root] * 4))
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(switch)
+    assert found == [fingerprint.inspect(root)] * 4
 
 
 def test_another_frameworks_change_is_none_of_this_one(tmp_path):
