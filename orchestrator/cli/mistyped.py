@@ -26,7 +26,11 @@ def explained(error: Any) -> UsageError | None:
     help_ = f"type {command} --help"
     if kind == "NoSuchOption":
         known = [name for each in (context.command.params if context else ()) for name in each.opts]
-        near = difflib.get_close_matches(error.option_name.lstrip("-"), [name.lstrip("-") for name in known], n=1)
+        bare = error.option_name.lstrip("-")
+        if bare in known:
+            return UsageError(f"{command} takes {bare.upper()} without {error.option_name}", hint=help_)
+        options = [name.lstrip("-") for name in known if name.startswith("-")]
+        near = difflib.get_close_matches(bare, options, n=1)
         what = f"{command} has no option {clip(error.option_name, _LONGEST)}"
         return UsageError(what + (f"; did you mean --{near[0]}?" if near else ""), hint=help_)
     if found := re.match(r"No such command '(.*)'\.", error.message, re.DOTALL):

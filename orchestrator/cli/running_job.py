@@ -80,7 +80,7 @@ class RunningJob:
             case events.Start():
                 return "loading and compiling"
             case events.Cold():
-                return "timed pass"
+                return "timed passes"
             case events.Inference() | events.End():
                 return "ending"
             case events.Epoch() if self._epochs >= self._all_epochs:

@@ -92,18 +92,23 @@ def places(nodes: Iterable[Node], spec: Spec) -> list[Node]:
     return [
         part
         for node in nodes
-        for part in _parts(node, spec.limits.cpus, spec.limits.memory, by_gpu=spec.device != "cpu" and node.gpus > 0)
+        for part in _parts(node, spec.limits.cpus, spec.limits.memory, gpus=_gpus_of_a_part(node, spec))
     ]
 
 
-def _parts(node: Node, cpus: int, memory: int | None, *, by_gpu: bool) -> Iterator[Node]:
-    """A node divided into parts of `cpus` CPUs and `memory`; with `by_gpu`, each part also has one GPU."""
+def _gpus_of_a_part(node: Node, spec: Spec) -> int:
+    return spec.ranks if spec.device != "cpu" and node.gpus > 0 else 0
+
+
+def _parts(node: Node, cpus: int, memory: int | None, *, gpus: int) -> Iterator[Node]:
+    """A node divided into parts of `cpus` CPUs, `memory` and so many GPUs."""
     count = len(node.host.cpus_for(None)) // cpus
     if memory:
         count = min(count, node.host.usable_memory // memory)
-    for share in range(min(count, node.gpus) if by_gpu else count):
-        gpus = node.host.gpus[share : share + 1] if by_gpu else ()
-        host = dataclasses.replace(node.host, cpus=node.host.cpus[share * cpus : (share + 1) * cpus], gpus=gpus)
+    for share in range(min(count, node.gpus // gpus) if gpus else count):
+        own = slice(share * gpus, (share + 1) * gpus)
+        of_cpus = slice(share * cpus, (share + 1) * cpus)
+        host = dataclasses.replace(node.host, cpus=node.host.cpus[of_cpus], gpus=node.host.gpus[own])
         yield dataclasses.replace(node, host=host, share=share, memory=memory)
 
 
@@ -157,10 +162,10 @@ def placed(job: Job, node: Node, spec: Spec, image: Image, *, judge: bool = True
     gpus = _gpus_for(job, node, spec)
     if isinstance(gpus, Failure):
         return gpus
-    gpu = next(gpu for gpu in node.host.gpus if gpu.uuid == gpus[0])  # workloads compute on the first
-    verdict = compat.judged(job, image if judge else None, node.host, gpu)
-    if not verdict.runs:
-        return Failure(kind="incompatible", message=_on(node, verdict.reason), hint=verdict.remedy)
+    for gpu in (gpu for gpu in node.host.gpus if gpu.uuid in gpus):
+        verdict = compat.judged(job, image if judge else None, node.host, gpu)
+        if not verdict.runs:
+            return Failure(kind="incompatible", message=_on(node, verdict.reason), hint=verdict.remedy)
     return job.model_copy(update={"gpus": gpus})
 
 
@@ -176,7 +181,7 @@ def _gpus_for(job: Job, node: Node, spec: Spec) -> tuple[str, ...] | Failure:
         why = node.gpu_problem or "no NVIDIA GPU, or no driver for it"
         return Failure(kind="incompatible", message=_on(node, why), hint="use --device cpu")
     try:
-        return choose(node.host.gpus, spec.gpu if node.share is None else "all")
+        return choose(node.host.gpus, spec.gpu if node.share is None else "all", job.ranks)
     except UsageError as error:
         return Failure(kind="no_gpu", message=_on(node, error.message), hint=error.hint)
 

@@ -26,6 +26,7 @@ CONDITIONS: Mapping[str, str] = {
     "amount": "amount of work",
     "device": "device",
     "gpus": "number of GPUs",
+    "ranks": "number of ranks",
     "engine": "engine",
     "precision": "precision",
     "settings": "settings",

@@ -34,6 +34,7 @@ def conditions_of(result: Result) -> dict[str, str]:
         "device": job.device.upper() if job.device == "cpu" else "GPU",
         "gpu": _gpu(result),
         "gpus": f"{len(job.gpus)} GPUs" if len(job.gpus) > 1 else "",
+        "ranks": f"{job.ranks} ranks" if job.ranks > 1 else "",
         "engine": _engine(provenance),
         "precision": job.precision,
         "settings": ", ".join(f"{key} {value}" for key, value in others.items()),

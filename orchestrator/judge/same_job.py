@@ -15,7 +15,19 @@ from orchestrator.text import MAX_NOTE, printable
 # The facts that distinguish machines without an id.
 HOST = ("cpu", "machine", "memory", "cpus_used", "gpus", "cpu_quota", "memory_limit")
 # What decides the outcome of a job; its other fields are limits and names.
-ESSENTIAL = ("image", "module", "command", "env", "workload", "dataset", "device", "precision", "seed", "settings")
+ESSENTIAL = (
+    "image",
+    "module",
+    "command",
+    "env",
+    "workload",
+    "dataset",
+    "device",
+    "ranks",
+    "precision",
+    "seed",
+    "settings",
+)
 
 
 def name_of(job: Job) -> str:

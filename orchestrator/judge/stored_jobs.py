@@ -64,6 +64,7 @@ def spec_of(original: Result, repeats: int, gpus: Sequence[Gpu] = ()) -> Spec:
                 "workloads": [job.workload],
                 "device": job.device,
                 "gpu": _gpu(original, gpus),
+                "ranks": job.ranks,
                 "engine": original.provenance.local_engine,
                 "dataset": data.source if data else "auto",
                 "precision": job.precision,
@@ -104,10 +105,10 @@ def _check_names(results: Sequence[Result], where: str, asked: Mapping[str, Sequ
 
 
 def _gpu(original: Result, gpus: Sequence[Gpu]) -> str:
-    """The GPU to use: "all" if the job had several; else its own one, or one of the same model, or the first."""
+    """The GPU to use: the job's own one, or one of the same model, or the first. Several ranks begin with the first."""
     job = original.job
     if len(job.gpus) > 1:
-        return "all"
+        return "0"
     model = original.provenance.host.models_of(job.gpus)
     chosen = [gpu for gpu in gpus if gpu.uuid in job.gpus] or [gpu for gpu in gpus if [gpu.name] == model]
     return chosen[0].uuid if chosen else "0"

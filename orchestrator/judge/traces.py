@@ -14,7 +14,7 @@ from orchestrator.record.figures import TIMED_FEATURES
 from orchestrator.record.results import Result
 from orchestrator.record.run_folder import RunFolder
 
-TIMED = "timed-0.npy"  # the artifact with the features of the first image in the timed pass
+TIMED = "timed-0.npy"  # the artifact with the features of the first image in the first timed pass
 MAX_BYTES = 32 << 20  # of one array; the embedding in float64 has 30 MB
 
 
@@ -36,7 +36,7 @@ def read(folder: RunFolder, result: Result) -> Trace:
 
 
 def timed_features(folder: RunFolder, result: Result) -> tuple[float, ...]:
-    """TIMED_FEATURES of the first image in the timed pass, evenly spaced; empty if the job sent none that are valid."""
+    """TIMED_FEATURES of the first image in the first timed pass, evenly spaced; empty if the job sent no valid ones."""
     found = _array(folder, result, TIMED)
     return () if found is None else some_of(found)
 

@@ -21,6 +21,7 @@ read from the Dockerfile's text before anything is built:
     rosetta.framework.<id>.module        folder under workloads/, by default the id
     rosetta.framework.<id>.workloads     fewer workloads than the folder has
     rosetta.framework.<id>.env.<NAME>    an environment variable of this row
+    rosetta.framework.<id>.parallel      its workloads that several ranks can train together; none by default
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Framework:
     module: str
     workloads: tuple[str, ...]
     env: Mapping[str, str]
+    parallel: tuple[str, ...] = ()  # the workloads that can be trained by several ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +240,8 @@ def _framework(name: str, labels: Mapping[str, str], dockerfile: Path, workloads
             raise CatalogError(f"{dockerfile}: {variable!r} is no environment variable", hint="use A-Z, 0-9 and _")
     present = tuple(workload for workload in WORKLOADS if any((workloads / module).glob(f"{workload}.*")))
     wanted = labels.get(prefix + "workloads", " ".join(present)).split()
-    missing = sorted(set(wanted) - set(present))
+    parallel = labels.get(prefix + "parallel", "").split()
+    missing = sorted({*wanted, *parallel} - set(present))
     if missing or not present:
         raise CatalogError(
             f"{dockerfile}: workloads/{module}/ has no {', '.join(missing) or 'workload'} for {name!r}",
@@ -251,6 +254,7 @@ def _framework(name: str, labels: Mapping[str, str], dockerfile: Path, workloads
         module=module,
         workloads=tuple(workload for workload in present if workload in wanted),
         env=env,
+        parallel=tuple(workload for workload in present if workload in parallel),
     )
 
 

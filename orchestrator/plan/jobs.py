@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
+import pydantic
 from pydantic import Field
 
 from orchestrator.errors import UsageError
@@ -45,6 +46,7 @@ class Job(Strict):
     device: Device
     gpus: tuple[str, ...] = ()  # UUIDs of those it gets; on a cluster known when it has its node
     host: str | None = None  # the one node of a cluster that may run it
+    ranks: int = 1  # parts of a training batch that are computed at the same time
     repeat: int
     precision: str
     seed: int
@@ -58,6 +60,13 @@ class Job(Strict):
     retries: int = 0
     memory: int | None  # bytes
     cpus: int | None
+
+    @pydantic.field_validator("settings")
+    @classmethod
+    def _complete(cls, settings: dict[str, Any], info: pydantic.ValidationInfo) -> dict[str, Any]:
+        """Add the settings that a job of an earlier version did not have yet."""
+        workload = WORKLOADS.get(info.data.get("workload", ""))
+        return {**(workload.earlier if workload else {}), **settings}
 
     @property
     def declaration(self) -> Declaration:
@@ -77,7 +86,7 @@ class Job(Strict):
 
     def for_workload(self) -> dict[str, Any]:
         """The JSON document a workload reads: see workloads/common/PROTOCOL.md."""
-        keys = ("framework", "workload", "device", "precision", "seed", "trace", "learning_curve", "settings")
+        keys = ("framework", "workload", "device", "ranks", "precision", "seed", "trace", "learning_curve", "settings")
         return {"protocol": PROTOCOL_VERSION, **{key: getattr(self, key) for key in keys}}
 
 
@@ -93,21 +102,35 @@ def plan(
     gets is known when it has its node (hosts.py).
     """
     rows = catalog.frameworks
-    chosen = choose(gpus, spec.gpu) if device == "gpu" and gpus is not None else ()
+    chosen = choose(gpus, spec.gpu, spec.ranks) if device == "gpu" and gpus is not None else ()
     places = [Place(device, chosen, host) for host in hosts or (None,)]
     names = spec.frameworks or tuple(rows)
     first = [
         _job(spec, *rows[name], workload, place)
         for workload in spec.workloads
         for name in names
-        if workload in rows[name][0].workloads
+        if workload in (rows[name][0].workloads if spec.ranks == 1 else rows[name][0].parallel)
         for place in places
     ]
+    if not first and spec.ranks > 1:
+        able = {name: framework.parallel for name, (framework, _) in rows.items() if framework.parallel}
+        ways = "; ".join(f"{name}: {', '.join(workloads)}" for name, workloads in able.items())
+        asked = ", ".join(spec.frameworks) or "the frameworks"
+        raise UsageError(
+            f"none of {asked} trains {', '.join(spec.workloads)} with several ranks",
+            hint=f"leave `ranks` out; these can: {ways}" if ways else "leave `ranks` out",
+        )
     if not first:
         raise UsageError(
             f"nothing to run: {', '.join(names)} has no {', '.join(spec.workloads)}",
             hint="`rosetta list` shows the workloads of each framework",
         )
+    for job in first:
+        if job.settings["batch"] % job.ranks:
+            raise UsageError(
+                f"{job.workload}: a batch of {job.settings['batch']} has no {job.ranks} equal parts, one for each rank",
+                hint=f"--set {job.workload}.batch={job.ranks * max(1, job.settings['batch'] // job.ranks)}",
+            )
     rounds = 1 if spec.repeats == "auto" else spec.repeats
     return [job for repeat in range(1, rounds + 1) for job in round_of(first, repeat)]
 
@@ -134,15 +157,29 @@ def round_of(first: Sequence[Job], repeat: int) -> list[Job]:
     return jobs
 
 
-def choose(gpus: Sequence[Gpu], choice: str) -> tuple[str, ...]:
-    """UUIDs of the GPUs that a job gets, of those there are. Raises UsageError when the wanted one is not there."""
+def choose(gpus: Sequence[Gpu], choice: str, ranks: int = 1) -> tuple[str, ...]:
+    """UUIDs of the GPUs that a job gets, of those there are: one for each rank, from the chosen one on.
+
+    Raises UsageError when they are not there, and when the job would get a GPU that it does not use.
+    """
     if choice == "all":
+        if len(gpus) != ranks:
+            raise UsageError(
+                f"`gpu: all` are {len(gpus)} GPUs here, and a job with {ranks} rank{'s'[: ranks > 1]} uses {ranks}",
+                hint=f"--gpu 0, or --set ranks={len(gpus)} for a training on all of them",
+            )
         return tuple(gpu.uuid for gpu in gpus)
     found = find_gpu(gpus, choice)
     if found is None:
         there = "; ".join(f"{index}: {gpu.name}, {gpu.uuid}" for index, gpu in enumerate(gpus))
         raise UsageError(f"there is no GPU {choice!r} here", hint=f"--gpu all, or one of {there}")
-    return (found.uuid,)
+    chosen = [gpu.uuid for gpu in gpus[gpus.index(found) :][:ranks]]
+    if len(chosen) < ranks:
+        raise UsageError(
+            f"{ranks} ranks need {ranks} GPUs, and from GPU {choice!r} on there are {len(chosen)}",
+            hint=f"--set ranks={len(gpus)} and --gpu 0 use all that are here",
+        )
+    return tuple(chosen)
 
 
 def _id(framework: str, workload: str, device: str, host: str | None, repeat: int) -> str:
@@ -172,6 +209,7 @@ def _job(spec: Spec, framework: Framework, image: Image, workload: WorkloadName,
         device=place.device,
         gpus=place.gpus,
         host=place.host,
+        ranks=spec.ranks,
         repeat=1,
         precision=spec.precision,
         seed=spec.seed,

@@ -120,7 +120,11 @@ class SpecBase(Strict):
     workloads: Annotated[tuple[WorkloadName, ...], Field(strict=False, min_length=1, max_length=100)] = tuple(WORKLOADS)
     device: DeviceChoice = "auto"
     gpu: Annotated[str, pydantic.AfterValidator(_gpu)] = Field(
-        default="0", description="which GPU jobs get: its index, its UUID, or all"
+        default="0", description="which GPU jobs get: its index, its UUID, or all; with several ranks, the first one"
+    )
+    ranks: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1,
+        description="train each batch in so many equal parts at the same time, on a GPU each, or on shares of CPUs",
     )
     engine: EngineName = "auto"
     hosts: Hosts = Hosts()

@@ -155,6 +155,8 @@ class Workload:
     # figures that would need more of them than any machine can do are no measurement. Some depend on a job's settings.
     operations: float | Callable[[Mapping[str, Any]], float] = 0.0
     published: str | None = None  # a file under results/reference/, without its suffix
+    # Settings that jobs of earlier versions lack, with what these jobs did.
+    earlier: Mapping[str, Any] = field(default_factory=dict)
 
     def weights_for(self, settings: Mapping[str, Any]) -> Mapping[str, Weight]:
         """The weights of a job with these settings."""
@@ -233,10 +235,10 @@ class WindowTraining(TrainingWorkload):
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceWorkload(Workload):
-    """A model computes features: one cold pass over all batches, then one timed pass."""
+    """A model computes features: one cold pass over all batches, then timed passes."""
 
     trains: ClassVar[bool] = False
-    amounts: ClassVar[tuple[str, ...]] = ("batch", "batches")
+    amounts: ClassVar[tuple[str, ...]] = ("batch", "batches", "seconds")
 
     probe: str = "features-0.npy"  # (batch, features) of the first batch
 

@@ -117,9 +117,9 @@ class Certificate(Strict):
 
 
 def variant_of(job: Job) -> str | None:
-    """The variant of the workload that a job runs; None for a workload without variants."""
+    """The variant of the workload that a job runs, or its ranks, if several; None for a workload without variants."""
     variant: str | None = job.settings.get("variant")
-    return variant
+    return variant if job.ranks == 1 else f"{job.ranks}-ranks"
 
 
 def path_of(results: Path, framework: str, workload: str, device: str, variant: str | None = None) -> Path:

@@ -50,6 +50,7 @@ class Start(_Event):
     device: Literal["cpu", "gpu"]
     device_name: ShortText | None
     gpus: Annotated[list[ShortText], Field(max_length=64)] = []  # UUIDs of the GPUs it sees, if it runs on one
+    ranks: Annotated[int, Field(ge=1, le=64)] = 1  # that train together
     precision: ShortText
     threads: Annotated[int, Field(ge=1, le=100_000)]
     fused: bool | None

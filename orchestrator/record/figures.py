@@ -58,7 +58,7 @@ class Figures(Strict):
     batch_seconds: tuple[Amount, ...] = ()
     losses: tuple[float, ...] = ()  # of the first `trace` steps
     first_loss: float | None = None  # of the first step, whatever `trace` is; None in earlier versions
-    # TIMED_FEATURES of the first image in the timed pass, evenly spaced; empty if the job sent none
+    # TIMED_FEATURES of the first image in the first timed pass, evenly spaced; empty if the job sent none
     timed_features: Annotated[tuple[float, ...], Field(max_length=TIMED_FEATURES)] = ()
     artifacts: tuple[str, ...] = ()
 
@@ -69,14 +69,14 @@ class Figures(Strict):
 
     @property
     def ranking_s(self) -> float | None:
-        """The time that tables rank by: all epochs of a training that was scored, or an image of the timed pass."""
+        """The time that tables rank by: all epochs of a training that was scored, or an image of the timed passes."""
         if self.score is not None:
             return self.train_s or None
         return 1 / self.images_per_s if self.images_per_s else None
 
     @property
     def part_seconds(self) -> tuple[float, ...]:
-        """The times that this figure is made of: of every epoch, or of every batch of the timed pass."""
+        """The times that this figure is made of: of every epoch, or of every batch of the timed passes."""
         return tuple(epoch.seconds for epoch in self.epochs) or self.batch_seconds
 
 
@@ -170,8 +170,11 @@ class Collector:
             raise Violation(f"no {' and no '.join(missing)} event")
         images = self._job.settings["batches"] * self._job.settings["batch"]
         for name, each in self._passes.items():
-            if each.samples != images:
+            if not each.samples or each.samples % images or (name == "cold" and each.samples > images):
                 raise Violation(f"{each.samples} of {images} images in the {name} pass")
+        timed, at_least = self._passes["inference"], self._job.settings["seconds"]
+        if timed.seconds < at_least and timed.samples + images <= events.MAX_BATCHES * self._job.settings["batch"]:
+            raise Violation(f"the timed passes took {timed.seconds:.3g} s, the job asks for {at_least:g} s")
 
     def _check_epochs(self, train_samples: int | None) -> None:
         epochs, batch = self._job.settings["epochs"], self._job.settings["batch"]
@@ -198,7 +201,7 @@ class Collector:
     def _check_start(self, event: events.Start) -> None:
         if event.protocol != PROTOCOL_VERSION:
             raise Violation(f"the workload uses protocol {event.protocol}, this program {PROTOCOL_VERSION}")
-        for key in ("framework", "workload", "device", "precision"):
+        for key in ("framework", "workload", "device", "ranks", "precision"):
             if getattr(event, key) != getattr(self._job, key):
                 raise Violation(f"{key} is {getattr(event, key)!r}, the job asked for {getattr(self._job, key)!r}")
 

@@ -131,7 +131,7 @@ def in_hours(seconds: float) -> str:
 
 
 def _of_all_parts(result: Result, job: Job) -> float:
-    """The seconds of all epochs, or of the cold and the timed pass over all images, that `job` asks for.
+    """The seconds of all epochs, or of the cold and the timed passes over all images, that `job` asks for.
 
     They are computed from the operations a second that `result` reached; 0 if it measured nothing.
     """
@@ -141,17 +141,14 @@ def _of_all_parts(result: Result, job: Job) -> float:
         samples, seconds = 1, 1 / figures.images_per_s if figures.images_per_s else 0.0
     if samples <= 0 or seconds <= 0:
         return 0.0
-    return _samples(job) * _operations(job) / _operations(result.job) / samples * seconds
-
-
-def _samples(job: Job) -> int:
-    """How many samples a job trains on, all epochs together, or how many images its two passes take."""
+    of_a_sample = _operations(job) / _operations(result.job) / samples * seconds
     workload, settings = job.declaration, job.settings
     if isinstance(workload, InferenceWorkload):
-        return 2 * int(settings["batches"] * settings["batch"])
+        one_pass = settings["batches"] * settings["batch"] * of_a_sample
+        return float(one_pass + max(one_pass, settings["seconds"]))
     data = datasets.definition(job.dataset)
     available = data.format.train if isinstance(data, LabelledDataset) else 0
-    return int(settings["epochs"]) * workload.epoch_samples(settings, available)
+    return int(settings["epochs"]) * workload.epoch_samples(settings, available) * of_a_sample
 
 
 def _operations(job: Job) -> float:

@@ -147,7 +147,7 @@ class FirstRun:
 
 def of_run(prepared: PreparedRun, root: Path, cache: Path) -> FirstRun:
     """What a prepared run needs. `root` is the checkout that has the published files."""
-    jobs = [job for job in prepared.jobs if job.id not in prepared.skips]
+    jobs = prepared.possible
     images = {image.name: image for job in jobs for image in [prepared.catalog.frameworks[job.framework][1]]}
     builds = prepared.engine.name == "docker" and bool(jobs)
     return of_jobs(
@@ -241,7 +241,7 @@ def cost_to_resume(request: Request, folder: RunFolder, prepared: PreparedRun) -
 
     They were measured in the run itself, or in a published file of the checkout.
     """
-    jobs = [job for job in prepared.jobs if job.id not in prepared.skips]
+    jobs = prepared.possible
     needed = cost.of_jobs(jobs, prepared.spec.dataset, request.cache)
     published = (result for _, results in _published(request.root) for result in results)
     seconds = cost.seconds_of_rest(jobs, [*folder.results(), *published])

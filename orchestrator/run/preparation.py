@@ -61,6 +61,11 @@ class PreparedRun:
     skips: Mapping[str, Failure]  # by id, why: the jobs that no node can run
     memory: int | None = None  # bytes that a job can have on the largest node; None if unknown
 
+    @property
+    def possible(self) -> list[Job]:
+        """The jobs that some node can run."""
+        return [job for job in self.jobs if job.id not in self.skips]
+
 
 def prepare(request: Request) -> PreparedRun:
     """Resolve everything a run needs, without changing anything. Raises OrchestratorError."""
@@ -83,16 +88,12 @@ def prepare(request: Request) -> PreparedRun:
 
 def cost_of(request: Request, prepared: PreparedRun) -> cost.Cost:
     """What the inputs of a prepared run cost that are not in the cache yet."""
-    return cost.of_jobs(_possible(prepared), prepared.spec.dataset, request.cache)
+    return cost.of_jobs(prepared.possible, prepared.spec.dataset, request.cache)
 
 
 def require_room(needed: cost.Cost, request: Request, prepared: PreparedRun) -> None:
     """Raise CostError when a prepared run needs more disk or memory than there is."""
     cost.require_room(needed, cost.room(request.cache, prepared.memory), request.cache)
-
-
-def _possible(prepared: PreparedRun) -> list[Job]:
-    return [job for job in prepared.jobs if job.id not in prepared.skips]
 
 
 def start(request: Request, prepared: PreparedRun) -> run_folder.RunFolder:
@@ -205,7 +206,7 @@ def crew_for(request: Request, folder: run_folder.RunFolder, prepared: PreparedR
     store = job_inputs.Store(cache=request.cache, choice=prepared.spec.dataset)
     if prepared.spec.dataset == "auto":  # synthetic data may be used instead: the user reads that before the first job
         listener.preparing("data")
-        store.prepare_datasets(_possible(prepared))
+        store.prepare_datasets(prepared.possible)
     context = RunContext(
         catalog=prepared.catalog,
         engine=prepared.engine.name,

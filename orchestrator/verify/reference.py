@@ -93,7 +93,9 @@ class ReferenceRuns:
 
     def _job(self, workload: WorkloadName) -> Job:
         """The job that cells of `workload` have, planned for the reference."""
-        chosen = self._prepared.spec.model_copy(update={"frameworks": (FRAMEWORK,), "workloads": (workload,)})
+        chosen = self._prepared.spec.model_copy(
+            update={"frameworks": (FRAMEWORK,), "workloads": (workload,), "ranks": 1}
+        )
         (job,) = jobs.plan(chosen, self._prepared.catalog, "cpu")
         return job
 

@@ -72,7 +72,7 @@ def running(job, *taken, estimate=None, clock=None):
         (CNN, [READY, END], "ending"),
         (RESNET, [STARTED], "loading and compiling"),
         (RESNET, [READY], "first pass"),
-        (RESNET, [READY, one_pass("cold")], "timed pass"),
+        (RESNET, [READY, one_pass("cold")], "timed passes"),
         (RESNET, [READY, one_pass("cold"), one_pass("inference")], "ending"),
     ],
 )

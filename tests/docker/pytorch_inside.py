@@ -2,7 +2,8 @@
 
     pytorch_inside.py MODULE REHEARSES WORKLOAD INPUTS
 
-MODULE is a folder below workloads/, REHEARSES the file in it that has the function `rehearse`. INPUTS holds what a job of this workload finds below BENCH_INPUTS.
+MODULE is a folder below workloads/, REHEARSES the file in it that has the function `rehearse`. INPUTS holds what a job
+of this workload finds below BENCH_INPUTS.
 """
 
 import importlib
@@ -14,6 +15,7 @@ SPEC = {
     "protocol": 2,
     "framework": "pytorch",
     "device": "cpu",
+    "ranks": 1,
     "precision": "fp32",
     "seed": 7,
     "trace": 3,
@@ -52,7 +54,7 @@ def main(module, rehearses, workload, inputs):
     settings = json.loads(Path(inputs, "settings.json").read_text(encoding="utf-8"))
     importlib.import_module("torch").use_deterministic_algorithms(True)
     rehearsed = training(module, workload, settings, inputs)
-    importlib.import_module(f"workloads.{module}.{rehearses}").rehearse = lambda *arguments: None
+    importlib.import_module(f"workloads.{module}.{rehearses}").rehearse = lambda *arguments, **options: None
     figures = {"rehearsed": rehearsed, "fresh": training(module, workload, settings, inputs)}
     sys.stdout.write(json.dumps(figures))
 

@@ -195,7 +195,7 @@ def start_on_gpu(tag, framework, inputs):
     """Start the framework's smallest training for a GPU, as the docker engine would."""
     settings = json.loads((inputs / "settings.json").read_text())
     spec = {
-        "protocol": 2, "framework": framework.id, "workload": "cnn", "device": "gpu", "precision": "fp32", "seed": 1,
+        "protocol": 2, "framework": framework.id, "workload": "cnn", "device": "gpu", "ranks": 1, "precision": "fp32", "seed": 1,
         "trace": 1, "learning_curve": False, "settings": settings,
     }  # fmt: skip
     (inputs / "spec.json").write_text(json.dumps(spec))

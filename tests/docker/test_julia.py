@@ -98,6 +98,10 @@ def test_golden_streams(workload, story, code):
     assert reader.over
 
 
+def test_timed_passes_are_repeated(workload):
+    golden.check_passes(workload.run(TINY, "extract", settings=golden.LONGER).stdout)
+
+
 def test_chatter_never_reaches_the_event_stream(workload):
     done = workload.run(TINY, "train")
     assert b"chatter" not in done.stdout

@@ -181,3 +181,6 @@ def test_the_helper_for_cpp_tells_the_golden_stories(root, checkout, written, tm
             assert b"a library's chatter on fd 1" in done.stderr
             kept = golden.artifacts(done.stdout)
             assert kept["scores-0.npy"].tolist() == np.eye(10)[[0] * 6].tolist()  # the last half batch too
+    (tmp_path / "spec.json").write_text(json.dumps({**golden.JOB, "settings": golden.LONGER}))
+    argv = [*run, "compile-and-run", "tests/golden/tiny.cpp", "extract"]
+    golden.check_passes(subprocess.run(argv, capture_output=True, timeout=500, check=True).stdout)

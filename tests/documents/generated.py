@@ -73,7 +73,7 @@ def _tables(runs):
 
 
 def _speed(figures):
-    """Samples per second: of a training whose model was scored, or of the timed pass of an inference."""
+    """Samples per second: of a training whose model was scored, or of the timed passes of an inference."""
     return figures.images_per_s if figures.score is None else figures.train_samples_per_s
 
 

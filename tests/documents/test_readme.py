@@ -50,6 +50,9 @@ ELSEWHERE = {
 
 # How a command is run here, and why not as it stands.
 SHORT = {
+    "rosetta bench seed --framework pytorch --framework jax --workload gpt --set ranks=4": (
+        "rosetta bench seed --framework pytorch --framework jax --workload gpt --set ranks=4 --dry-run"
+    ),
     "make bench FRAMEWORK=pytorch": "make bench FRAMEWORK=pytorch ARGS=--dry-run",  # tests/docker runs its jobs
     "make test": "make --dry-run test",  # this is make test
     "make bench": "make bench ARGS=--dry-run",

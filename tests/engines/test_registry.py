@@ -107,7 +107,7 @@ def request_for(tmp_path):
             device="cpu",
             dataset="synthetic",
             engine=engine,
-            resnet50=ResNet50(batch=2, batches=3),
+            resnet50=ResNet50(batch=2, batches=3, seconds=0),
         )
         return preparation.Request(
             root=engine_cases.ECHO, results=tmp_path / "results", cache=tmp_path / "cache", given_spec=run_spec

@@ -19,12 +19,14 @@ JOB = {
     "framework": "tiny",
     "workload": "cnn",
     "device": "cpu",
+    "ranks": 1,
     "precision": "fp32",
     "seed": 1,
     "trace": 2,
     "learning_curve": True,
-    "settings": TRAINING,
+    "settings": {**TRAINING, "seconds": 0.0},
 }
+LONGER = {**TRAINING, "batch": 2, "seconds": 0.2}  # for `extract`, which needs more than one pass for it
 MASKED = {"t", "seconds", "load_s", "build_s", "compile_s", "threads", "denormals"}
 RUNTIMES = {"python", "numpy", "julia", "node", "compiler"}
 
@@ -64,6 +66,18 @@ def artifacts(stream):
         elif content["event"] == "artifact":
             found.append((content, bytearray()))
     return {event["name"]: np.frombuffer(data, event["dtype"]).reshape(event["shape"]) for event, data in found}
+
+
+def check_passes(stream):
+    """Check the passes of `extract` in a job with the settings LONGER."""
+    events = [json.loads(line) for line in stream.splitlines() if not line.startswith(PART)]
+    cold, timed = (next(event for event in events if event["event"] == name) for name in ("cold", "inference"))
+    assert len(cold["batch_seconds"]) == 2
+    batches = len(timed["batch_seconds"])
+    assert batches > 2
+    assert batches % 2 == 0
+    assert timed["samples"] == 2 * batches
+    assert timed["seconds"] >= LONGER["seconds"] > sum(timed["batch_seconds"][:-2])
 
 
 def expected(story):

@@ -233,7 +233,10 @@ def test_the_same_gpu_is_taken_or_one_like_it_and_as_many():
     assert (
         stored_jobs.spec_of(on("GPU-a"), 3, here[:1]).gpu == "0"
     )  # there is only another one, and the verdict says so
-    assert stored_jobs.spec_of(on("GPU-a", "GPU-b"), 3, here).gpu == "all"
+    of_two = on("GPU-a", "GPU-b")
+    of_two = of_two.model_copy(update={"job": of_two.job.model_copy(update={"ranks": 2})})
+    again = stored_jobs.spec_of(of_two, 3, here)
+    assert (again.gpu, again.ranks) == ("0", 2)
     alone = on("GPU-a").job
     assert same_job.job_differences(on("GPU-a", "GPU-b").job, alone) == ["it had 2 GPUs, and has 1 here"]
     other = provenance([on("GPU-1")] * 2, host={"gpus": [vars(here[0])]})

@@ -217,7 +217,7 @@ def jobs(text, root=ECHO, device="cpu"):
     return plan.plan(spec_file.parse(text, name="t"), catalog.load(root), device, machine("H100").gpus)
 
 
-@pytest.mark.parametrize(("gpu", "given"), [("1", [1]), ("all", [0, 1]), ("GPU-1", [1])])
+@pytest.mark.parametrize(("gpu", "given"), [("1", [1]), ("GPU-1", [1])])
 def test_jobs_get_the_gpu_the_spec_names(gpu, given):
     gpus = machine("T4", "H100").gpus
     run_spec = spec_file.parse(f"name: t\ngpu: {gpu}", name="t")
@@ -225,6 +225,56 @@ def test_jobs_get_the_gpu_the_spec_names(gpu, given):
         tuple(gpus[index].uuid for index in given)
     }
     assert {job.gpus for job in plan.plan(run_spec, catalog.load(ECHO), "cpu", gpus)} == {()}
+
+
+def ranked(text, *, device="cpu", gpus=("T4", "H100"), root=None):
+    given = machine(*gpus).gpus
+    return plan.plan(
+        spec_file.parse(f"name: t\n{text}", name="t"), catalog.load(root or ECHO.parents[1]), device, given
+    )
+
+
+@pytest.mark.parametrize(
+    ("gpu", "ranks", "given"), [("0", 2, [0, 1]), ("all", 2, [0, 1]), ("1", 2, [1, 2]), ("all", 3, [0, 1, 2])]
+)
+def test_each_rank_gets_a_gpu(gpu, ranks, given):
+    gpus = ("T4",) * (3 if gpu == "1" else ranks)
+    text = f"gpu: {gpu}\nranks: {ranks}\nframeworks: [pytorch]\ncnn: {{batch: 96}}\nworkloads: [cnn]"
+    (job,) = ranked(text, device="gpu", gpus=gpus)
+    assert (job.ranks, job.gpus) == (ranks, tuple(f"GPU-{index}" for index in given))
+
+
+@pytest.mark.parametrize(
+    ("text", "device", "message", "hint"),
+    [
+        ("gpu: all", "gpu", "are 2 GPUs here, and a job with 1 rank uses 1", "--gpu 0, or --set ranks=2"),
+        ("gpu: all\nranks: 4", "gpu", "are 2 GPUs here, and a job with 4 ranks uses 4", "--set ranks=2"),
+        ("gpu: 1\nranks: 2", "gpu", "2 ranks need 2 GPUs, and from GPU '1' on there are 1", "--gpu 0 use all"),
+        ("ranks: 3", "cpu", "a batch of 64 has no 3 equal parts", "--set cnn.batch=63"),
+        ("ranks: 64\ncnn: {batch: 2}", "cpu", "a batch of 2 has no 64 equal parts", "--set cnn.batch=64"),
+        ("ranks: 2\nworkloads: [resnet50]", "cpu", "none of the frameworks trains resnet50 with several ranks", "jax: cnn, rnn, gpt; pytorch: cnn"),
+        ("ranks: 2\nframeworks: [numpy]", "cpu", "none of numpy trains cnn, rnn, resnet50, gpt with several", "these can: jax"),
+    ],
+)  # fmt: skip
+def test_ranks_that_cannot_be(text, device, message, hint):
+    with pytest.raises(UsageError) as caught:
+        ranked(text, device=device)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_only_rows_that_can_are_trained_by_several_ranks():
+    jobs = ranked("ranks: 2")
+    assert {job.framework for job in jobs} == {"pytorch", "jax"}
+    assert {job.workload for job in jobs} == {"cnn", "rnn", "gpt"}
+    assert {job.ranks for job in jobs} == {job.for_workload()["ranks"] for job in jobs} == {2}
+
+
+def test_a_row_that_is_parallel_in_a_workload_it_lacks_is_refused(project):
+    dockerfile = project / "images" / "tiny" / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text() + 'LABEL rosetta.framework.tiny.parallel="gpt"\n')
+    with pytest.raises(CatalogError, match="workloads/tiny/ has no gpt for 'tiny'"):
+        catalog.load(project)
 
 
 def test_a_gpu_that_is_not_there_is_reported_with_those_that_are():
@@ -263,6 +313,13 @@ def test_the_number_of_inference_batches_depends_on_the_device():
     assert jobs(text)[0].settings["batches"] == 8
     assert jobs(text, device="gpu")[0].settings["batches"] == 40
     assert jobs(text + "\nresnet50: {batches: 3}")[0].settings["batches"] == 3
+
+
+def test_a_job_of_before_passes_were_repeated_took_one():
+    (job,) = jobs("name: t\nframeworks: [good]\nworkloads: [resnet50]")
+    stored = job.model_dump()
+    assert stored["settings"].pop("seconds") == 5.0
+    assert plan.Job.model_validate(stored).settings == {**job.settings, "seconds": 0.0}
 
 
 def test_nothing_to_run_is_an_error():

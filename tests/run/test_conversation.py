@@ -103,17 +103,43 @@ def test_an_exit_that_is_no_success(job, change, kind, message):
 
 
 @pytest.mark.parametrize(
-    ("cold", "timed", "why"), [(64, 640, "640 of 64 images in the inference"), (32, 64, "32 of 64")]
+    ("cold", "timed", "seconds", "why"),
+    [
+        (64, 0, 5.0, "0 of 64 images in the inference"),
+        (64, 96, 5.0, "96 of 64 images in the inference"),
+        (32, 64, 5.0, "32 of 64 images in the cold"),
+        (128, 64, 5.0, "128 of 64 images in the cold"),
+        (64, 64, 4.9, "the timed passes took 4.9 s, the job asks for 5 s"),
+        (64, 320_000 - 64, 4.9, "the timed passes took 4.9 s"),
+    ],
 )
-def test_a_pass_over_more_or_fewer_images_is_none(root, cold, timed, why):
+def test_passes_over_other_images_or_too_short_are_none(inference, cold, timed, seconds, why):
+    _, failure = inference(cold, timed, seconds)
+    assert (failure.kind, why in failure.message) == ("protocol", True), failure
+
+
+@pytest.mark.parametrize(("timed", "seconds"), [(64, 5.0), (640, 7.0), (320_000, 0.5)])
+def test_timed_passes_are_repeated_until_they_took_long_enough(inference, timed, seconds):
+    """Or until there are as many batches as one event can hold."""
+    conversation, failure = inference(64, timed, seconds)
+    assert failure is None
+    assert conversation.collector.figures().images_per_s == timed / seconds
+
+
+@pytest.fixture
+def inference(root):
+    """Runs a job of inference, 2 batches of 32, with these images in its passes and seconds in the timed one."""
     run_spec = spec_file.parse("name: t\nframeworks: [numpy]\nworkloads: [resnet50]\nresnet50: {batches: 2}", name="t")
     (job,) = jobs.plan(run_spec, catalog.load(root), "cpu")
-    passes = [
-        {"event": name, "samples": samples, "seconds": 1.0, "batch_seconds": [0.5, 0.5]}
-        for name, samples in (("cold", cold), ("inference", timed))
-    ]
-    _, failure = converse(job, {**START, "workload": "resnet50"}, READY, *passes, END)
-    assert (failure.kind, why in failure.message) == ("protocol", True), failure
+
+    def run(cold, timed, seconds):
+        passes = [
+            {"event": name, "samples": samples, "seconds": seconds, "batch_seconds": [0.1, 0.1]}
+            for name, samples in (("cold", cold), ("inference", timed))
+        ]
+        return converse(job, {**START, "workload": "resnet50"}, READY, *passes, END)
+
+    return run
 
 
 def test_more_output_than_is_kept_breaks_the_protocol(job):

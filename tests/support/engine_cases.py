@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs  # in typing from Python 3.13 on
 
 ECHO = Path(__file__).resolve().parents[1] / "echo"
-SMALL: dict[str, Any] = {"resnet50": ResNet50(batch=2, batches=3)}  # the settings of the echo workload
+SMALL: dict[str, Any] = {"resnet50": ResNet50(batch=2, batches=3, seconds=0)}  # the settings of the echo workload
 AnyEngine: TypeAlias = LocalEngine | Engine  # the latter of a cluster
 
 
@@ -128,12 +128,12 @@ def run_echo(
         name="echo",
         frameworks=behaviours,
         workloads=("resnet50",),
-        gpu="all",
         retries=retries,
         **SMALL,
         limits=spec.Limits(**limits),
     )
-    jobs = plan.plan(run_spec, known, "gpu" if gpus else "cpu", gpus)
+    planned = plan.plan(run_spec, known, "gpu" if gpus else "cpu", gpus)
+    jobs = [job.model_copy(update={"gpus": tuple(gpu.uuid for gpu in gpus)}) for job in planned]
     run_folder = resume or RunFolder.create(folder / "results", "echo")
     here = OneNode(engine, cache=folder / "cache", host=dataclasses.replace(machine.inspect(), gpus=gpus))
     context = RunContext(

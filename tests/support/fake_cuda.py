@@ -36,6 +36,10 @@ class Driver:
         _value(value).value = self.attributes[attribute]
         return 0
 
+    def cuDeviceGetName(self, text: Any, size: int, device: ctypes.c_int) -> int:  # noqa: N802
+        text.value = f"GPU {device.value}".encode()[: size - 1]
+        return 0
+
     def uuid_of(self, raw: Any, device: ctypes.c_int) -> int:
         raw[:] = uuid.UUID(self.uuids[device.value]).bytes
         return 0

@@ -33,7 +33,7 @@ START = {
     "notes": [],
 }
 CNN = {"epochs": 2, "batch": 64, "train_samples": 12800, "test_samples": None, "lr": 0.01, "momentum": 0.9}
-RESNET = {"batch": 32, "batches": 8, "variant": "v1"}
+RESNET = {"batch": 32, "batches": 8, "seconds": 0.0, "variant": "v1"}
 # Texts that try to leave their place in a page or a terminal.
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -104,10 +104,10 @@ class Workshop:
         return parity.envelope(self.trace("fp64"), rounded)
 
     def _run(self, precision, mistake, on):
-        inference = {"batch": 2, "batches": 1, "variant": "v1"}
+        inference = {"batch": 2, "batches": 1, "seconds": 0.0, "variant": "v1"}
         settings = {**TRAINING, **SETTINGS[self.workload]} if self.workload in SETTINGS else inference
         job = {
-            "protocol": 2, "framework": "numpy", "workload": self.workload, "device": "cpu", "precision": precision,
+            "protocol": 2, "framework": "numpy", "workload": self.workload, "device": "cpu", "ranks": 1, "precision": precision,
             "seed": 1, "settings": settings, "trace": self.steps, "learning_curve": False,
         }  # fmt: skip
         if on is not None:

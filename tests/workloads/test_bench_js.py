@@ -24,7 +24,7 @@ def inputs(tmp_path):
 @pytest.fixture
 def run(root, inputs):
     def call(story, *, program="tests/golden/tiny.js", **changes):
-        job = {**golden.JOB, "settings": {**golden.TRAINING, "batch": 2}, **changes}
+        job = {**golden.JOB, "settings": {**golden.LONGER, "seconds": 0.0}, **changes}
         (inputs / "spec.json").write_text(json.dumps(job))
         variables = {**os.environ, "BENCH_SPEC": str(inputs / "spec.json"), "BENCH_INPUTS": str(inputs)}
         return subprocess.run(
@@ -45,6 +45,10 @@ def test_golden_streams(run, story):
             reader.read(line)
     assert reader.over
     assert json.loads(done.stdout.splitlines()[0])["denormals"] == "kept"  # JavaScript cannot flush them
+
+
+def test_timed_passes_are_repeated(run):
+    golden.check_passes(run("extract", settings=golden.LONGER).stdout)
 
 
 def test_an_artifact_is_what_its_event_says(run):

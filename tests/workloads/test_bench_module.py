@@ -15,7 +15,8 @@ from orchestrator.record.artifacts import PART
 from orchestrator.record.events import Reader
 from tests import golden
 from tests.support.fake_cuda import Driver
-from workloads.common import bench, cuda
+from workloads.common import bench, cuda, epochs
+from workloads.common.ring import Ring
 
 NUMPY = {  # a release for each Python a workload may meet
     "3.6": "1.19.5", "3.7": "1.21.6", "3.8": "1.23.5", "3.9": "1.23.5",
@@ -99,6 +100,24 @@ def test_the_host_reads_what_bench_writes(run, what):
             continue
         reader.read(line)
     assert reader.over
+
+
+def test_timed_passes_are_repeated(run):
+    golden.check_passes(run("extract", settings=golden.LONGER).stdout)
+
+
+@pytest.mark.parametrize("most", [1, 3, 4, 5])
+def test_timed_passes_end_at_what_an_event_can_hold(monkeypatch, most):
+    monkeypatch.setattr(bench, "MOST_BATCHES", most)
+    events = []
+    heard = types.SimpleNamespace(
+        emit=lambda event, **fields: events.append((event, fields)), emit_parts=lambda data: None
+    )
+    spec = {**golden.JOB, "settings": {"seconds": 3600.0}}
+    job = bench.Job(spec, "", heard)
+    job.extract(lambda batch: np.zeros((2, 2048)), np.zeros((2, 2, 3, 1, 1)), sync=lambda: None)
+    passes = {event: len(fields["batch_seconds"]) for event, fields in events if event != "artifact"}
+    assert passes == {"cold": 2, "inference": max(2, most // 2 * 2)}
 
 
 def test_chatter_never_reaches_the_event_stream(run):
@@ -210,8 +229,6 @@ def test_a_spec_that_is_no_json_is_named(run, tmp_path):
 
 def test_seconds_are_read_on_an_idle_device_and_stand_still_while_weights_are_kept(monkeypatch, tmp_path):
     """The device finishes a tenth of a second after the loss is known; keeping weights takes a whole one."""
-    from workloads.common import epochs
-
     now, said, events = [0.0], [], []
     monkeypatch.setattr(epochs, "clock", lambda: now[0])
 
@@ -220,7 +237,7 @@ def test_seconds_are_read_on_an_idle_device_and_stand_still_while_weights_are_ke
         said.append(seconds)
 
     job = types.SimpleNamespace(
-        settings={"batch": 1}, keep_weights=lambda _: passing(1),
+        settings={"batch": 1}, batch=1, rank=0, processes=1, keep_weights=lambda _: passing(1),
         events=types.SimpleNamespace(emit=lambda event, **fields: events.append((event, fields["seconds"]))),
     )  # fmt: skip
     epoch = epochs.Epoch(
@@ -234,6 +251,64 @@ def test_seconds_are_read_on_an_idle_device_and_stand_still_while_weights_are_ke
         ("epoch", 0.3),
     ]
     assert said == [0.1, 0.1, 1, 0.1, 0.1]
+
+
+def test_batches_are_gathered_into_the_slots_that_a_workload_gives():
+    """The same batches as without; each slot is asked for when the step before is done."""
+    x, y = np.arange(24, dtype=np.float32).reshape(6, 4), np.arange(6, dtype=np.int64)
+    order, said = np.array([5, 0, 3, 2, 1, 4]), []
+    job = types.SimpleNamespace(
+        settings={"batch": 2}, batch=2, rank=0, processes=1, events=types.SimpleNamespace(emit=lambda *_, **__: None)
+    )
+
+    def epoch():
+        return epochs.Epoch(job, 2, order, sync=lambda: None, weights=dict, trace=0, scored=False, keep_scores=False)
+
+    slots = [(np.empty((2, 4), np.float32), np.empty(2, np.int64)) for _ in range(2)]
+
+    def take():
+        said.append("slot")
+        return slots[said.count("slot") % 2]
+
+    found = []
+    gathered = epoch()
+    for batch_x, batch_y in gathered.batches(x, y, take):
+        assert any(batch_x is slot and batch_y is labels for slot, labels in slots)
+        found.append((batch_x.copy(), batch_y.copy()))
+        gathered.step(0.0)
+        said.append("step")
+    assert said == ["slot", "step"] * 3
+    plain = epoch()
+    for (slot_x, slot_y), (batch_x, batch_y) in zip(found, plain.batches(x, y), strict=True):
+        assert slot_x.tolist() == batch_x.tolist()
+        assert slot_y.tolist() == batch_y.tolist()
+        plain.step(0.0)
+
+
+def test_a_ring_fills_no_memory_that_the_device_still_reads():
+    """A device that does what it is asked for only when somebody waits for it, as late as it can."""
+    steps, done = 0, 0
+
+    def mark():
+        asked = steps
+
+        def wait():
+            nonlocal done
+            done = max(done, asked)
+
+        return wait
+
+    x, y = np.zeros((10, 4), np.float32), np.zeros(10, np.int64)
+    ring = Ring(x, y, 2, np.empty, mark, pairs=3)
+    readers = {}  # the first number of a slot's memory → the step that reads it last
+    for step in range(1, 12):
+        batch_x, batch_y = ring()
+        assert (batch_x.shape, batch_x.dtype, batch_y.shape, batch_y.dtype) == ((2, 4), np.float32, (2,), np.int64)
+        assert readers.get(batch_x.ctypes.data, 0) <= done
+        readers[batch_x.ctypes.data] = step
+        steps = step
+    assert len(readers) == 3
+    assert done == 8  # 11 steps, of which the last three are still the device's
 
 
 def test_another_protocol_is_refused(run):

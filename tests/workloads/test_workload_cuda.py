@@ -14,12 +14,14 @@ UUID = "11111111-2222-3333-4444-555555555555"
 def test_the_driver_tells_what_the_gpu_is(play):
     play(Driver(UUID, capability=(8, 6)))
     assert cuda.capability() == (8, 6)
+    assert cuda.name() == "GPU 0"
 
 
 @pytest.mark.parametrize("library", [None, Driver()])
 def test_without_a_driver_or_a_gpu_there_is_none(play, library):
     play(library)
     assert cuda.capability() == (0, 0)
+    assert cuda.name() is None
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,7 @@ def start(job):
     if not workspace.has_gpu_support:
         raise RuntimeError("Caffe2 finds no GPU it can use: its build is for CUDA {}".format(torch.version.cuda))
     versions = {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
-    name = workspace.GetDeviceProperties(0)["name"]
-    job.start(version=torch.__version__, versions=versions, device_name=name, notes=notes)
+    job.start(version=torch.__version__, versions=versions, notes=notes)
     return core.DeviceOption(workspace.GpuDeviceType)
 
 

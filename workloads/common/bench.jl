@@ -12,7 +12,7 @@ scoring, the events. The counterpart of bench.py, with the same vocabulary:
         Bench.batches(epoch, x, y)               the batches, and the training clock around them
         Bench.step(epoch, loss)                  a training step is done
         Bench.score(predict, epoch, x, y)        accuracy over all test samples
-    Bench.extract(features, job, images; sync)  the inference clock: one cold pass, one timed pass
+    Bench.extract(features, job, images; sync)  the inference clock: one cold pass, then timed passes
     Bench.artifact(job, name, array)         keep a small array beside the result
 
 Arrays have their axes in the opposite order of PROTOCOL.md's, the samples last, and everything counts from one, as is
@@ -30,6 +30,7 @@ include("json.jl")
 include("npy.jl")
 
 const PROTOCOL = 2
+const MOST_BATCHES = 10000  # in one pass event
 const PART_BYTES = 9000  # of an array in one line, which base64 makes a third longer
 const STEP_INTERVAL = 0.5  # seconds between two `step` events; reading a loss may wait for the device, so seldom
 const EVENT_DESCRIPTOR = Startup.prepare()
@@ -263,23 +264,27 @@ include("epochs.jl")
 """
     extract(features, job, images; sync)
 
-Time `features(batch)`, an array (2048, batch) in host memory, over all `images`: a cold pass, then the timed one.
-The first image's features in the timed pass are kept: they show that what is timed is what was verified.
+Time `features(batch)`, an array (2048, batch) in host memory, over all `images`: a cold pass, then timed passes, as
+many as it takes to be at work for as long as the job asks. The first image's features in the first timed pass are kept:
+they show that what is timed is what was verified.
 """
 function extract(features, job, images; sync)
-    samples = sum(batch -> size(batch, 4), images)
     local first_image
-    for event in ("cold", "inference")
-        seconds = Float64[]
-        for (number, batch) in enumerate(images)
-            sync()
-            began = clock()
-            result = features(batch)
-            sync()
-            push!(seconds, clock() - began)
-            check_features(result, size(batch, 4))
-            event == "cold" && number <= job.trace && artifact(job, "features-$(number - 1)", result)
-            number == 1 && (first_image = result[:, 1:1])
+    for (event, at_least) in (("cold", 0), ("inference", job.settings["seconds"]))
+        seconds, samples = Float64[], 0
+        while isempty(seconds) || (sum(seconds) < at_least && length(seconds) + length(images) <= MOST_BATCHES)
+            for batch in images
+                sync()
+                began = clock()
+                result = features(batch)
+                sync()
+                push!(seconds, clock() - began)
+                number = length(seconds)
+                samples += size(batch, 4)
+                check_features(result, size(batch, 4))
+                event == "cold" && number <= job.trace && artifact(job, "features-$(number - 1)", result)
+                number == 1 && (first_image = result[:, 1:1])
+            end
         end
         emit(job.events, event; samples = samples, seconds = sum(seconds), batch_seconds = seconds)
     end

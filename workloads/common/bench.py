@@ -2,7 +2,7 @@
 
 A workload file owns its model, its optimiser and its loop; this module owns the rest. The whole vocabulary:
 
-    main(run)                      run a workload: run(job), with errors reported as events
+    main(run, processes)           run a workload: run(job), with errors reported as events
     job.start(...)                 say what is running, before anything expensive
     job.data(...)  job.images(...) the dataset, as NumPy arrays
     job.windows(...)               a text, cut into windows, each with the characters that follow
@@ -10,11 +10,11 @@ A workload file owns its model, its optimiser and its loop; this module owns the
     job.compiling()                a block whose time is reported apart
     job.ready()                    everything is built; from here on time counts
     job.epochs(sync, weights)      the epochs of the training; within each of them
-        epoch.batches(x, y)            the batches, and the training clock around them
+        epoch.batches(x, y, slots)     the batches, and the training clock around them
         epoch.step(loss)               a training step is done
         epoch.score(predict, x, y)     accuracy over all test samples; or
         epoch.score_loss(predict, …)   mean loss over them, in a workload scored by it
-    job.extract(features, images)  the inference clock: one cold pass, one timed pass
+    job.extract(features, images)  the inference clock: one cold pass, then timed passes
     job.artifact(name, array)      keep a small array beside the result
 
 `sync` waits until the device is idle. It has no default, because a clock read on a busy device measures nothing.
@@ -34,28 +34,37 @@ import zipfile
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from workloads.common import cuda, startup
+from workloads.common import cuda, ranks, startup
 from workloads.common.epochs import Epoch
 from workloads.common.events import Diverged, Events, Unreadable, clock, failure_class
 
 PROTOCOL = 2
+MOST_BATCHES = 10000  # in one pass event
 LAYOUTS = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1)}
 
 
-def main(run):
-    """Run the workload `run(job)` for the job described by BENCH_SPEC and end the process."""
-    events = Events(startup.event_fd if startup.event_fd is not None else startup.claim_stdout())
+def main(run, processes=False):
+    """Run the workload `run(job)` for the job described by BENCH_SPEC and end the process.
+
+    With `processes`, each rank of the job is a process of its own: see ranks.py."""
+    stream = startup.event_fd if startup.event_fd is not None else startup.claim_stdout()
+    events = Events(stream) if ranks.own() == 0 else ranks.ErrorsOnly(stream)
+    others = None
     try:
         path = os.environ["BENCH_SPEC"]
         with reading(path), open(path, encoding="utf-8") as file:
             spec = json.load(file)
-        job = Job(spec, os.environ["BENCH_INPUTS"], events)
+        job = Job(spec, os.environ["BENCH_INPUTS"], events, processes)
+        others = ranks.Others(job.processes if job.rank == 0 else 1, events)
         run(job)
+        others.join()
         events.emit("end")
         sys.stderr.flush()
         os._exit(0)  # all is said: some frameworks hang or crash while they are torn down
     except Exception as error:  # noqa: BLE001  (whatever it is, the host must hear of it)
         traceback.print_exc()
+        if others is not None:
+            others.end()
         events.emit("error", kind=failure_class(error), type=type(error).__name__, message=str(error)[:2000])
         sys.exit(1)
 
@@ -72,7 +81,7 @@ def reading(path):
 class Job:
     """One workload of one framework on one device, with everything it is allowed to know."""
 
-    def __init__(self, spec, inputs, events):
+    def __init__(self, spec, inputs, events, processes=False):
         if spec["protocol"] != PROTOCOL:
             raise ValueError("this workload speaks protocol {}, the job {}".format(PROTOCOL, spec["protocol"]))
         self.framework = spec["framework"]
@@ -81,7 +90,10 @@ class Job:
         self.precision = spec["precision"]  # "fp32", ...
         self.seed = spec["seed"]
         self.settings = spec["settings"]  # the workload's own part of the run spec: epochs, batch, lr, ...
-        self.threads = startup.available_cpus()
+        self.ranks = spec["ranks"]  # parts of a training batch that are computed at the same time
+        self.processes = self.ranks if processes else 1
+        self.rank = ranks.own()  # which of the processes this is; 0 keeps the time, scores and sends the events
+        self.threads = max(1, startup.available_cpus() // self.processes)
         self._trace = spec["trace"]  # report the loss of this many first steps, keep the features of as many batches
         self._learning_curve = spec["learning_curve"]  # score after every epoch, not only after the last
         self._inputs = inputs
@@ -89,9 +101,19 @@ class Job:
         self._created = clock()
         self._loading = self._compiling = 0.0
 
-    def start(self, version, versions=None, device_name=None, fused=None, notes=()):
-        """Say what runs: the framework's version, those of its libraries, the device's name, whether the recurrent
-        kernel is a fused one (None where there is none to fuse), and what this framework does differently.
+    @property
+    def batch(self):
+        """How many samples of each training batch this process computes."""
+        return self.settings["batch"] // self.processes
+
+    @property
+    def meeting(self):
+        """The path of a file through which the processes of this job can find each other."""
+        return os.environ[ranks.MEETING]
+
+    def start(self, version, versions=None, fused=None, notes=()):
+        """Say what runs: the framework's version, those of its libraries, whether the recurrent kernel is a fused one
+        (None where there is none to fuse), and what this framework does differently.
 
         Raises NotImplementedError for a precision that the device does not have, whatever the framework."""
         if (self.device, self.precision) == ("cpu", "tf32"):
@@ -104,10 +126,11 @@ class Job:
             version=version,
             versions=dict(versions or {}, python=sys.version.split()[0], numpy=np.__version__),
             device=self.device,
-            device_name=device_name,
+            device_name=cuda.name() if self.device == "gpu" else None,
             **({"gpus": cuda.visible_gpus()} if self.device == "gpu" else {}),
+            **({"ranks": self.ranks} if self.ranks > 1 else {}),
             precision=self.precision,
-            threads=self.threads,
+            threads=startup.available_cpus(),
             fused=fused,
             denormals="flushed" if startup.denormals_flushed() else "kept",
             notes=list(notes),
@@ -189,23 +212,27 @@ class Job:
             )
 
     def extract(self, features, images, sync):
-        """Time `features(batch)` -> (batch, 2048) NumPy array over all of `images`: a cold pass, then the timed one.
+        """Time `features(batch)` -> (batch, 2048) NumPy array over all of `images`: a cold pass, then timed passes.
 
-        The first image's features in the timed pass are kept: they show that what is timed is what was verified."""
-        for event in ("cold", "inference"):
+        There are as many timed passes as it takes to be at work for as long as the job asks, so that a clock and a
+        power meter see something of a fast device, too. The first image's features in the first of them are kept: they
+        show that what is timed is what was verified."""
+        for event, at_least in (("cold", 0.0), ("inference", self.settings["seconds"])):
             seconds = []
-            for number, batch in enumerate(images):
-                sync()
-                began = clock()
-                result = features(batch)
-                sync()
-                seconds.append(clock() - began)
-                _check_features(result, len(batch))
-                if event == "cold" and number < self._trace:
-                    self.artifact("features-{}".format(number), result)
-                if number == 0:
-                    first = result[:1].copy()  # a framework may use its memory again
-            samples = images.shape[0] * images.shape[1]
+            while not seconds or (sum(seconds) < at_least and len(seconds) + len(images) <= MOST_BATCHES):
+                for batch in images:
+                    sync()
+                    began = clock()
+                    result = features(batch)
+                    sync()
+                    seconds.append(clock() - began)
+                    number = len(seconds) - 1
+                    _check_features(result, len(batch))
+                    if event == "cold" and number < self._trace:
+                        self.artifact("features-{}".format(number), result)
+                    if number == 0:
+                        first = result[:1].copy()  # a framework may use its memory again
+            samples = len(seconds) * images.shape[1]
             self.events.emit(event, samples=samples, seconds=sum(seconds), batch_seconds=seconds)
         self.artifact("timed-0", first)
 

@@ -46,6 +46,14 @@ def visible_gpus():
     ]
 
 
+def name():
+    """The name of the first GPU this process can use, as the driver tells it; None without one."""
+    cuda, device, text = driver(), ctypes.c_int(0), ctypes.create_string_buffer(256)
+    if cuda is None or cuda.cuDeviceGet(ctypes.byref(device), 0) != 0:
+        return None
+    return text.value.decode() if cuda.cuDeviceGetName(text, len(text), device) == 0 else None
+
+
 def capability():
     """(major, minor) of the compute capability of the first GPU, as the driver tells it; (0, 0) without one."""
     cuda, value, parts = driver(), ctypes.c_int(0), []

@@ -22,28 +22,39 @@ class Epoch:
         self._scored = scored
         self._keep_scores = keep_scores
         self._steps = 0
-        self._labels = 0  # of the batch that is trained on; a text has one for each character
+        self._labels = 0  # of the whole batch that is trained on; a text has one for each character
         self._loss = None
 
-    def batches(self, x, y):
-        """Yield the full batches (x, y) of this epoch as NumPy arrays; a last partial batch is left out.
+    def batches(self, x, y, slots=None):
+        """Yield the full batches (x, y) of this epoch as NumPy arrays; a last partial batch is left out. Where ranks
+        are processes, each gets its part of every batch.
 
+        `slots()` returns the arrays, of a batch of x and one of y, into which the next batch is gathered: for example
+        memory that a GPU can copy from by itself. By default each batch is in new memory. Only for an x and a y that
+        are contiguous, which windows of a text are not.
         The clock runs from the first batch to the end of the loop over them, from one idle device to the next."""
         batch = self._job.settings["batch"]
         self._sync()
         self._began = self._reported = clock()
         for first in range(0, len(self._order) - batch + 1, batch):
-            chosen = self._order[first : first + batch]
-            labels = y[chosen]
-            self._labels = labels.size
-            yield x[chosen], labels
-            self.samples += labels.size
+            own = first + self._job.rank * self._job.batch
+            chosen = self._order[own : own + self._job.batch]
+            if slots is None:
+                samples, labels = x[chosen], y[chosen]
+            else:
+                # Any other mode than "clip" gathers into a buffer first. There is no number to be clipped in an order.
+                samples, labels = (
+                    array.take(chosen, axis=0, out=slot, mode="clip") for array, slot in zip((x, y), slots())
+                )
+            self._labels = labels.size * self._job.processes
+            yield samples, labels
+            self.samples += self._labels
         self._sync()
         seconds = clock() - self._began
         self._job.events.emit("epoch", epoch=self.number, samples=self.samples, seconds=seconds, loss=self._last_loss())
 
     def step(self, loss):
-        """After every training step. `loss` is the mean loss of the batch: anything float() takes, or a function
+        """After every training step. `loss` is the mean loss of the whole batch: anything float() takes, or a function
         returning that; it is only read, and the device waited for, now and then."""
         self._steps += 1
         self._loss = loss
@@ -80,7 +91,7 @@ class Epoch:
 
     def _score(self, predict, x, y, pad, count, fields):
         """Add up `count(scores, labels)` over all batches and emit `fields(sum)`."""
-        if not self._scored:
+        if not self._scored or self._job.rank > 0:
             return
         batch = self._job.settings["batch"]
         total, kept = 0, []

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import threading
 import time
 
 # How frameworks and the libraries below them say that there is no memory left, in lower case; as in bench.jl.
@@ -35,12 +36,14 @@ class Events:
         self._descriptor = descriptor
         self._sequence = 0
         self._started = clock()
+        self._lock = threading.Lock()
 
     def emit(self, event, **fields):
         """Write one event. A value JSON cannot hold (NaN, infinity) is a programming error and raises ValueError."""
-        record = dict(event=event, seq=self._sequence, t=round(clock() - self._started, 6), **fields)
-        self._sequence += 1
-        self._write(json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+        with self._lock:
+            record = dict(event=event, seq=self._sequence, t=round(clock() - self._started, 6), **fields)
+            self._sequence += 1
+            self._write(json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n")
 
     def emit_parts(self, data):
         """Write the bytes of the artifact whose event came before."""

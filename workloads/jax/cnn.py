@@ -62,7 +62,7 @@ def build(job):
     weights["fc1.weight"] = weights["fc1.weight"].reshape(FLATTENED).transpose(0, 2, 3, 1).reshape(512, 6400)
     for name, array in weights.items():
         weights[name] = np.ascontiguousarray(array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T)
-    return jax.device_put(weights)
+    return runtime.on_all(job, weights)
 
 
 def weights_of(params):
@@ -81,8 +81,8 @@ def run(job):
     x_train, y_train, x_test, y_test = job.data(layout="NHWC")
     params = build(job)
     optimizer = optax.sgd(job.settings["lr"], momentum=job.settings["momentum"])
-    key = jax.random.key(job.seed, impl="rbg")  # the fast generator
-    state = params, optimizer.init(params), key
+    key = runtime.on_all(job, jax.random.key(job.seed, impl="rbg"))  # the fast generator
+    state = params, runtime.on_all(job, optimizer.init(params)), key
 
     def loss_function(params, x, y, key):
         logits = forward(params, x, job.settings["dropout_conv"], job.settings["dropout_dense"], key)
@@ -98,13 +98,13 @@ def run(job):
     def synchronize():
         jax.block_until_ready(state)
 
-    batch = job.settings["batch"]
-    train_step = runtime.compiled(job, train_step, state, x_train[:batch], y_train[:batch], donate=0)
-    scores = runtime.compiled(job, forward, params, x_train[:batch])
+    x, y = (runtime.split(job, array[: job.settings["batch"]]) for array in (x_train, y_train))
+    train_step = runtime.compiled(job, train_step, state, x, y, donate=0)
+    scores = runtime.compiled(job, forward, params, x)
 
     def predict(x):
         params, _, _ = state
-        return scores(params, x)
+        return scores(params, runtime.split(job, x))
 
     def weights():
         params, _, _ = state
@@ -113,7 +113,7 @@ def run(job):
     job.ready()
     for epoch in job.epochs(sync=synchronize, weights=weights):
         for x, y in epoch.batches(x_train, y_train):
-            state, loss = train_step(state, x, y)
+            state, loss = train_step(state, runtime.split(job, x), runtime.split(job, y))
             epoch.step(loss)
         epoch.score(predict, x_test, y_test, pad=True)
 

@@ -111,7 +111,7 @@ def adamw(settings):
 
 def build(job):
     """The weights under their own names and in their own shapes: XLA multiplies by a transposed matrix as fast."""
-    return jax.device_put(job.weights())
+    return runtime.on_all(job, job.weights())
 
 
 def run(job):
@@ -120,8 +120,8 @@ def run(job):
     layers, heads, rate = (job.settings[name] for name in ("layers", "heads", "dropout"))
     params = build(job)
     optimizer = adamw(job.settings)
-    key = jax.random.key(job.seed, impl="rbg")  # the fast generator
-    state = params, optimizer.init(params), key
+    key = runtime.on_all(job, jax.random.key(job.seed, impl="rbg"))  # the fast generator
+    state = params, runtime.on_all(job, optimizer.init(params)), key
 
     def logits(params, x, key=None):
         return forward(mixed(params) if job.precision == "amp" else params, x, layers, heads, rate, key)
@@ -139,13 +139,13 @@ def run(job):
     def synchronize():
         jax.block_until_ready(state)
 
-    batch = job.settings["batch"]
-    train_step = runtime.compiled(job, train_step, state, x_train[:batch], y_train[:batch], donate=0)
-    scores = runtime.compiled(job, logits, params, x_train[:batch])
+    x, y = (runtime.split(job, array[: job.settings["batch"]]) for array in (x_train, y_train))
+    train_step = runtime.compiled(job, train_step, state, x, y, donate=0)
+    scores = runtime.compiled(job, logits, params, x)
 
     def predict(x):
         params, _, _ = state
-        return scores(params, x)
+        return scores(params, runtime.split(job, x))
 
     def weights():
         params, _, _ = state
@@ -154,7 +154,7 @@ def run(job):
     job.ready()
     for epoch in job.epochs(sync=synchronize, weights=weights):
         for x, y in epoch.batches(x_train, y_train):
-            state, loss = train_step(state, x, y)
+            state, loss = train_step(state, runtime.split(job, x), runtime.split(job, y))
             epoch.step(loss)
         epoch.score_loss(predict, x_test, y_test, pad=True)
 

@@ -43,7 +43,7 @@ def build(job):
     weights = job.weights()
     for name in MATRICES:
         weights[name] = np.ascontiguousarray(weights[name].T)
-    return jax.device_put(weights)
+    return runtime.on_all(job, weights)
 
 
 def weights_of(params):
@@ -58,7 +58,7 @@ def run(job):
     optimizer = optax.adam(
         job.settings["lr"], b1=job.settings["beta1"], b2=job.settings["beta2"], eps=job.settings["epsilon"]
     )
-    state = params, optimizer.init(params)
+    state = params, runtime.on_all(job, optimizer.init(params))
 
     def loss_function(params, x, y):
         return optax.softmax_cross_entropy_with_integer_labels(forward(params, x), y).mean()
@@ -72,13 +72,13 @@ def run(job):
     def synchronize():
         jax.block_until_ready(state)
 
-    batch = job.settings["batch"]
-    train_step = runtime.compiled(job, train_step, state, x_train[:batch], y_train[:batch], donate=0)
-    scores = runtime.compiled(job, forward, params, x_train[:batch])
+    x, y = (runtime.split(job, array[: job.settings["batch"]]) for array in (x_train, y_train))
+    train_step = runtime.compiled(job, train_step, state, x, y, donate=0)
+    scores = runtime.compiled(job, forward, params, x)
 
     def predict(x):
         params, _ = state
-        return scores(params, x)
+        return scores(params, runtime.split(job, x))
 
     def weights():
         params, _ = state
@@ -87,7 +87,7 @@ def run(job):
     job.ready()
     for epoch in job.epochs(sync=synchronize, weights=weights):
         for x, y in epoch.batches(x_train, y_train):
-            state, loss = train_step(state, x, y)
+            state, loss = train_step(state, runtime.split(job, x), runtime.split(job, y))
             epoch.step(loss)
         epoch.score(predict, x_test, y_test, pad=True)
 

@@ -92,27 +92,23 @@ def run(job):
     device = runtime.start(job)
     x_train, y_train, x_test, y_test = job.windows(labels=np.int64)
     model = build(job, device)
+    parallel = runtime.parallel(job, model)
     scaler = runtime.gradient_scaler(job, device)
     optimizer = adamw(model, job.settings)
     shape = {name: job.settings[name] for name in ("lr_end", "warmup", "decay_steps")}
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share_of_lr(step, **shape))
 
-    def forward_backward(x, y):
+    def train_step(x, y):
         optimizer.zero_grad()
         with runtime.autocast(job, device):
-            logits = model(runtime.to_device(x, device))
+            logits = parallel(runtime.to_device(x, device))
             loss = F.cross_entropy(logits.flatten(0, 1), runtime.to_device(y, device).flatten())
         scaler.scale(loss).backward()
-        return loss.detach()
-
-    def train_step(x, y):
-        loss = forward_backward(x, y)
         scaler.unscale_(optimizer)  # the limit is for the gradient itself
         nn.utils.clip_grad_norm_(model.parameters(), job.settings["clip"])
         scaler.step(optimizer)
         scaler.update()
-        schedule.step()
-        return loss
+        return runtime.mean_over_ranks(job, loss.detach())
 
     @torch.inference_mode()
     def predict(x):
@@ -120,16 +116,17 @@ def run(job):
             return model(runtime.to_device(x, device)).float().cpu().numpy()
 
     with job.compiling():
-        batch = job.settings["batch"]
-        runtime.rehearse(device, forward_backward, predict, x_train[:batch].copy(), y_train[:batch].copy())
+        x, y = x_train[: job.batch].copy(), y_train[: job.batch].copy()
+        runtime.rehearse(device, train_step, predict, x, y, model=model, optimizer=optimizer, scaler=scaler)
     job.ready()
     for epoch in job.epochs(sync=lambda: runtime.synchronize(device), weights=lambda: weights_of(model)):
         model.train()
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
+            schedule.step()
         model.eval()
         epoch.score_loss(predict, x_test, y_test)
 
 
 if __name__ == "__main__":
-    bench.main(run)
+    bench.main(run, processes=True)

@@ -43,6 +43,7 @@ def run(job):
     device = runtime.start(job, fused=job.device == "gpu")
     x_train, y_train, x_test, y_test = job.data(labels=np.int64)
     model = build(job, device)
+    parallel = runtime.parallel(job, model)
     loss_function = nn.CrossEntropyLoss()
     scaler = runtime.gradient_scaler(job, device)
     optimizer = torch.optim.Adam(
@@ -56,18 +57,14 @@ def run(job):
     def tokens(batch):
         return runtime.to_device(batch, device).t().contiguous()
 
-    def forward_backward(x, y):
+    def train_step(x, y):
         optimizer.zero_grad()
         with runtime.autocast(job, device):
-            loss = loss_function(model(tokens(x)), runtime.to_device(y, device))
+            loss = loss_function(parallel(tokens(x)), runtime.to_device(y, device))
         scaler.scale(loss).backward()
-        return loss.detach()
-
-    def train_step(x, y):
-        loss = forward_backward(x, y)
         scaler.step(optimizer)
         scaler.update()
-        return loss
+        return runtime.mean_over_ranks(job, loss.detach())
 
     @torch.inference_mode()
     def predict(x):
@@ -75,16 +72,17 @@ def run(job):
             return model(tokens(x)).float().cpu().numpy()
 
     with job.compiling():
-        batch = job.settings["batch"]
-        runtime.rehearse(device, forward_backward, predict, x_train[:batch], y_train[:batch])
+        x, y = x_train[: job.batch], y_train[: job.batch]
+        runtime.rehearse(device, train_step, predict, x, y, model=model, optimizer=optimizer, scaler=scaler)
+    slots = runtime.ring(x_train, y_train, job.batch, device)
     job.ready()
     for epoch in job.epochs(sync=lambda: runtime.synchronize(device), weights=lambda: weights_of(model)):
         model.train()
-        for x, y in epoch.batches(x_train, y_train):
+        for x, y in epoch.batches(x_train, y_train, slots):
             epoch.step(train_step(x, y))
         model.eval()
         epoch.score(predict, x_test, y_test)
 
 
 if __name__ == "__main__":
-    bench.main(run)
+    bench.main(run, processes=True)

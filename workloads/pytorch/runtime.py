@@ -1,6 +1,14 @@
 """Where a PyTorch job runs: the device, its threads and precision, and how to wait for it."""
 
+import contextlib
+import os
+
+import numpy as np
 import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from workloads.common.ring import Ring
 
 MEMORY_FORMATS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 
@@ -11,19 +19,42 @@ def start(job, version=torch.__version__, versions=None, fused=None, notes=()):
     Raises NotImplementedError for a precision other than fp32, tf32 or amp."""
     if job.precision not in ("fp32", "tf32", "amp"):
         raise NotImplementedError("these workloads compute in fp32, tf32 or amp, not in {}".format(job.precision))
-    torch.manual_seed(job.seed)
+    torch.manual_seed(job.seed + (job.rank << 32))  # each rank draws its own masks of dropout
     torch.set_num_threads(job.threads)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = job.precision == "tf32"
     if job.device == "cpu":
         device = torch.device("cpu")
+        meet(job, "gloo")
         job.start(version=version, versions=versions, fused=fused, notes=notes)
         return device
-    device = torch.device("cuda")
+    device = torch.device("cuda", job.rank)
+    torch.cuda.set_device(device)
+    meet(job, "nccl")
     torch.backends.cudnn.benchmark = True  # shapes never change, so let cuDNN measure its kernels once
     versions = dict(versions or {}, cuda=torch.version.cuda, cudnn=str(torch.backends.cudnn.version()))
-    name = torch.cuda.get_device_name()
-    job.start(version=version, versions=versions, device_name=name, fused=fused, notes=notes)
+    job.start(version=version, versions=versions, fused=fused, notes=notes)
     return device
+
+
+def meet(job, backend):
+    """Connect the ranks of this job. They run on one machine, so that its loopback interface is enough."""
+    if job.ranks > 1:
+        os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = "lo"
+        where = "file://" + job.meeting
+        distributed.init_process_group(backend, init_method=where, rank=job.rank, world_size=job.ranks)
+
+
+def parallel(job, model):
+    """`model`, trained by all ranks together: gradients are means over them. With one rank, the model itself."""
+    return DistributedDataParallel(model) if job.ranks > 1 else model
+
+
+def mean_over_ranks(job, loss):
+    """The loss of the whole batch, from that of this rank's part of it."""
+    if job.ranks > 1:
+        distributed.all_reduce(loss)
+        loss /= job.ranks
+    return loss
 
 
 def autocast(job, device):
@@ -42,13 +73,24 @@ def synchronize(device):
         torch.cuda.synchronize(device)
 
 
-def rehearse(device, forward_backward, predict, x, y):
-    """Do once what will be timed: operators choose and load their kernels when they first run.
-
-    No trace is left: without an update no weight changes and the optimizer stays as new, and dropout draws its masks
-    as if nothing had been drawn."""
+@contextlib.contextmanager
+def leaving_no_trace(model, optimizer, scaler):
+    """A block after which weights, optimizer, scaler and random numbers are as they were before it."""
+    weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+    scale = scaler.state_dict()  # empty without amp
     with torch.random.fork_rng():
-        forward_backward(x, y)
+        yield
+    model.load_state_dict(weights)
+    optimizer.zero_grad()
+    optimizer.state.clear()
+    if scale:
+        scaler.load_state_dict(scale)
+
+
+def rehearse(device, train_step, predict, x, y, *, model, optimizer, scaler):
+    """Do once what will be timed, and leave no trace: operators choose and load their kernels when they first run."""
+    with leaving_no_trace(model, optimizer, scaler):
+        train_step(x, y)
         predict(x)
     synchronize(device)
 
@@ -71,10 +113,24 @@ def pinned(array, device):
     return torch.from_numpy(array).pin_memory().numpy() if device.type == "cuda" else array
 
 
-def to_device(batch, device):
-    """A NumPy batch as a tensor on `device`, without a copy on the CPU.
+def ring(x, y, batch, device):
+    """Pinned memory for the batches of a training on a GPU, see Ring; None on a CPU, where nothing is copied."""
+    if device.type != "cuda":
+        return None
 
-    Nothing waits for a copy out of pinned memory. A batch gathered just now is not pinned first: that is one more copy
-    by the same thread, and costs more than it saves.
+    def empty(shape, dtype):
+        return pinned(np.empty(shape, dtype), device)
+
+    def mark():
+        event = torch.cuda.Event()
+        event.record()
+        return event.synchronize
+
+    return Ring(x, y, batch, empty, mark)
+
+
+def to_device(batch, device):
+    """A NumPy batch as a tensor on `device`, without a copy on the CPU. Nothing waits for a copy out of pinned memory.
+
     https://docs.pytorch.org/tutorials/intermediate/pinmem_nonblock.html"""
     return torch.from_numpy(batch).to(device, non_blocking=True)

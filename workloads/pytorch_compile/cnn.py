@@ -75,18 +75,14 @@ def run(job):
     def images(batch):
         return runtime.as_nchw(runtime.to_device(batch, device), layout)
 
-    def forward_backward(x, y):
+    def train_step(x, y):
         optimizer.zero_grad()
         with runtime.autocast(job, device):
             loss = loss_of(images(x), runtime.to_device(y, device))
         scaler.scale(loss).backward()
-        return loss.detach()
-
-    def train_step(x, y):
-        loss = forward_backward(x, y)
         scaler.step(optimizer)
         scaler.update()
-        return loss
+        return loss.detach()
 
     @torch.inference_mode()
     def predict(x):
@@ -94,12 +90,13 @@ def run(job):
             return scores(images(x)).float().cpu().numpy()
 
     with job.compiling():
-        batch = job.settings["batch"]
-        inductor.rehearse(device, model, forward_backward, predict, x_train[:batch], y_train[:batch])
+        x, y = x_train[: job.batch], y_train[: job.batch]
+        inductor.rehearse(device, train_step, predict, x, y, model=model, optimizer=optimizer, scaler=scaler)
+    slots = runtime.ring(x_train, y_train, job.batch, device)
     job.ready()
     for epoch in job.epochs(sync=lambda: runtime.synchronize(device), weights=lambda: weights_of(model)):
         model.train()
-        for x, y in epoch.batches(x_train, y_train):
+        for x, y in epoch.batches(x_train, y_train, slots):
             epoch.step(train_step(x, y))
         model.eval()
         epoch.score(predict, x_test, y_test, pad=True)

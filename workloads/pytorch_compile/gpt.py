@@ -107,21 +107,16 @@ def run(job):
 
     logits = compiled(model)
 
-    def forward_backward(x, y):
+    def train_step(x, y):
         optimizer.zero_grad()
         with runtime.autocast(job, device):
             loss = loss_of(runtime.to_device(x, device), runtime.to_device(y, device))
         scaler.scale(loss).backward()
-        return loss.detach()
-
-    def train_step(x, y):
-        loss = forward_backward(x, y)
         scaler.unscale_(optimizer)  # the limit is for the gradient itself
         nn.utils.clip_grad_norm_(model.parameters(), job.settings["clip"])
         scaler.step(optimizer)
         scaler.update()
-        schedule.step()
-        return loss
+        return loss.detach()
 
     @torch.inference_mode()
     def predict(x):
@@ -131,12 +126,13 @@ def run(job):
     with job.compiling():
         batch = job.settings["batch"]
         x, y = x_train[:batch].copy(), y_train[:batch].copy()
-        inductor.rehearse(device, model, forward_backward, predict, x, y)
+        inductor.rehearse(device, train_step, predict, x, y, model=model, optimizer=optimizer, scaler=scaler)
     job.ready()
     for epoch in job.epochs(sync=lambda: runtime.synchronize(device), weights=lambda: weights_of(model)):
         model.train()
         for x, y in epoch.batches(x_train, y_train):
             epoch.step(train_step(x, y))
+            schedule.step()
         model.eval()
         epoch.score_loss(predict, x_test, y_test, pad=True)
 

@@ -28,14 +28,12 @@ def repeat(device, function, *arguments):
         function(*arguments)
 
 
-def rehearse(device, model, forward_backward, predict, x, y):
-    """Do once what will be timed: functions are compiled when they are first called, and operators load their kernels.
-
-    No trace is left: without an update no weight changes and the optimizer stays as new, and dropout draws its masks
-    as if nothing had been drawn."""
-    with torch.random.fork_rng():
+def rehearse(device, train_step, predict, x, y, *, model, optimizer, scaler):
+    """Do once what will be timed, and leave no trace: functions are compiled when they are first called, and operators
+    load their kernels."""
+    with runtime.leaving_no_trace(model, optimizer, scaler):
         model.train()
-        repeat(device, forward_backward, x, y)
+        repeat(device, train_step, x, y)
         model.eval()
         repeat(device, predict, x)
     runtime.synchronize(device)

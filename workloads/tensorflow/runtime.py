@@ -17,18 +17,17 @@ def start(job, version=tf.__version__, versions=None, fused=None, notes=(), prec
     tf.config.threading.set_inter_op_parallelism_threads(job.threads)
     tf.config.experimental.enable_tensor_float_32_execution(job.precision == "tf32")
     versions = dict(versions or {})
-    device_name = None
     if job.device == "cpu":
         tf.config.set_visible_devices([], "GPU")
     else:
-        device_name = use_gpu()
+        use_gpu()
         build = tf.sysconfig.get_build_info()
         versions.update({"cuda": build["cuda_version"], "cudnn": build["cudnn_version"]})
-    job.start(version=version, versions=versions, device_name=device_name, fused=fused, notes=notes)
+    job.start(version=version, versions=versions, fused=fused, notes=notes)
 
 
 def use_gpu():
-    """Take memory as it is needed, not all there is, and return the name of the first GPU.
+    """Take memory as it is needed, not all there is.
 
     TensorFlow itself would go on without one, on the CPU, and say nothing: that is a RuntimeError here."""
     gpus = tf.config.list_physical_devices("GPU")
@@ -36,7 +35,6 @@ def use_gpu():
         raise RuntimeError("TensorFlow finds no GPU: its driver or a CUDA library is missing, see the messages above")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    return tf.config.experimental.get_device_details(gpus[0]).get("device_name")
 
 
 def synchronize():

@@ -53,9 +53,4 @@ def facts(notes=()):
         if ctypes.CDLL(OPENBLAS).openblas_get_parallel() == ON_OPENMP:
             # A convolution tells BLAS to use one thread, then starts threads of OpenMP: this BLAS leaves it one.
             notes.append("OpenBLAS is built on OpenMP, so convolutions run on one thread")
-    return {"versions": versions, "device_name": gpu_name(), "notes": notes}
-
-
-def gpu_name():
-    """The name of the GPU in use, None on a CPU."""
-    return gpuarray.type.get_context(None).devname if gpuarray.pygpu_activated else None
+    return {"versions": versions, "notes": notes}

@@ -29,7 +29,10 @@ class ResNet50(Settings):
 
     batch: Annotated[int, Field(ge=1, le=4096)] = Field(default=32, description="images per batch")
     batches: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="batches in the timed pass; by default 40 on a GPU and 8 on a CPU"
+        default=None, description="batches in a pass over the images; by default 40 on a GPU and 8 on a CPU"
+    )
+    seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=5.0, description="repeat the timed pass until it has taken this long; 0 for one pass"
     )
     variant: Literal["v1", "v1.5"] = Field(default="v1", description="v1.5 moves the stride to the 3x3 convolution")
 
@@ -105,9 +108,10 @@ WORKLOAD = InferenceWorkload(
     dataset="images",
     settings=ResNet50,
     weights=_weights(),
-    small={"batch": 4, "batches": 1},
+    small={"batch": 4, "batches": 1, "seconds": 0.0},
     operations=8.2e9,  # v1.5: 4.1 billion multiply-adds
     published="2017",
+    earlier={"seconds": 0.0},
     mistakes={
         **IMAGE_MISTAKES,
         "bn-epsilon-1e-3": Mistake(sentence="BatchNorm's epsilon is 1e-3"),

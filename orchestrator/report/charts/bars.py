@@ -21,9 +21,9 @@ PHASES: Mapping[str, Figure] = {
     "later epochs": lambda result: sum(epoch.seconds for epoch in result.figures.epochs[1:]) or None,
     "score": lambda result: result.figures.score_s,
     "warm-up pass": lambda result: result.figures.cold_s,
-    "timed pass": lambda result: result.figures.inference_s,
+    "timed passes": lambda result: result.figures.inference_s,
 }
-TIMED = {"first epoch", "later epochs", "timed pass"}  # the phases whose times the tables show
+TIMED = {"first epoch", "later epochs", "timed passes"}  # the phases whose times the tables show
 REST = "start and stop"
 LOOKS = dict(zip(PHASES, (0, 1, 2, 6, 3, 4, 4, 3), strict=True)) | {REST: 5}  # training and inference share looks
 

@@ -46,7 +46,7 @@ def throughput(name: str, lines: Sequence[Line], unit: str) -> Chart:
 
 
 def batches(name: str, lines: Sequence[Line], unit: str) -> Chart:
-    """Inference: every batch of the timed pass."""
+    """Inference: every batch of the timed passes."""
     rates = [
         (
             line,
@@ -65,7 +65,7 @@ def batches(name: str, lines: Sequence[Line], unit: str) -> Chart:
         id=name,
         kind="lines",
         title="Throughput, batch by batch",
-        caption=f"Every batch of the timed pass. A flat line means constant throughput. {_first(lines)}".strip(),
+        caption=f"Every batch of the timed passes. A flat line means constant throughput. {_first(lines)}".strip(),
         finding=extremes("ratio of the fastest batch to the slowest", "{:.2f}", swings),
         figure=dataclasses.replace(figure, x=dataclasses.replace(figure.x, grain=1.0)),
         numbers=Grid(

@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from workloads.common.startup import THREAD_VARIABLES
+
 ROOT = Path(__file__).resolve().parents[3]
 PEERS = Path(__file__).parent
 PROGRAMS = {".py": ("python",), ".js": ("node",), ".cpp": ("compile-and-run",)}
@@ -63,6 +65,9 @@ def peer(path, result, folder):
     command = ["docker", "run", "--rm", "--network=none", "--tmpfs=/tmp:exec", "--env=HOME=/tmp"]
     command += [f"--user={os.getuid()}:{os.getgid()}", "--workdir=/tmp", "--env=PYTHONDONTWRITEBYTECODE=1"]
     command += [f"--volume={PEERS}:/peers:ro", f"--volume={spec}:/spec.json:ro", "--env=BENCH_SPEC=/spec.json"]
+    # As bench.py does for rows. Without it MXNet takes half of the CPUs, and PaddlePaddle one.
+    command += [f"--env={name}={result['start']['threads']}" for name in THREAD_VARIABLES]
+    command += [f"--env={name}={value}" for name, value in result["job"]["env"].items()]
     command += ["--env=PYTHONPATH=/peers/common", result["provenance"]["environment"]["id"]]
     command += [*PROGRAMS[path.suffix], f"/peers/{path.relative_to(PEERS)}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
