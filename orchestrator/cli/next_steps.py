@@ -56,7 +56,9 @@ def _to_verify(unverified: Sequence[Result], options: Sequence[str]) -> Iterator
     named = frameworks if len(frameworks) <= MAX_NAMED else []
     workload = ["--workload", workloads[0]] if len(workloads) == 1 else []
     device = ["--device", "gpu"] if all(result.job.device == "gpu" for result in unverified) else []
-    command = _line("verify", *named, *workload, *device, *options)
+    ranks = unverified[0].job.ranks  # the same for all jobs of a run
+    parallel = ["--set", f"ranks={ranks}"] if ranks > 1 else []
+    command = _line("verify", *named, *workload, *device, *parallel, *options)
     yield Step(command=command, why="proves that these frameworks compute the same as the reference")
 
 

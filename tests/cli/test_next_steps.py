@@ -57,6 +57,13 @@ def test_the_commands_fit_the_run(stored, tmp_path):
     ]
 
 
+def test_several_ranks_are_verified_as_several(stored, tmp_path):
+    alone = cnn("pytorch", 50.0)
+    folder = stored(alone.model_copy(update={"job": alone.job.model_copy(update={"ranks": 2})}))
+    command = f"rosetta verify pytorch --workload cnn --set ranks=2 --results {tmp_path}"
+    assert command in commands(folder)
+
+
 def test_what_was_verified_alone_needs_no_more_than_its_report(stored):
     assert [each.split()[1] for each in commands(stored(ran(cnn())), certificate())] == ["report"]
 

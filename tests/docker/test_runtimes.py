@@ -10,7 +10,7 @@ from tests.support.checks import ROOT
 
 JOB = """
 from types import SimpleNamespace
-job = SimpleNamespace(precision="fp32", device="cpu", seed=1, threads=1, start=lambda **facts: None)
+job = SimpleNamespace(precision="fp32", device="cpu", seed=1, rank=0, ranks=1, threads=1, start=lambda **facts: None)
 """
 NO_TF32 = {
     "pytorch": """

@@ -88,24 +88,23 @@ def test_a_cell_is_certified(verified, framework, workload):
 
 
 ADAM = """
-class EpsilonInside:
+class EpsilonInside(torch.optim.Optimizer):
     def __init__(self, parameters, lr, betas, eps, fused):
-        self.parameters, self.lr, self.betas, self.eps, self.t = list(parameters), lr, betas, eps, 0
-        self.moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.parameters]
-
-    def zero_grad(self):
-        for p in self.parameters:
-            p.grad = None
+        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps})
 
     @torch.no_grad()
     def step(self):
-        self.t += 1
-        beta1, beta2 = self.betas
-        pace = self.lr * (1 - beta2**self.t) ** 0.5 / (1 - beta1**self.t)
-        for p, (m, v) in zip(self.parameters, self.moments):
-            m.lerp_(p.grad, 1 - beta1)
-            v.mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
-            p.addcdiv_(m, v.sqrt() + self.eps, value=-pace)
+        (group,) = self.param_groups
+        beta1, beta2 = group["betas"]
+        for p in group["params"]:
+            if not self.state[p]:
+                self.state[p].update(t=0, m=torch.zeros_like(p), v=torch.zeros_like(p))
+            state = self.state[p]
+            state["t"] += 1
+            state["m"].lerp_(p.grad, 1 - beta1)
+            state["v"].mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
+            pace = group["lr"] * (1 - beta2 ** state["t"]) ** 0.5 / (1 - beta1 ** state["t"])
+            p.addcdiv_(state["m"], state["v"].sqrt() + group["eps"], value=-pace)
 
 
 def run("""

@@ -18,6 +18,7 @@ from orchestrator.host.machine import Gpu
 from orchestrator.host.neighbours import Neighbour
 from orchestrator.judge import reproduction, same_job, stored_jobs
 from orchestrator.plan.spec import Spec
+from orchestrator.plan.workloads.resnet50 import ResNet50
 from orchestrator.record import capsule, run_folder
 from orchestrator.record.figures import EpochFigure
 from orchestrator.record.provenance import HostFacts
@@ -402,7 +403,13 @@ def stage(tmp_path, cache):
         pythons={"echo": Path(sys.executable)},
     )
     run_spec = Spec(
-        name="echo", frameworks=("good",), workloads=("resnet50",), engine="process", device="cpu", dataset="synthetic"
+        name="echo",
+        frameworks=("good",),
+        workloads=("resnet50",),
+        engine="process",
+        device="cpu",
+        dataset="synthetic",
+        resnet50=ResNet50(seconds=0),
     )
     first = dataclasses.replace(request, given_spec=run_spec)
     prepared = preparation.prepare(first)

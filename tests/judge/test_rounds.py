@@ -142,7 +142,7 @@ def prepared(cache):
         workloads=("resnet50",),
         repeats="auto",
         dataset="synthetic",
-        resnet50=ResNet50(batch=2, batches=3),
+        resnet50=ResNet50(batch=2, batches=3, seconds=0),
     )
     engine = ProcessEngine(cache=cache, pythons={"echo": Path(sys.executable)})
     jobs = plan.plan(run_spec, known, "cpu")

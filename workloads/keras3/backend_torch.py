@@ -33,6 +33,16 @@ def predictor(model):
     return predict
 
 
+@contextlib.contextmanager
+def unchanged(variables):
+    """A block after which Keras' variables and PyTorch's random numbers are as they were before it."""
+    values = [variable.value.detach().clone() for variable in variables]
+    with torch.random.fork_rng():
+        yield
+    for variable, value in zip(variables, values):
+        variable.assign(value)
+
+
 class Training:
     """One step of training, and one of prediction. A model is a torch.nn.Module here.
 
@@ -44,19 +54,18 @@ class Training:
         self.weights = model.trainable_variables
         self.device = self.weights[0].value.device
         model.optimizer.build(self.weights)
-        runtime.rehearse(self.device, self.forward_backward, self.predict, x, y)
+        with unchanged(model.variables + model.optimizer.variables):
+            self.step(x, y)  # operators choose and load their kernels when they first run
+            self.predict(x)
+        self.synchronize()
 
-    def forward_backward(self, x, y):
+    def step(self, x, y):
         self.model.zero_grad()
         loss = self.model.loss(y, self.model(x, training=True))
         loss.backward()
-        return loss.detach()
-
-    def step(self, x, y):
-        loss = self.forward_backward(x, y)
         with torch.no_grad():
             self.model.optimizer.apply([weight.value.grad for weight in self.weights], self.weights)
-        return loss
+        return loss.detach()
 
     def synchronize(self):
         runtime.synchronize(self.device)
