@@ -7,12 +7,13 @@ https://keras.io/backend/
 import os
 import time
 
-import openmpi  # noqa: F401  (before CNTK)
+if "keras-cntk" in __file__:
+    import openmpi  # noqa: F401  (before CNTK)
 
 # isort: split
 import peer
 
-os.environ["KERAS_BACKEND"] = "cntk"
+os.environ["KERAS_BACKEND"] = "cntk" if "keras-cntk" in __file__ else "theano"
 
 import keras
 from keras.layers import Activation, Conv2D, Dense, Dropout, Flatten, MaxPooling2D

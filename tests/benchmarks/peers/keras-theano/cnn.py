@@ -1,0 +1,1 @@
+../keras-cntk/cnn.py

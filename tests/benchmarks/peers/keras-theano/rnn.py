@@ -1,0 +1,1 @@
+../keras-cntk/rnn.py
