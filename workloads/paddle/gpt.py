@@ -1,7 +1,8 @@
 """Character-level GPT on Tiny Shakespeare in PaddlePaddle.
 
-The model becomes a static graph, which runs its many small operations with less work between them. Attention is
-written out: on a CPU, scaled_dot_product_attention does the same, but transposes more often.
+The model becomes a static graph, which runs its many small operations with less work between them. PaddlePaddle finds
+the graph by following Python's bytecode; the one made of the source, with full_graph=True, takes a quarter longer here.
+Attention is written out: on a CPU, scaled_dot_product_attention does the same, but transposes more often.
 """
 
 import math
@@ -66,7 +67,7 @@ class Gpt(nn.Layer):
 def build(job):
     model = Gpt(*(job.settings[name] for name in ("layers", "heads", "width", "context", "dropout")))
     runtime.load(model, job.weights())
-    return paddle.jit.to_static(model, full_graph=True)
+    return paddle.jit.to_static(model)
 
 
 def adamw(model, schedule, settings):
