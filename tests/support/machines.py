@@ -16,6 +16,7 @@ CARDS = {
     "A100": ("NVIDIA A100-SXM4-80GB", "8.0"),
     "A10": ("NVIDIA A10", "8.6"),
     "H100": ("NVIDIA H100 80GB HBM3", "9.0"),
+    "H200": ("NVIDIA H200", "9.0"),
     "B200": ("NVIDIA B200", "10.0"),
     "RTX 5090": ("NVIDIA GeForce RTX 5090", "12.0"),
 }
