@@ -27,7 +27,9 @@ def rosetta(tmp_path):
         folder = tmp_path / "driver"
         if not folder.exists():
             folder.mkdir()
-            fields = [(*capability.split("."), name, uuid) for (name, capability), uuid in zip(cards, UUIDS, strict=False)]
+            fields = [
+                (*capability.split("."), name, uuid) for (name, capability), uuid in zip(cards, UUIDS, strict=False)
+            ]
             given = ",".join(f'{{"{name}","{uuid}",{a},{b},{divided:d}}}' for a, b, name, uuid in fields)
             library = folder / "libcuda.so.1"
             subprocess.run([COMPILER, "-shared", "-fPIC", f"-DCARDS={given}", "-o", library, SOURCE], check=True)
@@ -52,10 +54,19 @@ def ended(process):
 @pytest.mark.parametrize(
     ("card", "kinds"),
     [
-        ("H100", {"pytorch": "native", "jax": "native", "tensorflow": "native", "chainer": "jit", "mxnet": "impossible"}),
-        ("H200", {"pytorch": "native", "jax": "native", "tensorflow": "native", "chainer": "jit", "mxnet": "impossible"}),
+        (
+            "H100",
+            {"pytorch": "native", "jax": "native", "tensorflow": "native", "chainer": "jit", "mxnet": "impossible"},
+        ),
+        (
+            "H200",
+            {"pytorch": "native", "jax": "native", "tensorflow": "native", "chainer": "jit", "mxnet": "impossible"},
+        ),
         ("B200", {"pytorch": "native", "jax": "native", "tensorflow": "jit", "chainer": "jit", "cntk": "impossible"}),
-        ("RTX 5090", {"pytorch": "native", "jax": "native", "tensorflow": "jit", "chainer": "jit", "caffe2": "impossible"}),
+        (
+            "RTX 5090",
+            {"pytorch": "native", "jax": "native", "tensorflow": "jit", "chainer": "jit", "caffe2": "impossible"},
+        ),
     ],
 )
 def test_doctor_finds_the_gpu_and_says_what_runs_on_it(rosetta, card, kinds):
@@ -87,7 +98,18 @@ def project(tmp_path):
 
 def bench(*options):
     """The words that run the slow job of a project on a GPU; the folder with the results comes after them."""
-    words = ["bench", "smoke", "--framework", "slow", "--workload", "resnet50", "--device", "gpu", "--engine", "process"]
+    words = [
+        "bench",
+        "smoke",
+        "--framework",
+        "slow",
+        "--workload",
+        "resnet50",
+        "--device",
+        "gpu",
+        "--engine",
+        "process",
+    ]
     words += ["--python", f"echo={sys.executable}", "--yes", "--set", "resnet50.seconds=0", *options]
     return [*words, "--set", "resnet50.batch=2", "--set", "resnet50.batches=3", "--results"]
 
