@@ -35,6 +35,7 @@ AS_IT_STANDS = {
     "rosetta doctor --json",
     "rosetta images build numpy",
     "rosetta list",
+    "rosetta report results/published/amd-epyc-2-cpus-gpt.json",
     "rosetta report results/published/amd-epyc-2-cpus-quick.json",
 }
 
