@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from orchestrator import files
+from orchestrator.host.neighbours import Turns
 from tests.support import engine_cases
 from tests.support.machines import CARDS
 from tests.support.paths import ROOT
@@ -27,10 +29,10 @@ def rosetta(tmp_path):
         folder = tmp_path / "driver"
         if not folder.exists():
             folder.mkdir()
-            fields = [
-                (*capability.split("."), name, uuid) for (name, capability), uuid in zip(cards, UUIDS, strict=False)
-            ]
-            given = ",".join(f'{{"{name}","{uuid}",{a},{b},{divided:d}}}' for a, b, name, uuid in fields)
+            given = ",".join(
+                f'{{"{name}","{uuid}",{capability.replace(".", ",")},{divided:d}}}'
+                for (name, capability), uuid in zip(cards, UUIDS, strict=False)
+            )
             library = folder / "libcuda.so.1"
             subprocess.run([COMPILER, "-shared", "-fPIC", f"-DCARDS={given}", "-o", library, SOURCE], check=True)
             (folder / "libnvidia-ml.so.1").symlink_to(library)
@@ -151,14 +153,14 @@ def test_of_two_gpus_a_job_gets_the_one_that_was_chosen(rosetta, project, tmp_pa
 
 
 @pytest.mark.slow
-def test_two_runs_take_turns_on_a_gpu(rosetta, project, tmp_path):
-    root = project("9.0")
-    folders = [tmp_path / "one", tmp_path / "two"]
-    both = [rosetta([CARDS["H200"]], *bench(), folder, root=root) for folder in folders]
-    told = [ended(process) for process in both]
-    assert [code for code, _, _ in told] == [0, 0], told
-    assert sum(f"waiting for the GPU {UUIDS[0]}" in " ".join(err.split()) for _, _, err in told) == 1, told
-    assert [only_result(folder)["status"] for folder in folders] == ["ok", "ok"]
+def test_a_job_waits_for_its_turn_on_the_gpu(rosetta, project, tmp_path):
+    root, results = project("9.0"), tmp_path / "results"
+    with Turns(files.default_cache()).on([UUIDS[0]]):  # as another run's job would
+        process = rosetta([CARDS["H200"]], *bench(), results, root=root)
+        waiting = any(f"waiting for the GPU {UUIDS[0]}" in line for line in process.stderr)
+    code, out, err = ended(process)
+    assert (code, waiting) == (0, True), out + err
+    assert only_result(results)["status"] == "ok"
 
 
 def test_a_divided_gpu_runs_no_job(rosetta, project, tmp_path):

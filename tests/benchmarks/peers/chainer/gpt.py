@@ -67,17 +67,10 @@ class GPT(chainer.Chain):
         return F.softmax_cross_entropy(F.linear(x, self.token.W), targets.ravel())
 
 
-def share(step):
-    if step < S["warmup"]:
-        return (step + 1) / (S["warmup"] + 1)
-    done = min(1.0, (step - S["warmup"]) / max(1, S["decay_steps"] - S["warmup"]))
-    return S["lr_end"] + (1 - S["lr_end"]) * 0.5 * (1 + math.cos(math.pi * done))
-
-
 def train(steps):
     for step in range(steps):
         places = peer.RANDOM.randint(len(text) - CONTEXT, size=(BATCH, 1)) + np.arange(CONTEXT)
-        optimizer.eta = share(step)
+        optimizer.eta = peer.share_of_lr(step)
         optimizer.update(model, text[places], text[places + 1])
 
 

@@ -46,13 +46,6 @@ def attention(x):
     return linear(C.splice(*heads, axis=-1), WIDTH)
 
 
-def share(step):
-    if step < S["warmup"]:
-        return (step + 1) / (S["warmup"] + 1)
-    done = min(1.0, (step - S["warmup"]) / max(1, S["decay_steps"] - S["warmup"]))
-    return S["lr_end"] + (1 - S["lr_end"]) * 0.5 * (1 + math.cos(math.pi * done))
-
-
 ids, targets = C.input_variable(CONTEXT), C.input_variable(CONTEXT)
 token, position = (C.parameter((rows, WIDTH), init=C.normal(0.02)) for rows in (65, CONTEXT))
 x = dropout(C.gather(token, ids) + position)
@@ -61,7 +54,7 @@ for _ in range(S["layers"]):
     x = x + dropout(linear(linear(norm(x), 4 * WIDTH, gelu), WIDTH))
 logits = C.times_transpose(norm(x), token)
 loss = C.reduce_mean(C.cross_entropy_with_softmax(logits, C.one_hot(targets, 65), axis=1), axis=0)
-rates = [S["lr"] * share(step) for step in range(S["decay_steps"])]
+rates = [S["lr"] * peer.share_of_lr(step) for step in range(S["decay_steps"])]
 learner = C.adam(
     logits.parameters,
     C.learning_parameter_schedule(rates, minibatch_size=BATCH, epoch_size=BATCH),

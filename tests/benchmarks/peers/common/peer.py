@@ -4,6 +4,7 @@ The data are random, of the shapes and types of the real ones, and whole batches
 """
 
 import json
+import math
 import os
 
 import numpy as np
@@ -32,6 +33,15 @@ def imdb():
 def text():
     """A text of 200,000 characters, int32 below 65."""
     return RANDOM.randint(65, size=200000).astype(np.int32)
+
+
+def share_of_lr(step):
+    """By what gpt's learning rate of step 0, 1, … is multiplied: up along a line, then down along half a cosine."""
+    warmup, lr_end = SETTINGS["warmup"], SETTINGS["lr_end"]
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    done = min(1.0, (step - warmup) / max(1, SETTINGS["decay_steps"] - warmup))
+    return lr_end + (1 - lr_end) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def photos():

@@ -96,11 +96,8 @@ train_step = theano.function([ids, targets, rate], loss, updates=updates)
 
 def train(steps):
     for step in range(steps):
-        done = max(0.0, min(1.0, (step - S["warmup"]) / max(1, S["decay_steps"] - S["warmup"])))
-        share = S["lr_end"] + (1 - S["lr_end"]) * 0.5 * (1 + math.cos(math.pi * done))
-        share = min(share, (step + 1) / (S["warmup"] + 1))
         places = peer.RANDOM.randint(len(text) - CONTEXT, size=(BATCH, 1)) + np.arange(CONTEXT)
-        train_step(text[places], text[places + 1], np.float32(S["lr"] * share))
+        train_step(text[places], text[places + 1], np.float32(S["lr"] * peer.share_of_lr(step)))
 
 
 text = peer.text()

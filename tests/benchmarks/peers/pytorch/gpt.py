@@ -5,7 +5,6 @@ https://docs.pytorch.org/tutorials/intermediate/scaled_dot_product_attention_tut
 In the folder pytorch-compile the model is compiled, as nanoGPT does by default.
 """
 
-import math
 import time
 
 import peer
@@ -46,17 +45,10 @@ class Net(nn.Module):
         return F.cross_entropy(self.head(self.norm(x)).flatten(0, 1), targets.flatten())
 
 
-def share(step):
-    if step < S["warmup"]:
-        return (step + 1) / (S["warmup"] + 1)
-    done = min(1.0, (step - S["warmup"]) / max(1, S["decay_steps"] - S["warmup"]))
-    return S["lr_end"] + (1 - S["lr_end"]) * 0.5 * (1 + math.cos(math.pi * done))
-
-
 def train(net, optimizer, text, steps):
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = S["lr"] * share(step)
+            group["lr"] = S["lr"] * peer.share_of_lr(step)
         starts = torch.randint(len(text) - CONTEXT, (BATCH,)).tolist()
         ids = torch.stack([text[start : start + CONTEXT] for start in starts])
         targets = torch.stack([text[start + 1 : start + 1 + CONTEXT] for start in starts])
